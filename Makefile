@@ -1,0 +1,142 @@
+# `make help` lists the verbs.
+
+PYTHON_FILES := services deploy scripts loadtest tests
+BIN := .venv/bin
+# For more of pytest: make test PYTEST="-k recover -x"
+PYTEST ?=
+OVERLAY ?= dev
+export REDIS_URL DATABASE_URL
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup test test-slow bench lint types fmt coverage contracts nginx-check rules-check dashboards lock docs ci clean \
+	load capacity images images-push up down logs scale roll test-docker \
+	k8s-secrets k8s-rotate-keys k8s-check test-deploy
+
+help:  ## List the verbs
+	@echo "Openline: make VERB"
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  A second copy beside the first: OPENLINE_PORT=8090 OPENLINE_VAR=var-8090 make run"
+
+run:  ## Run everything on this machine until Ctrl-C (sets up what is missing)
+	@scripts/setup.sh run && OPENLINE_TIED=1 exec $(BIN)/python -m deploy.local.run
+
+setup:  ## Set up what run, test and lint need
+	@scripts/setup.sh test
+
+test: setup  ## Run the tests: unit, contract, property, integration, end to end
+	@$(BIN)/python -m pytest -m "not slow and not browser and not docker and not deploy" $(PYTEST)
+
+test-slow:  ## Run the slower tests: long schedules, faults, a real browser
+	@scripts/setup.sh browser
+	@$(BIN)/python -m pytest -m "(slow or browser) and not docker and not deploy" $(PYTEST)
+
+bench: setup  ## Measure what a delivery, connection, handshake and publish cost (BENCH_ROUNDS, BENCH_ONLY, BENCH_QUICK=1)
+	@$(BIN)/python -m loadtest.bench $(BENCH)
+
+load: setup  ## Load what `make run` has started, or LOAD_HOST, or a system of its own; LOAD="-u 500 --shape spike"
+	@$(BIN)/python -m loadtest.swarm $(LOAD)
+
+capacity: setup  ## How much a gateway carries here, and how many of everything CAPACITY_FOR=1000000 connections need
+	@$(BIN)/python -m loadtest.capacity $(CAPACITY)
+
+coverage: setup  ## Demand that each pure module is covered wholly by its own test file
+	@$(BIN)/python -m tests.support.own_coverage
+
+images:  ## Build the images (OPENLINE_VERSION names their tag, dev unless given)
+	@scripts/compose.sh images
+
+images-push:  ## Push the images to a registry: make images-push REGISTRY=registry.example.org/team
+	@scripts/compose.sh push "$(REGISTRY)"
+
+up:  ## Start everything in containers and say how to send a first message
+	@scripts/compose.sh up
+
+down:  ## Stop the containers; what they keep stays (DOWN=-v removes it)
+	@scripts/compose.sh down $(DOWN)
+
+logs:  ## Follow the containers' logs (LOGS=gateway for one service)
+	@scripts/compose.sh logs $(LOGS)
+
+scale:  ## Run so many gateways: make scale N=3
+	@scripts/compose.sh scale "$(N)"
+
+roll:  ## Replace the gateways by the present image and settings, one after another
+	@scripts/compose.sh roll
+
+k8s-secrets:  ## Make the missing secret files of an overlay (OVERLAY=prod REDIS_URL=... DATABASE_URL=...; dev needs none)
+	@scripts/setup.sh python && $(BIN)/python -m scripts.k8s_secrets $(OVERLAY)
+
+k8s-rotate-keys:  ## Sign tokens with the next key from the next kubectl apply on (OVERLAY=dev unless given)
+	@scripts/setup.sh python && $(BIN)/python -m scripts.k8s_secrets --rotate $(OVERLAY)
+
+k8s-check:  ## Check the manifests: built, valid for the oldest and newest Kubernetes, restricted, checkov
+	@scripts/setup.sh deploy && $(BIN)/python -m scripts.check_k8s
+
+test-deploy:  ## Run the tests of manifests (kubectl, a stand-in of the API server) and of dashboards and alerts (Prometheus)
+	@scripts/setup.sh deploy && $(BIN)/python -m pytest -m "deploy and not docker" $(PYTEST)
+
+test-docker:  ## Run the tests that need a Docker engine: images, compose, faults, pods
+	@scripts/setup.sh deploy
+	@$(BIN)/python -m tests.deploy.standins
+	@scripts/compose.sh images
+	@$(BIN)/python -m pytest -m docker $(PYTEST)
+
+lint: setup  ## Check style, spelling, import contracts, the Dockerfile, the nginx configuration and the rules of Prometheus
+	$(BIN)/ruff format --check $(PYTHON_FILES)
+	$(BIN)/ruff check $(PYTHON_FILES)
+	$(BIN)/codespell
+	$(BIN)/interrogate -q tests
+	$(BIN)/hadolint deploy/Dockerfile
+	@$(MAKE) --no-print-directory contracts nginx-check rules-check
+
+contracts: setup  ## Check who may import whom
+	$(BIN)/lint-imports
+
+nginx-check: setup  ## Check the nginx configuration with nginx and gixy
+	$(BIN)/python -m scripts.check_nginx
+
+rules-check: setup  ## Check and test the rules of Prometheus, and Alertmanager's configuration
+	promtool check config deploy/prometheus/prometheus.yml
+	promtool test rules deploy/prometheus/tests/*.yml
+	amtool check-config deploy/alertmanager/alertmanager.yml
+
+dashboards: setup  ## Write Grafana's dashboards, which are built by code
+	$(BIN)/python -m deploy.grafana
+
+types: setup  ## Check types
+	$(BIN)/mypy
+
+fmt: setup  ## Format, and fix what can be fixed
+	$(BIN)/ruff format $(PYTHON_FILES)
+	$(BIN)/ruff check --fix $(PYTHON_FILES)
+
+lock:  ## Lock the newest packages, with hashes (needs uv)
+	uv pip compile pyproject.toml --group run --universal --python-version 3.11 --generate-hashes \
+		--no-header --upgrade -o requirements.txt
+	uv pip compile pyproject.toml --group run --group dev --group load --group deploy --universal --python-version 3.11 \
+		--generate-hashes --no-header --upgrade -c requirements.txt -o requirements-dev.txt
+	for name in gateway auth publisher; do \
+		uv pip compile --group $$name --universal --python-version 3.11 --generate-hashes --no-header \
+			--upgrade -c requirements.txt -o deploy/requirements/$$name.txt; done
+	uv pip compile --group locust --universal --python-version 3.11 --generate-hashes --no-header \
+		--upgrade -c requirements-dev.txt -o deploy/requirements/loadtest.txt
+	uv pip compile --group tools --universal --python-version 3.11 --generate-hashes --no-header \
+		--upgrade -o requirements-tools.txt
+
+docs: setup  ## Write the reference that is generated from the code
+	$(BIN)/python -m scripts.settings_reference
+	$(BIN)/python -m scripts.metrics_reference
+	$(BIN)/python -m scripts.protocol_reference
+	$(BIN)/python -m scripts.openapi_reference
+	$(BIN)/python -m scripts.prometheus_rules
+
+ci:  ## Everything that continuous integration runs
+	@.ci/run
+
+clean:  ## Remove what runs and tests have written (not the virtual environment)
+	@! { [ -e var/run.json ] && kill -0 "$$(sed -n 's/.*"supervisor": \([0-9]*\).*/\1/p' var/run.json)" 2>/dev/null; } \
+		|| { echo "openline: make run is up; stop it first" >&2; exit 1; }
+	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .setup.lock
+	find services deploy scripts loadtest tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""How Openline is deployed: locally, with Compose, on Kubernetes."""

@@ -1,0 +1,1 @@
+"""Grafana's dashboards: built by code, written as JSON, provisioned from files."""

@@ -1,0 +1,1 @@
+"""The whole system as processes on this machine: `python -m deploy.local.run`."""

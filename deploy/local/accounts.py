@@ -1,0 +1,83 @@
+"""The demo's users and its client: made once, their secrets kept in the data folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from deploy.local.plan import ROOT, Plan, environment
+from deploy.local.processes import StartError
+
+USERS = ("alice", "bob")
+CLIENT = "demo"
+SCOPE = "publish read manage tokens"
+Accounts = dict[str, list[dict[str, str]]]
+
+
+class Demo:
+    """The accounts, with new random secrets on the first run. `new` says that nobody has seen them yet."""
+
+    def __init__(self, plan: Plan) -> None:
+        path = plan.var / "accounts.json"
+        self.new = not path.exists()
+        if self.new:
+            write_private(path, _made())
+        found: Accounts = json.loads(path.read_text("utf-8"))
+        self.users = found["users"]
+        self.clients = found["clients"]
+
+    async def provision(self, plan: Plan) -> None:
+        """Make the accounts in auth's database. Raises StartError when auth refuses."""
+        # An account from a data folder that is gone has another secret than the one we are about to print.
+        rest = ("--secret-file", "-", "--replace" if self.new else "--if-missing")
+        for user in self.users:
+            await _admin(plan, "add-user", user["username"], *rest, secret=user["password"])
+        for client in self.clients:
+            scope = ("--scope", client["scope"])
+            secret = client["client_secret"]
+            await _admin(plan, "add-client", client["client_id"], *scope, *rest, secret=secret)
+
+
+def _made() -> Accounts:
+    return {
+        "users": [{"username": name, "password": secrets.token_hex(8)} for name in USERS],
+        "clients": [{"client_id": CLIENT, "client_secret": secrets.token_hex(16), "scope": SCOPE}],
+    }
+
+
+def write_private(path: Path, content: Any) -> None:
+    """Write JSON that only this user may read; readers see the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+    partial.replace(path)
+
+
+async def _admin(plan: Plan, *arguments: str, secret: str) -> None:
+    """Run auth's administration command; the secret goes in by standard input, where no process list shows it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.auth.admin", *arguments),
+        cwd=ROOT,
+        env=environment(plan),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await process.communicate(secret.encode() + b"\n")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        lines = output.decode("utf-8", "replace").strip().splitlines() or ["it wrote nothing"]
+        raise StartError(f"auth: {arguments[0]} {arguments[1]}: {lines[-1]}")

@@ -1,0 +1,71 @@
+"""The front door's configuration for this machine, written from the templates that all deployments share."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import resource
+from pathlib import Path
+
+from deploy.local.plan import ROOT, Plan
+
+TEMPLATES = ROOT / "nginx"
+_VARIABLE = re.compile(r"\$\{([A-Z]+)\}")
+_FILES = 65_536
+
+
+def write(plan: Plan, folder: Path) -> Path:
+    """Write the configuration into `folder` and return the path of its main file."""
+    (folder / "temp").mkdir(parents=True, exist_ok=True)
+    values = _values(plan)
+    for source in sorted(TEMPLATES.glob("*.conf*")):
+        text = source.read_text("utf-8")
+        target = folder / source.name.removesuffix(".template")
+        target.write_text(
+            fill(text, values) if source.suffix == ".template" else text, encoding="utf-8"
+        )
+    return folder / "nginx.conf"
+
+
+def fill(text: str, values: dict[str, str]) -> str:
+    """The text with each `${NAME}` outside comments replaced. Raises KeyError for a name without a value."""
+
+    def line(source: str) -> str:
+        if source.lstrip().startswith("#"):
+            return source
+        return _VARIABLE.sub(lambda match: values[match[1]], source)
+
+    return "\n".join(line(source) for source in text.splitlines()) + "\n"
+
+
+def _values(plan: Plan) -> dict[str, str]:
+    files = min(_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    host = f"[{plan.host}]" if ":" in plan.host else plan.host
+    return {
+        # As root, workers would run as nobody and could not read pages in a private folder.
+        "USER": f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else "",
+        "WORKERS": str(min(4, os.cpu_count() or 1)),
+        "FILES": str(files),
+        "CONNECTIONS": str(files // 2),
+        "LOGS": _quoted(plan.var / "logs"),
+        "WEB": _quoted(plan.web),
+        "LISTEN": f"{host}:{plan.port}",
+        "STATUS": str(plan.status_port),
+        "LIMITS": "on" if plan.limits else "off",
+        "GATEWAYS": "\n".join(
+            f"    server 127.0.0.1:{port} max_fails=0;" for port in plan.gateway_ports
+        ),
+        "AUTH": f"127.0.0.1:{plan.auth_port}",
+        "PUBLISHER": f"127.0.0.1:{plan.publisher_port}",
+    }
+
+
+def _quoted(path: Path) -> str:
+    """A path as it may stand between double quotes. Raises ValueError for the few characters that nginx cannot hold."""
+    text = str(path)
+    if set(text) & set('"\\$\n'):
+        raise ValueError(
+            f"the folder {text!r} has one of \" \\ $ in its name, which nginx's configuration cannot hold; move it"
+        )
+    return text

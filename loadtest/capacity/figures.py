@@ -1,0 +1,123 @@
+"""What was measured: steps of growing load, where they break, and what one of each thing costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from loadtest.swarm.trend import fit
+
+SHARE = 0.6
+"""Planned use of what there is: the rest is for peaks, for the clients of a neighbour that has died, for deploys."""
+
+_ARRIVED = 0.999
+
+
+class Step(NamedTuple):
+    """One step of deliveries. `offered` and `rate` in deliveries a second, latencies in milliseconds, `cores` that each
+    program used, `messages` a second, `arrived` the share of what was offered that came.
+    """
+
+    offered: float
+    rate: float
+    messages: float
+    p50: float
+    p99: float
+    arrived: float
+    gaps: int
+    cores: dict[str, float]
+
+
+class Crowd(NamedTuple):
+    """One step of connections. `opened` connections a second when the last ones came, `handshake_us` of the gateway's CPU
+    for each, `memory` of gateway and Redis in MB over that without anybody, `core` of the gateway while each connection
+    got little, with its `p99` in milliseconds; `arrived` is the share of connections that stayed.
+    """
+
+    connections: int
+    opened: float
+    handshake_us: float
+    gateway_mb: float
+    redis_mb: float
+    core: float
+    p99: float
+    arrived: float
+    gaps: int
+
+
+class Slo(NamedTuple):
+    """What must hold: `p99` in milliseconds from the publish call to the read; and nothing missing."""
+
+    p99: float
+
+    def broken(self, step: Step | Crowd) -> str:
+        """Why the step does not hold it; empty when it does."""
+        if step.p99 > self.p99:
+            return f"p99 {step.p99:.0f} ms is over {self.p99:g} ms"
+        if step.arrived < _ARRIVED:
+            return f"only {step.arrived:.1%} of what was offered came in time"
+        if step.gaps:
+            return f"{step.gaps} messages are missing"
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Costs on this machine. `_us`: microseconds of CPU; `_kb`: 1,000 bytes; `_mb`: 1,000,000 bytes.
+
+    `knee` is the most deliveries a second that held the SLO, `knee_core` what the gateway used then; `delivery_us` is of
+    the gateway, `entry_us` what a message costs a gateway that has no reader of it, `publish_us` of the publisher,
+    `redis_us` of Redis a message, `reader_core` what one more gateway that reads the bus costs Redis at the most;
+    `connections` is the most that one gateway held here.
+    """
+
+    knee: float
+    knee_core: float
+    delivery_us: float
+    entry_us: float
+    publish_us: float
+    redis_us: float
+    reader_core: float
+    nginx_us: float
+    nginx_kb: float
+    handshake_us: float
+    connection_kb: float
+    redis_kb: float
+    gateway_mb: float
+    connections: int
+
+
+def knee(steps: Sequence[Step], slo: Slo) -> Step | None:
+    """The last step before the first that breaks the SLO."""
+    held = None
+    for step in steps:
+        if slo.broken(step):
+            break
+        held = step
+    return held
+
+
+def planned(steps: Sequence[Step], slo: Slo) -> Step:
+    """The step from which costs are taken: the highest within the planned share of the knee, else the first."""
+    top = knee(steps, slo)
+    fitting = [step for step in steps if top is not None and step.rate <= SHARE * top.rate]
+    return fitting[-1] if fitting else steps[0]
+
+
+def delivery_us(step: Step) -> float:
+    """CPU of the gateway that delivers over that of one that only reads the bus, a delivery."""
+    return (step.cores["gateway"] - step.cores["gateway-2"]) / step.rate * 1e6
+
+
+def per_message_us(steps: Iterable[Step], program: str) -> float:
+    """What each message adds to a program's CPU: the slope over all steps, or the average where they lie together."""
+    points = [(step.messages, step.cores[program]) for step in steps]
+    slope = fit(points).slope
+    return 1e6 * (slope if slope > 0 else points[-1][1] / points[-1][0])
+
+
+def per_connection_kb(crowds: Sequence[Crowd], program: str) -> float:
+    """Memory that each connection adds, in 1,000 bytes."""
+    points = [(float(crowd.connections), getattr(crowd, f"{program}_mb")) for crowd in crowds]
+    return 1000 * fit([(0.0, 0.0), *points]).slope

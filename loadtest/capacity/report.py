@@ -1,0 +1,221 @@
+"""The report: what held, what one of each costs, and the plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from loadtest.capacity.figures import SHARE, Crowd, Figures, Slo, Step, knee
+from loadtest.capacity.sizing import FILES, Plan, Wish
+
+_BUSY = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A whole run."""
+
+    machine: Mapping[str, Any]
+    command: str
+    slo: Slo
+    steps: Sequence[Step]
+    crowds: Sequence[Crowd]
+    readers: int
+    figures: Figures
+    wish: Wish
+    plan: Plan
+
+
+def as_json(result: Result) -> str:
+    """Everything, for programs."""
+    content = {
+        "machine": dict(result.machine),
+        "command": result.command,
+        "slo": result.slo._asdict(),
+        "deliveries": [step._asdict() for step in result.steps],
+        "connections": [crowd._asdict() for crowd in result.crowds],
+        "figures": asdict(result.figures),
+        "wish": result.wish._asdict(),
+        "plan": {
+            **result.plan._asdict(),
+            "memory_limit_mb": result.plan.memory_limit_mb,
+            "lines": [line._asdict() for line in result.plan.lines],
+        },
+    }
+    return json.dumps(content, indent=1)
+
+
+def markdown(result: Result, *, images: str) -> str:
+    """The report; pictures lie in `images`."""
+    return "\n".join(
+        [
+            *_head(result),
+            *_deliveries(result, images),
+            *_connections(result, images),
+            *_costs(result.figures, result.steps),
+            *_plan(result),
+        ]
+    )
+
+
+def _head(result: Result) -> list[str]:
+    machine = result.machine
+    return [
+        "# Capacity",
+        "",
+        (
+            f"Written by `{result.command}` at revision {machine['revision']} on {machine['cores']} cores of "
+            f"{machine['processor']}, {machine['memory_gib']} GiB, Linux {machine['kernel']}, Python {machine['python']}; "
+            f"load average {machine['load_average']} before the start."
+        ),
+        "",
+        (
+            "Openline, Redis, whoever publishes and all clients share these cores, so where the knee is says more about the "
+            "machine than about a gateway; what one delivery, message, connection and handshake costs depends on it far "
+            "less, and the plan is made from these; other work on the machine makes them dearer. Connections are held by one process of plain sockets, which costs next "
+            "to nothing; `make load` has users with a behaviour, and far fewer of them."
+        ),
+        "",
+    ]
+
+
+def _deliveries(result: Result, images: str) -> list[str]:
+    top, broken = knee(result.steps, result.slo), result.slo.broken(result.steps[-1])
+    first = (
+        f"**The knee**: {top.rate:,.0f} deliveries/s with p99 {top.p99:.0f} ms and {top.cores['gateway']:.2f} of a core "
+        f"for the gateway. The next step broke the SLO (p99 within {result.slo.p99:g} ms, nothing missing): {broken}."
+        if top
+        else f"No step held the SLO: {broken}."
+    )
+    if top and top.cores["gateway"] < _BUSY:
+        first += " The gateway had not used up its core: the machine gave out."
+    rows = [
+        f"| {step.offered:,.0f} | {step.rate:,.0f} | {step.messages:,.0f} | {step.p50:.1f} | {step.p99:.1f} | "
+        f"{step.arrived:.4f} | {step.gaps} | {step.cores['gateway']:.2f} | {step.cores['gateway-2']:.2f} | "
+        f"{step.cores['redis']:.2f} | {step.cores['publisher']:.2f} |"
+        for step in result.steps
+    ]
+    return [
+        "## Deliveries",
+        "",
+        (
+            f"{result.readers:,} readers on one gateway, {result.wish.audience:g} of each message, published by HTTP; a step "
+            "that breaks the SLO is tried three times."
+        ),
+        "",
+        first,
+        "",
+        f"![Latency and CPU over deliveries]({images}/capacity-deliveries.png)",
+        "",
+        (
+            "| offered/s | delivered/s | messages/s | p50, ms | p99, ms | arrived | missing | gateway, of a core | "
+            "gateway without readers | Redis | publisher |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _connections(result: Result, images: str) -> list[str]:
+    last = result.crowds[-1]
+    broken = result.slo.broken(last)
+    ended = f"there it ended: {broken}" if broken else "as many as were asked for"
+    rows = [
+        f"| {crowd.connections:,} | {crowd.opened:,.0f} | {crowd.handshake_us:.0f} | {crowd.gateway_mb:.0f} | "
+        f"{crowd.redis_mb:.0f} | {crowd.core:.2f} | {crowd.p99:.1f} |"
+        for crowd in result.crowds
+    ]
+    return [
+        "## Connections",
+        "",
+        (
+            f"One gateway held {last.connections:,} connections, {ended}: native sessions, each with a token and a personal "
+            f"channel of its own, listening to a topic besides, with {result.wish.each:g} messages a second for each."
+        ),
+        "",
+        f"![Memory and CPU over connections]({images}/capacity-connections.png)",
+        "",
+        (
+            "| connections | opened/s | gateway's CPU for each, us | gateway, MB more | Redis, MB more | gateway, of a core | "
+            "p99, ms |"
+        ),
+        "|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _costs(figures: Figures, steps: Sequence[Step]) -> list[str]:
+    rows = [
+        ("a delivery", "gateway", f"{figures.delivery_us:.1f} us"),
+        ("a delivery", "nginx", f"{figures.nginx_us:.1f} us"),
+        (
+            "a message that nobody on it reads",
+            "gateway",
+            f"{figures.entry_us:.0f} us",
+        ),
+        ("a message by HTTP", "publisher", f"{figures.publish_us:.0f} us"),
+        ("a message", "Redis, two gateways reading", f"{figures.redis_us:.0f} us"),
+        (
+            "one more gateway that reads",
+            "Redis",
+            f"{figures.reader_core:.4f} of a core at the most",
+        ),
+        (
+            "a handshake with a subscription and a new token",
+            "gateway",
+            f"{figures.handshake_us:.0f} us",
+        ),
+        ("a connection", "gateway", f"{figures.connection_kb:.1f} KB"),
+        ("a connection", "Redis", f"{figures.redis_kb:.2f} KB"),
+        ("a connection", "nginx", f"{figures.nginx_kb:.1f} KB"),
+        ("nobody", "gateway", f"{figures.gateway_mb:.0f} MB"),
+    ]
+    return [
+        "## What one of each costs",
+        "",
+        "| what | whom | CPU or memory |",
+        "|---|---|---|",
+        *(f"| {what} | {whom} | {cost} |" for what, whom, cost in rows),
+        "",
+        (
+            f"Messages came one by one, {steps[-1].messages:,.0f} a second at the most; closer together they cost publisher, "
+            "Redis and gateways a fraction of this (`make bench` shows both), so a plan for many is on the safe side."
+        ),
+        "",
+    ]
+
+
+def _plan(result: Result) -> list[str]:
+    plan, wish = result.plan, result.wish
+    return [
+        f"## A plan for {wish.connections:,} connections",
+        "",
+        (
+            f"Each gets {wish.each:g} messages a second on average, and a message reaches {wish.audience:g} of them; "
+            f"processors and memory are planned to be used to {SHARE:.0%}."
+        ),
+        "",
+        "| what | how | is |",
+        "|---|---|---|",
+        *(f"| {line.what} | {line.sum} | {line.result} |" for line in plan.lines),
+        "",
+        *(f"**Does not fit**: {warning}\n" for warning in plan.warnings),
+        "| where | what | value |",
+        "|---|---|---|",
+        f"| HPA of the gateways | `minReplicas` | {plan.gateways} |",
+        f"| | target of connections a pod | {plan.per_gateway:,} |",
+        f"| | target of CPU | {SHARE:.0%} of a request of one core |",
+        f"| gateway | memory request, limit | {plan.memory_limit_mb * 2 // 3} MB, {plan.memory_limit_mb} MB |",
+        f"| | open files (`ulimits.nofile`) | {FILES:,} |",
+        f"| nginx | replicas | {plan.nginx_pods} |",
+        f"| | workers in all, a core each | {plan.nginx_workers} |",
+        f"| | `worker_connections` of all workers together | {2 * wish.connections:,} |",
+        f"| publisher | replicas | {plan.publishers} |",
+        f"| Redis | of its one core | {plan.redis_core:.2f} |",
+        f"| | servers, a partition on each | {plan.partitions or 'no number would do'} |",
+        "",
+    ]

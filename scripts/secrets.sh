@@ -1,0 +1,33 @@
+#!/bin/sh
+# Makes the secrets of deploy/compose.yaml that are missing, each a random one; what exists stays as it is.
+#
+#   scripts/secrets.sh            into deploy/secrets, or into OPENLINE_SECRETS
+#
+# Containers read them as files: /run/secrets/... is this folder's file itself. Images run as users of their own, which
+# this machine does not know, so the files are readable for all and the folder is closed to everybody but its owner.
+set -eu
+cd "$(dirname "$0")/.."
+folder=${OPENLINE_SECRETS:-deploy/secrets}
+
+umask 077
+mkdir -p "$folder"
+chmod 700 "$folder"
+
+random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# keep FILE: standard input becomes the file unless it is there already.
+keep() {
+    if [ -s "$folder/$1" ]; then cat >/dev/null; return; fi
+    cat >"$folder/.$1.new"
+    chmod 444 "$folder/.$1.new"
+    mv "$folder/.$1.new" "$folder/$1"
+    echo "openline: made $folder/$1"
+}
+
+for name in redis_password postgres_password grafana_password; do random | keep "$name"; done
+redis=$(cat "$folder/redis_password")
+postgres=$(cat "$folder/postgres_password")
+printf 'requirepass %s\n' "$redis" | keep redis.conf
+printf 'redis://:%s@redis:6379/0\n' "$redis" | keep redis_url
+printf '{"redis://redis:6379": "%s"}\n' "$redis" | keep redis_exporter.json
+printf 'postgresql://openline:%s@postgres:5432/openline\n' "$postgres" | keep database_url

@@ -1,0 +1,1 @@
+"""The auth service: users, clients and the tokens they get."""

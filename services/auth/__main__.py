@@ -1,0 +1,47 @@
+"""Runs the auth service: `python -m services.auth`."""
+
+from __future__ import annotations
+
+from services.auth import app
+from services.auth.settings import Settings
+from services.kernel.broker.port import BrokerConfigurationError
+from services.kernel.domain.codes import OpenlineError
+from services.kernel.ops import logs, serve
+from services.kernel.ops.refusal import refuse
+from services.kernel.ops.settings import load
+from services.kernel.ops.usage import check_arguments
+from services.kernel.tokens.keys import UntrustedKeyError
+
+
+def main() -> None:
+    """Serve until told to end. What stops the start is one line and exit status 2."""
+    check_arguments(
+        "auth",
+        "Issues tokens and keeps users and clients; python -m services.auth.admin adds them.",
+        Settings,
+    )
+    settings = load(Settings)
+    logs.configure("auth", format=settings.log_format, level=settings.log_level)
+    try:
+        application = app.create(settings)
+    except OpenlineError as error:
+        refuse(f"OPENLINE_DATABASE_URL: {error.message}; start the database or correct the URL")
+    except BrokerConfigurationError as error:
+        refuse(str(error))
+    except UntrustedKeyError as error:
+        refuse(f"OPENLINE_HS256_SECRET: {error}; make one with: openssl rand -hex 32")
+    except OSError as error:
+        refuse(
+            f"OPENLINE_AUTH_KEYS or OPENLINE_DATABASE_URL: {error}; name a folder that can be written"
+        )
+    serve.serve(
+        application,
+        host=settings.auth_host,
+        port=settings.auth_port,
+        name="auth",
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+if __name__ == "__main__":
+    main()

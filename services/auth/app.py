@@ -1,0 +1,201 @@
+"""Puts the auth service together from its settings."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from redis.asyncio import Redis
+from starlette.concurrency import run_in_threadpool
+
+from services.auth import metrics
+from services.auth.announcer import Announcer
+from services.auth.credentials import Passwords
+from services.auth.grants import Grants
+from services.auth.issuer import Issuer
+from services.auth.keyring import FileKeyring, Keyring, SecretKeyring
+from services.auth.oauth import OAuthError
+from services.auth.parts import Parts
+from services.auth.revoker import Announce, Revoker
+from services.auth.routes import accounts, connect, forms, inspection, keys, token
+from services.auth.settings import Settings
+from services.auth.store import Store
+from services.auth.throttle import Throttle
+from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.domain.codes import OpenlineError
+from services.kernel.domain.limits import Limits
+from services.kernel.ops import health, middleware, problems
+from services.kernel.ops.health import Readiness
+from services.kernel.ops.requests import Requests
+from services.kernel.ops.version import version
+from services.kernel.tokens import redis_client, trust
+from services.kernel.tokens.jwks import RemoteKeys
+from services.kernel.tokens.revocations_redis import RedisRevocations
+from services.kernel.tokens.tickets_redis import RedisTickets
+from services.kernel.tokens.verifier import Verifier
+
+UNLIMITED = 2**62
+"""For the shared body limit: each route here reads its own body, bounded, and refuses in its own form."""
+
+_PROBE_SECONDS = 2.0
+_PURGE_SECONDS = 3600.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Probes:
+    """What /readyz answers: whether database and Redis answered when last asked. Without Redis logins still work."""
+
+    def __init__(self, store: Store, redis: Redis) -> None:
+        self._store = store
+        self._redis = redis
+        self._answers = {"database": False, "redis": False}
+
+    def ready(self) -> Readiness:
+        """Ready while the database answers; Redis is only named."""
+        return Readiness(self._answers["database"], dict(self._answers))
+
+    async def run(self) -> None:
+        """Ask again and again, and forget refresh tokens that ended."""
+        purged = float("-inf")
+        while True:
+            self._answers = {"database": await self._database(), "redis": await self._ping()}
+            if self._answers["database"] and time.monotonic() - purged > _PURGE_SECONDS:
+                purged = time.monotonic()
+                with suppress(OpenlineError):
+                    await run_in_threadpool(self._store.purge, time.time())
+            await asyncio.sleep(_PROBE_SECONDS)
+
+    async def _database(self) -> bool:
+        try:
+            await run_in_threadpool(self._store.ping)
+        except OpenlineError:
+            return False
+        return True
+
+    async def _ping(self) -> bool:
+        try:
+            await self._redis.ping()
+        except Exception:  # noqa: BLE001 - whatever it is, Redis did not answer
+            return False
+        return True
+
+
+def keyring(settings: Settings) -> Keyring:
+    """The keyring that the settings ask for."""
+    if settings.auth_algorithm == "HS256":
+        assert settings.hs256_secret is not None
+        return SecretKeyring(settings.hs256_secret.get_secret_value())
+    return FileKeyring(settings.auth_keys, algorithm=settings.auth_algorithm)
+
+
+def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> FastAPI:
+    """The ASGI application.
+
+    Raises `OpenlineError` when the database cannot be reached, OSError when the keys' folder cannot be written,
+    `UntrustedKeyError` for a short secret, `BrokerConfigurationError` for a Redis URL that can never work.
+    """
+    broker = RedisBroker(
+        settings.redis_url,
+        partitions=settings.partitions,
+        trusted_restart=settings.trusted_restart,
+    )
+    store = Store(settings.database_url)
+    redis = redis_client.connect(settings.redis_url)
+    parts, remote = _parts(settings, store, redis, announce=Announcer(broker), clock=clock)
+    probes = Probes(store, redis)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(job) for job in (probes.run(), remote.run())]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await remote.close()
+        await redis.aclose()
+        await broker.close()
+        parts.passwords.close()
+        store.close()
+
+    return _application(settings, parts, probes, lifespan)
+
+
+def _parts(
+    settings: Settings,
+    store: Store,
+    redis: Redis,
+    *,
+    announce: Announce,
+    clock: Callable[[], float],
+) -> tuple[Parts, RemoteKeys]:
+    ring = keyring(settings)
+    issuer = Issuer(ring, issuer=settings.public_url, audience=settings.audience)
+    passwords = Passwords(settings.auth_hashers)
+    revoker = Revoker(RedisRevocations(redis), announce=announce, clock=clock)
+    trusted = trust.of(settings, without=_own_urls(settings), own=ring)
+    parts = Parts(
+        settings=settings,
+        store=store,
+        keyring=ring,
+        issuer=issuer,
+        passwords=passwords,
+        grants=Grants(
+            store=store,
+            issuer=issuer,
+            passwords=passwords,
+            revoker=revoker,
+            token_ttl=settings.auth_token_ttl,
+            refresh_ttl=settings.auth_refresh_ttl,
+            clock=clock,
+        ),
+        revoker=revoker,
+        tickets=RedisTickets(redis),
+        own=Verifier(ring, issuers=[settings.public_url], audience=settings.audience),
+        trusted=trusted.verifier,
+        throttle=Throttle(Limits().login_rate_per_minute, on=settings.limits),
+        clock=clock,
+    )
+    return parts, trusted.remote
+
+
+def _own_urls(settings: Settings) -> set[str]:
+    """Where this service's own keys would be fetched from: it has them at hand."""
+    hosts = {settings.auth_host, "127.0.0.1", "localhost"}
+    bases = {settings.public_url, *(f"http://{host}:{settings.auth_port}" for host in hosts)}
+    return {f"{base}/auth/jwks.json" for base in bases}
+
+
+def _application(settings: Settings, parts: Parts, probes: Probes, lifespan: object) -> FastAPI:
+    app = FastAPI(
+        title="Openline auth",
+        summary="Users, clients and the tokens they get.",
+        version=version(),
+        lifespan=lifespan,  # type: ignore[arg-type]
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.parts = parts
+    app.routes.extend(health.routes(probes.ready))
+    for module in (token, inspection, accounts, connect, keys):
+        app.include_router(module.router)
+    problems.install(app)
+    app.add_exception_handler(OpenlineError, _refused)
+    app.add_exception_handler(OAuthError, forms.refused)
+    forms.document(app)
+    middleware.install(app, allowed_origins=settings.allowed_origins, body_bytes=UNLIMITED)
+    app.add_middleware(Requests, requests=metrics.REQUESTS, seconds=metrics.REQUEST_SECONDS)
+    metrics.READY.set_function(lambda: probes.ready().ok)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OpenlineError)
+    metrics.FAILURES.labels(error.code.value).inc()
+    _log.info("refused", path=request.url.path, error=error.code.value)
+    return problems.response(error)

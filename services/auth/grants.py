@@ -1,0 +1,197 @@
+"""The grants of the token endpoint: what each asks for, what it refuses, what it gives (RFC 6749 sections 4 to 6)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+
+from services.auth import metrics, oauth
+from services.auth.credentials import Passwords, digest, new_secret, secret_matches
+from services.auth.issuer import Issued, Issuer
+from services.auth.oauth import OAuthError
+from services.auth.revoker import Revoker
+from services.auth.store import Client, Refresh, Store, User
+from services.kernel.domain.codes import OpenlineError
+
+SCOPES = ("publish", "read", "manage", "tokens")
+
+_log = structlog.get_logger(__name__)
+
+
+class Answer(NamedTuple):
+    """What a grant gave: an access token and, for users, a refresh token."""
+
+    issued: Issued
+    refresh: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """All grants over one store and issuer. Lives in seconds; errors are `OAuthError`s, or `unavailable`."""
+
+    store: Store
+    issuer: Issuer
+    passwords: Passwords
+    revoker: Revoker
+    token_ttl: int
+    refresh_ttl: int
+    clock: Callable[[], float] = time.time
+
+    async def authenticate(self, client_id: str, secret: str) -> Client:
+        """The client of these credentials. One answer for unknown, disabled and wrong: names are not to be probed."""
+        client = await run_in_threadpool(self.store.client, client_id)
+        good = secret_matches(client.secret if client else None, secret)
+        if client is None or client.disabled is not None or not good:
+            raise OAuthError(oauth.INVALID_CLIENT, "unknown client, or its secret is wrong")
+        return client
+
+    async def client_credentials(self, client: Client, scope: str | None) -> Answer:
+        """A token for the client itself (RFC 6749 section 4.4): no refresh token, it can always ask again."""
+        issued = self.issuer.issue(
+            f"client:{client.client_id}",
+            ttl=self.token_ttl,
+            now=self.clock(),
+            client=client.client_id,
+            scope=_narrow(scope, client.scope),
+            channels=client.channels,
+        )
+        return Answer(issued)
+
+    async def password(
+        self, username: str, password: str, *, client: Client | None, scope: str | None
+    ) -> Answer:
+        """A token for a user of our own (RFC 6749 section 4.3)."""
+        user = await run_in_threadpool(self.store.user, username)
+        good = await self.passwords.matches(user.password if user else None, password)
+        if user is None or user.disabled is not None or not good:
+            metrics.LOGINS.labels("refused").inc()
+            raise OAuthError(oauth.INVALID_GRANT, "unknown user, or the password is wrong")
+        metrics.LOGINS.labels("ok").inc()
+        answer, kept = self._for_user(
+            user, client=client.client_id if client else None, scope=_narrow(scope, user.scope)
+        )
+        await run_in_threadpool(self.store.keep_refresh, kept)
+        return answer
+
+    async def refresh(self, token: str, *, client: Client | None, scope: str | None) -> Answer:
+        """A new access and refresh token (RFC 6749 section 6); the old refresh token is spent.
+
+        One that was spent before is a sign of theft: its whole family ends (RFC 9700 section 4.14.2).
+        """
+        old = await run_in_threadpool(self.store.refresh, digest(token))
+        if old is None or old.client_id != (client.client_id if client else None):
+            raise OAuthError(oauth.INVALID_GRANT, "the refresh token is not known for this client")
+        if old.used is not None and old.revoked is None:
+            await self._stolen(old)
+        if old.revoked is not None or old.expires <= self.clock():
+            raise OAuthError(oauth.INVALID_GRANT, "the refresh token has ended; log in again")
+        user = await self._owner(old)
+        answer, new = self._for_user(
+            user,
+            client=old.client_id,
+            scope=_narrow(scope, _both(old.scope, user.scope)),
+            family=old.family,
+            granted=old.scope,
+        )
+        now = self.clock()
+        if not await run_in_threadpool(self.store.rotate_refresh, old.digest, new, now=now):
+            await self._stolen(old)
+        return answer
+
+    async def end_family(self, family: str) -> None:
+        """End the refresh tokens of a login and the access tokens that came with them (RFC 7009 section 2.1)."""
+        for kept in await run_in_threadpool(self.store.revoke_family, family, self.clock()):
+            await self.revoker.revoke_token(kept.jti, kept.jti_exp)
+
+    async def _owner(self, old: Refresh) -> User:
+        user = await run_in_threadpool(self.store.user, old.username)
+        if user is None or user.disabled is not None:
+            raise OAuthError(oauth.INVALID_GRANT, "the user of this refresh token is disabled")
+        return user
+
+    async def _stolen(self, old: Refresh) -> None:
+        metrics.REUSES.inc()
+        _log.warning("refresh_reused", user=old.username, client=old.client_id)
+        try:
+            await self.end_family(old.family)
+        except OpenlineError:
+            # The refresh tokens have ended in the database; the access tokens live on until their exp.
+            _log.warning("family_access_tokens_not_revoked", user=old.username)
+        raise OAuthError(oauth.INVALID_GRANT, "the refresh token was used before; log in again")
+
+    def _for_user(
+        self,
+        user: User,
+        *,
+        client: str | None,
+        scope: frozenset[str],
+        family: str | None = None,
+        granted: str | None = None,
+    ) -> tuple[Answer, Refresh]:
+        now = self.clock()
+        issued = self.issuer.issue(
+            user.username,
+            ttl=self.token_ttl,
+            now=now,
+            client=client,
+            scope=scope,
+            channels=user.channels,
+        )
+        secret = new_secret()
+        kept = Refresh(
+            digest=digest(secret),
+            family=family or digest(new_secret()),
+            username=user.username,
+            client_id=client,
+            scope=issued.scope if granted is None else granted,
+            expires=now + self.refresh_ttl,
+            jti=issued.jti,
+            jti_exp=issued.exp,
+        )
+        return Answer(issued, secret), kept
+
+
+def _narrow(asked: str | None, held: str) -> frozenset[str]:
+    """The scopes asked for, or all that are held when none was. Raises `invalid_scope` naming what is not held."""
+    have = frozenset(held.split())
+    if asked is None:
+        return have
+    want = frozenset(asked.split(" ")) - {""}
+    if not want:
+        raise OAuthError(oauth.INVALID_SCOPE, "scope names no scope")
+    if want - have:
+        raise OAuthError(
+            oauth.INVALID_SCOPE,
+            f"held are: {' '.join(sorted(have)) or 'none'}; anything else cannot be given",
+        )
+    return want
+
+
+def _both(one: str, other: str) -> str:
+    return " ".join(frozenset(one.split()) & frozenset(other.split()))
+
+
+def metadata(
+    issuer: str, *, grants: tuple[str, ...], scopes: tuple[str, ...] = SCOPES
+) -> Mapping[str, Any]:
+    """The authorization server's description of itself (RFC 8414)."""
+    methods = ["client_secret_basic", "client_secret_post"]
+    return {
+        "issuer": issuer,
+        "token_endpoint": f"{issuer}/auth/token",
+        "jwks_uri": f"{issuer}/auth/jwks.json",
+        "revocation_endpoint": f"{issuer}/auth/revoke",
+        "introspection_endpoint": f"{issuer}/auth/introspect",
+        # Required by RFC 8414; none, as there is no authorization endpoint.
+        "response_types_supported": [],
+        "grant_types_supported": list(grants),
+        "scopes_supported": list(scopes),
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": methods,
+    }

@@ -1,0 +1,76 @@
+"""Revoking: recorded for the fleet, announced to the gateways, and known here at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from services.auth import metrics
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import OpenlineError
+from services.kernel.tokens.revocations import Kind, Revocation, Revocations, Revoked
+
+Announce = Callable[[dict[str, Any]], Awaitable[None]]
+
+FRESH = 1.0
+"""Seconds for which a loaded record counts as fresh."""
+
+
+async def silent(_revocation: dict[str, Any]) -> None:
+    """Announces nothing: gateways then learn of a revocation when they next load the record."""
+
+
+class Revoker:
+    """Adds revocations and answers what is revoked.
+
+    `announce` gets `Revocation.as_dict()` after the record was written. Its failure is the caller's, who may repeat
+    the call; the revocation is recorded all the same and holds for whoever loads the record.
+    """
+
+    def __init__(
+        self,
+        revocations: Revocations,
+        *,
+        announce: Announce = silent,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._revocations = revocations
+        self._announce = announce
+        self._clock = clock
+        self._known: Revoked | None = None
+        self._loaded = 0.0
+
+    async def revoke_token(self, jti: str, exp: float) -> None:
+        """End one access token. Raises `unavailable`."""
+        await self._add(Revocation(kind=Kind.TOKEN, value=jti, exp=exp))
+
+    async def revoke_all(self, kind: Kind, value: str, *, longest: float) -> None:
+        """End all tokens that a user or client was given so far; `longest` is the longest life of a token, in seconds.
+
+        Raises `unavailable`.
+        """
+        now = self._clock()
+        await self._add(Revocation(kind=kind, value=value, exp=now + longest, cutoff=now))
+
+    async def covers(self, claims: Claims) -> bool:
+        """Whether the token of these claims was revoked. Raises `unavailable` when that was never known.
+
+        While Redis is away the last known record counts: nobody can add to it then.
+        """
+        now = self._clock()
+        if self._known is None or now - self._loaded > FRESH:
+            try:
+                self._known = await self._revocations.load(now)
+                self._loaded = now
+            except OpenlineError:
+                if self._known is None:
+                    raise
+        return self._known.covers(claims)
+
+    async def _add(self, revocation: Revocation) -> None:
+        await self._revocations.add(revocation)
+        if self._known is not None:
+            self._known.add(revocation)
+        metrics.REVOCATIONS.labels(revocation.kind.value).inc()
+        await self._announce(revocation.as_dict())

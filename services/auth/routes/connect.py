@@ -1,0 +1,71 @@
+"""POST /auth/connect-tokens and POST /auth/tickets: what a connection to a gateway is opened with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+
+from services.auth import metrics
+from services.auth.routes import bearer, bodies, models
+from services.auth.routes.bearer import Admin, Bearer, PartsOf
+from services.kernel.domain.codes import Code
+from services.kernel.ops import problems
+from services.kernel.tokens.tickets import TTL
+
+_log = structlog.get_logger(__name__)
+
+router = APIRouter(tags=["connections"])
+
+
+@router.post(
+    "/auth/connect-tokens",
+    status_code=201,
+    dependencies=[Admin],
+    responses=problems.responses(
+        Code.BAD_REQUEST,
+        Code.UNAUTHORIZED,
+        Code.FORBIDDEN,
+        Code.TOO_LARGE,
+        415,
+        Code.LIMIT_EXCEEDED,
+        Code.UNAVAILABLE,
+    ),
+    openapi_extra=bodies.described(models.ConnectToken),
+)
+async def connect_token(
+    request: Request,
+    response: Response,
+    of: PartsOf,
+    caller: Annotated[Bearer, Depends(bearer.minter)],
+) -> models.Minted:
+    """A token for a user of the calling back end. It never carries a scope."""
+    body = await bodies.json(request, models.ConnectToken)
+    issued = of.issuer.issue(
+        body.sub,
+        ttl=body.ttl,
+        now=of.clock(),
+        client=caller.claims.client,
+        channels=body.model_dump(mode="json")["channels"],
+        info=body.info,
+    )
+    metrics.TOKENS.labels("connect").inc()
+    _log.info("connect_token_issued", user=body.sub, client=caller.claims.client, jti=issued.jti)
+    response.headers.update({"cache-control": "no-store"})
+    return models.Minted(token=issued.token, expires_in=issued.expires_in)
+
+
+@router.post(
+    "/auth/tickets",
+    responses=problems.responses(Code.UNAUTHORIZED, Code.UNAVAILABLE),
+)
+async def ticket(
+    response: Response, of: PartsOf, caller: Annotated[Bearer, Depends(bearer.anyone)]
+) -> models.Ticket:
+    """A ticket that stands for the calling token, once and for a short time: for `?ticket=` in a URL."""
+    left = max(1.0, min(TTL, (caller.claims.exp or 0) - of.clock()))
+    made = await of.tickets.issue(caller.token, ttl=left)
+    metrics.TICKETS.inc()
+    response.headers.update({"cache-control": "no-store"})
+    return models.Ticket(ticket=made, expires_in=int(left))

@@ -1,0 +1,66 @@
+"""The settings of the auth service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from services.kernel.ops.settings import Common, Port
+
+ALGORITHMS = Literal["EdDSA", "RS256", "ES256", "HS256"]
+
+
+def _database(value: str) -> str:
+    try:
+        backend = make_url(value).get_backend_name()
+    except ArgumentError:
+        backend = ""
+    if backend not in ("sqlite", "postgresql"):
+        raise ValueError("must be sqlite:///path or postgresql://user:password@host/name")
+    # The driver is ours to choose: who writes postgresql:// means the one that is installed.
+    return value.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+class Settings(Common):
+    """Common settings and those of auth. Times in seconds."""
+
+    var: Path = Field(Path("var"), description="folder for data that this machine keeps")
+    auth_host: str = Field("127.0.0.1", description="address on which auth listens")
+    auth_port: Port = Field(8200, description="port on which auth listens")
+    database_url: Annotated[str, AfterValidator(_database)] = Field(
+        default_factory=lambda data: f"sqlite:///{data['var']}/auth.db",
+        description="users and clients: sqlite:///path or postgresql://user:password@host/name",
+    )
+    auth_keys: Path = Field(
+        default_factory=lambda data: data["var"] / "keys",
+        description="folder of the private keys, shared by all instances of auth",
+    )
+    auth_algorithm: ALGORITHMS = Field(
+        "EdDSA", description="what tokens are signed with: EdDSA, RS256, ES256 or HS256"
+    )
+    auth_registration: Literal["closed", "open"] = Field(
+        "closed", description="open lets strangers register: only for demonstrations"
+    )
+    auth_password_grant: bool = Field(
+        False, description="on or off; RFC 9700 advises against the password grant"
+    )
+    auth_token_ttl: int = Field(
+        3600, ge=10, le=86_400, description="life of an access token, 10 to 86400"
+    )
+    auth_refresh_ttl: int = Field(
+        1_209_600, ge=60, le=31_536_000, description="life of an unused refresh token"
+    )
+    auth_hashers: int = Field(
+        2, ge=1, le=64, description="passwords hashed at the same time, each on its own core"
+    )
+
+    @model_validator(mode="after")
+    def _secret(self) -> Settings:
+        secret = self.hs256_secret
+        if self.auth_algorithm == "HS256" and secret is None:
+            raise ValueError("OPENLINE_AUTH_ALGORITHM=HS256 needs OPENLINE_HS256_SECRET")
+        return self

@@ -1,0 +1,286 @@
+"""Users, clients and refresh tokens in a database: SQLite by default, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from services.kernel.domain.codes import Code, OpenlineError
+
+_schema = sa.MetaData()
+_users = sa.Table(
+    "users",
+    _schema,
+    sa.Column("username", sa.String(64), primary_key=True),
+    sa.Column("password", sa.String(256), nullable=False),
+    sa.Column("scope", sa.String(256), nullable=False),
+    sa.Column("channels", sa.JSON(none_as_null=True)),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("disabled", sa.Float),
+)
+_clients = sa.Table(
+    "clients",
+    _schema,
+    sa.Column("client_id", sa.String(64), primary_key=True),
+    sa.Column("secret", sa.String(64), nullable=False),
+    sa.Column("scope", sa.String(256), nullable=False),
+    sa.Column("channels", sa.JSON(none_as_null=True)),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("disabled", sa.Float),
+)
+_refresh = sa.Table(
+    "refresh_tokens",
+    _schema,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("family", sa.String(64), nullable=False),
+    sa.Column("username", sa.String(64), nullable=False),
+    sa.Column("client_id", sa.String(64)),
+    sa.Column("scope", sa.String(256), nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+    sa.Column("used", sa.Float),
+    sa.Column("revoked", sa.Float),
+    sa.Column("jti", sa.String(64), nullable=False),
+    sa.Column("jti_exp", sa.Float, nullable=False),
+    sa.Index("refresh_tokens_family", "family"),
+    sa.Index("refresh_tokens_username", "username"),
+)
+
+_SCHEMA_LOCK = 0x6F70656E6C696E65
+
+_PATIENCE = 5.0
+"""Seconds that SQLite's other users may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A user with a password here. `scope` is space-separated; `disabled` is when, or None."""
+
+    username: str
+    password: str
+    scope: str = ""
+    channels: Mapping[str, Any] | None = None
+    created: float
+    disabled: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """An API client. `secret` is a digest."""
+
+    client_id: str
+    secret: str
+    scope: str = ""
+    channels: Mapping[str, Any] | None = None
+    created: float
+    disabled: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """A refresh token, by digest, of the family that one login began; `jti` is the access token issued with it."""
+
+    digest: str
+    family: str
+    username: str
+    client_id: str | None
+    scope: str
+    expires: float
+    used: float | None = None
+    revoked: float | None = None
+    jti: str
+    jti_exp: float
+
+
+class Store:
+    """Synchronous: call it in a thread. Every method raises `unavailable` when the database is."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._create()
+
+    def ping(self) -> None:
+        """Raises `unavailable` when the database does not answer."""
+        with self._begin() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def add_user(self, user: User) -> bool:
+        """Whether it was added; False when the name is taken."""
+        return self._insert(_users, user)
+
+    def replace_user(self, user: User) -> None:
+        """Put this record in the place of the one of that name, if any."""
+        self._replace(_users, _users.c.username == user.username, user)
+
+    def user(self, username: str) -> User | None:
+        """The user of that name, disabled or not."""
+        rows = self._rows(_users.select().where(_users.c.username == username))
+        return User(**rows[0]) if rows else None
+
+    def users(self) -> list[User]:
+        """All, by name."""
+        return [User(**row) for row in self._rows(_users.select().order_by(_users.c.username))]
+
+    def disable_user(self, username: str, now: float) -> bool:
+        """No login and no refresh from now on. False when there is no such user."""
+        with self._begin() as connection:
+            _mark(connection, _refresh, _refresh.c.username == username, revoked=now)
+            return _mark(connection, _users, _users.c.username == username, disabled=now)
+
+    def add_client(self, client: Client) -> bool:
+        """Whether it was added; False when the id is taken."""
+        return self._insert(_clients, client)
+
+    def replace_client(self, client: Client) -> None:
+        """Put this record in the place of the one of that id, if any."""
+        self._replace(_clients, _clients.c.client_id == client.client_id, client)
+
+    def client(self, client_id: str) -> Client | None:
+        """The client of that id, disabled or not."""
+        rows = self._rows(_clients.select().where(_clients.c.client_id == client_id))
+        return Client(**rows[0]) if rows else None
+
+    def clients(self) -> list[Client]:
+        """All, by id."""
+        rows = self._rows(_clients.select().order_by(_clients.c.client_id))
+        return [Client(**row) for row in rows]
+
+    def disable_client(self, client_id: str, now: float) -> bool:
+        """No token from now on. False when there is no such client."""
+        with self._begin() as connection:
+            _mark(connection, _refresh, _refresh.c.client_id == client_id, revoked=now)
+            return _mark(connection, _clients, _clients.c.client_id == client_id, disabled=now)
+
+    def refresh(self, digest: str) -> Refresh | None:
+        """The refresh token of that digest, in whatever state."""
+        rows = self._rows(_refresh.select().where(_refresh.c.digest == digest))
+        return Refresh(**rows[0]) if rows else None
+
+    def keep_refresh(self, new: Refresh) -> None:
+        """Keep the first token of a family."""
+        self._insert(_refresh, new)
+
+    def rotate_refresh(self, old: str, new: Refresh, *, now: float) -> bool:
+        """Spend the token of digest `old` and keep its successor, as one step; False when it was spent before.
+
+        Of two that try at once exactly one gets True.
+        """
+        unspent = (
+            (_refresh.c.digest == old) & _refresh.c.used.is_(None) & _refresh.c.revoked.is_(None)
+        )
+        with self._begin() as connection:
+            if not connection.execute(_refresh.update().where(unspent).values(used=now)).rowcount:
+                return False
+            connection.execute(_refresh.insert().values(**_values(new)))
+            return True
+
+    def revoke_family(self, family: str, now: float) -> list[Refresh]:
+        """End all refresh tokens of a family; answers those whose access tokens may still live."""
+        with self._begin() as connection:
+            _mark(connection, _refresh, _refresh.c.family == family, revoked=now)
+        alive = (_refresh.c.family == family) & (_refresh.c.jti_exp > now)
+        return [Refresh(**row) for row in self._rows(_refresh.select().where(alive))]
+
+    def purge(self, now: float) -> int:
+        """Forget refresh tokens that ended. A spent one is kept until then, so that its reuse is noticed."""
+        ended = (_refresh.c.expires < now) & (_refresh.c.jti_exp < now)
+        with self._begin() as connection:
+            return connection.execute(_refresh.delete().where(ended)).rowcount
+
+    def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
+        with self._begin() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _insert(self, table: sa.Table, value: Any) -> bool:
+        try:
+            with self._begin() as connection:
+                connection.execute(table.insert().values(**_values(value)))
+        except IntegrityError:
+            return False
+        return True
+
+    def _replace(self, table: sa.Table, which: Any, value: Any) -> None:
+        with self._begin() as connection:
+            connection.execute(table.delete().where(which))
+            connection.execute(table.insert().values(**_values(value)))
+
+    def _create(self) -> None:
+        with self._begin() as connection:
+            if connection.dialect.name == "postgresql":
+                # IF NOT EXISTS alone still fails when two instances create the same table at once.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            for table in _schema.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            raise OpenlineError(
+                Code.UNAVAILABLE, "the database does not answer", retry_after=1
+            ) from error
+
+
+def _mark(connection: Connection, table: sa.Table, which: Any, **values: float) -> bool:
+    """Set a time column where it is not set yet; whether such rows exist at all."""
+    for column, value in values.items():
+        unset = which & table.c[column].is_(None)
+        connection.execute(table.update().where(unset).values({column: value}))
+    return connection.execute(sa.select(sa.literal(1)).where(which).limit(1)).first() is not None
+
+
+def _values(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=5)
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Made here, because SQLite would let everyone read it; its WAL files take over the mode.
+        Path(parsed.database).touch(mode=0o600)
+    engine = sa.create_engine(parsed, connect_args={"timeout": _PATIENCE})
+    sa.event.listen(engine, "connect", _pragmas)
+    return engine
+
+
+def _pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    # Readers and the one writer do not wait for each other; a commit survives the process, if not the power.
+    _turn_on_wal(cursor)
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _turn_on_wal(cursor: Any) -> None:
+    """Waits for others that turn it on at the same time: here SQLite, for fear of a deadlock, does not wait by itself."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return

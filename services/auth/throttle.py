@@ -1,0 +1,51 @@
+"""Attempts an address may make: each network address has a token bucket, and only so many are remembered."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.limits import Bucket
+
+MAX_ADDRESSES = 50_000
+"""An attacker with many addresses must not fill the memory; the address unseen longest is forgotten."""
+
+
+class Throttle:
+    """`per_minute` attempts an address, all of them at once if it likes. An IPv6 network of /64 counts as one."""
+
+    def __init__(self, per_minute: int, *, on: bool = True) -> None:
+        self._per_minute = per_minute
+        self._on = on
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def attempt(self, address: str, now: float) -> None:
+        """Count one. Raises `rate_limited` with the seconds to wait."""
+        if not self._on:
+            return
+        key = _network(address)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(self._per_minute / 60, self._per_minute, now)
+            if len(self._buckets) > MAX_ADDRESSES:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key)
+        wait = bucket.take(now)
+        if wait:
+            raise OpenlineError(
+                Code.RATE_LIMITED,
+                f"an address may try {self._per_minute} times a minute to log in or register",
+                retry_after=wait,
+            )
+
+
+def _network(address: str) -> str:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address):
+        # A household owns a whole /64: counted singly, its addresses would never run out.
+        return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
+    return address

@@ -1,0 +1,190 @@
+"""Puts the gateway together from its settings and serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from services.gateway.metrics import Metrics
+from services.gateway.node import Node
+from services.gateway.settings import Settings
+from services.gateway.transports.sse import SseRoute
+from services.gateway.transports.websocket import WebSocketRoutes
+from services.gateway.watchdog import Watchdog
+from services.gateway.websocket.door import Door
+from services.gateway.websocket.front import Front, Welcome
+from services.gateway.websocket.handshake import Request
+from services.gateway.websocket.lean import LeanProtocol
+from services.kernel.broker.collector import BrokerCalls
+from services.kernel.broker.port import NodeBroker
+from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.domain.limits import Limits
+from services.kernel.domain.namespaces import Namespaces, NamespacesError
+from services.kernel.ops import garbage, health, logs, middleware, namespaces, problems
+from services.kernel.ops.health import Readiness
+from services.kernel.ops.origins import Origins
+from services.kernel.ops.refusal import refuse
+from services.kernel.ops.serve import Server, serve
+from services.kernel.ops.settings import load
+from services.kernel.ops.usage import check_arguments
+from services.kernel.ops.version import build_info, version
+from services.kernel.tokens import redis_client, trust
+from services.kernel.tokens.keys import UntrustedKeyError
+from services.kernel.tokens.revocations_redis import RedisRevocations
+from services.kernel.tokens.tickets_redis import RedisTickets
+
+
+class Gateway:
+    """The application and the node behind it. Make it inside a running event loop."""
+
+    def __init__(self, settings: Settings, broker: NodeBroker, *, namespaces: Namespaces) -> None:
+        self.settings = settings
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        BrokerCalls("gateway", broker.counters, registry=self.registry)
+        verifier, self.keys = trust.of(settings)
+        self._redis = redis_client.connect(settings.redis_url)
+        name = settings.node or f"gateway-{secrets.token_hex(3)}"
+        build_info("gateway", registry=self.registry, node=name)
+        self.node = Node(
+            name=name,
+            broker=broker,
+            namespaces=namespaces,
+            limits=_limits(settings),
+            verifier=verifier,
+            tickets=RedisTickets(self._redis),
+            revocations=RedisRevocations(self._redis),
+            metrics=Metrics(self.registry),
+            version=version(),
+        )
+        metrics = self.node.metrics
+        metrics.ready.set_function(lambda: self.ready().ok)
+        self.watchdog = Watchdog(delay=metrics.loop_delay.observe)
+
+    async def run(self) -> None:
+        """What runs beside the application, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.node.run())
+            group.create_task(self.keys.run())
+            group.create_task(self.watchdog.run())
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.node.close()
+        await self.keys.close()
+        await self._redis.aclose()
+
+    def ready(self) -> Readiness:
+        """Not ready while starting, leaving, or deaf alone; an outage that all share is only named."""
+        node = self.node
+        deaf, away = node.deaf(), (node.away() if node.started else [])
+        detail = {
+            "node": node.name,
+            "started": node.started,
+            "draining": node.draining,
+            "deaf": deaf,
+            "store": "unavailable" if away else "ok",
+        }
+        ok = node.started and not node.draining and not deaf
+        return Readiness(ok, detail)
+
+
+def create(settings: Settings, broker: NodeBroker, *, namespaces: Namespaces) -> FastAPI:
+    """The ASGI application; its `state.gateway`, and `state.front` for its server (Front), are set while it runs."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        gateway = app.state.gateway = Gateway(settings, broker, namespaces=namespaces)
+        origins = Origins(settings.allowed_origins)
+        app.routes.extend(health.routes(gateway.ready, registry=gateway.registry))
+        sockets = WebSocketRoutes(gateway.node, origins, echo_max_bytes=settings.echo_max_bytes)
+        app.routes.extend(sockets.routes())
+        app.state.front = sockets.welcome
+        app.routes.extend(SseRoute(gateway.node, origins).routes())
+        running = asyncio.create_task(gateway.run())
+        running.add_done_callback(_stopped)
+        yield
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await gateway.close()
+
+    app = FastAPI(
+        title="Openline gateway",
+        version=version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    middleware.install(app)
+    return app
+
+
+def _stopped(running: asyncio.Task[None]) -> None:
+    """A gateway whose reader has ended must not go on looking healthy."""
+    if not running.cancelled() and (error := running.exception()) is not None:
+        refuse(f"the gateway cannot go on: {_root(error)}")
+
+
+def _root(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        rates=settings.limits,
+        ping_seconds=settings.ping_seconds,
+        outbox_bytes=settings.outbox_bytes,
+    )
+
+
+def main() -> None:
+    """Serve until told to end. What can never work ends the process with one line."""
+    check_arguments("gateway", "Serves WebSocket and SSE clients.", Settings)
+    settings = load(Settings)
+    logs.configure("gateway", format=settings.log_format, level=settings.log_level)
+    try:
+        broker = RedisBroker(
+            settings.redis_url,
+            partitions=settings.partitions,
+            bus_length=settings.bus_length,
+            trusted_restart=settings.trusted_restart,
+        )
+        app = create(settings, broker, namespaces=namespaces.load(settings.namespaces))
+    except NamespacesError as error:
+        refuse(f"OPENLINE_NAMESPACES={settings.namespaces}: {error}")
+    except UntrustedKeyError as error:
+        refuse(f"OPENLINE_HS256_SECRET: {error}")
+
+    async def stopping(_: Server) -> None:
+        await app.state.gateway.node.drain(settings.drain_seconds)
+
+    async def started(_: Server) -> None:
+        garbage.settle()
+
+    def front(request: Request, client: str) -> Welcome | None:
+        welcome: Front = app.state.front  # made when the application has started
+        return welcome(request, client)
+
+    serve(
+        app,
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        name="gateway",
+        trusted_proxies=settings.trusted_proxies,
+        on_started=started,
+        on_stopping=stopping,
+        http=Door,
+        ws=partial(LeanProtocol, front=front),
+        timeout_graceful_shutdown=10,
+    )

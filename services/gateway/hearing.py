@@ -1,0 +1,57 @@
+"""Whether a gateway hears the bus: its own canary comes back, or it is deaf, or the store is away for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+DEAF_SECONDS = 10.0
+"""Age of our own canary, while beats are answered, at which a gateway is deaf."""
+
+BEAT_AGE = 1.0
+"""Age that a canary reaches between two beats when all is well."""
+
+
+class Beating(Protocol):
+    """A partition's driver as it is seen here; `beaten_at` is when its last beat was answered."""
+
+    partition: int
+    beaten_at: float
+
+
+class Hearing:
+    """When each partition's canary was last heard. Pure: `now` is seconds of the clock by which beats are timed."""
+
+    def __init__(self, lines: Sequence[Beating]) -> None:
+        self._lines = lines
+        self._heard: dict[int, float] = {}
+
+    def hear(self, partition: int, now: float) -> None:
+        """The canary has come back."""
+        self._heard[partition] = now
+
+    def begin(self, partition: int, now: float) -> None:
+        """A first beat was answered: from now on its canary is waited for."""
+        self._heard.setdefault(partition, now)
+
+    def age(self, partition: int, now: float) -> float:
+        """Seconds since a partition's canary was heard; 0 before it was waited for."""
+        return now - self._heard.get(partition, now)
+
+    def lag(self, now: float) -> float:
+        """Seconds by which the bus is late, at the worst."""
+        ages = [self.age(line.partition, now) for line in self._lines]
+        return max(0.0, max(ages, default=0.0) - BEAT_AGE)
+
+    def deaf(self, now: float) -> list[int]:
+        """Partitions whose bus is not heard although their beats are answered: not an outage, but this node's own."""
+        return [
+            line.partition
+            for line in self._lines
+            if now - line.beaten_at < DEAF_SECONDS / 2
+            and self.age(line.partition, now) > DEAF_SECONDS
+        ]
+
+    def away(self, now: float) -> list[int]:
+        """Partitions whose store has not answered lately."""
+        return [line.partition for line in self._lines if now - line.beaten_at > DEAF_SECONDS / 2]

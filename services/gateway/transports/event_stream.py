@@ -1,0 +1,138 @@
+"""An SSE response as a connection: what a session writes is sent as one chunked body."""
+# ruff: noqa: D102 - interface.py documents what a connection does
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from starlette.types import Message, Receive, Scope, Send
+
+from services.gateway.websocket.interface import CLOSE_TIMEOUT, MAX_BUFFERED, Receiver
+
+log = structlog.get_logger(__name__)
+
+
+class EventStream:
+    """Satisfies `interface.Connection` as long as the response runs; nothing is ever received."""
+
+    def __init__(self, address: str, headers: dict[str, str]) -> None:
+        self.address = address
+        self.closing = False
+        self.last_received = asyncio.get_running_loop().time()
+        self._headers = headers
+        self._receiver: Receiver | None = None
+        self._chunks: list[bytes] = []
+        self._buffered = 0
+        self._stalled = False
+        self._patience = CLOSE_TIMEOUT
+        self._limit: asyncio.Timeout | None = None
+        self._wake = asyncio.Event()
+
+    def start(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def send_frame(self, frame: bytes) -> None:
+        if self.closing:
+            return
+        self._chunks.append(frame)
+        self._buffered += len(frame)
+        self._wake.set()
+        if self._buffered > MAX_BUFFERED and not self._stalled and self._receiver is not None:
+            self._stalled = True
+            self._call(self._receiver.stalled)
+
+    def send_text(self, payload: bytes) -> None:
+        self.send_frame(payload)
+
+    def send_binary(self, payload: bytes) -> None:
+        self.send_frame(payload)
+
+    def ping(self) -> None: ...
+
+    def close(
+        self,
+        code: int,  # noqa: ARG002 - a body ends without words
+        reason: str = "",  # noqa: ARG002
+        *,
+        patience: float = CLOSE_TIMEOUT,
+    ) -> None:
+        if self.closing:
+            return
+        self.closing = True
+        self._patience = patience
+        self._wake.set()
+        if self._limit is not None:
+            self._end_soon(self._limit)
+
+    def abort(self) -> None:
+        self._chunks.clear()
+        self.close(1006)
+
+    def buffered(self) -> int:
+        return self._buffered
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the session or the reader ends it."""
+        del scope
+        leaving = asyncio.create_task(_left(receive))
+        writing = asyncio.create_task(self._write(send))
+        try:
+            await asyncio.wait((leaving, writing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.closing = True
+            for task in (leaving, writing):
+                task.cancel()
+            await asyncio.gather(leaving, writing, return_exceptions=True)
+            receiver, self._receiver = self._receiver, None
+            if receiver is not None:
+                self._call(receiver.closed, 1006, "", False)
+
+    async def _write(self, send: Send) -> None:
+        """The whole response; once it is closing, who does not read holds it no longer than there is patience."""
+        headers = [(name.encode(), value.encode()) for name, value in self._headers.items()]
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                if self.closing:
+                    self._end_soon(self._limit)
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                while not self.closing:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    await self._flush(send)
+                await self._flush(send)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._limit = None
+
+    def _end_soon(self, limit: asyncio.Timeout) -> None:
+        limit.reschedule(asyncio.get_running_loop().time() + self._patience)
+
+    async def _flush(self, send: Send) -> None:
+        while self._chunks:
+            chunks, self._chunks = self._chunks, []
+            body = b"".join(chunks)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            self._buffered -= len(body)
+        if self._stalled and self._receiver is not None and not self.closing:
+            self._stalled = False
+            self._call(self._receiver.writable)
+
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            callback(*arguments)
+        except Exception:
+            log.exception("stream_receiver_failed")
+            self.closing = True
+            self._wake.set()
+
+
+async def _left(receive: Receive) -> None:
+    message: Message = {"type": ""}
+    while message["type"] != "http.disconnect":
+        message = await receive()

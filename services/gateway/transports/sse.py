@@ -1,0 +1,170 @@
+"""The route /sse: the same channels as Server-Sent Events, for browsers and whatever reads HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.node import Node
+from services.gateway.stream import StreamSession
+from services.gateway.transports.event_stream import EventStream
+from services.gateway.transports.handshake import Later, identify
+from services.kernel.domain import permissions
+from services.kernel.domain.capabilities import Action
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.positions import Position
+from services.kernel.ops import addresses, problems
+from services.kernel.ops.origins import Origins
+from services.kernel.protocol import sse
+
+HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store, no-transform",
+    # Read by nginx: hand each event on as it comes.
+    "x-accel-buffering": "no",
+}
+
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET",
+    "access-control-allow-headers": "Authorization, Last-Event-ID, Cache-Control",
+    "access-control-max-age": "600",
+}
+
+
+class SseRoute:
+    """The route on one node."""
+
+    def __init__(self, node: Node, origins: Origins) -> None:
+        self._node = node
+        self._origins = origins
+
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            Route("/sse", self.stream, methods=["GET"]),
+            Route("/sse", self.preflight, methods=["OPTIONS"]),
+        ]
+
+    async def stream(self, request: Request) -> Response:
+        """`GET /sse`: a stream, or a problem document for what can be told before it begins."""
+        cors = self._cors(request)
+        try:
+            return await self._stream(request, cors)
+        except OpenlineError as error:
+            self._node.metrics.refused("sse", error.code.value, leaving=self._node.draining)
+            return problems.response(error, headers=cors)
+
+    async def preflight(self, request: Request) -> Response:
+        """What a browser on another origin asks before a script of its own reads a stream with headers."""
+        cors = self._cors(request)
+        if not cors:
+            return problems.response(
+                OpenlineError(
+                    Code.BAD_REQUEST, "OPENLINE_ALLOWED_ORIGINS does not list this origin"
+                )
+            )
+        return Response(headers={**cors, **_PREFLIGHT})
+
+    async def _stream(self, request: Request, cors: Mapping[str, str]) -> Response:
+        if self._node.draining:
+            raise OpenlineError(Code.UNAVAILABLE, "this gateway is leaving", retry_after=1)
+        who = await identify(request, self._node, self._origins)
+        claims = None if isinstance(who, Later) else who
+        at = _cursor(request)
+        wanted, refused = self._channels(request, claims)
+        address = addresses.client(request.scope)
+        try:
+            self._node.quota.admit(address)
+        except OpenlineError as error:
+            raise OpenlineError(Code.RATE_LIMITED, error.message, retry_after=10) from None
+        self._node.metrics.handshakes.labels("sse", "accepted").inc()
+        connection = EventStream(address, {**HEADERS, **cors})
+        session = StreamSession(self._node, connection, wanted, at)
+        connection.start(session)
+        return _Stream(connection, session, claims=claims, refused=refused, cors=cors)
+
+    def _channels(
+        self, request: Request, claims: Claims | None
+    ) -> tuple[list[str], list[OpenlineError]]:
+        """The channels that may be had, and why others may not; raises when there are none."""
+        asked = list(dict.fromkeys(request.query_params.getlist("channel")))
+        limit = self._node.limits.channels_per_connection
+        if not asked:
+            raise OpenlineError(Code.BAD_REQUEST, "name channels, as in /sse?channel=public:all")
+        if len(asked) > limit:
+            raise OpenlineError(Code.LIMIT_EXCEEDED, f"a stream has at most {limit} channels")
+        if sse.longest_cursor(asked) > sse.MAX_CURSOR:
+            # The cursor comes back in a header; one that is too long would end an EventSource for good.
+            raise OpenlineError(
+                Code.LIMIT_EXCEEDED,
+                "the channels' names are too long together; use several streams",
+            )
+        wanted: list[str] = []
+        refused: list[OpenlineError] = []
+        for channel in asked:
+            try:
+                namespace = self._node.namespaces.of(channel)
+                permissions.check(claims, namespace, channel, Action.SUBSCRIBE)
+            except OpenlineError as error:
+                refused.append(OpenlineError(error.code, f"{channel[:233]}: {error.message}"))
+            else:
+                wanted.append(channel)
+        if not wanted:
+            raise refused[0]
+        return wanted, refused
+
+    def _cors(self, request: Request) -> dict[str, str]:
+        origin = request.headers.get("origin")
+        if origin is None or not self._origins.allows(origin):
+            return {}
+        return {
+            "access-control-allow-origin": origin,
+            "access-control-allow-credentials": "true",
+            "vary": "Origin",
+        }
+
+
+class _Stream(Response):
+    """Opens the session when the response begins: a client that is gone by then is never subscribed."""
+
+    def __init__(
+        self,
+        connection: EventStream,
+        session: StreamSession,
+        *,
+        claims: Claims | None,
+        refused: list[OpenlineError],
+        cors: Mapping[str, str],
+    ) -> None:
+        super().__init__()
+        self._connection = connection
+        self._session = session
+        self._claims = claims
+        self._refused = refused
+        self._cors = cors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        self._session.open(self._claims)
+        if self._session.is_closed:
+            full = OpenlineError(
+                Code.RATE_LIMITED,
+                "this user has too many connections; close others",
+                retry_after=10,
+            )
+            await problems.response(full, headers=self._cors)(scope, receive, send)
+            return
+        for error in self._refused:
+            self._session.send(self._session.dialect.error(None, error))
+        await self._connection.respond(scope, receive, send)
+
+
+def _cursor(request: Request) -> dict[str, Position]:
+    """Where the stream was: `Last-Event-ID` of a reconnecting EventSource, else `cursor`."""
+    cursor = request.headers.get("last-event-id") or request.query_params.get("cursor")
+    return sse.decode_cursor(cursor) if cursor else {}

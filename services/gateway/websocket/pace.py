@@ -1,0 +1,53 @@
+"""Work that comes in storms gets a slice of each turn of the loop: ten thousand who come or go hold up nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+SLICE = 0.003
+"""Seconds of a turn. Longer ones make those wait who are connected, shorter ones make the loop turn for nothing."""
+
+
+class Pace:
+    """Does what was asked for in order, from the loop's next turn on; what a slice has no room for waits for the next.
+
+    Nothing is refused here: who waits too long must see to that itself. What a piece of work raises goes to the loop's
+    exception handler, and the others go on.
+    """
+
+    __slots__ = ("_clock", "_loop", "_waiting")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        # Not the loop's clock: uvloop's stands still during a turn.
+        self._clock = clock
+        self._loop = loop
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def add(self, work: Callable[[], None]) -> None:
+        """Do it soon."""
+        self._waiting.append(work)
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        waiting = self._waiting
+        until = self._clock() + SLICE
+        try:
+            while True:
+                # Taken only when done: what it asks for itself must not call for a second turn.
+                work = waiting[0]
+                work()
+                waiting.popleft()
+                if not waiting or self._clock() >= until:
+                    break
+        except BaseException:
+            waiting.popleft()
+            raise
+        finally:
+            if waiting:
+                self._loop.call_soon(self._turn)

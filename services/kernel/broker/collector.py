@@ -1,0 +1,37 @@
+"""The broker's own counters as Prometheus metrics of the service that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from services.kernel.broker.port import Counters
+
+
+class BrokerCalls(Collector):
+    """Calls and failures by operation, read when somebody asks. `service` is the middle of the metrics' names."""
+
+    def __init__(self, service: str, counters: Counters, *, registry: CollectorRegistry) -> None:
+        self._service = service
+        self._counters = counters
+        registry.register(self)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """See Collector."""
+        for name, text, counts in (
+            ("calls", "Calls to the broker, by operation", self._counters.calls),
+            ("failures", "Calls to the broker that failed, by operation", self._failures()),
+        ):
+            family = CounterMetricFamily(
+                f"openline_{self._service}_broker_{name}", text, labels=["operation"]
+            )
+            for operation, count in counts.items():
+                family.add_metric([operation], count)
+            yield family
+
+    def _failures(self) -> dict[str, int]:
+        """Of every operation that was called: a series begins at 0, or its first failures would be no rate."""
+        return dict.fromkeys(self._counters.calls, 0) | self._counters.failures

@@ -1,0 +1,81 @@
+"""From checked input to the draft that the broker stores: what HTTP and sockets publish is put together here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from services.kernel.broker.port import Draft
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.namespaces import Namespace
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Kind
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def compose(
+    namespace: Namespace,
+    channel: str,
+    *,
+    data: bytes,
+    kind: Kind = Kind.JSON,
+    ts_ms: int,
+    http: bool = False,
+    sender: str | None = None,
+    subject: str = "",
+    key: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    ephemeral: bool = False,
+    expect: Position | None = None,
+    token: str = "",
+) -> Draft:
+    """A draft of data that was checked already (`domain.data`, `domain.schemas`).
+
+    `sender` is the publishing user, None for an anonymous one; with `http` there is no `from` at all. `subject` is
+    whose the idempotency key is: the token's `sub`, or for an anonymous sender something no other has, such as
+    `/<connection>`. `ts_ms` is milliseconds since 1970. Raises `too_large`.
+    """
+    check_size(namespace, len(data))
+    return Draft(
+        channel=channel,
+        data=data,
+        kind=kind,
+        meta=_meta(http, sender, ts_ms=ts_ms, key=key, tags=tags),
+        # A subject holds no slash, so two subjects' keys can never meet.
+        key=None if key is None else f"{subject}/{key}",
+        token=token,
+        ephemeral=ephemeral,
+        expect=expect,
+        history_size=namespace.history_size,
+        history_ttl=namespace.history_ttl,
+    )
+
+
+def check_size(namespace: Namespace, size: int) -> None:
+    """Raises `too_large` when a message of `size` bytes exceeds what the namespace takes."""
+    if size > namespace.message_bytes:
+        raise OpenlineError(
+            Code.TOO_LARGE,
+            f"the data has {size} bytes; a message in {namespace.name}: has at most {namespace.message_bytes}",
+        )
+
+
+def _meta(
+    http: bool,  # noqa: FBT001 - private
+    sender: str | None,
+    *,
+    ts_ms: int,
+    key: str | None,
+    tags: Mapping[str, str] | None,
+) -> bytes:
+    if http and key is None and not tags:
+        return b'"ts":%d' % ts_ms
+    fields: dict[str, object] = {} if http else {"from": sender}
+    fields["ts"] = ts_ms
+    if key is not None:
+        fields["key"] = key
+    if tags:
+        fields["tags"] = tags
+    return _ENCODER.encode(fields)[1:-1]

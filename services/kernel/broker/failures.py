@@ -1,0 +1,66 @@
+"""What a failed Redis call means to our callers; the one place where Redis' errors become ours."""
+
+from __future__ import annotations
+
+import logging
+
+from redis import exceptions
+
+from services.kernel.broker.port import BrokerConfigurationError
+from services.kernel.domain.codes import Code, OpenlineError
+
+_log = logging.getLogger(__name__)
+
+_AWAY = {
+    "READONLY": "the server is not the master now",
+    "MASTERDOWN": "the server has lost its master",
+    "LOADING": "the server is loading its data",
+    "CLUSTERDOWN": "the cluster is down",
+    "OOM": "the server is out of memory",
+    "MISCONF": "the server cannot write its disk",
+    "NOREPLICAS": "too few replicas are in reach",
+    "UNBLOCKED": "the server has changed its role",
+    "BUSY": "the server is busy with a script",
+    "TRYAGAIN": "the cluster is moving its slots",
+    "MOVED": "the cluster has moved this partition",
+    "ASK": "the cluster is moving this partition",
+    "NOSCRIPT": "the server has forgotten a script",
+    "NOAUTH": "the server wants a password",
+    "WRONGPASS": "the server refuses the password",
+    "NOPERM": "the server's access rules refuse a command",
+}
+"""First words of Redis' error replies that leave our data as it was, and what they say; no URL and no password."""
+
+_BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
+    (exceptions.BusyLoadingError, _AWAY["LOADING"]),
+    (exceptions.AuthenticationError, "the server refuses user name or password"),
+    (exceptions.NoScriptError, _AWAY["NOSCRIPT"]),
+    (exceptions.ReadOnlyError, _AWAY["READONLY"]),
+    (exceptions.OutOfMemoryError, _AWAY["OOM"]),
+    (exceptions.ClusterDownError, _AWAY["CLUSTERDOWN"]),
+    (exceptions.NoPermissionError, _AWAY["NOPERM"]),
+    (exceptions.TimeoutError, "the server does not answer"),
+    (exceptions.ConnectionError, "the server cannot be reached"),
+    (OSError, "the server cannot be reached"),
+)
+
+
+def unavailable(reason: str) -> OpenlineError:
+    """The refusal of a call that may succeed later."""
+    return OpenlineError(Code.UNAVAILABLE, f"the message store is unavailable: {reason}")
+
+
+def translate(error: Exception) -> OpenlineError:
+    """Our error for one of redis-py's: `unavailable` where waiting may help, else `internal`, which is logged."""
+    if isinstance(error, BrokerConfigurationError):
+        return unavailable(str(error))
+    for kind, reason in _BY_CLASS:
+        if isinstance(error, kind):
+            return unavailable(reason)
+    text = str(error)
+    # A script's refusal arrives as "READONLY ...", or as "... script: <sha>, on @user_script:1: -READONLY ..."
+    for word, reason in _AWAY.items():
+        if text.startswith(word) or f"-{word} " in text:
+            return unavailable(reason)
+    _log.error("redis refused a call: %s", text)
+    return OpenlineError(Code.INTERNAL, "the message store refused a call")

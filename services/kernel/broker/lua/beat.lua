@@ -1,0 +1,43 @@
+#!lua flags=allow-oom
+-- Renews an incarnation's lease and puts the canary on the bus.
+-- KEYS: 1 history record, 2 bus, 3 leases, 4 ending, 5 nodes, 6 grace, 7 lease histories
+-- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 incarnation, 5 the node's JSON object,
+--       6 lease ttl ms, 7 first beat of this incarnation (0/1)
+-- Returns {history, bus id, lost (0/1), expired incarnations}
+--include fence
+--include lease
+
+local history = fence(KEYS[1], ARGV[1], ARGV[2])
+if not history then
+  return not_master()
+end
+local now, ttl, incarnation = clock(), tonumber(ARGV[6]), ARGV[4]
+
+-- A clock that was set back would let dead leases live on: what lies ahead of now counts as beaten now.
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. now, '+inf')) do
+  redis.call('ZADD', KEYS[3], now, other)
+end
+if away(KEYS[3], now, ttl) then
+  redis.call('SET', KEYS[6], '1', 'PX', ttl)
+end
+
+-- Another history may lack members that this incarnation entered: it must enter them again, under a new name.
+local held = redis.call('HGET', KEYS[7], incarnation)
+local lost = redis.call('SISMEMBER', KEYS[4], incarnation) == 1
+  or (held and held ~= history)
+  or (not held and ARGV[7] == '0')
+if not lost then
+  redis.call('ZADD', KEYS[3], now, incarnation)
+  redis.call('HSET', KEYS[7], incarnation, history)
+  redis.call('HSET', KEYS[5], incarnation, ARGV[5])
+end
+
+local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '0-*',
+  'h', 'b', 'd', string.format('"node":%s,"at":%.0f', cjson.encode(incarnation), now))
+local expired = redis.call('SMEMBERS', KEYS[4])
+if redis.call('EXISTS', KEYS[6]) == 0 then
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '(' .. (now - ttl))) do
+    expired[#expired + 1] = other
+  end
+end
+return {history, id, lost and 1 or 0, expired}

@@ -1,0 +1,49 @@
+-- Included by other scripts: the history record, which tells one life of the data from the next.
+--
+-- The record is a hash {id, replid}. `master_replid` changes on restart, promotion and whenever acknowledged writes may
+-- have been lost; a record made under another one therefore speaks of a history that may have lost its newest part.
+
+-- Whether this server is the master, and what it tells of its replication.
+local function replication()
+  local info = redis.call('INFO', 'replication')
+  return string.find(info, 'role:master', 1, true) ~= nil, info
+end
+
+-- Whether the record was made under the present replication id. A plain search, since each publish makes it.
+local function current(record, info)
+  return record[2] and string.find(info, 'master_replid:' .. record[2], 1, true) ~= nil
+end
+
+-- The history id if the record matches this server, else nil. Writes nothing.
+local function matching(key, trusted)
+  local master, info = replication()
+  local record = redis.call('HMGET', key, 'id', 'replid')
+  if master and record[1] and (current(record, info) or trusted == '1') then
+    return record[1]
+  end
+  return nil
+end
+
+-- The history id, made anew as `candidate` where the record does not match; nil on a server that is not the master
+-- (a replica may be writable by configuration, and what it takes is lost).
+local function fence(key, candidate, trusted)
+  local master, info = replication()
+  if not master then
+    return nil
+  end
+  local record = redis.call('HMGET', key, 'id', 'replid')
+  if record[1] and current(record, info) then
+    return record[1]
+  end
+  local replid = string.match(info, 'master_replid:(%x+)')
+  if record[1] and trusted == '1' then
+    redis.call('HSET', key, 'replid', replid)
+    return record[1]
+  end
+  redis.call('HSET', key, 'id', candidate, 'replid', replid)
+  return candidate
+end
+
+local function not_master()
+  return redis.error_reply('READONLY this server is not the master')
+end

@@ -1,0 +1,18 @@
+-- Included by other scripts: a channel's head, a hash {epoch, offset, began, history}.
+
+-- Makes the head valid in this history: `candidate` becomes the epoch of a head that is missing or of another history.
+-- A log without a head goes: nobody knows which epoch its offsets belonged to. Returns epoch, offset (text), began.
+local function opened(head, log, history, candidate, life)
+  local found = redis.call('HMGET', head, 'epoch', 'offset', 'began', 'history')
+  if not found[1] then
+    redis.call('DEL', log)
+    redis.call('HSET', head, 'epoch', candidate, 'offset', '0', 'began', '0', 'history', history)
+    redis.call('PEXPIRE', head, life)
+    return candidate, '0', '0'
+  end
+  if found[4] ~= history then
+    redis.call('HSET', head, 'epoch', candidate, 'began', found[2], 'history', history)
+    return candidate, found[2], found[2]
+  end
+  return found[1], found[2], found[3]
+end

@@ -1,0 +1,23 @@
+-- Included by other scripts: leases of incarnations, judged by the server's own clock.
+--
+-- `leases` is a ZSET incarnation -> ms of its last beat. `ending` is a set of incarnations whose lease has ended and whose
+-- members are being let go.
+
+local function clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Whether nobody has beaten for a while: then the server itself was away, or its clock has jumped, and no lease has ended
+-- before its holder had a chance to renew it.
+local function away(leases, now, ttl)
+  local last = redis.call('ZREVRANGE', leases, 0, 0, 'WITHSCORES')[2]
+  return last and now - tonumber(last) > ttl / 3
+end
+
+-- From now on nobody may enter by this incarnation, and its members may be let go.
+local function claim(leases, ending, nodes, incarnation)
+  redis.call('ZREM', leases, incarnation)
+  redis.call('HDEL', nodes, incarnation)
+  redis.call('SADD', ending, incarnation)
+end

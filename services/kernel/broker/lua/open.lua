@@ -1,0 +1,14 @@
+#!lua
+-- Makes history record and head valid on the master, where they are not.
+-- KEYS: 1 history record, 2 head, 3 log
+-- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 candidate epoch, 4 head life ms
+-- Returns {epoch, offset}
+--include fence
+--include head
+
+local history = fence(KEYS[1], ARGV[1], ARGV[2])
+if not history then
+  return not_master()
+end
+local epoch, offset = opened(KEYS[2], KEYS[3], history, ARGV[3], ARGV[4])
+return {epoch, offset}

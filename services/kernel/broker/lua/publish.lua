@@ -1,0 +1,144 @@
+#!lua
+-- Appends publications to their channels' logs and to the bus in one step; ephemeral ones to the bus only.
+-- KEYS: 1 history record, 2 bus, then of each channel: head, log, listeners; then the idempotency keys
+-- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 candidate epoch, the channel's number is added
+--       to it, 5 idempotency ms, 6 number of channels
+--       then of each channel: its name, history size, history ttl ms, head life ms
+--       then of each publication: its channel's number, its idempotency key's (0: none), kind and token, data, meta,
+--       ephemeral (0/1), expected 'epoch offset' or ''
+-- Returns of each publication: epoch, offset, state, subscribers; state 0 stored, 1 duplicate, 2 conflict (nothing
+-- stored); or an error in the place of its epoch, which leaves the others alone
+-- No flag for writes while out of memory: Redis then refuses the script before its first line.
+--include fence
+--include head
+
+local call, format = redis.call, string.format
+local HEAD, CHANNEL, LETTER = 6, 4, 7
+local number_of_channels = tonumber(ARGV[6])
+local keys_before_seen = 2 + 3 * number_of_channels
+
+local history = fence(KEYS[1], ARGV[1], ARGV[2])
+if not history then
+  return not_master()
+end
+
+local channels = {}
+local function channel(number)
+  local key, about = 3 * number, HEAD + CHANNEL * (number - 1)
+  local found = {
+    head = KEYS[key], log = KEYS[key + 1], name = ARGV[about + 1], size = ARGV[about + 2], ttl = ARGV[about + 3],
+    life = ARGV[about + 4], candidate = ARGV[4] .. number, stored = 0, subscribers = 0,
+  }
+  for _, connections in ipairs(call('HVALS', KEYS[key + 2])) do
+    found.subscribers = found.subscribers + tonumber(connections)
+  end
+  channels[number] = found
+  return found
+end
+
+-- Makes the head valid; from then on its offset is counted here and written at the end.
+local function open(at)
+  if not at.offset then
+    local offset
+    at.epoch, offset = opened(at.head, at.log, history, at.candidate, at.life)
+    at.offset = tonumber(offset)
+    at.prefix = 'm ' .. at.name .. ' ' .. at.epoch .. ' '
+  end
+end
+
+-- The epoch of a channel that nothing is stored in: empty when its head is not of this history.
+local function peek(at)
+  if at.offset then
+    return at.epoch
+  end
+  local found = call('HMGET', at.head, 'epoch', 'history')
+  return found[2] == history and found[1] or ''
+end
+
+local function put(header, first)
+  call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '0-*', 'h', header, 'd', ARGV[first + 3], 'm', ARGV[first + 4])
+end
+
+local function keep(at, first)
+  local about, offset = ARGV[first + 2], format('%.0f', at.offset + 1)
+  if at.size == '0' then
+    call('DEL', at.log)
+  elseif at.stored == 0 then
+    call('XADD', at.log, 'MAXLEN', '=', at.size, offset .. '-0',
+      'h', about, 'd', ARGV[first + 3], 'm', ARGV[first + 4])
+  else -- trimmed at the end: that looks through a whole node
+    call('XADD', at.log, offset .. '-0', 'h', about, 'd', ARGV[first + 3], 'm', ARGV[first + 4])
+  end
+  at.offset, at.stored = at.offset + 1, at.stored + 1
+  put(at.prefix .. offset .. ' ' .. about, first)
+  return at.epoch, offset
+end
+
+local function tell(at, first)
+  local epoch = peek(at)
+  put('e ' .. at.name .. ' ' .. epoch .. ' 0 ' .. ARGV[first + 2], first)
+  return epoch, '0'
+end
+
+local function publish(at, first)
+  local expected, seen = ARGV[first + 6], nil
+  if ARGV[first + 1] ~= '0' then
+    seen = KEYS[keys_before_seen + ARGV[first + 1]]
+    local before = call('GET', seen)
+    if before then
+      local epoch, offset = string.match(before, '^(%S*) (%d+)$')
+      return epoch, offset, 1
+    end
+  end
+  local ephemeral = ARGV[first + 5] == '1'
+  if not ephemeral or expected ~= '' then
+    open(at)
+    local offset = format('%.0f', at.offset)
+    if expected ~= '' and expected ~= at.epoch .. ' ' .. offset then
+      return at.epoch, offset, 2
+    end
+  end
+  local epoch, offset = (ephemeral and tell or keep)(at, first)
+  if seen then
+    call('SET', seen, epoch .. ' ' .. offset, 'PX', ARGV[5])
+  end
+  return epoch, offset, 0
+end
+
+local replies = {}
+local place = 0
+for first = HEAD + CHANNEL * number_of_channels + 1, #ARGV, LETTER do
+  local number = tonumber(ARGV[first])
+  local done, epoch, offset, state = true, nil, nil, nil
+  local at = channels[number]
+  if not at then
+    done, at = pcall(channel, number)
+  end
+  if done then
+    done, epoch, offset, state = pcall(publish, at, first)
+  else
+    epoch = at
+  end
+  if done then
+    replies[place + 1], replies[place + 2], replies[place + 3] = epoch, offset, state
+    replies[place + 4] = state == 2 and 0 or at.subscribers
+  else
+    replies[place + 1] = type(epoch) == 'table' and {err = epoch.err} or {err = 'ERR ' .. tostring(epoch)}
+    replies[place + 2], replies[place + 3], replies[place + 4] = 0, 0, 0
+  end
+  place = place + 4
+end
+
+for _, at in pairs(channels) do
+  if at.stored > 0 then
+    call('HINCRBY', at.head, 'offset', at.stored)
+    if at.stored > 1 and at.size ~= '0' then
+      call('XTRIM', at.log, 'MAXLEN', '=', at.size)
+    end
+    call('PEXPIRE', at.log, at.ttl)
+    if call('PTTL', at.head) < at.life * 0.9 then -- rarely: it is one write less to replicate
+      call('PEXPIRE', at.head, at.life)
+    end
+  end
+end
+return replies

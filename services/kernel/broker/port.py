@@ -1,0 +1,319 @@
+"""The broker's port: what services ask of the stream store, and the guarantee they get.
+
+**Guarantee.** `publish` appends to a channel's log and to the bus of the channel's partition in one atomic step, so a
+channel's publications have contiguous offsets within an epoch and appear on the bus in offset order. What `publish`
+acknowledged is in the log until history size or ttl take it out, or until the store loses it; a loss changes the
+partition's history id and the channel's epoch, never silently reuses a position. **The bus may lose, repeat or delay
+entries**; its reader notices by ids and offsets and asks the log (`look`). A failed or timed-out publish may or may
+not have been stored; the same draft with the same `key` stores it at most once.
+
+Every method may raise `OpenlineError(unavailable)` when the store cannot be reached or is not writable now.
+Times are seconds unless named otherwise. Channels are full names (`room:lobby`), already validated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct
+
+from services.kernel.domain.codes import OpenlineError
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Kind, Publication
+
+PAGE = 100
+"""Publications a look returns at most."""
+
+PAGE_BYTES = 262_144
+"""Bytes of data a look returns at most (one publication always fits)."""
+
+
+class Draft(Struct, frozen=True, kw_only=True, gc=False):
+    """A message to be published.
+
+    `key` is the idempotency key, already scoped to its subject, remembered for five minutes. `token` marks the pending
+    `echo: false` publish of a connection. `expect` makes it conditional on the channel's head. An `ephemeral` draft
+    goes to the bus only. `history_size` in messages, `history_ttl` in seconds.
+    """
+
+    channel: str
+    data: bytes
+    meta: bytes
+    kind: Kind = Kind.JSON
+    key: str | None = None
+    token: str = ""
+    ephemeral: bool = False
+    expect: Position | None = None
+    history_size: int = 1000
+    history_ttl: int = 86_400
+
+
+class Published(Struct, frozen=True, gc=False):
+    """Where a draft went. An ephemeral one has offset 0. `subscribers` are connections over the fleet."""
+
+    epoch: str
+    offset: int
+    duplicate: bool = False
+    subscribers: int = 0
+
+
+class EntryType(StrEnum):
+    """What a bus entry tells."""
+
+    MESSAGE = "m"  # a publication of a channel's history
+    EPHEMERAL = "e"  # a publication outside history
+    JOIN = "j"  # fragment: "user":..,"connection":..,"count":..,"users":..
+    LEAVE = "l"  # the same
+    TYPING = "t"  # fragment: "user":..
+    NUDGE = "n"  # the channel's epoch changed without a publication; compare and look
+    CONTROL = "c"  # fragment: a control message (JSON object); partition 0 only
+    UNKNOWN = "?"  # written by another version: only its id counts
+    BEAT = "b"  # canary; fragment: "node":"<incarnation>","at":<ms of the store's clock>
+
+
+@dataclass(slots=True)
+class Entry:
+    """One entry of a partition's bus. `id` counts up by one from entry to entry; a hole means entries were trimmed.
+
+    `publication` is set for messages and ephemerals; `fragment` for the other types. A nudge carries its new epoch and
+    offset in `publication` with empty data.
+    """
+
+    id: int
+    type: EntryType
+    channel: str = ""
+    publication: Publication | None = None
+    fragment: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where is the channel's head, and what is missing since the lowest of these positions that the log can serve?
+
+    `since`: positions of readers, any order, any epoch; those of another epoch or older than the log are passed over.
+    `last`: also reach back over the N newest. Without either: the head only.
+    """
+
+    channel: str
+    since: tuple[Position, ...] = ()
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A look's reply, one consistent moment of the store.
+
+    `history`: the partition's history id. `bus`: last id on its bus. `epoch`, `offset`: the channel's head; `began`:
+    the offset at which the epoch began. `publications` are contiguous from `start + 1`; at most PAGE of them or
+    PAGE_BYTES: when `start + len(publications) < offset` there is more, to be asked for with `since` at the last one.
+    """
+
+    history: str
+    bus: int
+    epoch: str
+    offset: int
+    began: int
+    start: int
+    publications: tuple[Publication, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A look cannot answer: the history record or the head does not match this server. Call `open`, then look again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """A page of a channel's history, in the order asked for. `offset` is the head; `more`: the page was cut."""
+
+    epoch: str
+    offset: int
+    publications: tuple[Publication, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A connection that is present in a channel. `info` is JSON text or empty; `since` in milliseconds since 1970."""
+
+    user: str | None
+    connection: str
+    info: bytes = b""
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """How many are in a channel: connections, and different users."""
+
+    count: int
+    users: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """A page of members. `count` and `users` are exact for the channel; `cursor` is None at the end."""
+
+    members: tuple[Member, ...]
+    count: int
+    users: int
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What a node tells each second: its incarnation and what `GET /v1/nodes` shows of it (a JSON object)."""
+
+    incarnation: str
+    node: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beaten:
+    """The reply to a beat. `bus`: last id, the beat's own entry included.
+
+    `lost`: this incarnation's lease had ended and was reaped or may be, or the history id is another than at its first
+    beat, so that members may be missing: take a new incarnation, beat, and enter members and listeners again.
+    `expired`: incarnations whose lease has ended and whose members are to be reaped.
+    """
+
+    history: str
+    bus: int
+    lost: bool = False
+    expired: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPage:
+    """Channels that have subscribers, with their number over the fleet; `cursor` is None at the end."""
+
+    channels: tuple[tuple[str, int], ...]
+    cursor: str | None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the adapter did, for metrics: calls by operation, and failures by operation."""
+
+    calls: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+
+
+class BrokerConfigurationError(Exception):
+    """The store can never serve as it is configured; the text is one line that names the fix."""
+
+
+class Broker(Protocol):
+    """What every service may ask."""
+
+    partitions: int
+    counters: Counters
+
+    async def start(self) -> None:
+        """Connect, check the server (role master, noeviction, version; warn without AOF) and the partition layout.
+
+        Raises BrokerConfigurationError with one line that names the fix when the server can never serve.
+        """
+
+    async def close(self) -> None:
+        """Give all connections back. Idempotent."""
+
+    def partition(self, channel: str) -> int:
+        """The partition a channel lives in."""
+
+    async def publish(self, drafts: Sequence[Draft]) -> list[Published | OpenlineError]:
+        """Store drafts, in order for each channel, in one round trip a partition; one result a draft.
+
+        `conflict` (with `position`) when `expect` fails; `unavailable` when it is not known to be stored.
+        """
+
+    async def history(
+        self, channel: str, *, since: Position | None, limit: int, reverse: bool
+    ) -> History:
+        """A page of history: after `since` (exclusive) oldest first, or before it newest first when reversed.
+
+        A `since` of another epoch raises `conflict` with the current position.
+        """
+
+    async def drop(self, channel: str) -> Position:
+        """Drop the history: a new epoch, the offset goes on. Readers are told through a nudge."""
+
+    async def members(self, channel: str, *, cursor: str | None, limit: int) -> Members:
+        """A page of who is present. Raises `bad_request` for a cursor it did not hand out."""
+
+    async def channels(self, prefix: str, *, cursor: str | None, limit: int) -> ChannelPage:
+        """A page of channels that have subscribers and begin with `prefix`, in the order of their names."""
+
+    async def subscribers(self, channels: Sequence[str]) -> list[int]:
+        """Connections subscribed to each channel over the fleet, right within a second."""
+
+    async def nodes(self) -> list[bytes]:
+        """The JSON objects that living nodes told with their last beats."""
+
+    async def control(self, message: bytes) -> None:
+        """Put a control message (a JSON object) on the bus of partition 0: every gateway acts on it."""
+
+    async def spend(
+        self, usage: Mapping[str, float], *, rate: float, burst: float
+    ) -> dict[str, float]:
+        """Take from users' buckets shared by the fleet; the answer is what each has left (negative: overdrawn)."""
+
+
+class NodeBroker(Broker, Protocol):
+    """What a gateway asks besides: reading the bus, looking, presence and leases."""
+
+    async def look(self, partition: int, looks: Sequence[Look]) -> list[Looked | Stale]:
+        """Compare channels of one partition with their logs; read-only; one round trip."""
+
+    async def open(self, channel: str, epoch: str) -> None:
+        """Make head and history record valid on the master: `epoch` (fresh, random) names a new history if one begins.
+
+        Does nothing where both match already. Raises `unavailable` on a server that is not the master.
+        """
+
+    async def read(self, partition: int, after: int, *, block: float = 2.0) -> list[Entry]:
+        """Bus entries after an id, oldest first; empty when none came within `block` seconds.
+
+        Reads leave no sooner than 3 ms after one that returned entries, so that a busy bus is read in batches.
+        """
+
+    async def reconnect(self, partition: int) -> None:
+        """Drop this partition's connections; the next call finds the current master anew."""
+
+    async def beat(self, partition: int, beat: Beat) -> Beaten:
+        """Renew the lease, put the canary on the bus, and learn history id, last bus id and whom to reap.
+
+        An incarnation's first beat gives it its lease; before it, and once it is lost, `enter` and `listeners` are
+        refused as `unavailable`: nobody would take away what they wrote.
+        """
+
+    async def reap(self, partition: int, incarnation: str) -> bool:
+        """Let up to 500 members of a dead incarnation leave; True while there are more. Claimed and idempotent."""
+
+    async def resign(self, incarnation: str) -> None:
+        """End the lease at once, on a clean stop: what is left of it may be reaped."""
+
+    async def enter(
+        self, channel: str, member: Member, incarnation: str, *, announce: bool
+    ) -> Present:
+        """A connection becomes present; announced to others as a join unless the same user was lingering.
+
+        Entering again is idempotent and silent. The counts include the newcomer.
+        """
+
+    async def leave(
+        self, channel: str, connection: str, incarnation: str, *, announce: bool, linger: bool
+    ) -> bool:
+        """A connection leaves, announced when it was there. With `linger` it is only marked: the same user's next
+        enter within 5 s takes its place silently; the caller leaves again without `linger` after that. True if it was
+        there.
+        """
+
+    async def typing(self, channel: str, user: str | None) -> None:
+        """Tell the channel's subscribers that a user types; at most once, not kept."""
+
+    async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
+        """Set this node's number of subscribers a channel; 0 removes it."""

@@ -1,0 +1,40 @@
+"""The Lua scripts: read from `lua/`, includes resolved, known to Redis by their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+_INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
+_INCLUDED = frozenset({"fence", "head", "lease", "page", "presence"})
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One operation: its whole source, and the SHA-1 that EVALSHA names it by."""
+
+    name: str
+    source: bytes
+    sha: bytes
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of an operation, its `--include` lines replaced by the files they name."""
+    source = _INCLUDE.sub(lambda found: _read(found[1]), _read(name)).encode()
+    digest = hashlib.sha1(source, usedforsecurity=False).hexdigest()
+    return Script(name, source, digest.encode())
+
+
+@cache
+def everything() -> tuple[Script, ...]:
+    """All operations' scripts."""
+    names = {path.name[:-4] for path in files(__package__).joinpath("lua").iterdir()}
+    return tuple(script(name) for name in sorted(names - _INCLUDED))

@@ -1,0 +1,53 @@
+"""Channel names: `namespace:name`, and the grammar both parts keep."""
+
+from __future__ import annotations
+
+import re
+
+from services.kernel.domain.codes import Code, OpenlineError
+
+NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
+NAME = re.compile(r"[A-Za-z0-9_.:@|=+-]{1,200}\Z")
+SUBJECT = re.compile(r"[A-Za-z0-9_.:@|=+-]{1,128}\Z")
+
+MAX_CHANNEL = 32 + 1 + 200
+"""Characters of the longest channel name."""
+
+
+def split(channel: object) -> tuple[str, str]:
+    """`(namespace, name)` of a channel. Raises `bad_request` saying which rule the value breaks."""
+    if not isinstance(channel, str):
+        raise OpenlineError(Code.BAD_REQUEST, "channel must be a string such as room:lobby")
+    namespace, colon, name = channel.partition(":")
+    if not colon:
+        raise OpenlineError(
+            Code.BAD_REQUEST, "a channel is written namespace:name, for example room:lobby"
+        )
+    if not NAMESPACE.match(namespace):
+        raise OpenlineError(
+            Code.BAD_REQUEST,
+            "a channel's namespace is a lower-case letter and up to 31 of a-z, 0-9, _ and -",
+        )
+    if not NAME.match(name):
+        raise OpenlineError(
+            Code.BAD_REQUEST, "a channel's name is 1-200 characters of A-Z a-z 0-9 _ . : @ | = + -"
+        )
+    return namespace, name
+
+
+def is_subject(value: object) -> bool:
+    """Whether a value may be a user's or client's `sub`."""
+    return isinstance(value, str) and SUBJECT.match(value) is not None
+
+
+def personal(subject: str) -> str:
+    """The personal channel of a user."""
+    return f"user:{subject}"
+
+
+def connections(subject: str) -> str:
+    """The name under which gateways count a user's connections as if they listened to a channel.
+
+    No channel can have it, and lists of channels, which are in the order of names, end before it.
+    """
+    return f"\x7f{subject}"

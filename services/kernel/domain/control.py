@@ -1,0 +1,88 @@
+"""Control messages: what the back end tells every gateway to do, as values and as the JSON that the bus carries."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from services.kernel.domain.codes import Close
+
+
+class _Control(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
+    pass
+
+
+class DisconnectUser(_Control, frozen=True, kw_only=True, tag="disconnect_user"):
+    """Close all connections of a user with a close code and a reason of at most 123 bytes."""
+
+    user: str
+    code: int = Close.DISCONNECTED.value
+    reason: str = ""
+
+
+class DisconnectConnection(_Control, frozen=True, kw_only=True, tag="disconnect_connection"):
+    """Close one connection."""
+
+    connection: str
+    code: int = Close.DISCONNECTED.value
+    reason: str = ""
+
+
+class SubscribeUser(_Control, frozen=True, kw_only=True, tag="subscribe_user"):
+    """Subscribe all present connections of a user to a channel, each for as long as it lives."""
+
+    user: str
+    channel: str
+
+
+class UnsubscribeUser(_Control, frozen=True, kw_only=True, tag="unsubscribe_user"):
+    """End the subscription to a channel on all present connections of a user."""
+
+    user: str
+    channel: str
+
+
+class Direct(_Control, frozen=True, kw_only=True, tag="direct"):
+    """Send `data` (checked, compact JSON text) to one connection, at most once; `ts` in milliseconds since 1970."""
+
+    connection: str
+    data: msgspec.Raw
+    ts: int
+
+
+class Revoke(_Control, frozen=True, kw_only=True, tag="revoke"):
+    """Close what tokens opened that are void now: `kind` is `jti`, `sub` or `client`, `value` its name.
+
+    Of a user or client, tokens issued up to `cutoff` are void. `exp` is when none of them would be valid anyway.
+    Both in seconds since 1970.
+    """
+
+    kind: str
+    value: str
+    exp: float
+    cutoff: float = 0.0
+
+
+Control: TypeAlias = (
+    DisconnectUser | DisconnectConnection | SubscribeUser | UnsubscribeUser | Direct | Revoke
+)
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
+
+
+def encode(control: Control) -> bytes:
+    """The JSON object that goes on the bus."""
+    return _ENCODER.encode(control)
+
+
+def decode(message: bytes) -> Control | None:
+    """The control message, or None for one that this version does not know.
+
+    During a rolling upgrade newer services may tell older gateways what these cannot do; that must not stop the bus.
+    """
+    try:
+        return _DECODER.decode(message)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,225 @@
+"""Settings that every service shares, read once from `OPENLINE_...` variables into one frozen value."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from services.kernel.ops import origins, redaction
+from services.kernel.ops.refusal import refuse
+
+PREFIX = "OPENLINE_"
+FILE = "_FILE"
+"""What follows a variable's name when its value is in a file, as secrets of containers are."""
+
+S = TypeVar("S", bound="BaseSettings")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not (parts.netloc or parts.path):
+            raise ValueError(f"must begin with {' or '.join(f'{s}://' for s in schemes)}")
+        _ = parts.port  # raises ValueError for a port that is none
+        return value.rstrip("/")
+
+    return check
+
+
+def _origin(value: str) -> str:
+    return origins.check(value)
+
+
+def _network(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"{value!r} is no network such as 10.0.0.0/8") from None
+
+
+HttpUrl = Annotated[str, AfterValidator(_url("http", "https"))]
+RedisUrl = Annotated[str, AfterValidator(_url("redis", "rediss", "unix"))]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+HttpUrls = Annotated[tuple[HttpUrl, ...], NoDecode, BeforeValidator(_split)]
+OriginList = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)
+]
+Networks = Annotated[
+    tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, BeforeValidator(_split)
+]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Files(PydanticBaseSettingsSource):
+    """Settings from files that variables name: what is in an environment is shown by many tools, a file is not."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """The file's text without spaces and line ends around it, or None when no variable names one."""
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}{FILE}")
+        return (_read(field_name, path) if path else None), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """What files give."""
+        found = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, value in found.items() if value}
+
+
+def _read(field: str, path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        problem = getattr(error, "strerror", None) or "it is not text"
+        refuse(f"{PREFIX}{field.upper()}{FILE}={path}: {problem}; name a file that can be read")
+
+
+class Common(BaseSettings):
+    """What gateway, auth and publisher have in common. An empty variable counts as unset; unknown ones are ignored.
+
+    `OPENLINE_X_FILE` names a file that holds what `OPENLINE_X` would; the variable itself comes first.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    redis_url: RedisUrl = Field(
+        "redis://127.0.0.1:6390/0",
+        description="Redis or Valkey, 7.0 or newer, as redis://[user:password@]host:port/db",
+    )
+    partitions: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="the number of partitions, 1 to 1024, the same for every service",
+    )
+    namespaces: Path = Field(
+        Path("deploy/namespaces.toml"), description="path of the file that defines the namespaces"
+    )
+    public_url: HttpUrl = Field(
+        "http://127.0.0.1:8080",
+        description="the front door as clients see it; also the issuer of auth's tokens",
+    )
+    jwks_urls: HttpUrls = Field(
+        ("http://127.0.0.1:8200/auth/jwks.json",),
+        description="comma-separated addresses of the key sets that sign accepted tokens",
+    )
+    issuers: Names = Field(
+        default_factory=lambda data: (data["public_url"],),
+        description="comma-separated values of `iss` that are accepted; default: the public URL",
+    )
+    audience: str = Field("openline", min_length=1, description="the `aud` that tokens must name")
+    subject_claim: str = Field(
+        "sub", min_length=1, description="the token's claim that holds the user"
+    )
+    hs256_secret: SecretStr | None = Field(
+        None,
+        description="at least 32 bytes shared by auth and those who verify; only where tokens are HS256",
+    )
+    allowed_origins: OriginList = Field(
+        (),
+        description="comma-separated origins of browsers beside our own, e.g. https://app.example.org,http://localhost:*",
+    )
+    admin_networks: Networks = Field(
+        tuple(
+            ipaddress.ip_network(n)
+            for n in (
+                "127.0.0.0/8",
+                "::1/128",
+                "10.0.0.0/8",
+                "172.16.0.0/12",
+                "192.168.0.0/16",
+                "fc00::/7",
+            )
+        ),
+        description="comma-separated networks that may make administrative calls, e.g. 10.0.0.0/8,::1/128",
+    )
+    trusted_proxies: Names = Field(
+        ("127.0.0.1", "::1"),
+        description="comma-separated addresses or networks whose X-Forwarded-For is believed",
+    )
+    limits: bool = Field(
+        True,
+        description="on or off; off lifts rates and connection counts (for benches), never sizes",
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="json (one object a line) or console (for people)"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error"
+    )
+    trusted_restart: bool = Field(
+        False,
+        description="true only for one Redis without replicas on AOF with appendfsync always: "
+        "a restart then keeps positions valid",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then variables, then files."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, _Files(settings_cls)
+
+
+def load(cls: type[S]) -> S:
+    """The settings from the environment. A wrong one ends the process with one line: variable, problem, fix."""
+    try:
+        return cls()
+    except ValidationError as error:
+        refuse(_line(cls, error))
+
+
+def _line(cls: type[BaseSettings], error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    problem = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return problem  # a rule over several settings names them itself
+    field = str(first["loc"][0])
+    variable = _variable(field)
+    problem = problem[:1].lower() + problem[1:]
+    info = cls.model_fields.get(field)
+    fix = f"; expected: {info.description}" if info and info.description else ""
+    if first["type"] == "missing":
+        return f"{variable} is not set{fix}"
+    return f"{variable}={_shown(variable, first['input'])}: {problem}{fix}"
+
+
+def _variable(field: str) -> str:
+    return field.upper() if field.upper().startswith(PREFIX) else PREFIX + field.upper()
+
+
+def _shown(variable: str, given: Any) -> str:
+    value = os.environ.get(variable, str(given))
+    secret = any(word in variable for word in ("SECRET", "PASSWORD", "KEY"))
+    return redaction.MASK if secret else repr(redaction.text(value)[:120])

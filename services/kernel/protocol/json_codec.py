@@ -1,0 +1,118 @@
+"""The protocol in JSON: one object a text message. What repeats for every reader is spliced, not encoded again."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from services.kernel.domain import data as rule
+from services.kernel.domain.publications import Kind, Publication
+from services.kernel.protocol.codec import Json
+from services.kernel.protocol.commands import Command, Id
+from services.kernel.protocol.decoding import Decoding
+from services.kernel.protocol.replies import Replies
+from services.kernel.protocol.wire import Wire
+
+
+def _check(raw: bytes) -> tuple[Kind, bytes]:
+    return Kind.JSON, rule.check_json(raw)
+
+
+def _embed(value: object) -> msgspec.Raw:
+    if isinstance(value, Json):
+        return msgspec.Raw(value.text)
+    raise TypeError(f"an event cannot hold {type(value).__name__}")
+
+
+_DECODING = Decoding(
+    "JSON", decoder=msgspec.json.Decoder(Wire), read=msgspec.json.decode, check=_check
+)
+_ENCODER = msgspec.json.Encoder(enc_hook=_embed)
+
+
+def data_fields(data: bytes, kind: Kind) -> bytes:
+    """`"data":...` as JSON, and `"encoding":"base64"` beside it when the data is bytes."""
+    if kind is Kind.JSON:
+        return b'"data":' + data
+    if kind is Kind.BINARY:
+        return b'"data":"' + b64encode(data) + b'","encoding":"base64"'
+    return b'"data":' + msgspec.json.encode(msgspec.msgpack.decode(data))
+
+
+def body(publication: Publication) -> bytes:
+    """A publication's fields as a JSON fragment without braces: offset (unless ephemeral), meta, data, encoding."""
+    parts = [data_fields(publication.data, publication.kind)]
+    if publication.meta:
+        parts.insert(0, publication.meta)
+    if publication.offset:
+        parts.insert(0, b'"offset":%d' % publication.offset)
+    return b",".join(parts)
+
+
+def messages(publications: Iterable[Publication]) -> bytes:
+    """The JSON array of publications that answers a call for history."""
+    return b"[" + b",".join(b"{%b}" % body(publication) for publication in publications) + b"]"
+
+
+class JsonCodec(Replies):
+    """Events and commands as JSON text."""
+
+    name = "json"
+    binary = False
+
+    def decode(self, data: bytes) -> Command:
+        """See Codec."""
+        return _DECODING.decode(data)
+
+    def event(self, type: str, fields: Mapping[str, Any]) -> bytes:
+        """See Codec."""
+        return _ENCODER.encode({"type": type, **fields})
+
+    def message(self, channel: str, publication: Publication, *, skipped: int = 0) -> bytes:
+        """See Codec."""
+        frame = publication.frames.get(self.name)
+        if frame is None:
+            frame = b"%b,%b}" % (self._head("message", channel), body(publication))
+            publication.frames[self.name] = frame
+        return frame if not skipped else b'%b,"skipped":%d}' % (frame[:-1], skipped)
+
+    def direct(self, data: bytes, *, kind: Kind, ts: int) -> bytes:
+        """See Codec."""
+        return b'{"type":"direct",%b,"ts":%d}' % (data_fields(data, kind), ts)
+
+    def signal(self, type: str, channel: str, fragment: bytes) -> bytes:
+        """See Codec."""
+        head = self._head(type, channel)
+        return b"%b,%b}" % (head, fragment) if fragment else head + b"}"
+
+    def history(
+        self,
+        id: Id,
+        channel: str,
+        publications: Iterable[Publication],
+        *,
+        epoch: str,
+        offset: int,
+        more: bool,
+    ) -> bytes:
+        """See Codec."""
+        return self.ack(
+            id,
+            {
+                "channel": channel,
+                "messages": Json(messages(publications)),
+                "epoch": epoch,
+                "offset": offset,
+                "more": more,
+            },
+        )
+
+    def _head(self, type: str, channel: str) -> bytes:
+        # A channel's grammar has no character that JSON would escape.
+        return b'{"type":"%b","channel":"%b"' % (type.encode(), channel.encode())
+
+
+CODEC = JsonCodec()

@@ -1,0 +1,113 @@
+"""Plain routes: a room and a notification topic for whoever knows only WebSocket and JSON."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from services.kernel.domain import data as rule
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.publications import Kind, Publication
+from services.kernel.protocol import json_codec
+from services.kernel.protocol.commands import BadCommand, Command, Ping, Pong, Publish, Typing
+from services.kernel.protocol.decoding import TOO_DEEP
+
+
+class _Typed(msgspec.Struct):
+    """The one field of an object that a plain room looks at."""
+
+    type: msgspec.Raw = msgspec.Raw()
+
+
+_TYPED = msgspec.json.Decoder(_Typed)
+_NAME: msgspec.json.Decoder[str] = msgspec.json.Decoder(Literal["typing", "ping", "pong"])
+
+
+class _NoChannel(json_codec.JsonCodec):
+    """JSON events without `channel`: the URL named it."""
+
+    def event(self, type: str, fields: Mapping[str, Any]) -> bytes:
+        """See Codec."""
+        return super().event(type, {name: fields[name] for name in fields if name != "channel"})
+
+    def _head(self, type: str, channel: str) -> bytes:  # noqa: ARG002
+        return b'{"type":"%b"' % type.encode()
+
+
+class RoomCodec(_NoChannel):
+    """What `/ws/rooms/{room}` speaks for the room's channel."""
+
+    name = "room"
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+
+    def decode(self, data: bytes) -> Command:
+        """What a text frame asks for: any object is published; `typing`, `ping` and `pong` are themselves.
+
+        A frame that is no JSON object is published as `{"text": frame}`. Raises BadCommand when data is invalid.
+        """
+        try:
+            command = _named(data, self.channel)
+            if command is None:
+                return Publish(channel=self.channel, data=rule.check_json(data))
+        except RecursionError:
+            raise BadCommand(Code.INVALID_DATA, TOO_DEEP) from None
+        except msgspec.MsgspecError:
+            return Publish(channel=self.channel, data=_text(data))
+        except OpenlineError as error:
+            raise BadCommand(error.code, error.message) from None
+        return command
+
+
+def _named(frame: bytes, channel: str) -> Command | None:
+    """The command that an object names by its `type`, or None."""
+    named = _TYPED.decode(frame).type
+    if not named:
+        return None
+    try:
+        name = _NAME.decode(named)
+    except (msgspec.ValidationError, UnicodeDecodeError):
+        return None
+    if name == "typing":
+        return Typing(channel=channel)
+    return Ping() if name == "ping" else Pong()
+
+
+def _text(frame: bytes) -> bytes:
+    try:
+        return msgspec.json.encode({"text": frame.decode()})
+    except UnicodeDecodeError as error:
+        raise BadCommand(Code.INVALID_DATA, f"the frame is no text: {error}") from None
+
+
+class NotifyCodec(_NoChannel):
+    """What `/ws/notify/{topic}` speaks: each notification as it was published."""
+
+    name = "notify"
+
+    def decode(self, data: bytes) -> Command:  # noqa: ARG002
+        """Nothing is read on this route. Raises BadCommand."""
+        raise BadCommand(Code.BAD_REQUEST, "nothing is read on this route; it only notifies")
+
+    def message(self, channel: str, publication: Publication, *, skipped: int = 0) -> bytes:  # noqa: ARG002
+        """See Codec."""
+        frame = publication.frames.get(self.name)
+        if frame is None:
+            frame = publication.frames[self.name] = notification(publication)
+        return frame
+
+
+def notification(publication: Publication) -> bytes:
+    """Published data as one JSON object: itself when it is one, else as `data` of a notification."""
+    if publication.kind is Kind.BINARY:
+        return b'{"type":"notification","data":"%b","encoding":"base64"}' % b64encode(
+            publication.data
+        )
+    text = publication.data
+    if publication.kind is Kind.MSGPACK:
+        text = msgspec.json.encode(msgspec.msgpack.decode(text))
+    return text if text.startswith(b"{") else b'{"type":"notification","data":%b}' % text

@@ -1,0 +1,1 @@
+"""Verifying JWTs against keys; single-use tickets; revocations."""

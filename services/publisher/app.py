@@ -1,0 +1,190 @@
+"""Puts the publisher together from its settings and serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import REGISTRY
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from services.kernel.broker.collector import BrokerCalls
+from services.kernel.broker.port import Broker, BrokerConfigurationError
+from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.limits import Limits
+from services.kernel.domain.namespaces import Namespaces, NamespacesError
+from services.kernel.domain.schemas import Schemas
+from services.kernel.ops import garbage, health, logs, middleware, namespaces, problems
+from services.kernel.ops.joined import JoinedProtocol
+from services.kernel.ops.refusal import refuse
+from services.kernel.ops.requests import Requests
+from services.kernel.ops.serve import Server, serve
+from services.kernel.ops.settings import load
+from services.kernel.ops.usage import check_arguments
+from services.kernel.ops.version import version
+from services.kernel.tokens import redis_client, trust
+from services.kernel.tokens.keys import UntrustedKeyError
+from services.kernel.tokens.revocations_redis import RedisRevocations
+from services.publisher import metrics
+from services.publisher.lane import Lane
+from services.publisher.probes import Probes
+from services.publisher.routes import describe
+from services.publisher.routes.channels import ChannelRoutes
+from services.publisher.routes.control import ControlRoutes
+from services.publisher.routes.guard import Guard
+from services.publisher.routes.messages import MessageRoutes
+from services.publisher.routes.notify import NotifyRoutes
+from services.publisher.service import Publisher
+from services.publisher.settings import Settings
+
+DRAIN_SECONDS = 10
+"""How long running requests may take after the order to end."""
+
+
+class Parts:
+    """The application, the lane past its layers, and what runs beside it. `clock` tells seconds since 1970."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: Broker,
+        *,
+        namespaces: Namespaces,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        verifier, self.keys = trust.of(settings)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.broker = broker
+        self.redis = redis_client.connect(settings.redis_url)
+        self.probes = Probes(broker, RedisRevocations(self.redis), keys=self.keys, clock=clock)
+        guard = Guard(
+            verifier,
+            admin_networks=settings.admin_networks,
+            revoked=self.probes.revoked,
+            clock=clock,
+        )
+        publisher = Publisher(
+            broker, namespaces=namespaces, schemas=Schemas(namespaces), clock=clock
+        )
+        self._messages = MessageRoutes(publisher, guard)
+        metrics.begin(namespaces)
+        metrics.READY.set_function(lambda: self.probes.ready().ok)
+        self.app = self._application(settings, publisher, guard)
+        # What has the lane asks for no address, so only the rest pays for what proxies say of it.
+        proxies = list(settings.trusted_proxies)
+        self.lane = Lane(
+            ProxyHeadersMiddleware(self.app, trusted_hosts=proxies),  # type: ignore[arg-type]
+            self._messages,
+            body_bytes=Limits().body_bytes,
+            cors=bool(settings.allowed_origins),
+        )
+
+    def _application(self, settings: Settings, publisher: Publisher, guard: Guard) -> FastAPI:
+        app = FastAPI(
+            title="Openline publisher",
+            summary="Publish messages, read histories and presence, command the fleet.",
+            version=version(),
+            lifespan=self._lifespan,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            telemetry={"tracing": False, "metrics": False, "logs": False},
+        )
+        app.routes.extend(health.routes(self.probes.ready))
+        self._messages.add_to(app.router)
+        for routes in (ChannelRoutes, ControlRoutes, NotifyRoutes):
+            routes(publisher, guard).add_to(app.router)
+        describe.install(app)
+        problems.install(app)
+        app.add_exception_handler(405, _method_not_allowed)
+        app.add_exception_handler(ClientDisconnect, _gone)
+        middleware.install(
+            app, allowed_origins=settings.allowed_origins, body_bytes=Limits().body_bytes
+        )
+        app.add_middleware(Requests, requests=metrics.REQUESTS, seconds=metrics.REQUEST_SECONDS)
+        return app
+
+    def watch(self) -> None:
+        """Go on asking the broker. Needs a running loop."""
+        self._tasks.append(asyncio.create_task(self.probes.run()))
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        self._tasks.append(asyncio.create_task(self.keys.run()))
+        yield
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.keys.close()
+        await self.redis.aclose()
+        await self.broker.close()
+
+
+async def _method_not_allowed(request: Request, _error: Exception) -> Response:
+    """405 with all methods of the path: Starlette names only those of the first route that matches it."""
+    allowed: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            allowed |= route.methods or set()
+    named = ", ".join(sorted(allowed))
+    error = OpenlineError(Code.BAD_REQUEST, f"{request.method} is not for this path, but {named}")
+    return problems.response(error, status=405, headers={"allow": named})
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """The client left before its body had come: nobody reads this answer, and it is no fault of ours."""
+    return Response(status_code=400)
+
+
+def create(settings: Settings) -> Parts:
+    """The publisher on Redis; nothing is connected yet. What can never work ends the process with one line."""
+    try:
+        broker = RedisBroker(
+            settings.redis_url,
+            partitions=settings.partitions,
+            trusted_restart=settings.trusted_restart,
+        )
+        return Parts(settings, broker, namespaces=namespaces.load(settings.namespaces))
+    except NamespacesError as error:
+        refuse(f"OPENLINE_NAMESPACES={settings.namespaces}: {error}")
+    except BrokerConfigurationError as error:
+        refuse(str(error))
+    except UntrustedKeyError as error:
+        refuse(f"OPENLINE_HS256_SECRET: {error}")
+
+
+def main() -> None:
+    """Serve until told to end. What can never work ends the process with one line."""
+    check_arguments(
+        "publisher", "Takes messages by HTTP, and reads histories and presence.", Settings
+    )
+    settings = load(Settings)
+    logs.configure("publisher", format=settings.log_format, level=settings.log_level)
+    parts = create(settings)
+    BrokerCalls("publisher", parts.broker.counters, registry=REGISTRY)
+
+    async def started(_: Server) -> None:
+        try:
+            await parts.probes.ask()
+        except BrokerConfigurationError as error:
+            refuse(str(error))
+        parts.watch()
+        garbage.settle()
+
+    serve(
+        parts.lane,
+        host=settings.publisher_host,
+        port=settings.publisher_port,
+        name="publisher",
+        http=JoinedProtocol,
+        proxy_headers=False,  # the lane has them read
+        on_started=started,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )

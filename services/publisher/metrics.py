@@ -1,0 +1,53 @@
+"""What the publisher counts and times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.kernel.domain.codes import Code
+from services.kernel.domain.namespaces import Namespace
+from services.kernel.ops import requests
+from services.kernel.ops.version import build_info
+
+BUILD = build_info("publisher")
+READY = Gauge("openline_publisher_ready", "1 while the publisher can store messages")
+REQUESTS = requests.count("publisher")
+REQUEST_SECONDS = requests.duration("publisher")
+PUBLICATIONS = Counter(
+    "openline_publisher_publications",
+    "Publications asked for; outcome is stored, duplicate, ephemeral or the error's code.",
+    ("namespace", "outcome"),
+)
+PUBLISH_SECONDS = Histogram(
+    "openline_publisher_publish_seconds",
+    "Time in which the broker answered a publish.",
+    buckets=requests.SECONDS,
+)
+
+
+def answered(route: str, method: str, status: int, seconds: float) -> None:
+    """Count a request that did not come through `requests.Requests`, under the same names."""
+    counter, times = _children(route, method, status)
+    counter.inc()
+    times.observe(seconds)
+
+
+@cache
+def publications(namespace: str, outcome: str) -> Counter:
+    """The labelled counter, looked up once: namespaces and outcomes are few."""
+    return PUBLICATIONS.labels(namespace, outcome)
+
+
+@cache
+def _children(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(route, method, status), REQUEST_SECONDS.labels(route)
+
+
+def begin(namespaces: Iterable[Namespace]) -> None:
+    """Series that alerts go by begin at 0: the first increment of one that is not there yet is no rate."""
+    for namespace in namespaces:
+        for outcome in ("stored", Code.UNAVAILABLE.value):
+            PUBLICATIONS.labels(namespace.name, outcome)

@@ -1,0 +1,77 @@
+"""What the publisher watches beside its calls: whether the broker answers, and which tokens were revoked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from services.kernel.broker.port import Broker
+from services.kernel.domain.codes import OpenlineError
+from services.kernel.ops.health import Readiness
+from services.kernel.tokens.jwks import RemoteKeys
+from services.kernel.tokens.revocations import Revocations, Revoked
+
+EVERY = 0.5
+"""Seconds between two rounds: with the time that a round takes, a revocation holds here within a second."""
+
+PROBE = ("public:all",)
+
+log = structlog.get_logger(__name__)
+
+
+class Probes:
+    """Asks the broker again and again; starts it once it can be reached. `clock` tells seconds since 1970."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        revocations: Revocations,
+        *,
+        keys: RemoteKeys,
+        clock: Callable[[], float],
+    ) -> None:
+        self._broker = broker
+        self._revocations = revocations
+        self._keys = keys
+        self._clock = clock
+        self._started = False
+        self._problem: str | None = "not asked yet"
+        self._revoked = Revoked()
+
+    def revoked(self) -> Revoked:
+        """The revocations as of the last round; an outage keeps those that are known."""
+        return self._revoked
+
+    def ready(self) -> Readiness:
+        """Ready when messages can be stored and tokens be verified."""
+        detail = {
+            "redis": self._problem or "ok",
+            "keys": "ok" if self._keys.loaded else "not fetched yet",
+        }
+        return Readiness(self._problem is None and self._keys.loaded, detail)
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            await self.ask()
+            await asyncio.sleep(EVERY)
+
+    async def ask(self) -> None:
+        """One round. Raises what the broker's start raises when the server can never serve."""
+        before = self._problem
+        try:
+            await self._ask_broker()
+            self._revoked = await self._revocations.load(self._clock())
+            self._problem = None
+        except OpenlineError as error:
+            self._problem = error.message
+        if self._problem != before:
+            log.info("broker", state=self._problem or "ok")
+
+    async def _ask_broker(self) -> None:
+        if not self._started:
+            await self._broker.start()
+            self._started = True
+        await self._broker.subscribers(PROBE)

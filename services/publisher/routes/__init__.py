@@ -1,0 +1,1 @@
+"""The HTTP API's calls, one file a kind of call."""

@@ -1,0 +1,298 @@
+"""Request and answer bodies of the HTTP API: the types that are decoded and encoded are those that are documented."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from services.kernel.domain import positions
+
+MAX_BATCH = 1000
+LEVELS = ("info", "warning", "error", "success")
+
+
+class Whole(int):
+    """An integer that may be written `4004` or, as JSON Schema and JavaScript have it, `4004.0`."""
+
+    low = 0
+    high = positions.MAX_OFFSET
+
+
+class OffsetIn(Whole):
+    """An offset as a caller writes it."""
+
+
+class CloseCode(Whole):
+    """A close code that tells a client to stay away."""
+
+    low = 4000
+    high = 4099
+
+
+def dec_hook(kind: type[Any], value: Any) -> Any:
+    """For msgspec's decoders. Raises ValueError, which msgspec turns into an error that names the place."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not issubclass(kind, Whole) or isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("Expected `int`")  # noqa: TRY004 - msgspec's word for it
+    if not kind.low <= value <= kind.high:
+        raise ValueError(f"Expected `int` from {kind.low} to {kind.high}")
+    return kind(value)
+
+
+def schema_hook(kind: type[Any]) -> dict[str, Any]:
+    """For msgspec's JSON Schemas."""
+    return {"type": "integer", "minimum": kind.low, "maximum": kind.high}
+
+
+DATA_SCHEMA: dict[str, Any] = {
+    "description": "Any JSON value: at most 64 deep, integers within 64 bits, finite numbers, and what the "
+    "namespace's schema allows.",
+    "examples": [{"text": "hi"}],
+    "anyOf": [
+        {"type": ["null", "boolean", "string"]},
+        {"type": "number"},
+        {"type": "array", "items": {"$ref": "#/components/schemas/Data"}},
+        {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Data"}},
+    ],
+}
+
+Data: TypeAlias = Annotated[
+    Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/Data"}, examples=[{"text": "hi"}])
+]
+Key: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="Idempotency key: for five minutes a repetition of it by the same caller on the same channel "
+        "stores nothing and answers with the first one's position and `duplicate`.",
+    ),
+]
+Tags: TypeAlias = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=256)]],
+    Meta(max_length=16, description="Short labels that travel beside the data."),
+]
+Epoch: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9]{1,32}$")]
+Offset: TypeAlias = Annotated[int, Meta(ge=0, le=positions.MAX_OFFSET)]
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+ChannelName: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9_.:@|=+-]{1,200}$",
+        examples=["room:lobby"],
+    ),
+]
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in a channel's history."""
+
+    epoch: Epoch
+    offset: OffsetIn
+
+    def checked(self) -> positions.Position:
+        """The position. Raises `bad_request`."""
+        return positions.make(self.epoch, int(self.offset))
+
+
+class Publish(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to publish."""
+
+    data: Data
+    key: Key | None = None
+    tags: Tags | None = None
+    ephemeral: Annotated[
+        bool, Meta(description="Only for who listens now: no history, no offset.")
+    ] = False
+    expect: Annotated[
+        Position | None,
+        Meta(description="Publish only if this is the channel's newest position; else 409."),
+    ] = None
+
+
+class BatchMessage(Publish, frozen=True, kw_only=True):
+    """A message of a batch, and where it goes. A channel or data that cannot be fails alone, in its result."""
+
+    data: Annotated[Raw, Meta(description="As of `Publish`.", examples=[{"text": "hi"}])]
+    channel: Annotated[str, Meta(examples=["room:lobby"])]
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Messages to publish in this order; each has a result of its own."""
+
+    messages: Annotated[list[BatchMessage], Meta(extra_json_schema={"maxItems": MAX_BATCH})]
+
+
+class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
+    """One message for many channels; each has a result of its own."""
+
+    channels: Annotated[
+        list[str], Meta(extra_json_schema={"maxItems": MAX_BATCH}, examples=[["room:a", "room:b"]])
+    ]
+    data: Data
+    key: Key | None = None
+    tags: Tags | None = None
+    ephemeral: bool = False
+
+
+class DirectMessage(msgspec.Struct, frozen=True):
+    """A message to one connection, outside every channel."""
+
+    data: Data
+
+
+class Disconnect(msgspec.Struct, frozen=True, kw_only=True):
+    """How connections are closed."""
+
+    code: Annotated[CloseCode | UnsetType, Meta(extra_json_schema={"default": 4004})] = UNSET
+    reason: Annotated[
+        str,
+        Meta(max_length=123, description="Cut after 123 bytes of UTF-8, as much as a close takes."),
+    ] = ""
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """Which channel a user is subscribed to, or no longer."""
+
+    channel: ChannelName
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification; any other field is published as well. `type` and `timestamp` are added where missing."""
+
+    title: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    level: Annotated[str, Meta(extra_json_schema={"enum": list(LEVELS)})] | UnsetType = UNSET
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a message went. An ephemeral one has neither epoch nor offset."""
+
+    channel: str
+    epoch: Epoch | UnsetType = UNSET
+    offset: Offset | UnsetType = UNSET
+    duplicate: bool
+    subscribers: Count
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A channel's newest position."""
+
+    epoch: Epoch
+    offset: Offset
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one message: `status` as a single publish would have answered, and its fields or its error."""
+
+    channel: str
+    status: int
+    epoch: Epoch | UnsetType = UNSET
+    offset: Offset | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
+    subscribers: Count | UnsetType = UNSET
+    code: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    position: Head | UnsetType = UNSET
+
+
+class Results(msgspec.Struct, frozen=True):
+    """One result a message, in order."""
+
+    results: list[Result]
+
+
+class HistoryMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored message. `from` is absent when it came over HTTP, null when from an anonymous user; `ts` in ms."""
+
+    data: Annotated[Raw, Meta(description="Any JSON value.")]
+    offset: Offset
+    ts: int
+    sender: str | UnsetType | None = msgspec.field(name="from", default=UNSET)
+    key: str | UnsetType = UNSET
+    tags: dict[str, str] | UnsetType = UNSET
+    encoding: Annotated[str, Meta(description="`base64` when the data was binary.")] | UnsetType = (
+        UNSET
+    )
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a channel's history; `epoch` and `offset` are its newest position."""
+
+    messages: list[HistoryMessage]
+    epoch: Epoch
+    offset: Offset
+    more: Annotated[bool, Meta(description="There are further messages beyond this page.")]
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """The position from which an emptied channel goes on."""
+
+    channel: str
+    epoch: Epoch
+    offset: Offset
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection that is present. `info` comes from its token; `since` is in milliseconds since 1970."""
+
+    user: str | None
+    connection: str
+    info: Annotated[Any, Meta(description="Any JSON value.")]
+    since: int
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is present: a page of members, and how many connections and users there are in all."""
+
+    members: list[Member]
+    count: Count
+    users: Count
+    cursor: str | None
+
+
+class Audience(msgspec.Struct, frozen=True):
+    """A channel and its subscribers over the fleet."""
+
+    channel: str
+    subscribers: Count
+
+
+class Channels(msgspec.Struct, frozen=True):
+    """A page of channels that have subscribers, by name; `cursor` leads to the next page."""
+
+    channels: list[Audience]
+    cursor: str | None
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A living gateway. `lag` and `uptime` are in seconds."""
+
+    node: str
+    connections: Count
+    subscriptions: Count
+    lag: float | None
+    version: str
+    draining: bool
+    uptime: float
+
+
+class Nodes(msgspec.Struct, frozen=True):
+    """The gateways that told within the last seconds that they live."""
+
+    nodes: list[Node]
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """How many connections are subscribed to the topic, and the notification's offset."""
+
+    sent: Count
+    offset: Offset
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Every gateway is told; there is nothing more to say."""

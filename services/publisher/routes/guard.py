@@ -1,0 +1,84 @@
+"""Who calls: the bearer token of a request, its scope, and the network that administrative calls must come from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from starlette.requests import Request
+
+from services.kernel.domain import permissions
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.ops import addresses
+from services.kernel.ops.addresses import Network
+from services.kernel.tokens.revocations import Revoked
+from services.kernel.tokens.verifier import Verifier
+
+READ = "read"
+PUBLISH = "publish"
+MANAGE = "manage"
+
+_SCHEME = "bearer"
+
+
+class Guard:
+    """Lets a call pass or says why not. `revoked` tells which tokens are void before their time."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        *,
+        admin_networks: Sequence[Network],
+        revoked: Callable[[], Revoked] = Revoked,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._verifier = verifier
+        self._admin_networks = tuple(admin_networks)
+        self._revoked = revoked
+        self._clock = clock
+
+    async def caller(self, request: Request, scope: str) -> Claims:
+        """The caller's claims. Raises `unauthorized`, or `forbidden` when the scope is missing.
+
+        Scope `manage` is for administrative networks only, so that a leaked token alone opens nothing from outside.
+        """
+        claims = await self.bearer(request.headers.getlist("authorization"), scope)
+        if scope == MANAGE:
+            self._check_network(request)
+        return claims
+
+    async def bearer(self, authorization: Sequence[str], scope: str) -> Claims:
+        """The claims behind the headers `Authorization` of a request; it is enough for any scope but `manage`."""
+        claims = await self._verifier.verify(_token(authorization), self._clock())
+        if self._revoked().covers(claims):
+            raise OpenlineError(Code.UNAUTHORIZED, "the token has been revoked")
+        permissions.check_scope(claims, scope)
+        return claims
+
+    def _check_network(self, request: Request) -> None:
+        if not addresses.in_networks(addresses.client(request.scope), self._admin_networks):
+            raise OpenlineError(
+                Code.FORBIDDEN,
+                "calls with scope manage are answered to OPENLINE_ADMIN_NETWORKS only",
+            )
+
+
+def check_unlimited(claims: Claims) -> None:
+    """Raises `forbidden` when the token is limited to channels: what reaches a bare connection is in none of them."""
+    if claims.channels is not None:
+        raise OpenlineError(
+            Code.FORBIDDEN, "a token with a claim channels cannot write to a connection directly"
+        )
+
+
+def _token(given: Sequence[str]) -> str:
+    """The bearer token (RFC 6750 section 2.1). No other place counts: what is in an address gets logged."""
+    if not given:
+        raise OpenlineError(Code.UNAUTHORIZED, "send the header Authorization: Bearer <token>")
+    scheme, _, token = given[0].partition(" ")
+    if len(given) > 1 or scheme.lower() != _SCHEME or not token.strip():
+        raise OpenlineError(
+            Code.UNAUTHORIZED, "send one header Authorization, as Authorization: Bearer <token>"
+        )
+    return token.strip()

@@ -1,0 +1,218 @@
+"""What the HTTP API does, without HTTP: checks messages against their namespaces and hands them to the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from services.kernel.broker.compose import check_size, compose
+from services.kernel.broker.port import Broker, ChannelPage, Draft, History, Members, Published
+from services.kernel.domain import control, data
+from services.kernel.domain.codes import OpenlineError
+from services.kernel.domain.control import Control, Direct
+from services.kernel.domain.namespaces import Namespace, Namespaces
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Kind
+from services.kernel.domain.schemas import Schemas
+from services.publisher import metrics
+from services.publisher.batcher import Batcher, Outcome
+
+PAGE = 1000
+"""Members or channels on a page."""
+
+DIRECT = Namespace(name="direct")
+"""A direct message belongs to no channel; it may be as large as a message is by default."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants to publish, as it came. `data` is JSON text or, for BINARY, the bytes themselves."""
+
+    channel: str
+    data: bytes
+    kind: Kind = Kind.JSON
+    key: str | None = None
+    tags: Mapping[str, str] | None = None
+    ephemeral: bool = False
+    expect: Position | None = None
+
+
+class Publisher:
+    """The API's calls. `clock` tells seconds since 1970."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        namespaces: Namespaces,
+        schemas: Schemas,
+        clock: Callable[[], float],
+    ) -> None:
+        self._broker = broker
+        self._batcher = Batcher(broker)
+        self._namespaces = namespaces
+        self._names = frozenset(namespace.name for namespace in namespaces)
+        self._schemas = schemas
+        self._clock = clock
+
+    def check_channel(self, channel: object) -> str:
+        """The channel's name. Raises `bad_request` or `unknown_namespace`."""
+        self._namespaces.of(channel)
+        return str(channel)
+
+    async def publish(self, message: Message, *, subject: str) -> Published:
+        """Publish one message on behalf of `subject`. Raises what refused it."""
+        outcome = (await self.publish_all([message], subject=subject))[0]
+        if isinstance(outcome, OpenlineError):
+            raise outcome
+        return outcome
+
+    async def publish_all(
+        self, messages: Sequence[Message | OpenlineError], *, subject: str
+    ) -> list[Outcome]:
+        """Publish in order; each has an outcome of its own. What was refused before stays refused."""
+        checked, now = _Checked(self._schemas), self._now_ms()
+        drafts = [
+            message
+            if isinstance(message, OpenlineError)
+            else self._draft(message, subject, now, checked)
+            for message in messages
+        ]
+        accepted = [draft for draft in drafts if isinstance(draft, Draft)]
+        stored: list[Outcome] = []
+        if accepted:
+            begun = perf_counter()
+            stored = await self._batcher.publish(accepted)
+            metrics.PUBLISH_SECONDS.observe(perf_counter() - begun)
+        outcomes = stored
+        if len(accepted) < len(drafts):
+            left = iter(stored)
+            outcomes = [next(left) if isinstance(draft, Draft) else draft for draft in drafts]
+        self._count(messages, outcomes)
+        return outcomes
+
+    def _draft(
+        self, message: Message, subject: str, now: int, checked: _Checked
+    ) -> Draft | OpenlineError:
+        try:
+            namespace = self._namespaces.of(message.channel)
+            content = checked.data(namespace, message)
+        except OpenlineError as error:
+            return error
+        return compose(
+            namespace,
+            message.channel,
+            data=content,
+            kind=message.kind,
+            ts_ms=now,
+            http=True,
+            subject=subject,
+            key=message.key,
+            tags=message.tags,
+            ephemeral=message.ephemeral,
+            expect=message.expect,
+        )
+
+    def _count(
+        self, messages: Sequence[Message | OpenlineError], outcomes: Sequence[Outcome]
+    ) -> None:
+        numbers: dict[tuple[str, str], int] = {}
+        for message, outcome in zip(messages, outcomes, strict=True):
+            prefix = message.channel.partition(":")[0] if isinstance(message, Message) else ""
+            which = (prefix, _outcome(message, outcome))
+            numbers[which] = numbers.get(which, 0) + 1
+        for (prefix, name), number in numbers.items():
+            namespace = prefix if prefix in self._names else "unknown"
+            metrics.publications(namespace, name).inc(number)
+
+    async def notify(self, topic: str, fields: Mapping[str, Any], *, subject: str) -> Published:
+        """Publish a notification: an object of JSON values, msgspec.Raw among them; `type` and `timestamp` are added."""
+        whole = {
+            "type": "notification",
+            "timestamp": _iso(self._clock()),
+            **fields,
+        }
+        message = Message(channel=f"notify:{topic}", data=msgspec.json.encode(whole))
+        return await self.publish(message, subject=subject)
+
+    async def history(
+        self, channel: str, *, since: Position | None, limit: int, reverse: bool
+    ) -> History:
+        """A page of a channel's history."""
+        return await self._broker.history(channel, since=since, limit=limit, reverse=reverse)
+
+    async def drop(self, channel: str) -> Position:
+        """Drop a channel's history; the position at which the new one begins."""
+        return await self._broker.drop(channel)
+
+    async def members(self, channel: str, *, cursor: str | None) -> Members:
+        """A page of who is present in a channel."""
+        return await self._broker.members(channel, cursor=cursor, limit=PAGE)
+
+    async def channels(self, prefix: str, *, cursor: str | None) -> ChannelPage:
+        """A page of channels that have subscribers."""
+        return await self._broker.channels(prefix, cursor=cursor, limit=PAGE)
+
+    async def nodes(self) -> list[bytes]:
+        """What each living gateway tells about itself, as JSON objects."""
+        return await self._broker.nodes()
+
+    async def direct(self, connection: str, raw: bytes) -> None:
+        """Send data to one connection, at most once."""
+        checked = data.check_json(raw)
+        check_size(DIRECT, len(checked))
+        await self.tell(Direct(connection=connection, data=msgspec.Raw(checked), ts=self._now_ms()))
+
+    async def tell(self, message: Control) -> None:
+        """Tell every gateway to do something."""
+        await self._broker.control(control.encode(message))
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+
+class _Checked:
+    """Checks data once for each namespace: a broadcast brings the same to a thousand channels."""
+
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
+        self._known: dict[tuple[str, int], bytes | OpenlineError] = {}
+
+    def data(self, namespace: Namespace, message: Message) -> bytes:
+        """The data in the form in which it is stored. Raises `invalid_data` or `too_large`."""
+        # The messages of one call are alive all the while, so the same id is the same object.
+        which = (namespace.name, id(message.data))
+        found = self._known.get(which)
+        if found is None:
+            found = self._known[which] = self._check(namespace, message)
+        if isinstance(found, OpenlineError):
+            raise found
+        return found
+
+    def _check(self, namespace: Namespace, message: Message) -> bytes | OpenlineError:
+        try:
+            content = message.data
+            if message.kind is not Kind.BINARY:
+                content = data.check_json(content)
+            check_size(namespace, len(content))
+            self._schemas.check(namespace, content, message.kind)
+        except OpenlineError as error:
+            return error
+        return content
+
+
+def _outcome(message: Message | OpenlineError, outcome: Outcome) -> str:
+    if isinstance(outcome, OpenlineError):
+        return outcome.code.value
+    if outcome.duplicate:
+        return "duplicate"
+    return "ephemeral" if isinstance(message, Message) and message.ephemeral else "stored"
+
+
+def _iso(now: float) -> str:
+    return (
+        datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )

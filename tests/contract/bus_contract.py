@@ -1,0 +1,96 @@
+"""What every broker does with the bus: reading it, signals, and beats."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from services.kernel.broker.port import EntryType, NodeBroker
+from tests.contract.steps import beat, draft, head, publish
+
+
+class BusContract:
+    """Needs the fixtures `make` and `broker`."""
+
+    async def test_ids_count_up_by_one_over_all_channels(self, broker: NodeBroker) -> None:
+        for channel in ("room:a", "room:b", "room:a"):
+            await publish(broker, channel, "x")
+        await broker.typing("room:a", "bob")
+        await broker.control(b"{}")
+        found = await broker.read(0, 0)
+        assert [entry.id for entry in found] == [1, 2, 3, 4, 5]
+        assert [entry.channel for entry in found] == ["room:a", "room:b", "room:a", "room:a", ""]
+
+    async def test_publications_come_in_offset_order(self, broker: NodeBroker) -> None:
+        await asyncio.gather(*(publish(broker, "room:a", "x", "y") for _ in range(20)))
+        found = [entry.publication for entry in await broker.read(0, 0)]
+        assert [p.offset for p in found if p is not None] == list(range(1, 41))
+
+    async def test_reading_starts_after_a_position(self, broker: NodeBroker) -> None:
+        await publish(broker, "room:a", "1", "2", "3")
+        assert [entry.id for entry in await broker.read(0, 2)] == [3]
+
+    async def test_an_idle_bus_answers_with_nothing_in_time(self, broker: NodeBroker) -> None:
+        assert await broker.read(0, 0, block=0.05) == []
+        assert await broker.read(0, 0, block=0) == []
+        await publish(broker, "room:a", "1")
+        assert await broker.read(0, 1, block=0.05) == []
+
+    async def test_a_waiting_read_is_woken(self, broker: NodeBroker) -> None:
+        waiting = asyncio.create_task(broker.read(0, 0, block=5))
+        await asyncio.sleep(0.05)
+        await publish(broker, "room:a", "1")
+        assert [entry.id for entry in await asyncio.wait_for(waiting, 2)] == [1]
+
+    async def test_a_read_that_was_given_up_loses_nothing(self, broker: NodeBroker) -> None:
+        waiting = asyncio.create_task(broker.read(0, 0, block=5))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await publish(broker, "room:a", "1")
+        assert [entry.id for entry in await broker.read(0, 0)] == [1]
+
+    async def test_reconnecting_keeps_what_was_there(self, broker: NodeBroker) -> None:
+        await publish(broker, "room:a", "1")
+        await broker.read(0, 0)
+        await broker.reconnect(0)
+        assert [entry.id for entry in await broker.read(0, 0)] == [1]
+        assert (await head(broker, "room:a")).offset == 1
+
+    async def test_a_trimmed_bus_shows_a_hole(self, make) -> None:
+        broker = await make(bus_length=10)
+        await broker.publish([draft("room:a") for _ in range(1000)])
+        found = await broker.read(0, 0)
+        assert found[0].id > 1
+        assert [entry.id for entry in found] == list(range(found[0].id, 1001))
+        assert (await head(broker, "room:a")).bus == 1000
+
+    async def test_signals_carry_their_fragments(self, broker: NodeBroker) -> None:
+        await broker.typing("room:a", "bob")
+        await broker.typing("room:a", None)
+        await broker.control(b'{"do":"disconnect","user":"bob"}')
+        bob, nobody, control = await broker.read(0, 0)
+        assert (bob.type, bob.channel) == (EntryType.TYPING, "room:a")
+        assert json.loads(b"{" + bob.fragment + b"}") == {"user": "bob"}
+        assert json.loads(b"{" + nobody.fragment + b"}") == {"user": None}
+        assert (control.type, control.channel) == (EntryType.CONTROL, "")
+        assert control.fragment == b'{"do":"disconnect","user":"bob"}'
+
+    async def test_a_beat_puts_the_canary_on_the_bus(self, broker: NodeBroker, now) -> None:
+        await publish(broker, "room:a", "1")
+        beaten = await beat(broker, "i1")
+        (entry,) = await broker.read(0, 1)
+        assert (entry.type, entry.id) == (EntryType.BEAT, beaten.bus)
+        told = json.loads(b"{" + entry.fragment + b"}")
+        assert told["node"] == "i1"
+        assert abs(told["at"] - now() * 1000) < 5000
+
+    async def test_a_beat_tells_history_and_position(self, broker: NodeBroker) -> None:
+        first = await beat(broker, "i1")
+        await publish(broker, "room:a", "1", "2")
+        second = await beat(broker, "i1")
+        assert (first.bus, second.bus) == (1, 4)
+        looked = await head(broker, "room:a")
+        assert first.history == second.history == looked.history
+        assert not second.lost
+        assert second.expired == ()

@@ -1,0 +1,312 @@
+"""What every broker does with presence: members, leases, reaping, listeners, nodes, shared buckets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from services.kernel.broker.port import EntryType, NodeBroker, Present
+from services.kernel.domain import channels
+from services.kernel.domain.codes import Code, OpenlineError
+from tests.contract.steps import beat, draft, member, publish_one
+
+
+async def told(broker: NodeBroker) -> list[tuple[str, dict[str, object]]]:
+    """Joins and leaves on the bus so far."""
+    kinds = {EntryType.JOIN: "join", EntryType.LEAVE: "leave"}
+    return [
+        (kinds[entry.type], json.loads(b"{" + entry.fragment + b"}"))
+        for entry in await broker.read(0, 0, block=0)
+        if entry.type in kinds
+    ]
+
+
+async def enter(
+    broker: NodeBroker, connection: str, user: str | None = "bob", **options
+) -> Present:
+    """Enter room:a, announced, by incarnation i1 unless told otherwise."""
+    wanted = {"channel": "room:a", "incarnation": "i1", "announce": True, **options}
+    return await broker.enter(
+        wanted["channel"],
+        member(connection, user),
+        wanted["incarnation"],
+        announce=wanted["announce"],
+    )
+
+
+async def leave(broker: NodeBroker, connection: str, **options) -> bool:
+    """Leave room:a, announced, by incarnation i1 unless told otherwise."""
+    wanted = {"incarnation": "i1", "announce": True, "linger": False, **options}
+    return await broker.leave(
+        "room:a",
+        connection,
+        wanted["incarnation"],
+        announce=wanted["announce"],
+        linger=wanted["linger"],
+    )
+
+
+async def present(broker: NodeBroker) -> tuple[list[str], int, int]:
+    """Connections in room:a, and the two counts."""
+    page = await broker.members("room:a", cursor=None, limit=1000)
+    assert page.cursor is None
+    return [m.connection for m in page.members], page.count, page.users
+
+
+async def expired(broker: NodeBroker, pass_time, *, survivor: str) -> tuple[str, ...]:
+    """Who is found dead while another goes on beating; a pause of a busy machine only delays that."""
+    for _ in range(100):
+        await pass_time(0.1)
+        beaten = await beat(broker, survivor)
+        assert not beaten.lost
+        if beaten.expired:
+            return beaten.expired
+    return ()
+
+
+class PresenceContract:
+    """Needs the fixtures `make`, `broker`, `pass_time`."""
+
+    async def test_entering_counts_and_announces(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        assert await enter(broker, "c1", "bob") == Present(1, 1)
+        assert await enter(broker, "c2", "bob") == Present(2, 1)
+        assert await enter(broker, "c3", "eve") == Present(3, 2)
+        assert (await told(broker))[-1] == (
+            "join",
+            {"user": "eve", "connection": "c3", "count": 3, "users": 2},
+        )
+
+    async def test_each_anonymous_connection_is_a_user(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1", None)
+        assert await enter(broker, "c2", None) == Present(2, 2)
+        assert (await told(broker))[0][1]["user"] is None
+        page = await broker.members("room:a", cursor=None, limit=5)
+        assert page.members == (member("c1", None), member("c2", None))
+
+    async def test_entering_again_is_silent(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1")
+        assert await enter(broker, "c1") == Present(1, 1)
+        assert len(await told(broker)) == 1
+
+    async def test_unannounced_members_enter_and_leave_in_silence(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        assert await enter(broker, "c1", announce=False) == Present(1, 1)
+        assert await leave(broker, "c1", announce=False)
+        assert await told(broker) == []
+
+    async def test_leaving_announces_once(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1")
+        assert await leave(broker, "c1")
+        assert not await leave(broker, "c1")
+        assert [event for event, _ in await told(broker)] == ["join", "leave"]
+        assert await present(broker) == ([], 0, 0)
+
+    async def test_a_user_leaves_with_the_last_connection(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1")
+        await enter(broker, "c2")
+        await leave(broker, "c1")
+        assert await present(broker) == (["c2"], 1, 1)
+
+    async def test_lingering_members_count_until_they_leave(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1")
+        assert await leave(broker, "c1", linger=True)
+        assert await present(broker) == (["c1"], 1, 1)
+        assert [event for event, _ in await told(broker)] == ["join"]
+        assert await leave(broker, "c1")
+        assert [event for event, _ in await told(broker)] == ["join", "leave"]
+
+    async def test_a_quick_return_shows_nothing(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await beat(broker, "i2")
+        await enter(broker, "c1")
+        await leave(broker, "c1", linger=True)
+        assert await enter(broker, "c2", incarnation="i2") == Present(1, 1)
+        assert not await leave(broker, "c1")
+        assert await present(broker) == (["c2"], 1, 1)
+        assert [event for event, _ in await told(broker)] == ["join"]
+
+    async def test_only_the_same_user_takes_a_lingering_place(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1", "bob")
+        await enter(broker, "c2", None)
+        await leave(broker, "c1", linger=True)
+        await leave(broker, "c2", linger=True)
+        for connection, user in (("c3", "bo"), ("c4", "bob1"), ("c5", None)):
+            await enter(broker, connection, user)
+        assert [event for event, _ in await told(broker)] == ["join"] * 5
+
+    async def test_a_lingering_place_is_taken_once(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1")
+        await leave(broker, "c1", linger=True)
+        await enter(broker, "c2")
+        assert await enter(broker, "c3") == Present(2, 1)
+        assert [event for event, _ in await told(broker)] == ["join", "join"]
+
+    async def test_a_lingering_connection_may_come_back_itself(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1")
+        await leave(broker, "c1", linger=True)
+        await enter(broker, "c1")
+        assert await enter(broker, "c2") == Present(2, 1)
+        assert await present(broker) == (["c1", "c2"], 2, 1)
+
+    async def test_members_are_paged_with_exact_counts(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        names = [f"c{n:02}" for n in range(7)]
+        for name in names:
+            await enter(broker, name, f"u{name}")
+        cursor, seen = None, []
+        for _ in range(3):
+            page = await broker.members("room:a", cursor=cursor, limit=3)
+            assert (page.count, page.users) == (7, 7)
+            seen += [m.connection for m in page.members]
+            cursor = page.cursor
+            await leave(broker, "c00")
+            await enter(broker, "c00", "uc00")
+        assert (seen, cursor) == (names, None)
+
+    async def test_a_foreign_cursor_is_refused(self, broker: NodeBroker) -> None:
+        for cursor in ("", "x", "Yw", "é", "=" * 9, "a" * 5000):
+            with pytest.raises(OpenlineError) as caught:
+                await broker.members("room:a", cursor=cursor, limit=3)
+            assert caught.value.code is Code.BAD_REQUEST
+            with pytest.raises(OpenlineError) as caught:
+                await broker.channels("room:", cursor=cursor, limit=3)
+            assert caught.value.code is Code.BAD_REQUEST
+
+    async def test_without_a_lease_nothing_is_written(self, broker: NodeBroker) -> None:
+        for attempt in (enter(broker, "c1"), broker.listeners("i1", {"room:a": 2})):
+            with pytest.raises(OpenlineError) as caught:
+                await attempt
+            assert caught.value.code is Code.UNAVAILABLE
+        assert await present(broker) == ([], 0, 0)
+        assert await broker.subscribers(["room:a"]) == [0]
+
+    async def test_a_dead_nodes_members_leave_once(self, make, pass_time) -> None:
+        broker = await make(lease=0.9)
+        await beat(broker, "dead")
+        await beat(broker, "i1")
+        await enter(broker, "c1", "bob", incarnation="dead")
+        await enter(broker, "c2", "eve", incarnation="i1")
+        await broker.listeners("dead", {"room:a": 1, "room:b": 1})
+        await broker.listeners("i1", {"room:a": 1})
+        assert await expired(broker, pass_time, survivor="i1") == ("dead",)
+        assert not await broker.reap(0, "dead")
+        assert not await broker.reap(0, "dead")
+        assert await present(broker) == (["c2"], 1, 1)
+        assert [event for event, _ in await told(broker)] == ["join", "join", "leave"]
+        assert (await told(broker))[-1][1]["connection"] == "c1"
+        assert await broker.subscribers(["room:a", "room:b"]) == [1, 0]
+        assert (await broker.channels("", cursor=None, limit=9)).channels == (("room:a", 1),)
+        assert (await beat(broker, "i1")).expired == ()
+        assert (await beat(broker, "dead")).lost
+
+    async def test_a_living_node_is_not_reaped(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1")
+        assert not await broker.reap(0, "i1")
+        assert not await broker.reap(0, "unknown")
+        assert await present(broker) == (["c1"], 1, 1)
+        assert not (await beat(broker, "i1")).lost
+
+    async def test_many_members_are_reaped_in_parts(self, broker: NodeBroker) -> None:
+        await beat(broker, "dead")
+        for n in range(600):
+            await enter(broker, f"c{n}", incarnation="dead", announce=False)
+        await broker.listeners("dead", {f"room:{n}": 1 for n in range(1200)})
+        await broker.resign("dead")
+        assert [await broker.reap(0, "dead") for _ in range(3)] == [True, True, False]
+        assert await present(broker) == ([], 0, 0)
+        assert (await broker.channels("", cursor=None, limit=9)).channels == ()
+
+    async def test_when_the_store_was_away_nobody_is_reaped(self, make, pass_time) -> None:
+        broker = await make(lease=0.9)
+        await beat(broker, "i1")
+        await beat(broker, "i2")
+        await pass_time(1.5)
+        assert not await broker.reap(0, "i2")
+        assert (await beat(broker, "i1")).expired == ()
+        assert not await broker.reap(0, "i2")
+        assert not (await beat(broker, "i2")).lost
+
+    async def test_who_resigns_is_gone_at_once(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        await beat(broker, "i2")
+        await enter(broker, "c1")
+        await broker.resign("i1")
+        assert await broker.nodes() == [b'{"node":"i2"}']
+        assert (await beat(broker, "i2")).expired == ("i1",)
+        assert (await beat(broker, "i1")).lost
+        with pytest.raises(OpenlineError):
+            await enter(broker, "c2")
+        await broker.reap(0, "i1")
+        assert await present(broker) == ([], 0, 0)
+
+    async def test_who_entered_again_is_not_reaped(self, broker: NodeBroker) -> None:
+        await beat(broker, "old")
+        await enter(broker, "c1", incarnation="old")
+        await beat(broker, "new")
+        assert await enter(broker, "c1", incarnation="new") == Present(1, 1)
+        assert not await leave(broker, "c1", incarnation="old")
+        await broker.resign("old")
+        await broker.reap(0, "old")
+        assert await present(broker) == (["c1"], 1, 1)
+        assert [event for event, _ in await told(broker)] == ["join"]
+
+    async def test_subscribers_are_summed_over_nodes(self, broker: NodeBroker) -> None:
+        for name in ("i1", "i2"):
+            await beat(broker, name)
+        await broker.listeners("i1", {"room:a": 3, "room:b": 1})
+        await broker.listeners("i2", {"room:a": 4})
+        assert await broker.subscribers(["room:a", "room:b", "room:c"]) == [7, 1, 0]
+        assert (await publish_one(broker, draft("room:a"))).subscribers == 7
+        assert (await publish_one(broker, draft("room:a", ephemeral=True))).subscribers == 7
+        await broker.listeners("i1", {"room:a": 0, "room:b": 0})
+        assert await broker.subscribers(["room:a", "room:b"]) == [4, 0]
+        assert await broker.subscribers([]) == []
+
+    async def test_channels_are_listed_by_name_and_prefix(self, broker: NodeBroker) -> None:
+        await beat(broker, "i1")
+        names = ["live:z", "room:a", "room:b", "room:b2", "room:|", "user:a"]
+        await broker.listeners("i1", dict.fromkeys([*names, channels.connections("bob")], 2))
+        assert await broker.subscribers([channels.connections("bob")]) == [2]
+        every = await broker.channels("", cursor=None, limit=100)
+        assert every.channels == tuple((name, 2) for name in names)
+        assert every.cursor is None
+        cursor, seen = None, []
+        for _ in range(2):
+            page = await broker.channels("room:", cursor=cursor, limit=2)
+            seen += [name for name, _ in page.channels]
+            cursor = page.cursor
+        assert (seen, cursor) == (names[1:5], None)
+        assert (await broker.channels("none:", cursor=None, limit=2)).channels == ()
+
+    async def test_nodes_tell_of_themselves(self, make, pass_time) -> None:
+        broker = await make(lease=0.9)
+        assert await broker.nodes() == []
+        await beat(broker, "i1")
+        assert await broker.nodes() == [b'{"node":"i1"}']
+        await pass_time(1.2)
+        assert await broker.nodes() == []
+
+    async def test_buckets_fill_and_overdraw(self, broker: NodeBroker, pass_time) -> None:
+        assert await broker.spend({}, rate=1, burst=10) == {}
+        left = await broker.spend({"bob": 4, "eve": 12.5}, rate=5, burst=10)
+        assert left == {"bob": 6, "eve": -2.5}
+        assert (await broker.spend({"eve": 100}, rate=5, burst=10))["eve"] == pytest.approx(
+            -10, abs=0.2
+        )
+        await pass_time(0.5)
+        after = await broker.spend({"bob": 0, "eve": 0}, rate=5, burst=10)
+        assert 8.4 <= after["bob"] <= 10
+        assert -7.6 <= after["eve"] < 5
+        await pass_time(0.5)
+        assert (await broker.spend({"bob": 0}, rate=500, burst=10))["bob"] == 10

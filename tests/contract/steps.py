@@ -1,0 +1,76 @@
+"""Steps that contract tests take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.kernel.broker.port import (
+    Beat,
+    Beaten,
+    Draft,
+    Look,
+    Looked,
+    Member,
+    NodeBroker,
+    Published,
+)
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Publication
+
+
+def draft(channel: str, text: str = "x", **options: Any) -> Draft:
+    """A draft whose data is this text."""
+    return Draft(channel=channel, data=text.encode(), meta=b'"ts":1', **options)
+
+
+async def publish_one(broker: NodeBroker, message: Draft) -> Published:
+    """Publish what must be stored."""
+    (result,) = await broker.publish([message])
+    assert isinstance(result, Published), result
+    return result
+
+
+async def publish(broker: NodeBroker, channel: str, *messages: str) -> list[Published]:
+    """Publish texts that must be stored."""
+    results = await broker.publish([draft(channel, message) for message in messages])
+    assert all(isinstance(result, Published) for result in results), results
+    return [result for result in results if isinstance(result, Published)]
+
+
+async def look(
+    broker: NodeBroker, channel: str, *, since: tuple[Position, ...] = (), last: int = 0
+) -> Looked:
+    """Look at what must not be stale."""
+    (looked,) = await broker.look(broker.partition(channel), [Look(channel, since, last)])
+    assert isinstance(looked, Looked), looked
+    return looked
+
+
+async def head(broker: NodeBroker, channel: str) -> Looked:
+    """Look at the head only."""
+    return await look(broker, channel)
+
+
+def texts(publications: Sequence[Publication]) -> list[str]:
+    """What publications say."""
+    return [publication.data.decode() for publication in publications]
+
+
+def expect_error(result: object, code: Code) -> OpenlineError:
+    """A result that must be this refusal."""
+    assert isinstance(result, OpenlineError), result
+    assert result.code is code
+    return result
+
+
+async def beat(broker: NodeBroker, incarnation: str, partition: int = 0) -> Beaten:
+    """One beat of a node."""
+    told = b'{"node":"' + incarnation.encode() + b'"}'
+    return await broker.beat(partition, Beat(incarnation=incarnation, node=told))
+
+
+def member(connection: str, user: str | None = "bob") -> Member:
+    """A member with something to tell."""
+    return Member(user=user, connection=connection, info=b'{"a":"\xc3\xa9"}', since=1234)

@@ -1,0 +1,42 @@
+"""The broker in memory keeps the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.kernel.broker.memory import MemoryBroker
+from tests.contract.broker_contract import LEASE, BrokerContract
+
+
+class Clock:
+    """Time that passes when told."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class TestMemory(BrokerContract):
+    @pytest.fixture
+    def now(self):
+        return Clock()
+
+    @pytest.fixture
+    def pass_time(self, now):
+        return now.wait
+
+    @pytest.fixture
+    def make(self, now):
+        async def make(**options) -> MemoryBroker:
+            return MemoryBroker(**{"lease": LEASE, "clock": now, **options})
+
+        return make
+
+    @pytest.fixture
+    async def broker(self, make):
+        return await make()

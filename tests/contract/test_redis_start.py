@@ -1,0 +1,167 @@
+"""What the Redis adapter checks before it serves, and what it says then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from services.kernel.broker.port import BrokerConfigurationError
+from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.domain.codes import Code
+from tests.contract.steps import draft, expect_error, publish
+from tests.support.redis_server import free_port, start_redis
+
+
+@pytest.fixture(params=["redis", "valkey"])
+def start(tmp_path, request):
+    servers = []
+
+    def start(*args):
+        servers.append(start_redis(tmp_path, *args, flavour=request.param))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop(kill=True)
+
+
+async def refusal(url: str, **options) -> str:
+    """The one line with which a broker refuses to start."""
+    with pytest.raises(BrokerConfigurationError) as caught:
+        await works(url, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+async def works(url: str, **options) -> None:
+    broker = RedisBroker(url, **options)
+    await broker.start()
+    try:
+        await publish(broker, "room:a", "1")
+        assert len(await broker.read(0, 0)) > 0
+    finally:
+        await broker.close()
+
+
+@pytest.mark.parametrize("url", ["", "localhost", "http://x", "redis://:pw@h:port/0", "mysql://s"])
+async def test_a_url_that_is_none_is_named(url):
+    line = await refusal(url)
+    assert "OPENLINE_REDIS_URL" in line
+    assert "pw" not in line
+
+
+async def test_an_evicting_server_is_refused(start):
+    server = start("--maxmemory-policy", "allkeys-lru")
+    assert "noeviction" in await refusal(server.url)
+
+
+async def test_another_layout_is_refused(start):
+    server = start()
+    await works(server.url, partitions=2)
+    assert "OPENLINE_PARTITIONS=2" in await refusal(server.url, partitions=1)
+    await works(server.url, partitions=2)
+
+
+async def test_a_replica_is_refused(start):
+    master = start()
+    replica = start("--replicaof", "127.0.0.1", str(master.port))
+    assert "master" in await refusal(replica.url)
+
+
+async def test_a_trusted_restart_needs_every_write_on_disk(start):
+    server = start("--appendonly", "yes", "--appendfsync", "everysec")
+    assert "OPENLINE_TRUSTED_RESTART" in await refusal(server.url, trusted_restart=True)
+    with server.client() as client:
+        client.config_set("appendfsync", "always")
+    await works(server.url, trusted_restart=True)
+
+
+async def test_passwords_are_used_and_never_shown(start, caplog):
+    server = start()
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "line", "on", ">s3cret", "~*", "&*", "+@all")
+        client.config_set("requirepass", "s3cret")
+    address = f"127.0.0.1:{server.port}/0"
+    await works(f"redis://:s3cret@{address}")
+    await works(f"redis://line:s3cret@{address}")
+    for url in (f"redis://:wr0ng@{address}", f"redis://line:wr0ng@{address}", server.url):
+        line = await refusal(url)
+        assert "OPENLINE_REDIS_URL" in line
+        assert "wr0ng" not in line
+    assert "wr0ng" not in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+async def test_another_database_and_a_unix_socket_serve(start, tmp_path):
+    path = tmp_path / "s"
+    server = start("--unixsocket", str(path))
+    await works(server.url.replace("/0", "/3"))
+    with server.client() as client:
+        assert client.dbsize() == 0
+    await works(f"unix://{path}?db=4")
+
+
+async def test_a_server_without_an_append_only_file_is_warned_of(start, caplog):
+    with caplog.at_level(logging.WARNING):
+        await works(start().url)
+    assert "appendonly yes" in caplog.text
+    caplog.clear()
+    await works(start("--appendonly", "yes").url)
+    assert caplog.text == ""
+
+
+async def test_settings_that_are_hidden_are_taken_on_trust(start):
+    server = start()
+    with server.client() as client:
+        client.execute_command(
+            "ACL", "SETUSER", "line", "on", ">x", "~*", "&*", "+@all", "-config", "-client|kill"
+        )
+    await works(f"redis://line:x@127.0.0.1:{server.port}/0")
+
+
+async def test_an_unreachable_server_is_checked_when_it_comes(start):
+    server = start("--maxmemory-policy", "allkeys-lru")
+    server.stop()
+    broker = RedisBroker(server.url)
+    await broker.start()
+    expect_error((await broker.publish([draft("room:a")]))[0], Code.UNAVAILABLE)
+    server.start()
+    refused = expect_error((await broker.publish([draft("room:a")]))[0], Code.UNAVAILABLE)
+    assert "noeviction" in refused.message
+    with server.client() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+    await publish(broker, "room:a", "1")
+    await broker.close()
+
+
+async def test_a_server_that_never_answers_is_given_up():
+    """Something listens and says nothing."""
+
+    handlers = []
+
+    async def silent(reader, writer):
+        handlers.append(asyncio.current_task())
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    broker = RedisBroker(f"redis://127.0.0.1:{port}/0?socket_timeout=0.2")
+    refused = expect_error((await broker.publish([draft("room:a")]))[0], Code.UNAVAILABLE)
+    assert "does not answer" in refused.message
+    await broker.close()
+    server.close()
+    await asyncio.gather(*handlers)
+
+
+async def test_closing_refuses_what_waits():
+    broker = RedisBroker(f"redis://127.0.0.1:{free_port()}/0")
+    calls = [asyncio.create_task(broker.publish([draft("room:a")])) for _ in range(3)]
+    await asyncio.sleep(0)
+    await broker.close()
+    for call in calls:
+        expect_error((await asyncio.wait_for(call, 2))[0], Code.UNAVAILABLE)
+    await broker.close()

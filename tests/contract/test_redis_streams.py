@@ -1,0 +1,95 @@
+"""The broker over Redis Streams keeps the contract, on Redis 7.0 and on Valkey 9."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+import pytest
+
+from services.kernel.broker.redis_streams import RedisBroker
+from tests.contract.broker_contract import LEASE, BrokerContract
+from tests.contract.steps import beat, draft, member, publish
+from tests.support.redis_server import start_redis
+
+
+class RedisContract(BrokerContract):
+    @pytest.fixture
+    def now(self):
+        return time.time
+
+    @pytest.fixture
+    def pass_time(self):
+        return asyncio.sleep
+
+    @pytest.fixture
+    async def make(self, server):
+        with server.client() as client:
+            client.flushall()
+        async with AsyncExitStack() as stack:
+
+            async def make(**options) -> RedisBroker:
+                broker = RedisBroker(server.url, **{"lease": LEASE, **options})
+                stack.push_async_callback(broker.close)
+                await broker.start()
+                return broker
+
+            yield make
+
+    @pytest.fixture
+    async def broker(self, make):
+        return await make()
+
+    async def test_a_head_lives_at_least_twice_as_long_as_its_log(self, broker, server) -> None:
+        """A head that went first would begin a new epoch although nothing was lost."""
+        day = 86_400
+        with server.client() as client:
+            for ttl in (60, 30 * day):
+                for _ in range(2):
+                    await broker.publish([draft("room:a", history_ttl=ttl)])
+                assert ttl - 5 < client.ttl("ol:{p0}:log:room:a") <= ttl
+                assert client.ttl("ol:{p0}:head:room:a") >= max(2 * ttl, 6 * day)
+
+    async def test_every_key_belongs_to_us(self, broker, server) -> None:
+        await self.test_members_are_paged_with_exact_counts(broker)
+        await self.test_buckets_fill_and_overdraw(broker, asyncio.sleep)
+        await publish(broker, "room:a", "1")
+        with server.client() as client:
+            assert all(key.startswith(b"ol:{p0}:") for key in client.keys("*"))
+
+    async def test_when_all_have_gone_nothing_is_left_of_them(self, broker, server) -> None:
+        await beat(broker, "i1")
+        await broker.enter("room:a", member("c1"), "i1", announce=True)
+        await broker.enter("room:a", member("c2", None), "i1", announce=True)
+        await broker.leave("room:a", "c1", "i1", announce=True, linger=True)
+        await broker.listeners("i1", {"room:a": 2})
+        await broker.resign("i1")
+        assert not await broker.reap(0, "i1")
+        with server.client() as client:
+            left = {key.decode().removeprefix("ol:{p0}:") for key in client.keys("*")}
+        assert left == {"layout", "history", "bus"}
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory):
+    with start_redis(tmp_path_factory.mktemp("redis"), flavour="redis") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory):
+    with start_redis(tmp_path_factory.mktemp("valkey"), flavour="valkey") as server:
+        yield server
+
+
+class TestRedis(RedisContract):
+    @pytest.fixture
+    def server(self, redis):
+        return redis
+
+
+class TestValkey(RedisContract):
+    @pytest.fixture
+    def server(self, valkey):
+        return valkey

@@ -1,0 +1,170 @@
+"""Faults and changes under live clients of the shipped compose file: nobody misses a message without being told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.compose import ComposeStack
+from tests.support.listener import Listener, listeners, traffic
+from tests.support.people import People
+from tests.support.stack import ROOT, wait_until
+from tests.support.wire import WireClient
+
+pytestmark = pytest.mark.docker
+
+
+def gateways_of(clients: list[Listener]) -> list[str]:
+    """On which gateway each client is, by the cookie that nginx gave it."""
+    return [client.socket.response.headers["set-cookie"].partition(";")[0] for client in clients]
+
+
+async def test_gateways_that_join_get_clients_and_nothing_is_restarted(
+    stack: ComposeStack, people: People
+) -> None:
+    (nginx,) = stack.containers("nginx")
+    started = stack.docker("inspect", "--format", "{{.State.StartedAt}}", nginx)
+    async with traffic(people, 12) as clients:
+        await asyncio.to_thread(stack.scale, 3)
+        await asyncio.sleep(2)
+        async with listeners(people, "room:newcomers", 9) as newcomers:
+            # They go where there are fewest.
+            joined = set(gateways_of(newcomers)) - set(gateways_of(clients))
+            assert len(joined) == 1
+        assert {client.connections for client in clients} == {1}
+    assert len(stack.containers("gateway")) == 3
+    assert stack.docker("inspect", "--format", "{{.State.StartedAt}}", nginx) == started
+
+
+@pytest.fixture
+def three(stack: ComposeStack) -> None:
+    """Three gateways run, whatever was done to them before."""
+    stack.scale(3)
+
+
+@pytest.mark.usefixtures("three")
+async def test_a_client_comes_back_to_its_gateway_by_cookie(people: People) -> None:
+    token = await people.minted("sticky")
+    first = await WireClient.open(people.ws(), token)
+    cookie = first.socket.response.headers["set-cookie"].partition(";")[0]
+    gateway = first.taken_or_not("connected")[0]["node"]
+    await first.close()
+    for _ in range(8):
+        again = await WireClient.open(people.ws(), token, additional_headers={"Cookie": cookie})
+        assert again.taken_or_not("connected")[0]["node"] == gateway
+        await again.close()
+
+
+@pytest.mark.usefixtures("three")
+async def test_a_gateway_is_killed_under_clients_and_comes_back(
+    stack: ComposeStack, people: People
+) -> None:
+    victim = stack.containers("gateway")[0]
+    async with traffic(people, 10) as clients:
+        pid = int(stack.docker("inspect", "--format", "{{.State.Pid}}", victim))
+        await asyncio.sleep(1)
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(stack.wait_healthy, victim)
+    assert sum(client.connections for client in clients) > len(clients)
+    # They were cut off, and came back until a gateway took them: at once, unless the machine is very busy.
+    cut = [client for client in clients if client.ends]
+    assert {client.ends[0] for client in cut} == {(1006, "")}
+    assert {code for client in cut for code, _ in client.ends} <= {1006, 1013}
+    assert int(stack.docker("inspect", "--format", "{{.State.Pid}}", victim)) != pid
+
+
+@pytest.mark.usefixtures("three")
+async def test_a_gateway_cut_off_from_redis_keeps_its_clients_and_catches_up(
+    stack: ComposeStack, people: People
+) -> None:
+    victim = stack.containers("gateway")[1]
+    network = f"{stack.project}_data"
+
+    def store() -> str:
+        status, body = stack.inside(victim, "/readyz", 8101)
+        assert status == 200
+        return str(json.loads(body)["store"])
+
+    async with traffic(people, 25) as clients:
+        await asyncio.sleep(1)
+        before = [len(client.heard) for client in clients]
+        stack.docker("network", "disconnect", network, victim)
+        try:
+            await asyncio.to_thread(wait_until, lambda: store() == "unavailable", timeout=20)
+            await asyncio.sleep(3)
+            behind = max(len(c.heard) for c in clients) - min(len(c.heard) for c in clients)
+        finally:
+            stack.docker("network", "connect", network, victim)
+        await asyncio.to_thread(wait_until, lambda: store() == "ok", timeout=20)
+    # Some were behind for seconds; what they had missed came, and nobody had to reconnect.
+    assert min(before) > 0
+    assert behind > 40
+    assert {client.connections for client in clients} == {1}
+
+
+@pytest.mark.usefixtures("three")
+async def test_docker_stop_drains_a_gateway(stack: ComposeStack, people: People) -> None:
+    victim = stack.containers("gateway")[2]
+    token = await people.minted("stayer")
+    stayers = [await WireClient.open(people.ws(), token) for _ in range(12)]
+    async with traffic(people, 10):
+        stopping = asyncio.create_task(asyncio.to_thread(timed, stack.docker, "stop", victim))
+        told = await asyncio.gather(*(told_to_move(client) for client in stayers))
+        ends = [await c.wait_closed() for c, was in zip(stayers, told, strict=True) if was]
+        took = await stopping
+    # The order to stop came to Python itself, which ended by itself within the grace period.
+    assert stack.docker("inspect", "--format", "{{.State.ExitCode}}", victim).strip() == "0"
+    assert took < 20
+    assert 0 < sum(told) < len(stayers)
+    assert {code for code, _ in ends} == {4100}
+    for client, was in zip(stayers, told, strict=True):
+        if not was:
+            assert client.closed is None
+            await client.close()
+
+
+def timed(work: Callable[..., object], *arguments: str) -> float:
+    """Seconds that the work takes."""
+    began = time.monotonic()
+    work(*arguments)
+    return time.monotonic() - began
+
+
+async def told_to_move(client: WireClient) -> bool:
+    """Whether the client is told `reconnect` within the drain."""
+    try:
+        event = await client.expect("reconnect", patience=5)
+    except TimeoutError:
+        return False
+    assert event["within"] == 4
+    return True
+
+
+@pytest.mark.usefixtures("three")
+async def test_gateways_are_replaced_one_after_another(stack: ComposeStack, people: People) -> None:
+    before = set(stack.compose("ps", "-q", "gateway").split())
+    roll = [str(ROOT / "scripts/compose.sh"), "roll"]
+    async with traffic(people, 40) as clients:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            roll,
+            cwd=ROOT,
+            env=stack.environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert done.returncode == 0, done.stderr
+    after = set(stack.compose("ps", "-q", "gateway").split())
+    assert len(after) == 3
+    assert not before & after
+    assert all(client.connections > 1 for client in clients)
+    # Everybody had the time to leave by themselves, or was sent away; nobody was cut off.
+    assert {code for client in clients for code, _ in client.ends} <= {1001, 4100}

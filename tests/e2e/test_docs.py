@@ -1,0 +1,431 @@
+"""The examples of README.md and of the pages in docs, run as they stand; names and links in them lead somewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import threading
+import types
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import django
+import httpx
+import pytest
+import uvicorn
+from django.conf import settings
+from django.test import RequestFactory
+from fastapi.testclient import TestClient
+
+from deploy.local.plan import free_port
+from services.kernel.domain.namespaces import Namespace
+from tests.support.documents import Follower, blocks, example, following, headings
+from tests.support.stack import ROOT, Stack, wait_until
+
+CLIENTS, NAMESPACES, TOKENS = "docs/clients.md", "docs/namespaces.md", "docs/tokens.md"
+OBSERVABILITY, TUTORIALS = "docs/observability.md", "docs/from-the-tutorials.md"
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+RUN: set[tuple[str, str, int]] = set()
+# What cannot be run here, and what looks after it.
+ELSEWHERE = {
+    ("README.md", "First message", 2): "test_docs_browser.py",
+    (CLIENTS, "JavaScript", 0): "test_docs_browser.py",
+    (CLIENTS, "JavaScript", 1): "test_docs_browser.py",
+    ("README.md", "Run it", 0): "test_run.py",
+    ("docs/performance.md", "Performance", 0): "minutes of measuring",
+    ("docs/loadtest.md", "Load", 0): "test_load.py",
+    ("docs/loadtest.md", "Many processes, many machines", 0): "test_load.py",
+    ("docs/loadtest.md", "A soak", 0): "minutes of load",
+    ("docs/deploy/sizing.md", "Sizing", 0): "minutes of measuring",
+    ("README.md", "Deploy", 0): "tests/deploy/test_compose_shipped_faults.py",
+    ("docs/deploy/backup.md", "Backup and restore", 0): "tests/deploy/test_compose_shipped_docs.py",
+    ("docs/deploy/backup.md", "Restore", 0): "tests/deploy/test_compose_shipped_docs.py",
+    ("docs/deploy/compose.md", "Compose", 0): "tests/deploy/test_compose_shipped_faults.py",
+    ("docs/deploy/compose.md", "First message", 0): "tests/deploy/test_compose_shipped_docs.py",
+    ("docs/deploy/kubernetes.md", "Kubernetes", 0): "tests/deploy/test_k8s_kubectl.py",
+    ("docs/deploy/kubernetes.md", "Kubernetes", 1): "needs a cluster",
+    ("docs/deploy/kubernetes.md", "Watching and loading it", 0): "tests/deploy/test_k8s_kubectl.py",
+    ("docs/deploy/kubernetes.md", "Watching and loading it", 1): "needs a cluster",
+    ("docs/deploy/kubernetes.md", "Signing keys", 0): "tests/deploy/test_k8s_manifests.py",
+}
+
+
+def runs(page: str, heading: str, *numbers: int) -> Callable[[Any], Any]:
+    """Note which examples a test runs."""
+    RUN.update((page, heading, number) for number in numbers)
+    return lambda test: test
+
+
+@pytest.fixture
+def reader(stack: Stack, tmp_path: Path) -> Iterator[Follower]:
+    """Somebody who follows the page on the shared system."""
+    with following(stack, tmp_path) as follower:
+        yield follower
+
+
+@pytest.fixture
+def backend(reader: Follower, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
+    """The module `openline` of the page on tokens, for the demo client."""
+    client = reader.stack.run["clients"][0]
+    monkeypatch.setenv("CLIENT_ID", client["client_id"])
+    monkeypatch.setenv("CLIENT_SECRET", client["client_secret"])
+    module = types.ModuleType("openline")
+    (code,) = example(TOKENS, "A client for your back end", 1)
+    exec(reader.code(code), vars(module))
+    monkeypatch.setitem(sys.modules, "openline", module)
+    yield module
+    module.openline._http.close()
+
+
+# ----------------------------------------------------------------------------------------------------- every page
+
+
+def test_each_example_is_run() -> None:
+    pages = [page for page in PAGES if page != TUTORIALS and "/reference/" not in page]
+    runnable = {block[:3] for page in pages for block in blocks(page) if block.language}
+    assert runnable == RUN | set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_link_leads_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text("utf-8")):
+        if re.match(r"https?:", target):
+            continue
+        path, _, anchor = urllib.parse.unquote(target).partition("#")
+        found = (ROOT / page).parent / path if path else ROOT / page
+        assert found.exists(), target
+        if anchor:
+            titles = [
+                title for level in (1, 2, 3) for title in headings(str(found.resolve()), level)
+            ]
+            assert anchor in {
+                re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles
+            }, target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_setting_and_metric_exists(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    settings = (ROOT / "docs/reference/settings.md").read_text("utf-8")
+    for name in set(re.findall(r"\bOPENLINE_[A-Z0-9_]+\b", text)):
+        assert f"`{name}`" in settings, name
+    metrics = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
+    for name in set(re.findall(r"\bopenline_(?:gateway|publisher|auth)_\w+", text)):
+        assert f"`{name.removesuffix('_bucket')}`" in metrics, name
+
+
+# --------------------------------------------------------------------------------------------------------- README
+
+
+@runs("README.md", "First message", 0, 1)
+def test_the_readme_publishes_and_listens(reader: Follower) -> None:
+    publish, listen = example("README.md", "First message", 0, 1)
+    answer = json.loads(reader.run(publish))
+    assert answer["offset"] == 1
+    listener = reader.start(listen)
+    listener.wait_for("'data': {'text': 'hello'}")
+    listener.wait_for("'data': {'text': 'hi'}")
+
+
+# ---------------------------------------------------------------------------------------------------------- clients
+
+
+async def until(condition: Callable[[], Any], seconds: float = 15) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - the page's client tells of nothing else
+            await asyncio.sleep(0.02)
+
+
+def client_class(reader: Follower) -> Any:
+    """The class of the page."""
+    module: dict[str, Any] = {}
+    (code,) = example(CLIENTS, "Python", 0)
+    exec(code.code, module)
+    return module["Client"]
+
+
+@runs(CLIENTS, "Python", 0, 1)
+def test_the_python_client_runs(reader: Follower) -> None:
+    client, use = example(CLIENTS, "Python", 0, 1)
+    both = client._replace(code=client.code + use.code)
+    running = reader.start(both, after="import os; asyncio.run(main(os.environ['ALICE']))")
+    running.wait_for(f"room:{reader.room} 1 {{'text': 'hello'}}")
+    refused = reader.run(both, after="asyncio.run(main('wrong'))")
+    assert refused == "ended with 4001\n"
+
+
+async def test_the_python_client_misses_and_doubles_nothing_when_gateways_die(
+    reader: Follower,
+) -> None:
+    Client, channel, stack = client_class(reader), f"room:{reader.room}", reader.stack  # noqa: N806
+    heard: dict[str, list[Any]] = {"alice": [], "bob": []}
+    lost: list[str] = []
+    clients = {
+        name: Client(
+            f"{stack.ws}/ws",
+            lambda name=name: stack.user_token(name),
+            [channel],
+            lambda message, name=name: heard[name].append((message["offset"], message["data"])),
+            lost.append,
+        )
+        for name in heard
+    }
+    tasks = [asyncio.create_task(client.run()) for client in clients.values()]
+    await until(lambda: all(channel in client.positions for client in clients.values()))
+    killing = None
+    for number in range(60):
+        await clients["alice"].publish(channel, number)
+        await asyncio.sleep(0.02)
+        if number in (15, 40):
+            if killing:
+                await killing
+            killing = asyncio.create_task(
+                asyncio.to_thread(stack.kill, f"gateway-{number % 2 + 1}")
+            )
+    await until(lambda: min(map(len, heard.values())) >= 60, 40)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, killing, return_exceptions=True)
+    assert heard["alice"] == heard["bob"]
+    assert [offset for offset, _ in heard["alice"]] == list(range(1, 61))
+    assert sorted(data for _, data in heard["alice"]) == list(range(60))
+    assert lost == []
+
+
+async def test_the_python_client_renews_its_token_and_says_what_it_lost(reader: Follower) -> None:
+    Client, stack = client_class(reader), reader.stack  # noqa: N806
+    tokens: list[str] = []
+    lost: list[str] = []
+
+    def token() -> str:
+        tokens.append(stack.connect_token("carol", ttl=3 if not tokens else 600))
+        return tokens[-1]
+
+    channel = f"room:{reader.room}"
+    client = Client(f"{stack.ws}/ws", token, [channel], lambda message: None, lost.append)
+    running = asyncio.create_task(client.run())
+    await until(lambda: len(tokens) == 2 and channel in client.positions)
+    socket = client.socket
+    dropped = await asyncio.to_thread(
+        httpx.delete, f"{stack.url}/v1/channels/{channel}/messages", headers=stack.bearer()
+    )
+    assert dropped.status_code == 200
+    await until(lambda: lost)
+    assert lost == [channel]
+    assert client.socket is socket
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+# ------------------------------------------------------------------------------------------------------- namespaces
+
+
+def test_each_option_is_explained() -> None:
+    text = (ROOT / NAMESPACES).read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?([\w]+)`? \|", text, re.MULTILINE))
+    assert set(rows) == {field.name for field in fields(Namespace)} - {"name"}
+    for option, default in rows.items():
+        value = getattr(Namespace(name="x"), option)
+        written = {None: "none", True: "true", False: "false"}
+        assert default == (str(value) if type(value) is int else written.get(value, str(value)))
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The issuer of the page on tokens, served on a free port: its address, and what the example defines."""
+    (code,) = example(TOKENS, "Your own issuer", 0)
+    defined: dict[str, Any] = {}
+    exec(code.code, defined)
+    server = uvicorn.Server(uvicorn.Config(defined["app"], port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"127.0.0.1:{port}", defined
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def edited(
+    tmp_path_factory: pytest.TempPathFactory, issuer: tuple[str, dict[str, Any]]
+) -> Iterator[Stack]:
+    """A system with the namespaces and the issuer of the pages."""
+    folder = tmp_path_factory.mktemp("edited")
+    shipped = (ROOT / "deploy/namespaces.toml").read_text("utf-8")
+    (added,) = example(NAMESPACES, "Namespaces", 0)
+    (listed,) = example(NAMESPACES, "Options", 0)
+    assert listed.code in shipped
+    (folder / "namespaces.toml").write_text(f"{shipped}\n{added.code}", encoding="utf-8")
+    ports = [free_port() for _ in range(2)]
+    given = {
+        "OPENLINE_NAMESPACES": str(folder / "namespaces.toml"),
+        "OPENLINE_PORT": str(ports[0]),
+        "OPENLINE_AUTH_PORT": str(ports[1]),
+    }
+    (settings,) = example(TOKENS, "Your own issuer", 1)
+    code = settings.code.replace("127.0.0.1:9000", issuer[0])
+    code = code.replace(":8080", f":{ports[0]}").replace(":8200", f":{ports[1]}")
+    given |= dict(line.split("=", 1) for line in code.splitlines())
+    with Stack(folder, **given) as running:
+        yield running
+
+
+@runs(NAMESPACES, "Namespaces", 0)
+@runs(NAMESPACES, "Options", 0)
+def test_the_namespaces_of_the_page_work(edited: Stack) -> None:
+    answers = {
+        data: httpx.post(
+            f"{edited.url}/v1/channels/ticker:gold/messages",
+            json={"data": json.loads(data)},
+            headers=edited.bearer(),
+        ).status_code
+        for data in ('{"symbol": "XAU", "price": 2000.5}', '{"symbol": "XAU"}')
+    }
+    assert list(answers.values()) == [201, 422]
+    token = edited.connect_token("alice", channels={"doc:42": ["subscribe", "publish"]})
+    for channel, status in (("doc:42", 200), ("doc:43", 403), ("dco:42", 404)):
+        with httpx.stream(
+            "GET", f"{edited.url}/sse?channel={channel}", headers=edited.bearer(token)
+        ) as answer:
+            assert answer.status_code == status, channel
+
+
+# ----------------------------------------------------------------------------------------------------------- tokens
+
+
+@runs(TOKENS, "Your own issuer", 0, 1)
+def test_a_token_of_an_own_issuer_opens_a_stream(
+    edited: Stack, issuer: tuple[str, dict[str, Any]]
+) -> None:
+    token = issuer[1]["realtime_token"]("carol")
+    assert personal(edited, token, "carol") == 200
+    assert personal(edited, edited.user_token("alice"), "alice") == 200
+
+
+def personal(stack: Stack, token: str, user: str) -> int:
+    """The status of a stream of the user's own channel."""
+    address = f"{stack.url}/sse?channel=user:{user}"
+    with httpx.stream("GET", address, headers=stack.bearer(token)) as answer:
+        return answer.status_code
+
+
+@runs(TOKENS, "A client for your back end", 0)
+def test_a_client_is_added(reader: Follower) -> None:
+    (add,) = example(TOKENS, "A client for your back end", 0)
+    name = reader.room.replace("lobby", "shop")
+    database = f"sqlite:///{reader.stack.var}/auth.db"
+    assert (reader.stack.var / "auth.db").exists()
+    added = json.loads(
+        reader.run(
+            add._replace(code=add.code.replace("shop", name)), OPENLINE_DATABASE_URL=database
+        )
+    )
+    answer = httpx.post(
+        f"{reader.stack.url}/auth/token",
+        data={"grant_type": "client_credentials"},
+        auth=(added["client_id"], added["client_secret"]),
+    )
+    assert answer.json()["scope"].split() == ["publish", "read", "tokens"]
+
+
+@runs(TOKENS, "A client for your back end", 1, 2)
+@runs(TOKENS, "A cookie", 0)
+def test_a_fastapi_back_end_mints_tokens_and_sets_the_cookie(
+    reader: Follower, backend: types.ModuleType
+) -> None:
+    (fastapi,) = example(TOKENS, "A client for your back end", 2)
+    (cookie,) = example(TOKENS, "A cookie", 0)
+    defined: dict[str, Any] = {}
+    exec(fastapi.code + cookie.code, defined)
+    with TestClient(defined["app"], base_url="https://shop.test") as shop:
+        token = shop.post("/realtime-token").json()["token"]
+        assert personal(reader.stack, token, "alice") == 200
+        assert shop.post("/realtime-cookie").status_code == 204
+        kept = shop.cookies["openline_token"]
+    cookies = {"Cookie": f"openline_token={kept}", "Origin": reader.stack.url}
+    address = f"{reader.stack.url}/sse?channel=user:alice"
+    with httpx.stream("GET", address, headers=cookies) as answer:
+        assert answer.status_code == 200
+    with httpx.stream("GET", address, headers={**cookies, "Origin": "https://evil.test"}) as answer:
+        assert answer.status_code == 403
+
+
+@runs(TOKENS, "A client for your back end", 3)
+def test_a_django_view_mints_tokens(reader: Follower, backend: types.ModuleType) -> None:
+    (view,) = example(TOKENS, "A client for your back end", 3)
+    compiled = compile(view.code, str(view), "exec")
+    settings.configure(ALLOWED_HOSTS=["*"])
+    django.setup()
+    defined: dict[str, Any] = {}
+    exec(compiled, defined)
+    request = RequestFactory().post("/realtime-token")
+    request.user = types.SimpleNamespace(pk=42, is_authenticated=True, get_username=lambda: "alice")
+    answer = json.loads(defined["realtime_token"](request).content)
+    assert personal(reader.stack, answer["token"], "42") == 200
+
+
+@runs(TOKENS, "What a token allows", 0)
+def test_a_token_allows_what_its_claim_lists(backend: types.ModuleType, reader: Follower) -> None:
+    (mint,) = example(TOKENS, "What a token allows", 0)
+    defined: dict[str, Any] = {"openline": backend.openline}
+    exec(mint.code.replace("doc:", "notify:"), defined)
+    for channel, status in (("room:team-1", 200), ("notify:42", 200), ("room:lobby", 403)):
+        with httpx.stream(
+            "GET",
+            f"{reader.stack.url}/sse?channel={channel}",
+            headers=reader.stack.bearer(defined["token"]),
+        ) as answer:
+            assert answer.status_code == status, channel
+
+
+@runs(TOKENS, "Tickets, for URLs", 0)
+def test_a_ticket_is_good_once(reader: Follower) -> None:
+    (ask,) = example(TOKENS, "Tickets, for URLs", 0)
+    ticket = json.loads(reader.run(ask))["ticket"]
+    statuses = []
+    for _ in range(2):
+        address = f"{reader.stack.url}/sse?channel=user:alice&ticket={ticket}"
+        with httpx.stream("GET", address) as answer:
+            statuses.append(answer.status_code)
+    assert statuses == [200, 401]
+
+
+# ---------------------------------------------------------------------------------------------------- observability
+
+
+@runs(OBSERVABILITY, "Observability", 0)
+def test_each_service_says_how_it_is(reader: Follower) -> None:
+    (ask,) = example(OBSERVABILITY, "Observability", 0)
+    answers = reader.run(ask).replace("}{", "}\n{").splitlines()
+    assert [json.loads(answer).get("ready", True) for answer in answers] == [True] * 4
+    assert json.loads(answers[0])["store"] == "ok"
+    assert httpx.get(f"{reader.stack.url}/readyz").status_code == 404
+
+
+def test_each_service_shows_its_metrics_and_those_of_its_process(stack: Stack) -> None:
+    reference = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
+    for service, url in (
+        ("gateway", stack.gateways[0]),
+        ("publisher", stack.run["publisher"]),
+        ("auth", stack.run["auth"]),
+    ):
+        shown = httpx.get(f"{url}/metrics").text
+        for name in set(re.findall(rf"`(openline_{service}_\w+)`", reference)):
+            assert f"# TYPE {name} " in shown, name
+        assert "process_resident_memory_bytes " in shown
+
+
+def test_each_expression_uses_labels_that_exist(reader: Follower) -> None:
+    metrics = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
+    text = (ROOT / OBSERVABILITY).read_text("utf-8")
+    for name, label in re.findall(r"(openline_\w+)\{(\w+)=", text):
+        (row,) = [line for line in metrics.splitlines() if line.startswith(f"| `{name}`")]
+        assert f"`{label}`" in row

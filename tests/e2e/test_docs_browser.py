@@ -1,0 +1,106 @@
+"""The examples of README.md and the docs that are written for a browser, run in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import Tab, chromium
+from tests.support.documents import Block, Follower, example, following
+from tests.support.stack import Stack, wait_until
+
+pytestmark = pytest.mark.browser
+
+CLIENTS, TUTORIALS = "docs/clients.md", "docs/from-the-tutorials.md"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def reader(stack: Stack, tmp_path: Path) -> Iterator[Follower]:
+    """Somebody who follows the page on the shared system."""
+    with following(stack, tmp_path) as follower:
+        yield follower
+
+
+class Console:
+    """A tab on the front door's page that runs an example; `lines` is what it has written to the console so far."""
+
+    def __init__(self, tab: Tab, code: str, token: str) -> None:
+        self._page = tab.page
+        self._lines: list[str] = []
+        tab.page.on("console", lambda message: self._lines.append(message.text))
+        tab.page.evaluate(f"(token) => {{ {code} }}", token)
+
+    @property
+    def lines(self) -> list[str]:
+        self._page.wait_for_timeout(50)  # lets the events in
+        return list(self._lines)
+
+    def says(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
+
+
+@contextmanager
+def console(
+    browser: Browser, reader: Follower, *examples: Block, token: str | None = None
+) -> Iterator[Console]:
+    code = "\n".join(map(reader.code, examples))
+    with Tab(browser, reader.stack.url) as tab:
+        yield Console(tab, code, token or reader.stack.user_token())
+
+
+def publish_until(reader: Follower, data: Any, heard: Callable[[], bool]) -> None:
+    """Publish in the room until somebody who is about to subscribe has heard it."""
+
+    def again() -> bool:
+        reader.stack.publish(f"room:{reader.room}", data)
+        return heard()
+
+    wait_until(again)
+
+
+def test_the_readme_listens_in_a_browser(reader: Follower, browser: Browser) -> None:
+    (listen,) = example("README.md", "First message", 2)
+    with console(browser, reader, listen) as page:
+        publish_until(reader, "seen", lambda: page.says("seen"))
+
+
+def test_the_javascript_client_comes_back_and_misses_nothing(
+    reader: Follower, browser: Browser
+) -> None:
+    client, use = example(CLIENTS, "JavaScript", 0, 1)
+    with console(browser, reader, client, use) as page:
+        wait_until(lambda: page.says("hello"))
+        for number in (1, 2):
+            reader.stack.kill(f"gateway-{number}")
+            for n in range(10):
+                reader.stack.publish(f"room:{reader.room}", f"{number}-{n}")
+        reader.stack.publish(f"room:{reader.room}", "the end")
+        wait_until(lambda: page.says("the end"), timeout=45)
+        offsets = [int(line.split()[1]) for line in page.lines if line.startswith("room:")]
+        assert offsets == list(range(1, 23))
+        assert not page.says("fetch anew")
+
+
+def test_the_javascript_client_stays_away_with_a_bad_token(
+    reader: Follower, browser: Browser
+) -> None:
+    client, use = example(CLIENTS, "JavaScript", 0, 1)
+    with console(browser, reader, client, use, token="wrong") as page:
+        wait_until(lambda: page.says("ended with 4001"))
+
+
+def test_the_event_source_of_the_tutorials_page(reader: Follower, browser: Browser) -> None:
+    (listen,) = example(TUTORIALS, "Server-Sent Events", 1)
+    with console(browser, reader, listen) as page:
+        publish_until(reader, "streamed", lambda: page.says("streamed"))

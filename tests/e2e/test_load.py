@@ -1,0 +1,203 @@
+"""Locust as users run it: what it counts is what happened, and what goes wrong is said with the fix."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from deploy.local.plan import free_port
+from tests.support.lossy_proxy import LossyProxy
+from tests.support.stack import ROOT, Stack
+
+LOCUST = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py"]
+
+
+class Load(NamedTuple):
+    """A finished run; `rows` by kind and name."""
+
+    status: int
+    output: str
+    rows: dict[tuple[str, str], dict[str, str]]
+
+    def count(self, kind: str) -> int:
+        """Requests of all rows of a kind."""
+        return sum(int(row["requests"]) for (found, _), row in self.rows.items() if found == kind)
+
+
+def load(folder: Path, stack: Stack | None, *arguments: str) -> Load:
+    """Run Locust headless until it ends."""
+    given = {name: text for name, text in os.environ.items() if not name.startswith("LOAD_")}
+    given["OPENLINE_VAR"] = str(stack.var if stack else folder)
+    command = [*LOCUST, "--headless", "--only-summary", "--report", str(folder), *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=100, check=False
+    )
+    rows = {}
+    if (folder / "report.csv").exists():
+        with (folder / "report.csv").open(encoding="utf-8", newline="") as file:
+            rows = {(row["kind"], row["name"]): row for row in csv.DictReader(file)}
+    return Load(done.returncode, done.stdout + done.stderr, rows)
+
+
+@pytest.mark.slow
+def test_a_healthy_system_passes_and_every_kind_of_user_is_counted(
+    stack: Stack, tmp_path: Path
+) -> None:
+    done = load(
+        tmp_path,
+        stack,
+        *("-u", "40", "-r", "40", "-t", "15s", "--shape", "spike"),
+        *("--chat-every", "1", "--rooms", "2", "--storm-every", "4", "--slo-p99", "5000"),
+    )
+    assert done.status == 0, done.output
+    assert "# Load: passed" in done.output
+    for kind in ("WS deliver", "SSE deliver", "WS publish", "HTTP publish", "WS recover"):
+        assert done.count(kind) > 0, (kind, done.output)
+    assert done.count("WS gap") == done.count("SSE gap") == 0
+    assert done.count("WS repeat") == done.count("SSE repeat") == 0
+    assert "# Load: passed" in (tmp_path / "report.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_each_message_of_a_feed_is_counted_once_a_reader(stack: Stack, tmp_path: Path) -> None:
+    done = load(
+        tmp_path,
+        stack,
+        *("-u", "11", "-r", "100", "-t", "10s", "--feeds", "1", "--feed-rate", "20"),
+        *("--slo-p99", "5000", "FeedReader", "Ticker"),
+    )
+    assert done.status == 0, done.output
+    published = int(done.rows["HTTP publish", "live"]["requests"])
+    assert 150 <= published <= 205
+    # Those published before the readers were there, and the one under way at the end, may be missing.
+    assert 10 * (published - 30) <= done.count("WS deliver") <= 10 * published
+
+
+@pytest.mark.slow
+def test_messages_that_a_network_swallows_are_gaps(stack: Stack, tmp_path: Path) -> None:
+    port = int(stack.url.rpartition(":")[2])
+    with LossyProxy(port, nth=25) as proxy:
+        done = load(
+            tmp_path,
+            stack,
+            *("--host", f"http://127.0.0.1:{proxy.port}", "-u", "5", "-r", "100", "-t", "8s"),
+            *("--feeds", "1", "--slo-p99", "5000", "FeedReader", "Ticker"),
+        )
+    assert done.status == 1, done.output
+    # One that was swallowed last has no later one that tells of it.
+    assert proxy.lost - 4 <= done.count("WS gap") <= proxy.lost
+    assert done.count("WS gap") > 8
+    assert f"WS gap, live: {done.count('WS gap')} messages" in done.output
+
+
+@pytest.mark.slow
+def test_every_kind_of_user_speaks_tls(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    how = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")
+    what = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    where = ("-keyout", str(key), "-out", str(certificate))
+    subprocess.run([*how, *what, *where], check=True, capture_output=True)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    port = int(stack.url.rpartition(":")[2])
+    with LossyProxy(port, nth=0, tls=tls) as proxy:
+        host = f"https://localhost:{proxy.port}"
+        load_tls = ("-u", "20", "-r", "20", "-t", "10s", "--chat-every", "1", "--rooms", "2")
+        done = load(tmp_path, stack, "--host", host, *load_tls, "--slo-p99", "5000")
+    assert done.status == 0, done.output
+    for kind in ("WS deliver", "SSE deliver", "WS publish", "HTTP publish"):
+        assert done.count(kind) > 0, (kind, done.output)
+
+
+@pytest.mark.slow
+def test_two_workers_share_the_users(stack: Stack, tmp_path: Path) -> None:
+    port = str(free_port())
+    worker = [*LOCUST, "--worker", "--master-host", "127.0.0.1", "--master-port", port]
+    environment = {**os.environ, "OPENLINE_VAR": str(stack.var)}
+    workers = [subprocess.Popen(worker, cwd=ROOT, env=environment) for _ in range(2)]
+    try:
+        done = load(
+            tmp_path,
+            stack,
+            *("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port),
+            *("--expect-workers", "2", "-u", "20", "-r", "100", "-t", "8s"),
+            *("--chat-every", "1", "--slo-p99", "5000"),
+        )
+        assert done.status == 0, done.output
+        assert done.count("WS deliver") > 0
+        assert int(done.rows["WS connect", "room"]["requests"]) >= 5
+        assert [process.wait(20) for process in workers] == [0, 0]
+    finally:
+        for process in workers:
+            process.kill()
+            process.wait()
+
+
+def test_nothing_that_runs_is_said_at_once_with_the_fix(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = load(tmp_path, None, "-u", "1", "-t", "30s")
+    assert done.status == 2
+    assert "start it with `make run`" in done.output
+    assert "Traceback" not in done.output
+    assert time.monotonic() - began < 20
+
+
+def test_a_client_that_is_not_known_is_said_at_once(stack: Stack, tmp_path: Path) -> None:
+    who = ("--client-id", "stranger", "--client-secret", "grass-and-stone")
+    done = load(tmp_path, stack, "-u", "1", "-t", "30s", *who)
+    assert done.status == 2
+    assert "does not take the client stranger" in done.output
+    assert "Traceback" not in done.output
+    assert "grass-and-stone" not in done.output
+
+
+def test_help_names_our_options() -> None:
+    command = [sys.executable, "-m", "loadtest.swarm", "--help"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    for name in ("--shape", "steady,ramp,spike,soak", "--slo-p99", "LOAD_CLIENT_SECRET_FILE"):
+        assert name in done.stdout
+    assert "--headless" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_capacity_measures_and_plans(tmp_path: Path) -> None:
+    # An SLO that nothing holds, so that it ends with the first step of each kind.
+    command = [sys.executable, "-m", "loadtest.capacity", "--var", str(tmp_path)]
+    command += ["--seconds", "1", "--readers", "200", "--most", "600", "--slo-p99", "0.05"]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "CAPACITY_FOR": "50000"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "## A plan for 50,000 connections" in done.stdout
+    assert "No step held the SLO" in done.stdout
+    written = json.loads((tmp_path / "capacity" / "report.json").read_text("utf-8"))
+    (step,), (crowd,) = written["deliveries"], written["connections"]
+    assert step["gaps"] == crowd["gaps"] == 0
+    assert step["cores"]["gateway"] > step["cores"]["gateway-2"] > 0
+    assert crowd["connections"] == 500
+    assert crowd["gateway_mb"] > 0
+    assert written["plan"]["gateways"] >= 2
+    for name in ("capacity-deliveries.png", "capacity-connections.png", "report.md"):
+        assert (tmp_path / "capacity" / name).stat().st_size > 1000

@@ -1,0 +1,363 @@
+"""The page at `/` in a real Chromium: tabs chat, see each other, hear notifications, and survive dead gateways."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.browser import Tab, chromium
+from tests.support.stack import Stack, wait_until
+
+pytestmark = pytest.mark.browser
+
+AWAY = 30_000  # milliseconds in which a page must be back
+VIEW = {"width": 1280, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def visit(stack: Stack, browser: Browser) -> Iterator[Visits]:
+    with ExitStack() as tabs:
+        yield Visits(stack, browser, tabs)
+
+
+class Visits:
+    """Opens the page in tabs; each room and name is new."""
+
+    def __init__(self, stack: Stack, browser: Browser, tabs: ExitStack) -> None:
+        self.stack = stack
+        self.room = secrets.token_hex(6)
+        self._browser = browser
+        self._tabs = tabs
+
+    def welcome(self, **context: Any) -> Visitor:
+        """A tab that shows the page to a newcomer who followed a link to the room."""
+        url = f"{self.stack.url}/#room={self.room}"
+        return Visitor(self._tabs.enter_context(Tab(self._browser, url, viewport=VIEW, **context)))
+
+    def join(self, name: str, **context: Any) -> Visitor:
+        """A tab in which somebody chose a name like `name` and joined the room."""
+        visitor = self.welcome(**context)
+        visitor.join(f"{name}-{secrets.token_hex(3)}")
+        return visitor
+
+
+class Visitor:
+    """Somebody at a tab."""
+
+    def __init__(self, tab: Tab) -> None:
+        self.tab = tab
+        self.page = tab.page
+        self.name = ""
+
+    def join(self, name: str) -> None:
+        self.name = name
+        self.page.get_by_label("Your name").fill(name)
+        self.page.get_by_role("button", name="Join the room").click()
+        self.expect_state("Connected")
+
+    def say(self, text: str) -> None:
+        box = self.page.get_by_role("textbox", name="Message")
+        box.fill(text)
+        box.press("Enter")
+
+    def expect_state(self, state: str, timeout: float = 15_000) -> None:
+        expect(self.page.locator("#state")).to_have_text(state, timeout=timeout)
+
+    def expect_said(self, *texts: str, timeout: float = 15_000) -> None:
+        """Exactly these, in this order, none of them still on its way."""
+        said = self.page.locator("#messages .bubble")
+        expect(said).to_have_text(list(texts), timeout=timeout)
+        expect(self.page.locator("#pending li")).to_have_count(0)
+
+    def expect_people(self, *names: str) -> None:
+        people = self.page.locator("#people li")
+        expect(people).to_have_count(len(names))
+        for name in names:
+            expect(self.page.locator(f'#people li[data-user="{name}"]')).to_have_count(1)
+
+    def offsets(self) -> list[int]:
+        rows = self.page.locator("#messages .message").all()
+        return [int(row.get_attribute("data-offset") or 0) for row in rows]
+
+    def gateway(self) -> str:
+        return self.page.locator("#fact-node").text_content() or ""
+
+    def toast(self, title: str) -> Any:
+        return self.page.locator("#toasts li").filter(has_text=title)
+
+
+def notify(stack: Stack, **fields: str) -> None:
+    """Send a notification; whether it arrived shows on the page (the count in the answer lags by half a second)."""
+    answer = httpx.post(f"{stack.url}/notify/demo", data=fields, headers=stack.bearer())
+    assert answer.status_code == 200, answer.text
+
+
+def test_two_tabs_chat_with_names_members_and_typing(visit: Visits, tmp_path: Path) -> None:
+    ada = visit.join("ada")
+    expect(ada.page.get_by_text("Nothing said yet")).to_be_visible()
+    expect(ada.page.get_by_text("Only you so far")).to_be_visible()
+    grace = visit.join("grace", color_scheme="dark")
+    for visitor in (ada, grace):
+        visitor.expect_people(ada.name, grace.name)
+    expect(ada.page.get_by_text(f"{grace.name} joined")).to_be_visible()
+
+    ada.say("Hello!")
+    grace.say("<img src=x onerror=alert(1)> is only text")
+    ada.page.get_by_role("textbox", name="Message").press_sequentially("I am")
+    expect(grace.page.locator("#typing")).to_have_text(f"{ada.name} is typing")
+    expect(ada.page.locator("#typing")).to_have_text("")
+    ada.tab.screenshot(tmp_path / "ada.png")
+    grace.tab.screenshot(tmp_path / "grace.png")
+
+    for visitor, other in ((ada, grace), (grace, ada)):
+        visitor.expect_said("Hello!", "<img src=x onerror=alert(1)> is only text")
+        expect(visitor.page.locator("#messages .head b").filter(has_text="You")).to_have_count(1)
+        expect(
+            visitor.page.locator("#messages .head b").filter(has_text=other.name)
+        ).to_be_visible()
+    grace.page.get_by_role("button", name="Leave").click()
+    ada.expect_people(ada.name)
+    expect(ada.page.get_by_text(f"{grace.name} left")).to_be_visible()
+    assert not ada.tab.errors + grace.tab.errors
+
+
+def test_who_comes_later_reads_what_was_said(visit: Visits) -> None:
+    ada = visit.join("ada")
+    for text in ("one", "two"):
+        ada.say(text)
+    ada.expect_said("one", "two")
+    grace = visit.join("grace")
+    grace.expect_said("one", "two")
+    grace.page.reload()
+    grace.expect_state("Connected")
+    grace.expect_said("one", "two")
+    assert not ada.tab.errors + grace.tab.errors
+
+
+def test_notifications_and_publications_over_http_appear(visit: Visits, stack: Stack) -> None:
+    ada = visit.join("ada")
+    notify(stack, title="Deployed", message="Version 1.2 is live", level="success")
+    stack.publish(f"user:{ada.name}", {"title": "Only for you"})
+    stack.publish("public:all", "For all of you")
+    stack.publish(f"room:{visit.room}", {"text": "from the back end"})
+
+    for title in ("Deployed", "Only for you", "For all of you"):
+        expect(ada.toast(title)).to_be_visible()
+        expect(ada.page.locator("#notifications li").filter(has_text=title)).to_have_count(1)
+    ada.expect_said("from the back end")
+    assert not ada.tab.errors
+
+
+def test_the_lines_to_try_work_as_shown(visit: Visits, stack: Stack) -> None:
+    ada = visit.join("ada")
+
+    def shown(name: str) -> str:
+        ada.page.get_by_role("tab", name=name).click()
+        return "\n".join(ada.page.locator("#try pre").all_inner_texts())
+
+    lines = [shown(name) for name in ("Notify", "Publish", "To you", "Break it")]
+    before = stack.pid("gateway-1")
+    for line in lines:
+        # The folder that holds var/run.json, as the repository's does after `make run`.
+        subprocess.run(["/bin/sh", "-c", line], cwd=stack.folder, check=True, timeout=30)
+    wait_until(lambda: stack.pid("gateway-1") != before, timeout=30)
+    stack.wait_ready("gateway-1")
+    for title in ("It works", "Only for you"):
+        expect(ada.page.locator("#notifications li").filter(has_text=title)).to_have_count(1)
+    ada.expect_state("Connected", AWAY)
+    ada.expect_said("Hello from HTTP", timeout=AWAY)
+
+
+def test_a_killed_gateway_costs_its_tabs_nothing(visit: Visits, stack: Stack) -> None:
+    ada, grace = visit.join("ada"), visit.join("grace")
+    room = f"room:{visit.room}"
+    said = []
+    for victim in (ada, grace):
+        gateway = victim.gateway()
+        stack.down(gateway)
+        for n in range(10):
+            said.append(f"{gateway} is dead, {n}")
+            stack.publish(room, {"text": said[-1]})
+        stack.up(gateway)
+        for visitor in (ada, grace):
+            visitor.expect_state("Connected", AWAY)
+            visitor.expect_said(*said, timeout=AWAY)
+    for visitor in (ada, grace):
+        assert visitor.offsets() == list(range(1, len(said) + 1))
+        visitor.expect_people(ada.name, grace.name)
+        expect(visitor.page.get_by_text("recovered", exact=False).first).to_be_attached()
+        # Another gateway lived all the time: not even a failed handshake.
+        assert not visitor.tab.errors
+
+
+def test_tabs_move_to_another_gateway_when_theirs_leaves_and_nobody_sees_it(
+    visit: Visits, stack: Stack
+) -> None:
+    ada, grace = visit.join("ada"), visit.join("grace")
+    ada.expect_people(ada.name, grace.name)
+    moving = ada.gateway()
+    stack.kill(moving, signal.SIGTERM)
+    for visitor in (ada, grace):
+        visitor.expect_state("Connected", AWAY)
+        visitor.page.wait_for_timeout(
+            4000
+        )  # longer than the page waits before it says that somebody left
+        visitor.expect_people(ada.name, grace.name)
+        expect(visitor.page.get_by_text(" left")).to_have_count(0)
+    ada.say("Still here")
+    grace.expect_said("Still here")
+    assert int(ada.page.locator("#fact-returns").text_content() or 0) >= 1
+    assert not ada.tab.errors + grace.tab.errors
+
+
+def test_with_every_gateway_dead_messages_wait_and_are_sent_once(
+    visit: Visits, stack: Stack
+) -> None:
+    ada, grace = visit.join("ada"), visit.join("grace")
+    ada.say("before")
+    grace.expect_said("before")
+    for gateway in ("gateway-1", "gateway-2"):
+        stack.down(gateway)
+    expect(ada.page.locator("#state")).to_contain_text("Reconnecting")
+    ada.say("while nobody listens")
+    expect(ada.page.get_by_text("Waits for the connection")).to_be_visible()
+    stack.publish(f"room:{visit.room}", {"text": "missed"})
+    notify(stack, title="Missed as well")
+    for gateway in ("gateway-1", "gateway-2"):
+        stack.up(gateway)
+
+    for visitor in (ada, grace):
+        visitor.expect_state("Connected", AWAY)
+        visitor.expect_said("before", "missed", "while nobody listens", timeout=AWAY)
+        expect(
+            visitor.page.locator("#notifications li").filter(has_text="Missed as well")
+        ).to_have_count(1)
+        assert visitor.offsets() == [1, 2, 3]
+        # What the browser itself says of handshakes that nobody answered.
+        assert all("WebSocket connection" in error for error in visitor.tab.errors)
+
+
+def test_lost_history_is_told_and_what_is_void_disappears(visit: Visits, stack: Stack) -> None:
+    ada = visit.join("ada")
+    ada.say("kept by nobody")
+    ada.expect_said("kept by nobody")
+    answer = httpx.delete(
+        f"{stack.url}/v1/channels/room:{visit.room}/messages", headers=stack.bearer()
+    )
+    assert answer.is_success, answer.text
+    expect(ada.page.get_by_text("Continuity was lost here")).to_be_visible()
+    ada.say("a new beginning")
+    expect(ada.page.locator("#messages .bubble").last).to_have_text("a new beginning")
+    assert not ada.tab.errors
+
+
+def test_a_tab_sent_away_stays_away_until_asked(visit: Visits, stack: Stack) -> None:
+    ada = visit.join("ada")
+    answer = httpx.post(
+        f"{stack.url}/v1/users/{ada.name}/disconnect",
+        json={"code": 4004, "reason": "maintenance"},
+        headers=stack.bearer(),
+    )
+    assert answer.status_code == 202, answer.text
+    ada.expect_state("Disconnected")
+    expect(ada.page.get_by_role("alert").filter(has_text="maintenance")).to_be_visible()
+    ada.page.get_by_role("button", name="Connect again").click()
+    ada.expect_state("Connected")
+    assert not ada.tab.errors
+
+
+def test_a_taken_name_is_answered_with_another(visit: Visits) -> None:
+    ada = visit.join("ada")
+    second = visit.welcome()
+    second.page.get_by_label("Your name").fill(ada.name)
+    second.page.get_by_role("button", name="Join the room").click()
+    expect(second.page.get_by_role("alert")).to_contain_text("is taken")
+    second.page.get_by_role("button", name="Join the room").click()
+    second.expect_state("Connected")
+    ada.page.wait_for_function("document.querySelectorAll('#people li').length === 2")
+
+
+def test_a_password_or_a_token_signs_in_too(visit: Visits, stack: Stack) -> None:
+    alice, minted = visit.welcome(), visit.welcome()
+    user = stack.run["users"][0]
+    for visitor in (alice, minted):
+        visitor.page.get_by_text("Sign in with a password or a token").click()
+    alice.page.get_by_label("User name").fill(user["username"])
+    alice.page.get_by_label("Password").fill("wrong")
+    alice.page.get_by_role("button", name="Sign in").click()
+    expect(alice.page.get_by_role("alert")).to_contain_text("password is wrong")
+    alice.page.get_by_label("Password").fill(user["password"])
+    alice.page.get_by_role("button", name="Sign in").click()
+    minted.page.get_by_label("Token").fill(stack.connect_token("crm:42"))
+    minted.page.get_by_role("button", name="Use the token").click()
+    for visitor in (alice, minted):
+        visitor.expect_people(user["username"], "crm:42")
+        assert "42" not in visitor.page.url
+    kept = alice.page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
+    assert user["password"] not in kept
+
+
+@pytest.mark.slow
+def test_where_registration_is_closed_a_token_of_the_back_end_opens_the_page(
+    browser: Browser, tmp_path: Path
+) -> None:
+    closed = {"OPENLINE_AUTH_REGISTRATION": "closed", "OPENLINE_AUTH_PASSWORD_GRANT": "off"}
+    with Stack(tmp_path, **closed) as stack, ExitStack() as tabs:
+        ada = Visits(stack, browser, tabs).welcome()
+        ada.page.get_by_role("button", name="Join the room").click()
+        expect(ada.page.get_by_role("alert")).to_contain_text("does not let people register")
+        ada.page.get_by_label("User name").fill("ada")
+        ada.page.get_by_label("Password").fill("anything")
+        ada.page.get_by_role("button", name="Sign in").click()
+        expect(ada.page.get_by_role("alert")).to_contain_text("takes no passwords")
+        # So short a life that it ends while the page is open.
+        ada.page.get_by_label("Token").fill(stack.connect_token("ada", ttl=3))
+        ada.page.get_by_role("button", name="Use the token").click()
+        ada.expect_people("ada")
+        expect(ada.page.get_by_role("alert")).to_contain_text("sign-in has ended", timeout=AWAY)
+
+
+def test_the_page_loads_nothing_from_elsewhere(visit: Visits, stack: Stack) -> None:
+    ada = visit.welcome()
+    asked: list[str] = []
+    ada.page.on("request", lambda request: asked.append(request.url))
+    response = ada.page.reload()
+    assert response is not None
+    policy = response.headers["content-security-policy"]
+    assert "script-src" in policy or "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    ada.join(f"ada-{secrets.token_hex(3)}")
+    assert asked
+    assert all(url.startswith((stack.url, "data:")) for url in asked)
+    assert not any("token=" in url for url in asked)
+    assert not ada.tab.errors
+
+
+def test_the_page_fits_a_telephone(visit: Visits, tmp_path: Path) -> None:
+    ada = visit.join("ada", device_scale_factor=2, is_mobile=True, has_touch=True)
+    ada.page.set_viewport_size({"width": 390, "height": 780})
+    ada.say("From a small screen")
+    ada.expect_said("From a small screen")
+    expect(ada.page.locator("#people")).to_be_hidden()
+    ada.page.get_by_role("button", name="People").click()
+    expect(ada.page.locator("#people")).to_be_visible()
+    ada.tab.screenshot(tmp_path / "people.png")
+    ada.page.get_by_role("button", name="People").click()
+    width = ada.page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390
+    ada.tab.screenshot(tmp_path / "telephone.png")

@@ -1,0 +1,77 @@
+"""Signs of life: protocol pings, `ping` events, comments; and what becomes of who is silent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.support.event_stream import EventStream
+from tests.support.people import People
+from tests.support.stack import Stack
+from tests.support.wire import WireClient
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A system that asks after one second."""
+    folder = tmp_path_factory.mktemp("hasty")
+    with Stack(folder, OPENLINE_PING_SECONDS="1", OPENLINE_GATEWAYS="1") as running:
+        yield running
+
+
+@pytest.fixture
+async def people(hasty: Stack) -> AsyncIterator[People]:
+    """Who talks to it."""
+    async with People(hasty.run) as talking:
+        yield talking
+
+
+async def test_silence_is_asked_and_then_closed_with_4102(people: People) -> None:
+    async def silent(client: WireClient) -> tuple[int, float]:
+        began = time.monotonic()
+        code, _ = await client.wait_closed(patience=15)
+        return code, time.monotonic() - began
+
+    native = await people.connect("alice")
+    speaking = await people.connect("alice")
+    # A WebSocket library answers protocol pings by itself: this room is never silent.
+    path = f"/ws/rooms/x?token={await people.token('alice')}"
+    room = await WireClient.open(people.ws(path=path), auth=False)
+    late = await WireClient.open(people.ws(), auth=False)
+    asked = {"channel": "public:all"}
+    async with EventStream.open(people.http, "/sse", params=asked) as stream:
+        assert native.seen[0]["ping"] == 1
+        waiting = asyncio.gather(silent(native), silent(late))
+        for _ in range(12):
+            assert await speaking.expect("ping") == {"type": "ping"}
+            await speaking.send({"type": "pong"})
+            if waiting.done():
+                break
+        (code, seconds), (unknown, until) = await waiting
+        assert (code, 10 < seconds < 13) == (4102, True)
+        assert len(native.taken_or_not("ping")) == 1
+        assert (unknown, 9 < until < 11.5) == (4001, True)
+        assert late.seen == []
+        assert [b for b in stream.blocks if not b.event and "retry" not in b.fields]
+        assert not stream.ended.is_set()
+    assert room.closed is None
+    assert [event["type"] for event in room.seen] == ["connected"]
+    assert (await speaking.call("ping"))["type"] == "pong"
+    await speaking.close()
+    await room.close()
+
+
+async def test_any_frame_counts_as_life(people: People) -> None:
+    async with await people.connect("alice") as client:
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
+            await client.send({"type": "typing", "channel": "user:alice"})
+            await asyncio.sleep(0.3)
+        assert not client.taken_or_not("ping")
+        await client.expect("ping")
+        await (await client.socket.ping())
+        await asyncio.sleep(0.5)
+        assert len(client.taken_or_not("ping")) == 1

@@ -1,0 +1,282 @@
+"""`make run`: one command starts everything, one Ctrl-C ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from deploy.local.plan import free_port, is_free
+from tests.support.stack import ROOT, Stack, alive, wait_until
+
+
+def start(**variables):
+    """Start a run that is expected to refuse; `(status, stdout, stderr)`."""
+    given = {name: value for name, value in os.environ.items() if not name.startswith("OPENLINE_")}
+    result = subprocess.run(
+        [sys.executable, "-m", "deploy.local.run"],
+        cwd=ROOT,
+        env={**given, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return result.returncode, result.stdout, result.stderr
+
+
+def printed(stack, word):
+    """The printed line to try that contains a word."""
+    (line,) = [line for line in stack.screen.splitlines() if word in line]
+    return line
+
+
+@contextlib.contextmanager
+def running(line, **options):
+    """A printed line, run from the repository's folder as a person would."""
+    process = subprocess.Popen(
+        ["sh", "-c", line],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        **options,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+# ---------------------------------------------------------------------------------------------------- the start
+
+
+def test_the_screen_shows_the_address_a_login_and_three_lines(stack):
+    screen = stack.screen
+    assert f"{stack.url}/" in screen
+    user = stack.run["users"][0]
+    assert f"{user['username']} / {user['password']}" in screen
+    assert len(screen.splitlines()) < 30
+    assert httpx.get(f"{stack.url}/").status_code == 200
+
+
+def test_the_three_lines_work_as_printed(stack):
+    listen, publish, chat = (printed(stack, word) for word in ("/sse?", "/v1/", "/ws/rooms/"))
+    with running(listen) as listener, running(chat, stdin=subprocess.PIPE) as chatter:
+        wait_for(listener, "event: subscribed")
+        wait_for(chatter, '"type":"connected"')
+        answer = subprocess.run(["sh", "-c", publish], capture_output=True, text=True, check=True)
+        assert json.loads(answer.stdout)["channel"] == "room:lobby"
+        wait_for(listener, '"data":{"text": "hello"}')
+        wait_for(chatter, '"data":{"text": "hello"}')
+        chatter.stdin.write("good morning\n")
+        chatter.stdin.flush()
+        wait_for(listener, '"data":{"text":"good morning"}')
+
+
+def wait_for(process, text):
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} did not come")
+
+
+def test_run_json_says_everything_and_only_to_this_user(stack):
+    path = stack.var / "run.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    run = json.loads(path.read_text())
+    assert set(run) == {
+        "front_door",
+        "gateways",
+        "auth",
+        "publisher",
+        "redis",
+        "nginx_status",
+        "users",
+        "clients",
+        "pids",
+    }
+    for url in (run["front_door"], *run["gateways"], run["auth"], run["publisher"]):
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+    assert run["redis"].startswith("redis://")
+    assert len(run["gateways"]) == 2
+    assert set(run["users"][0]) == {"username", "password"}
+    client = run["clients"][0]
+    assert set(client) == {"client_id", "client_secret", "scope"}
+    assert set(client["scope"].split()) == {"publish", "read", "manage", "tokens"}
+    assert set(run["pids"]) == {
+        "supervisor",
+        "redis",
+        "auth",
+        "publisher",
+        "gateway-1",
+        "gateway-2",
+        "nginx",
+    }
+    assert all(alive(pid) for pid in run["pids"].values())
+
+
+def test_the_accounts_in_run_json_are_good(stack):
+    assert stack.user_token("alice")
+    assert stack.user_token("bob")
+    assert stack.client_token("publish read manage tokens")
+
+
+def test_every_service_answers_on_its_own_port_and_not_through_the_front_door(stack):
+    run = stack.run
+    for url in (*run["gateways"], run["auth"], run["publisher"]):
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert "openline_" in httpx.get(f"{url}/metrics").text
+    for path in ("/readyz", "/metrics"):
+        assert httpx.get(stack.url + path).status_code == 404
+
+
+def test_logs_are_json_and_hold_no_token(stack):
+    token = stack.user_token("alice")
+    httpx.get(f"{stack.url}/sse?channel=nowhere:x&token={token}")
+    httpx.get(f"{stack.url}/sse?channel=room:x&token={token}x")
+    for name in ("auth", "publisher", "gateway-1", "gateway-2", "nginx-access"):
+        log = stack.log(name)
+        assert token not in log
+        assert [json.loads(line) for line in log.splitlines()]
+
+
+def test_a_refused_handshake_is_not_an_error_in_the_log(stack):
+    assert (
+        httpx.get(f"{stack.gateways[0]}/ws?token=nonsense", headers=handshake()).status_code == 401
+    )
+    levels = {json.loads(line)["level"] for line in stack.log("gateway-1").splitlines()}
+    assert "error" not in levels
+
+
+def handshake():
+    return {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+
+
+# --------------------------------------------------------------------------------------------- what goes wrong
+
+
+def test_a_second_start_says_that_it_runs_and_how_to_run_beside_it(stack):
+    status, _, errors = start(OPENLINE_VAR=str(stack.var))
+    assert status == 2
+    assert errors.count("\n") == 1
+    port = stack.url.rpartition(":")[2]
+    assert f"port {port} is in use" in errors
+    assert re.search(r"OPENLINE_PORT=\d+ OPENLINE_VAR=\S+ make run", errors)
+
+
+def test_a_port_in_use_is_named_with_how_to_choose_another(stack, tmp_path):
+    port = stack.url.rpartition(":")[2]
+    status, _, errors = start(OPENLINE_PORT=port, OPENLINE_VAR=str(tmp_path))
+    assert status == 2
+    assert errors.count("\n") == 1
+    assert f"port {port} for the front door is in use" in errors
+    assert re.search(r"OPENLINE_PORT=\d+ make run", errors)
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_wrong_setting_is_one_line_with_the_variable_and_the_fix(tmp_path):
+    status, _, errors = start(OPENLINE_GATEWAYS="none", OPENLINE_VAR=str(tmp_path))
+    assert status == 2
+    assert errors.count("\n") == 1
+    assert errors.startswith("OPENLINE_GATEWAYS='none': ")
+
+
+def test_a_setting_that_a_service_refuses_ends_the_start_with_its_line(tmp_path):
+    status, _, errors = start(
+        OPENLINE_PORT="0", OPENLINE_PARTITIONS="many", OPENLINE_VAR=str(tmp_path)
+    )
+    assert status == 1
+    assert errors.count("\n") == 1
+    assert "OPENLINE_PARTITIONS='many': " in errors
+
+
+def test_a_redis_that_does_not_answer_is_one_line(tmp_path):
+    url = f"redis://:sesame@127.0.0.1:{free_port()}/0"
+    status, _, errors = start(OPENLINE_PORT="0", OPENLINE_REDIS_URL=url, OPENLINE_VAR=str(tmp_path))
+    assert status == 1
+    assert errors.count("\n") == 1
+    assert "OPENLINE_REDIS_URL" in errors
+    assert "sesame" not in errors
+
+
+def test_a_service_that_dies_is_started_again_and_that_is_announced(stack):
+    before = stack.pid("publisher")
+    stack.kill("publisher")
+    assert stack.pid("publisher") != before
+    assert "publisher was ended by SIGKILL; starting it again" in stack.screen
+    stack.publish("public:news", 1)
+
+
+def test_a_killed_nginx_comes_back_on_its_port(stack):
+    workers = stack.processes()
+    stack.kill("nginx")
+    assert httpx.get(f"{stack.url}/healthz").status_code == 200
+    assert workers
+
+
+# ------------------------------------------------------------------------------------------------------ the end
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_copy_runs_beside_the_first_and_leaves_nothing_when_it_ends(
+    stack, tmp_path, number
+):
+    other = Stack(tmp_path / "a folder with blanks", OPENLINE_PORT=str(free_port())).start()
+    try:
+        mine, its = stack.run, other.run
+        addresses = [
+            {r["front_door"], *r["gateways"], r["auth"], r["publisher"], r["redis"]}
+            for r in (mine, its)
+        ]
+        assert addresses[0].isdisjoint(addresses[1])
+        other.publish("room:lobby", {"text": "kept"})
+        before = other.processes()
+        assert other.stop(number) == 0
+        assert not any(alive(pid) for pid in before)
+        assert not (other.var / "run.json").exists()
+        assert all(
+            is_free(int(url.rpartition(":")[2])) for url in (its["front_door"], *its["gateways"])
+        )
+        if number is signal.SIGINT:
+            other.start()
+            page = httpx.get(f"{other.url}/v1/channels/room:lobby/messages", headers=other.bearer())
+            assert [message["data"] for message in page.json()["messages"]] == [{"text": "kept"}]
+            assert other.run["users"] == its["users"]
+    finally:
+        other.stop()
+    assert httpx.get(f"{stack.url}/healthz").status_code == 200
+
+
+def test_a_paused_gateway_does_not_survive_ctrl_c(tmp_path):
+    other = Stack(tmp_path).start()
+    other.pause("gateway-1")
+    began = time.monotonic()
+    assert other.stop() == 0
+    assert time.monotonic() - began < 30
+
+
+def test_nothing_survives_a_supervisor_that_is_killed(tmp_path):
+    other = Stack(tmp_path).start()
+    before = other.processes()
+    os.kill(other.process.pid, signal.SIGKILL)
+    wait_until(lambda: not any(alive(pid) for pid in before), timeout=15)
+    other.process.wait()

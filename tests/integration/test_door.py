@@ -1,0 +1,194 @@
+"""The door: who comes with a whole handshake passes no HTTP server, everybody else gets from it what they always got."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+
+from services.gateway.websocket import door
+from services.gateway.websocket.door import Door
+from services.gateway.websocket.lean import LeanProtocol
+from tests.support.uvicorn_server import serving
+from tests.support.websocket_peer import Peer
+
+
+async def _socket(websocket):
+    await websocket.accept()
+    await websocket.send_text(websocket.url.path)
+    await websocket.close(1000)
+
+
+async def _page(request):
+    return PlainTextResponse(f"{request.method} {request.url.path} {await request.body()!r}")
+
+
+def _application():
+    pages = Route("/{rest:path}", _page, methods=["GET", "POST"])
+    return Starlette(routes=[WebSocketRoute("/{rest:path}", _socket), pages])
+
+
+@pytest.fixture(scope="module")
+def servers():
+    """The same application behind a door and without one."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(serving(_application(), ws=LeanProtocol, http=http))
+            for http in (Door, "httptools")
+        ]
+
+
+@pytest.fixture
+def server(servers):
+    return servers[0]
+
+
+@pytest.fixture
+def strangers(monkeypatch):
+    """Protocols of uvicorn's that the door has made."""
+    made = []
+
+    class Noted(door.HttpToolsProtocol):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            made.append(self)
+
+    monkeypatch.setattr(door, "HttpToolsProtocol", Noted)
+    return made
+
+
+def head(line="GET /ws HTTP/1.1", **changes):
+    """A handshake's bytes; a header that is None is left out, a list comes several times."""
+    headers = {
+        "Host": "x",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    headers |= {name.replace("_", "-"): value for name, value in changes.items()}
+    lines = [line]
+    for name, value in headers.items():
+        values = value if isinstance(value, list) else [value]
+        lines += [f"{name}: {item}" for item in values if item is not None]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def answer(server, *pieces, patience=0.15):
+    """All that a server says to these bytes until it has been silent for so long, but for the time of day."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        for piece in pieces:
+            client.sendall(piece)
+            time.sleep(0.02)
+        client.settimeout(patience)
+        data = b""
+        try:
+            while chunk := client.recv(65536):
+                data += chunk
+        except (TimeoutError, ConnectionResetError):
+            data += b"(silence)"
+    return re.sub(rb"date: [^\r]+", b"date: now", data)
+
+
+def test_a_whole_handshake_passes_no_http_server(server, strangers):
+    with Peer(server.port, "/ws/here") as peer:
+        assert peer.message() == "/ws/here"
+    assert not strangers
+
+
+@pytest.mark.parametrize(
+    "connection", ["Upgrade", "upgrade", "keep-alive, Upgrade", "upgrade,keep-alive"]
+)
+def test_as_browsers_and_proxies_put_it(server, strangers, connection):
+    assert answer(server, head(Connection=connection)).startswith(b"HTTP/1.1 101 ")
+    assert not strangers
+
+
+HANDSHAKE = head()
+ODD = {
+    "in two pieces": [HANDSHAKE[:40], HANDSHAKE[40:]],
+    "in three pieces": [HANDSHAKE[:2], HANDSHAKE[2:-2], HANDSHAKE[-2:]],
+    "with a frame behind it": [HANDSHAKE + b"\x81\x80\x00\x00\x00\x00"],
+    "with another one behind it": [HANDSHAKE + HANDSHAKE],
+    "twice": [HANDSHAKE, HANDSHAKE],
+    "with a body": [head(Content_Length="2") + b"hi"],
+    "with the length of a body": [head(Content_Length="2")],
+    "with no body": [head(Content_Length="0")],
+    "in chunks": [head(Transfer_Encoding="chunked")],
+    "expecting": [head(Expect="100-continue")],
+    "of HTTP/1.0": [head("GET /ws HTTP/1.0")],
+    "of HTTP/2.0": [head("GET /ws HTTP/2.0")],
+    "by POST": [head("POST /ws HTTP/1.1")],
+    "by nonsense": [head("GOT /ws HTTP/1.1")],
+    "of a whole address": [head("GET http://x/ws HTTP/1.1")],
+    "of a path that is none": [head("GET ws HTTP/1.1")],
+    "of an encoded path": [head("GET /w%73?a=%20 HTTP/1.1")],
+    "without a host": [head(Host=None)],
+    "without an upgrade": [head(Upgrade=None)],
+    "of something else": [head(Upgrade="h2c")],
+    "of one of two things": [head(Upgrade="websocket, h2c")],
+    "of one of two lines": [head(Upgrade=["websocket", "h2c"])],
+    "that does not upgrade": [head(Connection="keep-alive")],
+    "that closes": [head(Connection="close")],
+    "without a connection": [head(Connection=None)],
+    "of an old version": [head(Sec_WebSocket_Version="8")],
+    "without a version": [head(Sec_WebSocket_Version=None)],
+    "without a key": [head(Sec_WebSocket_Key=None)],
+    "with a bad key": [head(Sec_WebSocket_Key="x")],
+    "with two keys": [head(Sec_WebSocket_Key=["dGhlIHNhbXBsZSBub25jZQ=="] * 2)],
+    "with a header that has no name": [head().replace(b"Host: x", b": x")],
+    "with a header of two lines": [head().replace(b"Host: x", b"Host: x\r\n y")],
+    "with a bad header": [head().replace(b"Host: x", b"Ho st: x")],
+    "with a zero in it": [head().replace(b"Host: x", b"Host: x\0")],
+    "with lines that end early": [head().replace(b"\r\n", b"\n")],
+    "of ten thousand bytes": [head("GET /ws?" + "x" * 10_000 + " HTTP/1.1")],
+    "a page": [b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n"],
+    "two pages": [b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n" * 2],
+    "one page after the other": [b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n"] * 2,
+    "a page, then a handshake": [b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n", HANDSHAKE],
+    "a form": [b"POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"],
+    "a form in pieces": [b"POST /page HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n", b"body"],
+    "noise": [b"\x16\x03\x01\x02\x00\x01\x00"],
+    "a word": [b"GET \r\n\r\n"],
+    "a letter": [b"G"],
+}
+
+
+@pytest.mark.parametrize("pieces", ODD.values(), ids=ODD.keys())
+def test_everything_else_is_answered_as_without_a_door(servers, pieces):
+    for patience in (0.15, 1, 3):  # on a busy machine an answer may come after a moment of silence
+        behind, without = (answer(server, *pieces, patience=patience) for server in servers)
+        if behind == without:
+            break
+    assert behind == without
+
+
+def test_who_says_nothing_is_counted_until_it_leaves(server):
+    state = server.server_state
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10):
+        _until(lambda: [type(item) for item in state.connections] == [Door])
+    _until(lambda: not state.connections)
+
+
+def test_who_says_nothing_does_not_keep_the_server_from_stopping():
+    began = time.monotonic()
+    with ExitStack() as stack:
+        with serving(_application(), ws=LeanProtocol, http=Door) as server:
+            client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            stack.enter_context(client)
+            _until(lambda: server.server_state.connections)
+        assert client.recv(1) == b""
+    assert time.monotonic() - began < 3
+
+
+def _until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)

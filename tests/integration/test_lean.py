@@ -1,0 +1,723 @@
+"""A lean connection's life on a real server: handshake, takeover, backpressure, and every way in which it can end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import queue
+import socket
+import time
+import weakref
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import WebSocketRoute
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from wsproto.events import Ping, Pong
+
+from services.gateway.websocket import framing, lean, lean_connection, sweep
+from services.gateway.websocket.connection import serve, take
+from services.gateway.websocket.door import Door
+from services.gateway.websocket.lean import LeanProtocol
+from tests.support.uvicorn_server import serving
+from tests.support.websocket_peer import Peer, frame
+
+MAX_BYTES = 1 << 20
+
+
+class Recorder:
+    """A receiver that writes down what it gets, for another thread to wait on."""
+
+    def __init__(self, connection, calls, *, raises=False):
+        self.connection = connection
+        self.calls = calls
+        self.raises = raises
+
+    def received_text(self, text):
+        self.calls.put(("text", text))
+        if self.raises:
+            raise ValueError("a bug in a session")
+
+    def received_binary(self, data):
+        self.calls.put(("binary", data))
+
+    def received_pong(self):
+        self.calls.put(("pong",))
+
+    def stalled(self):
+        self.calls.put(("stalled",))
+
+    def writable(self):
+        self.calls.put(("writable",))
+
+    def closed(self, code, reason, clean):
+        self.calls.put(("closed", code, reason, clean))
+
+
+class Drained(Recorder):
+    def shutdown(self):
+        self.connection.close(4100, "3")
+
+
+class Stage:
+    """A server whose endpoint the test chooses; remembers loop, connections and what receivers got."""
+
+    def __init__(self):
+        self.calls = queue.Queue()
+        self.connections = queue.Queue()
+        self.receiver = Recorder
+        self.options = {}
+        self.endpoint = self.take_over
+        self.app = Starlette(routes=[WebSocketRoute("/{rest:path}", self._route)])
+
+    async def _route(self, websocket):
+        self.loop = asyncio.get_running_loop()
+        await self.endpoint(websocket)
+
+    async def take_over(self, websocket):
+        await websocket.accept()
+        await serve(websocket, self.make, max_bytes=MAX_BYTES)
+
+    def make(self, connection):
+        self.connections.put(connection)
+        return self.receiver(connection, self.calls, **self.options)
+
+    def call(self, function, *args):
+        """Run a function on the server's loop and wait for its result."""
+
+        async def run():
+            return function(*args)
+
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
+
+    def got(self):
+        return self.calls.get(timeout=10)
+
+    def silent(self):
+        """Nothing more came; a round trip through the loop lets it come."""
+        self.call(lambda: None)
+        return self.calls.empty()
+
+
+@pytest.fixture
+def stage():
+    stage = Stage()
+    with serving(stage.app, ws=LeanProtocol, http=Door) as server:
+        stage.port, stage.server = server.port, server
+        yield stage
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(lean_connection, "CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr(lean, "CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr(lean, "HANDSHAKE_TIMEOUT", 0.1)
+    monkeypatch.setattr(sweep, "PERIOD", 0.02)
+
+
+def until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+# Handshake
+
+
+def answer(port, request):
+    """What the server says to raw request bytes, up to its end of the stream or the end of the headers of a 101."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(request)
+        data = b""
+        while not (data.startswith(b"HTTP/1.1 101") and b"\r\n\r\n" in data):
+            chunk = client.recv(65536)
+            if not chunk:
+                break
+            data += chunk
+    return data
+
+
+def request(**changes):
+    headers = {
+        "Host": "x",
+        "Upgrade": "websocket",
+        "Connection": "keep-alive, Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    headers |= {name.replace("_", "-"): value for name, value in changes.items() if name != "line"}
+    lines = [changes.get("line", "GET /ws HTTP/1.1")]
+    lines += [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_the_sample_handshake_of_the_rfc(stage):
+    data = answer(stage.port, request())
+    assert data.startswith(b"HTTP/1.1 101 ")
+    assert b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in data
+
+
+def test_no_extension_is_ever_agreed(stage):
+    data = answer(stage.port, request(Sec_WebSocket_Extensions="permessage-deflate"))
+    assert data.startswith(b"HTTP/1.1 101 ")
+    assert b"sec-websocket-extensions" not in data.lower()
+
+
+def test_another_version_is_answered_with_426_and_ours(stage):
+    data = answer(stage.port, request(Sec_WebSocket_Version="8"))
+    assert data.startswith(b"HTTP/1.1 426 ")
+    assert b"sec-websocket-version: 13\r\n" in data
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Sec_WebSocket_Key": "short"},
+        {"Sec_WebSocket_Key": "AAAA"},
+        {"Sec_WebSocket_Key": None},
+        {"Host": None},
+        {"line": "POST /ws HTTP/1.1"},
+        {"line": "GET http:// HTTP/1.1"},
+    ],
+)
+def test_an_invalid_handshake_is_answered_with_400(stage, changes):
+    assert answer(stage.port, request(**changes)).startswith(b"HTTP/1.1 400 ")
+
+
+def test_an_empty_subprotocol_header_offers_nothing(stage):
+    assert answer(stage.port, request(Sec_WebSocket_Protocol="")).startswith(b"HTTP/1.1 101 ")
+
+
+def test_the_app_chooses_a_subprotocol_and_adds_headers(stage):
+    async def endpoint(websocket):
+        assert websocket.scope["subprotocols"] == ["a.v1", "b.v1"]
+        await websocket.accept("b.v1", headers=[(b"set-cookie", b"a=b")])
+        await serve(websocket, stage.make, max_bytes=MAX_BYTES)
+
+    stage.endpoint = endpoint
+    with Peer(stage.port, subprotocols=["a.v1", "b.v1"]) as peer:
+        assert peer.answer.subprotocol == "b.v1"
+        assert (b"set-cookie", b"a=b") in peer.answer.extra_headers
+
+
+def test_the_scope_says_what_asgi_asks_for(stage):
+    async def endpoint(websocket):
+        scope = websocket.scope
+        stage.calls.put({key: scope[key] for key in ("path", "raw_path", "query_string", "scheme")})
+        stage.calls.put((scope["client"], scope["server"], dict(scope["headers"])[b"x-a"]))
+        await websocket.close()
+
+    stage.endpoint = endpoint
+    with Peer(stage.port, "/r%C3%A4um?a=%20b", headers=[("x-a", "1")]) as peer:
+        client = peer.socket.getsockname()
+    assert stage.got() == {
+        "path": "/räum",
+        "raw_path": b"/r%C3%A4um",
+        "query_string": b"a=%20b",
+        "scheme": "ws",
+    }
+    assert stage.got() == (client, ("127.0.0.1", stage.port), b"1")
+
+
+def test_the_address_is_the_one_a_trusted_proxy_names(stage):
+    with Peer(stage.port, headers=[("x-forwarded-for", "192.0.2.7")]):
+        assert stage.connections.get(timeout=10).address == "192.0.2.7"
+
+
+def test_a_denial_is_any_http_answer(stage):
+    async def endpoint(websocket):
+        await websocket.send_denial_response(
+            JSONResponse({"code": "unauthorized"}, 401, {"www-authenticate": "Bearer"})
+        )
+
+    stage.endpoint = endpoint
+    with Peer(stage.port) as peer:
+        assert peer.status == 401
+        assert (b"www-authenticate", b"Bearer") in peer.answer.headers
+        assert peer.body() == b'{"code":"unauthorized"}'
+        peer.ended()
+    until(lambda: not stage.server.server_state.connections)
+
+
+def test_a_close_before_accept_is_403(stage):
+    stage.endpoint = lambda websocket: websocket.close(4001)
+    with Peer(stage.port) as peer:
+        assert peer.status == 403
+
+
+@pytest.mark.parametrize("ending", ["raise", "return", "header", "subprotocol"])
+def test_an_app_that_fails_before_accept_is_500(stage, ending):
+    async def endpoint(websocket):
+        if ending == "raise":
+            raise ValueError("a bug")
+        if ending == "header":
+            await websocket.accept(headers=[(b"x", b"a\r\nset-cookie: b")])
+        if ending == "subprotocol":
+            await websocket.accept("never.offered")
+
+    stage.endpoint = endpoint
+    with Peer(stage.port) as peer:
+        assert peer.status == 500
+
+
+def test_a_handshake_that_takes_too_long_is_503(stage, quick):
+    stage.endpoint = lambda _: asyncio.sleep(60)
+    with Peer(stage.port) as peer:
+        assert peer.status == 503
+    until(lambda: not stage.server.server_state.tasks)
+
+
+def test_a_client_that_gives_up_during_the_handshake_leaves_nothing(stage):
+    async def endpoint(websocket):
+        await websocket.receive()
+        stage.calls.put("waiting")
+        assert (await websocket.receive())["type"] == "websocket.disconnect"
+        stage.calls.put("gone")
+
+    stage.endpoint = endpoint
+    with socket.create_connection(("127.0.0.1", stage.port)) as client:
+        client.sendall(request())
+        assert stage.got() == "waiting"
+    assert stage.got() == "gone"
+    until(lambda: not (stage.server.server_state.connections or stage.server.server_state.tasks))
+
+
+def test_a_denial_may_come_in_pieces_and_ends_with_them(stage):
+    async def endpoint(websocket):
+        await websocket.receive()
+        start = {"type": "websocket.http.response.start", "status": 429, "headers": []}
+        await websocket.send(start)
+        body = {"type": "websocket.http.response.body", "body": b"slow "}
+        await websocket.send(body | {"more_body": True})
+        await websocket.send(body | {"body": b"down"})
+        try:
+            await websocket._send({"type": "websocket.accept"})
+        except OSError:
+            stage.calls.put("too late")
+
+    stage.endpoint = endpoint
+    with Peer(stage.port) as peer:
+        assert (peer.status, peer.body()) == (429, b"slow down")
+        assert stage.got() == "too late"
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ["websocket.send"],
+        ["websocket.http.response.body"],
+        ["websocket.http.response.start", "websocket.accept"],
+    ],
+)
+def test_messages_out_of_turn_are_the_apps_error(stage, kinds):
+    async def endpoint(websocket):
+        for kind in kinds:
+            await websocket._send({"type": kind, "status": 401})
+
+    stage.endpoint = endpoint
+    with Peer(stage.port) as peer:
+        assert peer.status == 500
+
+
+def test_an_app_cancelled_by_the_stopping_server_closes(stage):
+    async def endpoint(websocket):
+        await websocket.accept()
+        stage.calls.put(asyncio.current_task())
+        await asyncio.sleep(60)
+
+    stage.endpoint = endpoint
+    with Peer(stage.port) as peer:
+        stage.call(stage.got().cancel)
+        assert peer.closing()[0] == 1012
+
+
+# Takeover
+
+
+def test_after_the_takeover_no_task_and_no_uvicorn_object_is_left(stage):
+    with Peer(stage.port) as peer:
+        connection = stage.connections.get(timeout=10)
+        until(lambda: not stage.server.server_state.tasks)
+        gc.collect()
+        assert not [
+            item
+            for item in gc.get_objects()
+            if type(item) in (Door, HttpToolsProtocol, LeanProtocol)
+        ]
+        assert stage.server.server_state.connections == {connection}
+        until(lambda: connection._sweep._timer is None)
+        peer.text("still here")
+        assert stage.got() == ("text", b"still here")
+
+
+def test_a_connection_and_its_receiver_are_freed_when_it_is_over(stage):
+    with Peer(stage.port):
+        receiver = weakref.ref(stage.connections.get(timeout=10)._receiver)
+    assert stage.got() == ("closed", 1006, "", False)
+    until(lambda: gc.collect() >= 0 and receiver() is None)
+
+
+def test_nagle_is_off(stage):
+    with Peer(stage.port):
+        transport = stage.connections.get(timeout=10)._transport
+        sock = transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_what_arrives_before_the_start_is_delivered_in_order(stage):
+    go = asyncio.Event()
+
+    async def endpoint(websocket):
+        await websocket.accept()
+        await go.wait()
+        await serve(websocket, stage.make, max_bytes=MAX_BYTES)
+
+    stage.endpoint = endpoint
+    with Peer(stage.port) as peer:
+        for i in range(100):
+            peer.text(str(i))
+        stage.call(go.set)
+        assert [stage.got() for _ in range(100)] == [("text", b"%d" % i) for i in range(100)]
+        connection = stage.connections.get(timeout=10)
+        assert stage.loop.time() - connection.last_received < 10
+
+
+def test_what_arrives_before_accept_is_delivered_too(stage):
+    go = asyncio.Event()
+
+    async def endpoint(websocket):
+        stage.calls.put("running")
+        await go.wait()
+        await stage.take_over(websocket)
+
+    stage.endpoint = endpoint
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as client:
+        client.sendall(request())
+        assert stage.got() == "running"
+        client.sendall(frame(1, b"early"))
+        time.sleep(0.05)
+        stage.call(go.set)
+        assert stage.got() == ("text", b"early")
+        client.sendall(frame(1, b"and more"))
+        assert stage.got() == ("text", b"and more")
+
+
+def test_a_start_after_the_close_only_ends(stage):
+    async def endpoint(websocket):
+        await websocket.accept()
+        connection = take(websocket, max_bytes=MAX_BYTES)
+        connection.close(4006, "full")
+        connection.start(stage.make(connection))
+
+    stage.endpoint = endpoint
+    with Peer(stage.port) as peer:
+        assert peer.closing() == (4006, "full")
+    assert stage.got() == ("closed", 4006, "full", False)
+
+
+def test_a_peer_that_leaves_before_the_start_is_closed_once(stage):
+    go = asyncio.Event()
+
+    async def endpoint(websocket):
+        await websocket.accept()
+        await go.wait()
+        await serve(websocket, stage.make, max_bytes=MAX_BYTES)
+
+    stage.endpoint = endpoint
+    with Peer(stage.port):
+        pass
+    until(lambda: not stage.server.server_state.connections)
+    stage.call(go.set)
+    assert stage.got() == ("closed", 1006, "", False)
+    assert stage.silent()
+
+
+def test_taking_twice_is_refused(stage):
+    async def endpoint(websocket):
+        await websocket.accept()
+        take(websocket, max_bytes=1)
+        with pytest.raises(RuntimeError, match="only once"):
+            take(websocket, max_bytes=1)
+        stage.calls.put("refused")
+
+    stage.endpoint = endpoint
+    with Peer(stage.port):
+        assert stage.got() == "refused"
+
+
+def test_messages_go_both_ways(stage):
+    with Peer(stage.port) as peer:
+        connection = stage.connections.get(timeout=10)
+        peer.raw(frame(1, b"text") + frame(2, b"\xff") + frame(10))
+        assert [stage.got() for _ in range(3)] == [
+            ("text", b"text"),
+            ("binary", b"\xff"),
+            ("pong",),
+        ]
+        stage.call(connection.send_text, b"a")
+        stage.call(connection.send_binary, b"\xfe")
+        stage.call(connection.send_frame, framing.text_frame(b"x") + framing.text_frame(b"y"))
+        assert [peer.message() for _ in range(4)] == ["a", b"\xfe", "x", "y"]
+        stage.call(connection.ping)
+        assert peer.event(Ping)
+
+
+# Backpressure
+
+
+def test_a_peer_that_does_not_read_stalls_and_drains(stage):
+    with Peer(stage.port, receive_buffer=4096) as peer:
+        connection = stage.connections.get(timeout=10)
+        sent = 0
+        while stage.calls.empty():
+            stage.call(connection.send_binary, b"x" * 100_000)
+            sent += 1
+        assert stage.got() == ("stalled",)
+        assert stage.call(connection.buffered) > 64 * 1024
+        for _ in range(sent):
+            assert len(peer.message()) == 100_000
+        assert stage.got() == ("writable",)
+        assert stage.call(connection.buffered) == 0
+
+
+def test_pings_of_a_peer_that_does_not_read_cost_one_pong(stage):
+    with Peer(stage.port, receive_buffer=4096) as peer:
+        connection = stage.connections.get(timeout=10)
+        while stage.calls.empty():
+            stage.call(connection.send_binary, b"x" * 100_000)
+        before = stage.call(connection.buffered)
+        peer.raw(b"".join(frame(9, b"%05d" % i) for i in range(10_000)), frame(1, b"done"))
+        assert stage.got() == ("stalled",)
+        assert stage.got() == ("text", b"done")
+        assert stage.call(connection.buffered) <= before
+        assert bytes(peer.event(Pong).payload) == b"09999"
+
+
+def test_a_paused_connection_reads_on_when_resumed(stage):
+    with Peer(stage.port) as peer:
+        connection = stage.connections.get(timeout=10)
+        stage.call(connection.pause_reading)
+        peer.text("later")
+        time.sleep(0.05)
+        assert stage.silent()
+        stage.call(connection.resume_reading)
+        assert stage.got() == ("text", b"later")
+
+
+# Endings
+
+
+def test_the_peer_closes(stage):
+    with Peer(stage.port) as peer:
+        peer.raw(frame(8, b"\x0f\xa0bye"))
+        assert stage.got() == ("closed", 4000, "bye", True)
+        assert peer.closing()[0] == 4000
+    until(lambda: not stage.server.server_state.connections)
+    assert stage.silent()
+
+
+def test_the_peer_vanishes(stage):
+    with Peer(stage.port):
+        connection = stage.connections.get(timeout=10)
+    assert stage.got() == ("closed", 1006, "", False)
+    for call in (connection.ping, connection.abort, connection.resume_reading, connection.buffered):
+        stage.call(call)
+    stage.call(connection.send_text, b"nobody")
+    stage.call(connection.close, 1000)
+    assert connection.closing
+    assert stage.silent()
+
+
+def test_the_server_closes_and_the_peer_answers(stage):
+    with Peer(stage.port) as peer:
+        connection = stage.connections.get(timeout=10)
+        stage.call(connection.send_text, b"last")
+        stage.call(connection.close, 4101, "slow")
+        stage.call(connection.close, 1000)
+        stage.call(connection.send_text, b"too late")
+        peer.raw(frame(1, b"ignored"))
+        assert peer.message() == "last"
+        assert peer.closing() == (4101, "slow")
+    assert stage.got() == ("closed", 4101, "slow", True)
+    assert stage.silent()
+
+
+def test_a_peer_that_does_not_answer_a_close_is_cut_off(stage, quick):
+    with Peer(stage.port) as peer:
+        connection = stage.connections.get(timeout=10)
+        stage.call(connection.close, 4102)
+        assert stage.got() == ("closed", 4102, "", False)
+        peer.ended()
+    assert not stage.server.server_state.connections
+    assert connection._sweep._due == {}
+
+
+def test_a_peer_that_reads_nothing_is_cut_off_after_its_own_close(stage, quick):
+    with Peer(stage.port, receive_buffer=4096) as peer:
+        connection = stage.connections.get(timeout=10)
+        while stage.calls.empty():
+            stage.call(connection.send_binary, b"x" * 100_000)
+        peer.raw(frame(8, b"\x03\xe8"))
+        assert [stage.got(), stage.got()] == [("stalled",), ("closed", 1000, "", True)]
+        until(lambda: not stage.server.server_state.connections)
+
+
+def test_an_abort_drops_the_connection(stage):
+    with Peer(stage.port) as peer:
+        stage.call(stage.connections.get(timeout=10).abort)
+        peer.ended()
+    assert stage.got() == ("closed", 1006, "", False)
+
+
+def test_a_violation_tells_both_sides_why(stage):
+    with Peer(stage.port) as peer:
+        peer.raw(frame(1, b"good") + frame(3), frame(1, b"x" * 100_000))
+        assert stage.got() == ("text", b"good")
+        code, reason, clean = stage.got()[1:]
+        assert (code, clean) == (1002, False)
+        assert peer.closing() == (1002, reason)
+    until(lambda: not stage.server.server_state.connections)
+    assert stage.silent()
+
+
+def test_a_violator_that_stays_is_cut_off(stage, quick):
+    with Peer(stage.port) as peer:
+        peer.raw(frame(3))
+        assert stage.got()[:2] == ("closed", 1002)
+        until(lambda: not stage.server.server_state.connections)
+
+
+def test_a_violation_while_closing_hangs_up(stage):
+    with Peer(stage.port) as peer:
+        stage.call(stage.connections.get(timeout=10).close, 4100)
+        peer.raw(frame(3))
+        peer.ended()
+    assert stage.got()[:2] == ("closed", 1002)
+
+
+def test_a_receiver_that_raises_costs_only_its_own_connection(stage):
+    stage.options = {"raises": True}
+    with Peer(stage.port) as other, Peer(stage.port) as peer:
+        peer.text("boom")
+        assert peer.closing()[0] == 1011
+        assert [stage.got(), stage.got()[:2]] == [("text", b"boom"), ("closed", 1011)]
+        other.raw(frame(9, b"alive"))
+        assert bytes(other.event(Pong).payload) == b"alive"
+
+
+@pytest.mark.parametrize(("ending", "code"), [("return", 1000), ("raise", 1011)])
+def test_an_app_that_ends_without_taking_over_closes(stage, ending, code):
+    async def endpoint(websocket):
+        await websocket.accept()
+        if ending == "raise":
+            raise ValueError("a bug")
+
+    stage.endpoint = endpoint
+    with Peer(stage.port) as peer:
+        assert peer.closing()[0] == code
+
+
+# Plain ASGI messages on a connection that was not taken
+
+
+def test_a_plain_app_waits_for_a_peer_that_does_not_read(stage):
+    async def endpoint(websocket):
+        await websocket.accept()
+        for i in range(200):
+            await websocket.send_bytes(b"x" * 100_000)
+            stage.calls.put(i)
+
+    stage.endpoint = endpoint
+    with Peer(stage.port, receive_buffer=4096) as peer:
+        progress = -1
+        while progress != stage.calls.qsize():
+            progress = stage.calls.qsize()
+            time.sleep(0.1)
+        assert progress < 200
+        for _ in range(200):
+            assert len(peer.message()) == 100_000
+        assert peer.closing()[0] == 1000
+
+
+def test_a_plain_app_that_does_not_receive_holds_the_peer_up(stage):
+    go = asyncio.Event()
+
+    async def endpoint(websocket):
+        await websocket.accept()
+        await websocket.send_text("ready")
+        await go.wait()
+        for _ in range(1000):
+            stage.calls.put(await websocket.receive_text())
+
+    stage.endpoint = endpoint
+    with Peer(stage.port) as peer:
+        assert peer.message() == "ready"
+        for i in range(1000):
+            peer.text(str(i))
+        stage.call(go.set)
+        assert [stage.got() for _ in range(1000)] == [str(i) for i in range(1000)]
+        assert peer.closing()[0] == 1000
+
+
+def test_a_plain_app_hears_that_the_peer_left(stage):
+    async def endpoint(websocket):
+        await websocket.accept()
+        message = await websocket.receive()
+        stage.calls.put((message["type"], message["code"]))
+        try:
+            await websocket._send({"type": "websocket.send", "text": "nobody"})
+        except OSError:
+            stage.calls.put("gone")
+
+    stage.endpoint = endpoint
+    with Peer(stage.port):
+        pass
+    assert [stage.got(), stage.got()] == [("websocket.disconnect", 1006), "gone"]
+
+
+def test_plain_messages_have_no_place_on_a_taken_connection(stage):
+    async def endpoint(websocket):
+        await stage.take_over(websocket)
+        with pytest.raises(RuntimeError, match="taken over"):
+            await websocket.receive()
+        with pytest.raises(RuntimeError, match="taken over"):
+            await websocket.send_text("x")
+        stage.calls.put("refused")
+
+    stage.endpoint = endpoint
+    with Peer(stage.port):
+        assert stage.got() == "refused"
+
+
+# The end of the server
+
+
+def test_a_stopping_server_closes_with_1012(stage):
+    with Peer(stage.port) as peer:
+        stage.connections.get(timeout=10)
+        stage.server.should_exit = True
+        assert peer.closing()[0] == 1012
+    assert stage.got() == ("closed", 1012, "the server restarts", True)
+
+
+def test_a_receiver_may_choose_how_to_end_when_the_server_stops(stage):
+    stage.receiver = Drained
+    with Peer(stage.port) as peer:
+        stage.connections.get(timeout=10)
+        stage.server.should_exit = True
+        assert peer.closing() == (4100, "3")
+
+
+def test_a_handshake_that_runs_when_the_server_stops_is_503(stage):
+    async def endpoint(_):
+        stage.calls.put("running")
+        await asyncio.sleep(0.2)
+
+    stage.endpoint = endpoint
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as client:
+        client.sendall(request())
+        assert stage.got() == "running"
+        stage.server.should_exit = True
+        assert client.recv(100).startswith(b"HTTP/1.1 503 ")

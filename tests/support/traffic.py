@@ -1,0 +1,75 @@
+"""Publishing at a rate while something goes wrong, and what subscribers must have seen of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.support.people import People
+
+
+@dataclass
+class Traffic:
+    """What was published: `acked` data by (epoch, offset); `refused` status codes with problem codes."""
+
+    acked: dict[tuple[str, int], Any] = field(default_factory=dict)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    doubled: list[tuple[str, int]] = field(default_factory=list)
+
+    async def publish(
+        self, people: People, channel: str, *, seconds: float, rate: float, size: int = 0
+    ) -> None:
+        """Publish numbered messages, each with a key of its own and tried again with it until it is stored."""
+        end = time.monotonic() + seconds
+        number = 0
+        async with asyncio.TaskGroup() as group:
+            while time.monotonic() < end:
+                number += 1
+                group.create_task(self._one(people, channel, number, padding="x" * size))
+                await asyncio.sleep(1 / rate)
+
+    async def _one(self, people: People, channel: str, number: int, *, padding: str) -> None:
+        data = {"n": number, "p": padding}
+        for _ in range(60):
+            try:
+                answer = await people.call(
+                    "POST",
+                    f"/v1/channels/{channel}/messages",
+                    json={"data": data, "key": f"k{number}"},
+                )
+            except httpx.TransportError as error:
+                self.refused.append((0, type(error).__name__))
+            else:
+                body = answer.json()
+                if answer.status_code == 201:
+                    place = (body["epoch"], body["offset"])
+                    if place in self.acked:
+                        self.doubled.append(place)
+                    self.acked[place] = number
+                    return
+                self.refused.append((answer.status_code, body.get("code", "")))
+            await asyncio.sleep(0.5)
+        raise AssertionError(f"message {number} could not be published for 30 s")
+
+
+def check_continuity(seen: list[Any], channel: str, start: tuple[str, int]) -> list[Any]:
+    """Assert that a subscriber's messages of a channel have no hole, repeat or reorder that no `reset` announced.
+
+    Returns the data of all messages.
+    """
+    _, offset = start
+    data = []
+    for event in seen:
+        if event.get("channel") != channel:
+            continue
+        if event["type"] == "reset":
+            offset = event["offset"]
+        elif event["type"] == "message" and "offset" in event:
+            assert event["offset"] == offset + 1, f"{offset} is followed by {event}"
+            offset = event["offset"]
+            data.append(event["data"])
+    return data

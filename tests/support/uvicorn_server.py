@@ -1,0 +1,43 @@
+"""uvicorn on a free port in a thread of its own, as the gateway runs it: uvloop, httptools, a WebSocket class."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+
+@contextmanager
+def serving(app: Any, *, ws: Any, loop: str = "uvloop", **options: Any) -> Iterator[uvicorn.Server]:
+    """A started server; its port is `server.port`. Leaving stops it gracefully and waits for its thread."""
+    options.setdefault("http", "httptools")
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        ws=ws,
+        loop=loop,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        **options,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        assert time.monotonic() < deadline, "the server did not start in time"
+        time.sleep(0.005)
+    server.port = server.servers[0].sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive(), "the server did not stop"

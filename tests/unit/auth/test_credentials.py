@@ -1,0 +1,83 @@
+"""Names, passwords and secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from services.auth import credentials
+from services.auth.credentials import MAX_WAITING, Passwords
+from services.kernel.domain.codes import Code, OpenlineError
+
+
+@pytest.fixture
+def passwords():
+    one = Passwords(1)
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("name", ["abc", "a.b_c-9", "x" * 64])
+def test_a_good_username_is_answered(name):
+    assert credentials.check_username(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "ab", "x" * 65, "Abc", "a b", "abc\n", "é" * 5, "client:x"])
+def test_a_bad_username_is_refused_with_the_rule(name):
+    with pytest.raises(OpenlineError, match="3-64"):
+        credentials.check_username(name)
+
+
+@pytest.mark.parametrize("secret", ["x" * 31, "é" * 40, "x" * 129])
+def test_a_weak_client_secret_is_refused(secret):
+    with pytest.raises(OpenlineError, match="32-128"):
+        credentials.check_secret(secret)
+
+
+def test_a_secret_matches_only_itself():
+    stored = credentials.digest("secret")
+    assert credentials.secret_matches(stored, "secret")
+    assert not credentials.secret_matches(stored, "other")
+    assert not credentials.secret_matches(stored, "\ud800")
+    assert not credentials.secret_matches(None, "secret")
+
+
+async def test_a_password_matches_only_itself(passwords):
+    stored = await passwords.hash("correct horse")
+    assert stored.startswith("$argon2id$")
+    assert await passwords.matches(stored, "correct horse")
+    assert not await passwords.matches(stored, "other")
+    assert not await passwords.matches("damaged", "correct horse")
+    assert not await passwords.matches(None, "correct horse")
+    assert await passwords.matches(passwords.hash_now("x"), "x")
+
+
+async def test_an_unknown_user_takes_as_long_as_a_wrong_password(passwords):
+    stored = await passwords.hash("correct horse")
+
+    async def best(of: str | None) -> float:
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            await passwords.matches(of, "wrong")
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    known, unknown = await best(stored), await best(None)
+    assert 0.5 < known / unknown < 2
+
+
+async def test_the_loop_goes_on_and_the_line_is_bounded(passwords):
+    many = [asyncio.create_task(passwords.hash("x")) for _ in range(MAX_WAITING + 11)]
+    ticks = 0
+    while not many[0].done():
+        await asyncio.sleep(0.001)
+        ticks += 1
+    assert ticks > 2
+    passwords.close()
+    answers = await asyncio.gather(*many, return_exceptions=True)
+    refused = [a for a in answers if isinstance(a, OpenlineError)]
+    assert len(refused) == 10
+    assert {error.code for error in refused} == {Code.UNAVAILABLE}

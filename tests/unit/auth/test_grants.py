@@ -1,0 +1,147 @@
+"""Grants over a real store and keyring: scopes narrow, refresh tokens rotate, theft is noticed."""
+
+from __future__ import annotations
+
+import jwt
+import pytest
+
+from services.auth.credentials import Passwords, digest
+from services.auth.grants import Grants, metadata
+from services.auth.issuer import Issuer
+from services.auth.keyring import FileKeyring
+from services.auth.oauth import OAuthError
+from services.auth.revoker import Revoker
+from services.auth.store import Client, Store, User
+from services.kernel.domain.codes import Code, OpenlineError
+from tests.unit.auth.test_revoker import Clock, Record
+
+APP = Client(client_id="app", secret=digest("s" * 40), scope="read publish", created=1)
+
+
+@pytest.fixture
+def record():
+    return Record()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def grants(tmp_path, record, clock):
+    store = Store(f"sqlite:///{tmp_path}/auth.db")
+    passwords = Passwords(1)
+    store.add_client(APP)
+    hashed = passwords.hash_now("correct horse")
+    store.add_user(User(username="alice", password=hashed, scope="read publish", created=1))
+    yield Grants(
+        store=store,
+        issuer=Issuer(FileKeyring(tmp_path), issuer="https://i.example", audience="openline"),
+        passwords=passwords,
+        revoker=Revoker(record, clock=clock),
+        token_ttl=60,
+        refresh_ttl=1000,
+        clock=clock,
+    )
+    passwords.close()
+    store.close()
+
+
+async def refused(call) -> str:
+    with pytest.raises(OAuthError) as caught:
+        await call
+    return caught.value.error
+
+
+def login(grants, *, client=None, scope=None):
+    return grants.password("alice", "correct horse", client=client, scope=scope)
+
+
+async def test_unknown_wrong_and_disabled_clients_are_one(grants):
+    assert (await grants.authenticate("app", "s" * 40)).client_id == "app"
+    grants.store.disable_client("app", 1)
+    for name, secret in (("app", "s" * 40), ("app", "x"), ("other", "s" * 40)):
+        assert await refused(grants.authenticate(name, secret)) == "invalid_client"
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [(None, "publish read"), ("read", "read"), ("read  read", "read")]
+)
+async def test_a_scope_is_what_was_asked_or_all(grants, asked, given):
+    assert (await grants.client_credentials(APP, asked)).issued.scope == given
+
+
+@pytest.mark.parametrize("asked", ["manage", "read manage", " ", "READ"])
+async def test_a_scope_that_is_not_held_is_refused(grants, asked):
+    assert await refused(grants.client_credentials(APP, asked)) == "invalid_scope"
+
+
+async def test_a_refreshed_token_can_be_narrower_and_widen_again_but_not_beyond(grants):
+    first = await login(grants, scope="read publish")
+    narrow = await grants.refresh(first.refresh, client=None, scope="read")
+    assert narrow.issued.scope == "read"
+    wide = await grants.refresh(narrow.refresh, client=None, scope=None)
+    assert wide.issued.scope == "publish read"
+    only = await login(grants, scope="read")
+    assert (
+        await refused(grants.refresh(only.refresh, client=None, scope="publish")) == "invalid_scope"
+    )
+    assert await grants.refresh(only.refresh, client=None, scope=None), "a refusal spends nothing"
+
+
+async def test_a_scope_taken_from_the_user_is_gone_at_the_next_refresh(grants):
+    first = await login(grants)
+    old = grants.store.user("alice")
+    grants.store.replace_user(User(username="alice", password=old.password, created=1))
+    assert (await grants.refresh(first.refresh, client=None, scope=None)).issued.scope == ""
+
+
+async def test_reuse_ends_the_family_and_its_access_tokens(grants, record):
+    first = await login(grants)
+    second = await grants.refresh(first.refresh, client=None, scope=None)
+    assert await refused(grants.refresh(first.refresh, client=None, scope=None)) == "invalid_grant"
+    assert await refused(grants.refresh(second.refresh, client=None, scope=None)) == "invalid_grant"
+    assert {one.value for one in record.kept} == {first.issued.jti, second.issued.jti}
+
+
+async def test_reuse_ends_the_family_also_while_redis_is_away(grants, record):
+    first = await login(grants)
+    second = await grants.refresh(first.refresh, client=None, scope=None)
+    record.away = True
+    assert await refused(grants.refresh(first.refresh, client=None, scope=None)) == "invalid_grant"
+    assert await refused(grants.refresh(second.refresh, client=None, scope=None)) == "invalid_grant"
+
+
+async def test_a_foreign_client_neither_uses_nor_spends_a_refresh_token(grants):
+    first = await login(grants, client=APP)
+    assert await refused(grants.refresh(first.refresh, client=None, scope=None)) == "invalid_grant"
+    answer = await grants.refresh(first.refresh, client=APP, scope=None)
+    assert (
+        jwt.decode(answer.issued.token, options={"verify_signature": False})["client_id"] == "app"
+    )
+
+
+async def test_a_refresh_token_ends_by_time_and_with_its_user(grants, clock):
+    first = await login(grants)
+    clock.now += 1000
+    assert await refused(grants.refresh(first.refresh, client=None, scope=None)) == "invalid_grant"
+    second = await login(grants)
+    grants.store.disable_user("alice", clock.now)
+    assert await refused(grants.refresh(second.refresh, client=None, scope=None)) == "invalid_grant"
+    assert await refused(login(grants)) == "invalid_grant"
+
+
+async def test_ending_a_family_without_redis_says_so(grants, record):
+    first = await login(grants)
+    record.away = True
+    kept = grants.store.refresh(digest(first.refresh))
+    with pytest.raises(OpenlineError) as caught:
+        await grants.end_family(kept.family)
+    assert caught.value.code is Code.UNAVAILABLE
+
+
+def test_metadata_lists_only_grants_that_are_on():
+    about = metadata("https://i.example", grants=("client_credentials",))
+    assert about["grant_types_supported"] == ["client_credentials"]
+    assert about["jwks_uri"] == "https://i.example/auth/jwks.json"

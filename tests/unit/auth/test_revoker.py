@@ -1,0 +1,102 @@
+"""Revoking: recorded, announced, known at once; and what holds while Redis is away."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.auth.revoker import Revoker
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.tokens.revocations import Kind, Revocation, Revoked
+
+
+class Record:
+    """Revocations in memory that can go away."""
+
+    def __init__(self) -> None:
+        self.kept: list[Revocation] = []
+        self.away = False
+        self.loads = 0
+
+    async def add(self, revocation: Revocation) -> None:
+        self._check()
+        self.kept.append(revocation)
+
+    async def load(self, now: float) -> Revoked:
+        self._check()
+        self.loads += 1
+        return Revoked(one for one in self.kept if one.exp > now)
+
+    def _check(self) -> None:
+        if self.away:
+            raise OpenlineError(Code.UNAVAILABLE, "away")
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def record():
+    return Record()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def announced():
+    return []
+
+
+@pytest.fixture
+def revoker(record, clock, announced):
+    async def announce(message):
+        announced.append(message)
+
+    return Revoker(record, announce=announce, clock=clock)
+
+
+async def test_a_revoked_token_is_recorded_announced_and_known_at_once(revoker, record, announced):
+    claims = Claims(sub="bob", jti="j", iat=900)
+    assert not await revoker.covers(claims)
+    await revoker.revoke_token("j", 2000)
+    assert await revoker.covers(claims)
+    assert [one.member for one in record.kept] == ["jti:j"]
+    assert announced == [{"kind": "jti", "value": "j", "exp": 2000, "cutoff": 0.0}]
+
+
+async def test_revoking_a_user_covers_what_was_issued_so_far(revoker):
+    await revoker.revoke_all(Kind.SUBJECT, "bob", longest=60)
+    assert await revoker.covers(Claims(sub="bob", iat=1000))
+    assert not await revoker.covers(Claims(sub="bob", iat=1001))
+
+
+async def test_what_another_instance_revoked_is_known_within_a_second(revoker, record, clock):
+    claims = Claims(sub="bob", jti="j")
+    assert not await revoker.covers(claims)
+    record.kept.append(Revocation(kind=Kind.TOKEN, value="j", exp=2000))
+    clock.now += 1.1
+    assert await revoker.covers(claims)
+    await revoker.covers(claims)
+    assert record.loads == 2
+
+
+async def test_while_the_record_is_away_the_last_known_counts(revoker, record, clock, announced):
+    record.away = True
+    with pytest.raises(OpenlineError):
+        await revoker.covers(Claims(sub="bob"))
+    record.away = False
+    await revoker.revoke_token("j", 2000)
+    assert await revoker.covers(Claims(sub="bob", jti="j"))
+    record.away = True
+    clock.now += 10
+    assert await revoker.covers(Claims(sub="bob", jti="j"))
+    with pytest.raises(OpenlineError):
+        await revoker.revoke_token("k", 2000)
+    assert len(announced) == 1, "what is not recorded is not announced"

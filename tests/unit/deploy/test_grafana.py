@@ -1,0 +1,58 @@
+"""Dashboards as files: they are what the code builds, and can be read by somebody who was woken."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deploy.grafana.__main__ import FOLDER, documents
+
+BOARDS = {name: json.loads(text) for name, text in documents().items()}
+PANELS = [
+    pytest.param(panel, id=f"{name}: {panel['title']}")
+    for name, board in BOARDS.items()
+    for panel in board["panels"]
+    if panel["type"] != "row"
+]
+
+
+def test_the_files_are_what_the_code_builds():
+    written = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.json")}
+    assert written == documents(), "run make dashboards"
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_asks_a_question_and_says_what_to_do(panel):
+    assert "?" in panel["title"]
+    assert len(panel["description"]) > 20
+    assert panel["targets"]
+    assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
+    assert panel["type"] == "table" or panel["fieldConfig"]["defaults"]["unit"]
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_a_dashboard_leads_to_the_others_and_fits_the_grid(board):
+    assert board["uid"].startswith("openline-")
+    assert board["links"][0]["tags"] == board["tags"]
+    assert {variable["name"] for variable in board["templating"]["list"]} >= {
+        "datasource",
+        "namespace",
+    }
+    assert [mark["name"] for mark in board["annotations"]["list"]] == ["Alerts", "Gateways leave"]
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids)
+    for panel in board["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+
+
+def test_what_shows_gateways_opens_the_dashboard_of_one():
+    linked = [
+        panel["title"]
+        for panel in BOARDS["fleet.json"]["panels"]
+        if "openline-gateway" in json.dumps(panel.get("fieldConfig", {}))
+        and "/d/openline-gateway" in json.dumps(panel)
+    ]
+    assert len(linked) >= 5
+    assert BOARDS["gateway.json"]["uid"] == "openline-gateway"

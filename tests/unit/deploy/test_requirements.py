@@ -1,0 +1,86 @@
+"""The locks of the images agree with the lock of the whole, and hold what each service imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SERVICES = ("gateway", "auth", "publisher")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+GROUPS = PROJECT["dependency-groups"]
+
+
+def locked(path: str) -> dict[str, tuple[str, frozenset[str]]]:
+    """Version and hashes of each package of a lock."""
+    text = (ROOT / path).read_text("utf-8").replace("\\\n", " ")
+    found = re.findall(r"^([a-z0-9-]+)==(\S+)(.*)$", text, re.MULTILINE)
+    return {
+        name: (version, frozenset(re.findall(r"sha256:[0-9a-f]{64}", rest)))
+        for name, version, rest in found
+    }
+
+
+def wanted(group: str) -> set[str]:
+    """What a dependency group asks for, the groups in it included."""
+    names: set[str] = set()
+    for entry in GROUPS[group]:
+        names |= wanted(entry["include-group"]) if isinstance(entry, dict) else {entry}
+    return names
+
+
+def imported(folder: Path) -> set[str]:
+    """Top-level modules that the sources of a folder import, those of Python and ours excluded."""
+    names: set[str] = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"services"}
+
+
+@pytest.mark.parametrize("image", [*SERVICES, "loadtest"])
+def test_a_lock_of_an_image_has_the_versions_and_hashes_of_the_whole(image: str) -> None:
+    whole = locked("requirements-dev.txt" if image == "loadtest" else "requirements.txt")
+    part = locked(f"deploy/requirements/{image}.txt")
+    assert part
+    assert {name: whole.get(name) for name in part} == part
+    assert all(hashes for _, hashes in part.values())
+
+
+def test_together_the_services_ask_for_what_the_project_does() -> None:
+    assert set().union(*(wanted(name) for name in SERVICES)) == set(
+        PROJECT["project"]["dependencies"]
+    )
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_needs_what_the_publisher_needs(service: str) -> None:
+    # The Dockerfile installs it once for all.
+    base = locked("deploy/requirements/publisher.txt")
+    assert base.items() <= locked(f"deploy/requirements/{service}.txt").items()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_holds_what_its_service_imports(service: str) -> None:
+    lock = locked(f"deploy/requirements/{service}.txt")
+    owners = packages_distributions()
+    modules = imported(ROOT / "services" / service) | imported(ROOT / "services" / "kernel")
+    for module in modules:
+        names = {re.sub(r"[-_.]+", "-", name).lower() for name in owners[module]}
+        assert names & set(lock), f"{module} is of {names}, which the lock does not have"
+
+
+@pytest.mark.parametrize("image", [*SERVICES, "loadtest"])
+def test_a_lock_of_an_image_names_no_index(image: str) -> None:
+    text = (ROOT / f"deploy/requirements/{image}.txt").read_text("utf-8")
+    assert "://" not in text
+    assert "--index" not in text

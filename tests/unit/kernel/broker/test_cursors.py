@@ -1,0 +1,35 @@
+"""Cursors: what was wrapped comes back, all else is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.kernel.broker.cursors import unwrap, wrap
+from services.kernel.domain.codes import Code, OpenlineError
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_a_wrapped_name_comes_back(name):
+    assert unwrap(wrap(name)) == name
+
+
+def test_no_cursor_begins_at_the_start():
+    assert unwrap(None) == ""
+
+
+@given(st.text())
+def test_any_text_is_unwrapped_or_refused(text):
+    try:
+        name = unwrap(text)
+    except OpenlineError as error:
+        name = error.code
+    assert isinstance(name, str)
+    assert name == Code.BAD_REQUEST or unwrap(wrap(name)) == name
+
+
+@pytest.mark.parametrize("text", ["", "room:a", "MTo=x", "Mjpyb29t", "MTr_"])
+def test_foreign_text_is_refused(text):
+    with pytest.raises(OpenlineError):
+        unwrap(text)

@@ -1,0 +1,33 @@
+"""Codes: every code has a status, and the error carries what its reader needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.kernel.domain.codes import HTTP_STATUS, Close, Code, OpenlineError
+
+
+def test_every_code_has_an_http_status_of_an_error():
+    assert set(HTTP_STATUS) == set(Code)
+    assert all(400 <= status < 600 for status in HTTP_STATUS.values())
+
+
+@pytest.mark.parametrize("code", Code)
+def test_only_limits_and_outages_are_temporary(code):
+    expected = code in (Code.RATE_LIMITED, Code.UNAVAILABLE)
+    assert OpenlineError(code, "x").temporary is expected
+
+
+def test_an_error_carries_what_was_wrong():
+    error = OpenlineError(
+        Code.CONFLICT, "moved on", retry_after=1.5, expired=True, position=("e", 4)
+    )
+    assert str(error) == error.message == "moved on"
+    assert error.status == 409
+    assert (error.retry_after, error.expired, error.position) == (1.5, True, ("e", 4))
+    assert repr(error) == "OpenlineError('conflict', 'moved on')"
+
+
+@pytest.mark.parametrize("close", [code for code in Close if code >= 4000])
+def test_the_range_of_a_close_code_is_one_the_client_knows(close):
+    assert 4000 <= close < 4300

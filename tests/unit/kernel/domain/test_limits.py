@@ -1,0 +1,51 @@
+"""Limits: the protocol's defaults, and the bucket that counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.kernel.domain.limits import Bucket, Limits
+
+
+def test_the_defaults_are_the_protocols():
+    limits = Limits()
+    assert (limits.connection_rate, limits.connection_burst) == (50, 200)
+    assert (limits.user_rate, limits.user_burst) == (100, 400)
+    assert (limits.channels_per_connection, limits.connections_per_user) == (100, 100)
+    assert (limits.ping_seconds, limits.pong_seconds, limits.auth_seconds) == (25, 10, 10)
+
+
+def test_a_burst_is_free_and_then_the_rate_holds():
+    bucket = Bucket(10, 2, 0.0)
+    assert [bucket.take(0.0) for _ in range(3)] == [0.0, 0.0, pytest.approx(0.1)]
+    assert bucket.take(0.05) == pytest.approx(0.05)
+    assert bucket.take(0.1) == 0.0
+
+
+def test_what_is_refused_takes_nothing():
+    bucket = Bucket(1, 5, 0.0)
+    assert bucket.take(0.0, 6) == pytest.approx(1.0)
+    assert bucket.take(0.0, 5) == 0.0
+
+
+def test_an_idle_bucket_fills_no_further_than_its_burst():
+    bucket = Bucket(10, 3, 0.0)
+    assert bucket.level(1000.0) == 3
+    assert bucket.take(1000.0, 3) == 0.0
+    assert bucket.level(1000.1) == pytest.approx(1.0)
+
+
+def test_a_clock_set_back_gives_nothing_and_takes_nothing():
+    bucket = Bucket(10, 3, 100.0)
+    bucket.take(100.0, 3)
+    assert bucket.level(50.0) == 0
+    assert bucket.take(50.0) > 0
+    assert bucket.level(100.1) == pytest.approx(1.0)
+
+
+def test_what_others_took_lowers_the_level_and_never_raises_it():
+    bucket = Bucket(10, 3, 0.0)
+    bucket.lower(0.0, 1)
+    assert bucket.level(0.0) == 1
+    bucket.lower(0.0, 2)
+    assert bucket.level(0.0) == 1

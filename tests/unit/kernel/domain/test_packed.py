@@ -1,0 +1,130 @@
+"""Scanning MessagePack: the shape of a hostile value is known before anything is built from it."""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+import pytest
+
+from services.kernel.domain import packed
+from services.kernel.domain.codes import Code
+from tests.support.refusals import refused
+
+pack = msgspec.msgpack.encode
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        0,
+        -1,
+        200,
+        60_000,
+        2**31,
+        2**64 - 1,
+        -100,
+        -(2**15),
+        -(2**31),
+        -(2**63),
+        1.5,
+        "",
+        "x" * 31,
+        "x" * 200,
+        "x" * 300,
+        "x" * 70_000,
+        [],
+        {},
+        [1, [2, {"a": [3]}], "b"],
+        {"a": {}, "b": [], "c": "d"},
+        list(range(20)),
+        [0] * 70_000,
+        {str(n): n for n in range(20)},
+        {str(n): n for n in range(70_000)},
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_value_without_bytes_passes(value):
+    assert packed.scan(pack(value)) is False
+
+
+@pytest.mark.parametrize("value", [b"", b"x" * 300, b"x" * 70_000, [1, b"x"], {"a": [{"b": b""}]}])
+def test_bytes_are_found_at_any_depth(value):
+    assert packed.scan(pack(value)) is True
+
+
+def test_a_float_of_four_bytes_passes():
+    assert packed.scan(b"\xca" + struct.pack(">f", 0.5)) is False
+
+
+def nested(depth, opening=b"\x91", inmost=b"\x01"):
+    return opening * depth + inmost
+
+
+def test_sixty_four_containers_are_the_deepest():
+    assert packed.scan(nested(64)) is False
+    assert packed.scan(nested(63, inmost=b"\x90")) is False
+    for too_deep in (nested(65), nested(64, inmost=b"\x90"), nested(100_000, b"\x81\xa1a")):
+        with refused(Code.INVALID_DATA, "nested more than 64 deep"):
+            packed.scan(too_deep)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\xa3ab",
+        b"\xd9",
+        b"\xda\x00",
+        b"\xcd\x00",
+        b"\xcb\x00\x00",
+        b"\x91",
+        b"\x82\xa1a\x01",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff\xa1a\x01",
+        b"\xdb\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\x01\x02",
+    ],
+)
+def test_bytes_that_are_not_exactly_one_value_are_refused_whatever_they_declare(raw):
+    with refused(Code.INVALID_DATA, "cut short|does not end"):
+        packed.scan(raw)
+
+
+@pytest.mark.parametrize("key", [1, 1.5, None, b"a", (), False])
+def test_keys_must_be_strings(key):
+    with refused(Code.INVALID_DATA, "keys of objects must be strings"):
+        packed.scan(pack([{"fine": 1, key: 2}]))
+
+
+def test_keys_after_a_nested_object_are_checked_as_well():
+    with refused(Code.INVALID_DATA, "keys"):
+        packed.scan(b"\x82\xa1a\x81\xa1b\x01\x05\x01")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("width", [">f", ">d"])
+def test_numbers_must_be_finite(number, width):
+    raw = (b"\xca" if width == ">f" else b"\xcb") + struct.pack(width, number)
+    with refused(Code.INVALID_DATA, "finite"):
+        packed.scan(b"\x91" + raw)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 4, 8, 16, 300, 70_000])
+def test_extensions_are_refused(size):
+    with refused(Code.INVALID_DATA, "extensions"):
+        packed.scan(pack({"a": msgspec.msgpack.Ext(5, b"x" * size)}))
+
+
+@pytest.mark.parametrize("raw", [b"\xd6\xff\0\0\0\0", b"\xd7\xff" + b"\0" * 8, b"\xc7\x0c\xff"])
+def test_timestamps_are_refused(raw):
+    with refused(Code.INVALID_DATA, "timestamps"):
+        packed.scan(raw)
+
+
+def test_the_unused_code_is_refused():
+    with refused(Code.INVALID_DATA, "0xc1"):
+        packed.scan(b"\x91\xc1")

@@ -1,0 +1,158 @@
+"""Settings from the environment, and the one line that says which of them is wrong."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import Field, model_validator
+
+from services.kernel.ops.settings import Common, Port, load
+
+
+class Settings(Common):
+    gateway_port: Port = Field(8101, description="port that the gateway listens on")
+
+
+class Demanding(Common):
+    needed: str = Field(description="a word")
+    api_key: int = Field(1, description="a number")
+
+    @model_validator(mode="after")
+    def _rule(self):
+        if self.needed == "wrong":
+            raise ValueError("OPENLINE_NEEDED must not be wrong")
+        return self
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    for name in os.environ:
+        if name.startswith("OPENLINE_"):
+            monkeypatch.delenv(name)
+
+
+def refused(capsys, cls=Settings):
+    """The line with which loading ends the process."""
+    with pytest.raises(SystemExit) as ended:
+        load(cls)
+    assert ended.value.code == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    return line
+
+
+def test_defaults_are_those_of_a_run_on_this_machine():
+    settings = load(Settings)
+    assert settings.redis_url == "redis://127.0.0.1:6390/0"
+    assert settings.public_url == "http://127.0.0.1:8080"
+    assert settings.issuers == ("http://127.0.0.1:8080",)
+    assert settings.namespaces == Path("deploy/namespaces.toml")
+    assert settings.limits is True
+    assert ipaddress.ip_network("127.0.0.0/8") in settings.admin_networks
+
+
+def test_issuers_follow_the_public_url_unless_given(monkeypatch):
+    monkeypatch.setenv("OPENLINE_PUBLIC_URL", "https://rt.example.org/")
+    assert load(Settings).issuers == ("https://rt.example.org",)
+    monkeypatch.setenv("OPENLINE_ISSUERS", "https://login.example.org/, other")
+    assert load(Settings).issuers == ("https://login.example.org/", "other")
+
+
+def test_lists_are_separated_by_commas_and_blanks_do_not_matter(monkeypatch):
+    monkeypatch.setenv("OPENLINE_ALLOWED_ORIGINS", " http://localhost:* ,https://App.Example.org,")
+    monkeypatch.setenv("OPENLINE_ADMIN_NETWORKS", "10.1.2.3/8, ::1")
+    settings = load(Settings)
+    assert settings.allowed_origins == ("http://localhost:*", "https://app.example.org")
+    assert [str(n) for n in settings.admin_networks] == ["10.0.0.0/8", "::1/128"]
+
+
+def test_an_empty_variable_counts_as_unset_and_unknown_ones_are_ignored(monkeypatch):
+    monkeypatch.setenv("OPENLINE_REDIS_URL", "")
+    monkeypatch.setenv("OPENLINE_SOMETHING_ELSE", "1")
+    assert load(Settings).redis_url == "redis://127.0.0.1:6390/0"
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        load(Settings).audience = "other"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OPENLINE_PARTITIONS", "many"),
+        ("OPENLINE_PARTITIONS", "0"),
+        ("OPENLINE_PUBLIC_URL", "ftp://x"),
+        ("OPENLINE_PUBLIC_URL", "http://x:99999999"),
+        ("OPENLINE_REDIS_URL", "http://x"),
+        ("OPENLINE_JWKS_URLS", "http://ok,nonsense"),
+        ("OPENLINE_ALLOWED_ORIGINS", "*"),
+        ("OPENLINE_ADMIN_NETWORKS", "10.0.0"),
+        ("OPENLINE_LIMITS", "perhaps"),
+        ("OPENLINE_LOG_FORMAT", "xml"),
+        ("OPENLINE_LOG_LEVEL", "loud"),
+        ("OPENLINE_GATEWAY_PORT", "99999"),
+    ],
+)
+def test_a_wrong_setting_ends_the_start_with_one_line_naming_variable_problem_and_fix(
+    monkeypatch, capsys, variable, value
+):
+    monkeypatch.setenv(variable, value)
+    line = refused(capsys)
+    assert line.startswith(f"{variable}={value!r}: ")
+    assert "; expected: " in line
+
+
+def test_a_missing_setting_is_named_with_what_it_should_be(capsys):
+    assert refused(capsys, Demanding) == "OPENLINE_NEEDED is not set; expected: a word\n"
+
+
+def test_a_rule_over_several_settings_speaks_for_itself(monkeypatch, capsys):
+    monkeypatch.setenv("OPENLINE_NEEDED", "wrong")
+    assert refused(capsys, Demanding) == "OPENLINE_NEEDED must not be wrong\n"
+
+
+def test_a_wrong_secret_is_not_printed(monkeypatch, capsys):
+    monkeypatch.setenv("OPENLINE_NEEDED", "x")
+    monkeypatch.setenv("OPENLINE_API_KEY", "sesame")
+    assert "sesame" not in refused(capsys, Demanding)
+    monkeypatch.setenv("OPENLINE_REDIS_URL", "http://user:sesame@host")
+    assert "sesame" not in refused(capsys)
+
+
+def test_a_value_may_be_in_a_file(monkeypatch, tmp_path):
+    (tmp_path / "url").write_text("redis://:secret@redis:6379/0\n")
+    (tmp_path / "origins").write_text("https://a.example, https://b.example\n")
+    monkeypatch.setenv("OPENLINE_REDIS_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("OPENLINE_ALLOWED_ORIGINS_FILE", str(tmp_path / "origins"))
+    settings = load(Settings)
+    assert settings.redis_url == "redis://:secret@redis:6379/0"
+    assert settings.allowed_origins == ("https://a.example", "https://b.example")
+
+
+def test_a_variable_comes_before_its_file_and_an_empty_file_counts_as_unset(monkeypatch, tmp_path):
+    (tmp_path / "url").write_text("redis://from-a-file:6379/0")
+    (tmp_path / "empty").write_text("\n")
+    monkeypatch.setenv("OPENLINE_REDIS_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("OPENLINE_REDIS_URL", "redis://from-a-variable:6379/0")
+    monkeypatch.setenv("OPENLINE_AUDIENCE_FILE", str(tmp_path / "empty"))
+    settings = load(Settings)
+    assert settings.redis_url == "redis://from-a-variable:6379/0"
+    assert settings.audience == "openline"
+
+
+def test_a_file_that_cannot_be_read_ends_the_start_with_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("OPENLINE_REDIS_URL_FILE", "/nowhere/url")
+    line = refused(capsys)
+    assert "OPENLINE_REDIS_URL_FILE=/nowhere/url: No such file or directory" in line
+
+
+def test_a_wrong_value_in_a_file_is_refused_without_its_secret(monkeypatch, capsys, tmp_path):
+    (tmp_path / "url").write_text("http://:hunter22@redis:6379/0")
+    monkeypatch.setenv("OPENLINE_REDIS_URL_FILE", str(tmp_path / "url"))
+    line = refused(capsys)
+    assert "OPENLINE_REDIS_URL=" in line
+    assert "hunter22" not in line

@@ -1,0 +1,109 @@
+"""Revocations: what they cover, how they are spelled, and the record on a real Redis."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.tokens.revocations import Kind, Revocation, Revoked
+from services.kernel.tokens.revocations_redis import KEY, RedisRevocations
+from tests.support.redis_server import start_redis
+
+TOKEN = Revocation(kind=Kind.TOKEN, value="a:b", exp=200)
+SUBJECT = Revocation(kind=Kind.SUBJECT, value="client:x", exp=200, cutoff=100.5)
+CLIENT = Revocation(kind=Kind.CLIENT, value="app", exp=200, cutoff=100)
+
+
+@pytest.mark.parametrize("one", [TOKEN, SUBJECT, CLIENT])
+def test_a_revocation_survives_its_spellings(one):
+    assert Revocation.parse(one.member, one.exp) == one
+    assert Revocation.from_dict(one.as_dict()) == one
+
+
+@pytest.mark.parametrize("member", ["", "x", "sub:bob", "sub:bob:x", "else:bob:5"])
+def test_a_strange_spelling_is_refused(member):
+    with pytest.raises(ValueError, match=r".+"):
+        Revocation.parse(member, 1)
+
+
+@pytest.mark.parametrize(
+    ("claims", "covered"),
+    [
+        (Claims(sub="bob", jti="a:b", iat=150), True),
+        (Claims(sub="bob", jti="other", iat=1), False),
+        (Claims(sub="client:x", iat=100), True),
+        (Claims(sub="client:x", iat=101), False),
+        (Claims(sub="client:x"), True),
+        (Claims(sub="bob", client="app", iat=100), True),
+        (Claims(sub="bob", client="app", iat=101), False),
+        (Claims(sub="bob", client="other", iat=1), False),
+        (Claims(sub="bob"), False),
+    ],
+)
+def test_what_is_covered(claims, covered):
+    assert Revoked([TOKEN, SUBJECT, CLIENT]).covers(claims) is covered
+
+
+def test_the_latest_cutoff_holds_in_any_order():
+    late = Revocation(kind=Kind.SUBJECT, value="bob", exp=300, cutoff=200)
+    early = Revocation(kind=Kind.SUBJECT, value="bob", exp=200, cutoff=100)
+    for order in ([late, early], [early, late]):
+        assert Revoked(order).covers(Claims(sub="bob", iat=150))
+
+
+def test_what_has_ended_can_be_dropped():
+    revoked = Revoked([TOKEN])
+    assert len(revoked.without(199)) == 1
+    assert len(revoked.without(200)) == 0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with start_redis(tmp_path_factory.mktemp("redis"), flavour="valkey") as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server):
+    one = Redis.from_url(server.url)
+    await one.flushall()
+    yield one
+    await one.aclose()
+
+
+async def test_the_record_holds_what_is_in_force(client):
+    record = RedisRevocations(client, clock=lambda: 100)
+    for one in (TOKEN, SUBJECT, CLIENT):
+        await record.add(one)
+    revoked = await record.load(150)
+    assert len(revoked) == 3
+    assert revoked.covers(Claims(sub="x", jti="a:b"))
+    assert len(await record.load(200)) == 0
+
+
+async def test_adding_forgets_what_has_ended_and_never_shortens(client):
+    await RedisRevocations(client, clock=lambda: 100).add(TOKEN)
+    shorter = Revocation(kind=Kind.TOKEN, value="a:b", exp=150)
+    await RedisRevocations(client, clock=lambda: 100).add(shorter)
+    assert await client.zscore(KEY, TOKEN.member) == 200
+    await RedisRevocations(client, clock=lambda: 300).add(
+        Revocation(kind=Kind.TOKEN, value="new", exp=400)
+    )
+    assert await client.zcard(KEY) == 1
+
+
+async def test_a_member_of_a_newer_version_does_not_void_the_others(client):
+    await client.zadd(KEY, {"device:x": 500})
+    await RedisRevocations(client, clock=lambda: 100).add(TOKEN)
+    assert len(await RedisRevocations(client).load(150)) == 1
+
+
+async def test_without_redis_the_record_is_unavailable(tmp_path):
+    client = Redis.from_url("redis://127.0.0.1:1/0")
+    for call in (RedisRevocations(client).add(TOKEN), RedisRevocations(client).load(0)):
+        with pytest.raises(OpenlineError) as caught:
+            await call
+        assert caught.value.code is Code.UNAVAILABLE
+    await client.aclose()

@@ -1,0 +1,64 @@
+"""Tickets on a real Redis: once for the whole fleet, and not for long."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.tokens.tickets_redis import RedisTickets
+from tests.support.redis_server import start_redis
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with start_redis(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server):
+    one = Redis.from_url(server.url)
+    yield one
+    await one.aclose()
+
+
+async def test_of_many_gateways_one_redeems_a_ticket(client):
+    ticket = await RedisTickets(client).issue("the.token.itself")
+    answers = await asyncio.gather(*(RedisTickets(client).redeem(ticket) for _ in range(20)))
+    assert sorted(answers, key=str) == [None] * 19 + ["the.token.itself"]
+
+
+async def test_a_ticket_ends(client):
+    tickets = RedisTickets(client)
+    ticket = await tickets.issue("token", ttl=0.05)
+    await asyncio.sleep(0.1)
+    assert await tickets.redeem(ticket) is None
+
+
+async def test_what_is_no_ticket_is_not_even_looked_up(client):
+    tickets = RedisTickets(client)
+    for text in ("", "x", "é" * 43, "a" * 43 + "\n", "a" * 100_000):
+        assert await tickets.redeem(text) is None
+
+
+async def test_the_store_does_not_hold_the_ticket(client):
+    ticket = await RedisTickets(client).issue("token")
+    keys = [key.decode() for key in await client.keys("ol:{p0}:ticket:*")]
+    assert keys
+    assert not any(ticket in key for key in keys)
+
+
+async def test_without_redis_tickets_are_unavailable(tmp_path):
+    with start_redis(tmp_path) as server:
+        client = Redis.from_url(server.url)
+        tickets = RedisTickets(client)
+        ticket = await tickets.issue("token")
+        server.stop()
+        for call in (tickets.issue("token"), tickets.redeem(ticket)):
+            with pytest.raises(OpenlineError) as caught:
+                await call
+            assert caught.value.code is Code.UNAVAILABLE
+        await client.aclose()

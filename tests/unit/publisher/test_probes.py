@@ -1,0 +1,103 @@
+"""Readiness and revocations follow what the broker and Redis answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.port import BrokerConfigurationError
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.tokens.revocations import Kind, Revocation, Revoked
+from services.publisher import probes
+from services.publisher.probes import Probes
+
+
+class Record:
+    """The fleet's revocations in memory."""
+
+    def __init__(self):
+        self.revoked = Revoked()
+        self.down = False
+
+    async def add(self, revocation):
+        self.revoked.add(revocation)
+
+    async def load(self, now):
+        if self.down:
+            raise OpenlineError(Code.UNAVAILABLE, "away")
+        return self.revoked.without(now)
+
+
+class Keys:
+    """Says whether the key sets are loaded."""
+
+    loaded = True
+
+
+@pytest.fixture
+def broker():
+    return MemoryBroker()
+
+
+@pytest.fixture
+def record():
+    return Record()
+
+
+@pytest.fixture
+def watching(broker, record):
+    return Probes(broker, record, keys=Keys(), clock=lambda: 100.0)
+
+
+def test_it_is_not_ready_before_it_has_asked(watching):
+    assert watching.ready() == (False, {"redis": "not asked yet", "keys": "ok"})
+
+
+async def test_it_is_ready_while_the_broker_answers(watching, broker):
+    await watching.ask()
+    assert watching.ready().ok
+    broker.down = True
+    await watching.ask()
+    ok, detail = watching.ready()
+    assert not ok
+    assert "down" in detail["redis"]
+    broker.down = False
+    await watching.ask()
+    assert watching.ready().ok
+
+
+async def test_without_keys_no_token_can_be_verified(watching):
+    watching._keys = Keys()
+    watching._keys.loaded = False
+    await watching.ask()
+    assert watching.ready() == (False, {"redis": "ok", "keys": "not fetched yet"})
+
+
+async def test_an_outage_keeps_the_revocations_that_are_known(watching, record):
+    await record.add(Revocation(kind=Kind.SUBJECT, value="bob", exp=200, cutoff=50))
+    await watching.ask()
+    claims = Claims(sub="bob", iat=40)
+    assert watching.revoked().covers(claims)
+    record.down = True
+    await watching.ask()
+    assert watching.revoked().covers(claims)
+    assert not watching.ready().ok
+
+
+async def test_a_server_that_can_never_serve_is_not_hidden(watching, broker, monkeypatch):
+    async def start():
+        raise BrokerConfigurationError("set maxmemory-policy noeviction")
+
+    monkeypatch.setattr(broker, "start", start)
+    with pytest.raises(BrokerConfigurationError):
+        await watching.ask()
+
+
+async def test_it_asks_again_and_again(watching, broker, monkeypatch):
+    monkeypatch.setattr(probes, "EVERY", 0.001)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watching.run(), 0.5)
+    assert broker.counters.calls["subscribers"] > 2

@@ -1,0 +1,69 @@
+"""The protocol's reference is what the code validates, and complete."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from scripts import protocol_reference as reference
+from services.kernel.domain.codes import Close, Code
+
+
+@pytest.mark.parametrize("path", reference.files(), ids=lambda path: path.name)
+def test_the_files_are_fresh(path):
+    """When this fails: python -m scripts.protocol_reference."""
+    assert path.read_text() == reference.files()[path]
+
+
+def test_every_code_is_explained():
+    assert set(reference.ERRORS) == set(Code)
+    assert set(reference.CLOSES) == set(Close)
+
+
+def references(node):
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_every_reference_of_the_asyncapi_document_leads_somewhere():
+    document = reference.asyncapi()
+    for path in references(document):
+        node = document
+        for step in path.removeprefix("#/").split("/"):
+            node = node[step]
+
+
+def test_every_route_of_the_gateway_is_described():
+    addresses = [route["address"] for route in reference.asyncapi()["channels"].values()]
+    assert addresses == ["/ws", "/ws/rooms/{room}", "/ws/notify/{topic}", "/sse"]
+
+
+@pytest.mark.parametrize(
+    ("close", "advice"),
+    [(1000, "stay"), (1012, "reconnect"), (4001, "stay"), (4101, "reconnect"), (4200, "token")],
+)
+def test_the_range_of_a_close_code_decides_the_advice(close, advice):
+    assert advice in reference.advice(close)
+
+
+def test_stale_files_are_named_and_then_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference")
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nversion = "1"\ndescription = "d"\nlicense = "l"\n'
+    )
+    monkeypatch.setattr(sys, "argv", ["protocol_reference", "--check"])
+    assert reference.main() == 1
+    assert "reference/asyncapi.yaml is stale" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["protocol_reference"])
+    assert reference.main() == 0
+    monkeypatch.setattr(sys, "argv", ["protocol_reference", "--check"])
+    assert reference.main() == 0

@@ -1,0 +1,60 @@
+// Building and finding elements. Text goes in as text, never as markup: it comes from strangers.
+
+export const $ = (id) => document.getElementById(id);
+
+/** An element: `h("p", {class: "note", onclick: work}, "text", child)`. */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== undefined && value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** A round picture for a name: its first letter on a colour of its own. */
+export function avatar(name) {
+  const element = h("span", { class: "avatar", "aria-hidden": "true" }, name ? name.charAt(0).toUpperCase() : "·");
+  element.style.setProperty("--hue", hue(name ?? ""));
+  return element;
+}
+
+/** Degrees on the colour wheel, far apart for names that are close (FNV-1a). */
+function hue(name) {
+  let hash = 0x811c9dc5;
+  for (const character of name) hash = Math.imul(hash ^ character.codePointAt(0), 0x01000193);
+  return (hash >>> 8) % 360;
+}
+
+export function clock(milliseconds) {
+  return new Date(milliseconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}
+
+/** A button that copies what `text()` gives and says so for a moment. */
+export function copyButton(text, label = "Copy", done = "Copied") {
+  const button = h("button", { type: "button", class: "button small" }, label);
+  button.addEventListener("click", async () => {
+    const copied = await copy(text());
+    button.textContent = copied ? done : "Press Ctrl+C";
+    setTimeout(() => (button.textContent = label), 1800);
+  });
+  return button;
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Browsers have the clipboard on https and on this machine only; elsewhere the older way.
+    const area = h("textarea", { class: "offscreen", readonly: true, "aria-hidden": "true" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const copied = document.execCommand("copy");
+    area.remove();
+    return copied;
+  }
+}

@@ -1,0 +1,108 @@
+// The first thing a newcomer sees: choose a name and a room.
+
+import { Credentials, SignInError } from "./credentials.js";
+import { $ } from "./dom.js";
+
+const ADJECTIVES = ["quiet", "bright", "gentle", "swift", "amber", "lucky", "mellow", "brave", "sunny", "clever"];
+const ANIMALS = ["otter", "heron", "fox", "panda", "lynx", "robin", "whale", "badger", "finch", "gecko"];
+
+export class Welcome {
+  /** `enter(credentials, room)` goes on when somebody is signed in. */
+  constructor(enter) {
+    this.enter = enter;
+    $("name").value = suggestion();
+    $("name").addEventListener("input", () => this.#hint());
+    $("another").addEventListener("click", () => {
+      $("name").value = suggestion();
+      this.#hint();
+      $("name").focus();
+    });
+    this.#form("join", () => this.#register());
+    this.#form("login", () => Credentials.login($("username").value.trim(), $("password").value));
+    this.#form("paste", () => Credentials.paste($("token").value.trim()));
+    this.#hint();
+  }
+
+  show({ room, message = "" }) {
+    $("welcome").hidden = false;
+    $("room").value = room;
+    this.#say(message);
+    if (matchMedia("(min-width: 60rem)").matches) $("name").focus();
+  }
+
+  hide() {
+    $("welcome").hidden = true;
+    $("password").value = "";
+    $("token").value = "";
+  }
+
+  #form(id, work) {
+    const form = $(id);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      this.#say("");
+      this.#busy(form, true);
+      try {
+        this.enter(await work(), room($("room").value));
+      } catch (error) {
+        if (!(error instanceof SignInError)) throw error;
+        this.#refused(error);
+      } finally {
+        this.#busy(form, false);
+      }
+    });
+  }
+
+  async #register() {
+    const user = slug($("name").value);
+    if (user.length < 3) {
+      throw new SignInError("invalid", "A name has 3 to 64 letters a-z, digits, dots, hyphens or underscores.");
+    }
+    return Credentials.register(user);
+  }
+
+  #refused(error) {
+    if (error.kind === "taken") {
+      const user = slug($("name").value);
+      $("name").value = `${user.slice(0, 60)}-${10 + Math.floor(90 * Math.random())}`;
+      this.#hint();
+      this.#say(`“${user}” is taken. How about “${$("name").value}”? If it is yours, sign in with its password below.`);
+      $("name").select();
+      return;
+    }
+    if (error.kind === "closed" || error.kind === "unsupported") $("other-ways").open = true;
+    this.#say(error.message);
+  }
+
+  #hint() {
+    const name = $("name").value;
+    const user = slug(name);
+    $("name-hint").textContent = user && user !== name ? `Others will see you as ${user}` : "";
+  }
+
+  #say(message) {
+    $("sign-in-message").textContent = message;
+    $("sign-in-message").hidden = !message;
+  }
+
+  #busy(form, busy) {
+    form.setAttribute("aria-busy", String(busy));
+    for (const button of form.querySelectorAll("button")) button.disabled = busy;
+  }
+}
+
+/** A name as a user's name may be spelt. */
+export function slug(name) {
+  const plain = name.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+  return plain.trim().replace(/\s+/g, "-").replace(/[^a-z0-9._-]/g, "").slice(0, 64);
+}
+
+/** A room as a channel's name may be spelt. */
+export function room(name) {
+  return name.trim().replace(/\s+/g, "-").replace(/[^A-Za-z0-9_.:@|=+-]/g, "").slice(0, 200) || "lobby";
+}
+
+function suggestion() {
+  const [one, two] = crypto.getRandomValues(new Uint32Array(2));
+  return `${ADJECTIVES[one % ADJECTIVES.length]}-${ANIMALS[two % ANIMALS.length]}`;
+}
