@@ -113,16 +113,16 @@ fmt: setup  ## Format, and fix what can be fixed
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
 
 lock:  ## Lock the newest packages, with hashes (needs uv)
-	uv pip compile pyproject.toml --group run --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --group run --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 		--no-header --upgrade -o requirements.txt
 	uv pip compile pyproject.toml --group run --group dev --group load --group deploy --universal --python-version 3.11 \
-		--generate-hashes --no-header --upgrade -c requirements.txt -o requirements-dev.txt
+		--generate-hashes --no-strip-extras --no-header --upgrade -c requirements.txt -o requirements-dev.txt
 	for name in gateway auth publisher; do \
-		uv pip compile --group $$name --universal --python-version 3.11 --generate-hashes --no-header \
+		uv pip compile --group $$name --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
 			--upgrade -c requirements.txt -o deploy/requirements/$$name.txt; done
-	uv pip compile --group locust --universal --python-version 3.11 --generate-hashes --no-header \
+	uv pip compile --group locust --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
 		--upgrade -c requirements-dev.txt -o deploy/requirements/loadtest.txt
-	uv pip compile --group tools --universal --python-version 3.11 --generate-hashes --no-header \
+	uv pip compile --group tools --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
 		--upgrade -o requirements-tools.txt
 
 docs: setup  ## Write the reference that is generated from the code

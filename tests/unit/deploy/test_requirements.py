@@ -6,10 +6,12 @@ import ast
 import re
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVICES = ("gateway", "auth", "publisher")
@@ -20,11 +22,33 @@ GROUPS = PROJECT["dependency-groups"]
 def locked(path: str) -> dict[str, tuple[str, frozenset[str]]]:
     """Version and hashes of each package of a lock."""
     text = (ROOT / path).read_text("utf-8").replace("\\\n", " ")
-    found = re.findall(r"^([a-z0-9-]+)==(\S+)(.*)$", text, re.MULTILINE)
+    found = re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)(.*)$", text, re.MULTILINE)
     return {
         name: (version, frozenset(re.findall(r"sha256:[0-9a-f]{64}", rest)))
         for name, version, rest in found
     }
+
+
+def pinned_extras(path: str) -> set[tuple[str, str]]:
+    """Each package with each of its extras that a lock pins by name."""
+    pins = re.findall(
+        r"^([a-z0-9-]+)\[([a-z0-9,-]+)\]==", (ROOT / path).read_text("utf-8"), re.MULTILINE
+    )
+    return {(name, extra) for name, extras in pins for extra in extras.split(",")}
+
+
+def needed_extras(path: str) -> set[tuple[str, str]]:
+    """Each package with each of its extras that the packages of a lock ask for on this platform."""
+    needed = set()
+    for name in locked(path):
+        try:
+            asked = [Requirement(line) for line in requires(name) or ()]
+        except PackageNotFoundError:  # of another platform
+            continue
+        for one in asked:
+            if one.marker is None or one.marker.evaluate({"extra": ""}):
+                needed |= {(canonicalize_name(one.name), extra) for extra in one.extras}
+    return needed
 
 
 def wanted(group: str) -> set[str]:
@@ -54,6 +78,15 @@ def test_a_lock_of_an_image_has_the_versions_and_hashes_of_the_whole(image: str)
     assert part
     assert {name: whole.get(name) for name in part} == part
     assert all(hashes for _, hashes in part.values())
+
+
+@pytest.mark.parametrize("path", ["requirements.txt", "requirements-dev.txt"])
+def test_a_lock_pins_packages_with_the_extras_that_others_ask_for(path: str) -> None:
+    # pip looks for `name[extra]` by itself: without a pin of its own the next release of `name` ends the installation,
+    # because it has no hash.
+    needed = needed_extras(path)
+    assert needed <= pinned_extras(path)
+    assert ("coverage", "toml") in needed or path != "requirements-dev.txt"
 
 
 def test_together_the_services_ask_for_what_the_project_does() -> None:
