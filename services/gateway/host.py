@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from services.gateway.metrics import Metrics
-from services.kernel.broker.port import Draft, NodeBroker, Present, Published
+from services.kernel.broker.outlet import Done
+from services.kernel.broker.port import Draft, NodeBroker, Present
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.positions import Position
@@ -18,8 +18,6 @@ from services.kernel.domain.schemas import Schemas
 if TYPE_CHECKING:
     from services.gateway.session import Session
     from services.gateway.subscription import Subscription
-
-Done = Callable[[Published | OpenlineError], None]
 
 
 class Host(Protocol):

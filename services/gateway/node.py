@@ -16,12 +16,10 @@ import structlog
 from services.gateway.audience import Audience
 from services.gateway.drain import drain
 from services.gateway.hearing import Hearing
-from services.gateway.host import Done
 from services.gateway.hub import Hub
 from services.gateway.line import Line
 from services.gateway.metrics import Metrics
 from services.gateway.orders import Orders
-from services.gateway.outlet import Outlet
 from services.gateway.presence import Presence
 from services.gateway.quota import Quota
 from services.gateway.reports import Reports
@@ -29,6 +27,7 @@ from services.gateway.roster import Roster
 from services.gateway.session import Session
 from services.gateway.subscription import Subscription
 from services.gateway.wheel import SLOT, Wheel
+from services.kernel.broker.outlet import Done, Outlet
 from services.kernel.broker.port import Beat, Beaten, Draft, Entry, NodeBroker, Present
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError

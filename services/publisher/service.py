@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import msgspec
 
 from services.kernel.broker.compose import check_size, compose
+from services.kernel.broker.outlet import Outcome, Outlet
 from services.kernel.broker.port import Broker, ChannelPage, Draft, History, Members, Published
 from services.kernel.domain import control, data
 from services.kernel.domain.codes import OpenlineError
@@ -19,7 +22,6 @@ from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind
 from services.kernel.domain.schemas import Schemas
 from services.publisher import metrics
-from services.publisher.batcher import Batcher, Outcome
 
 PAGE = 1000
 """Members or channels on a page."""
@@ -52,7 +54,7 @@ class Publisher:
         clock: Callable[[], float],
     ) -> None:
         self._broker = broker
-        self._batcher = Batcher(broker)
+        self._outlet = Outlet(broker)
         self._namespaces = namespaces
         self._names = frozenset(namespace.name for namespace in namespaces)
         self._schemas = schemas
@@ -85,7 +87,7 @@ class Publisher:
         stored: list[Outcome] = []
         if accepted:
             begun = perf_counter()
-            stored = await self._batcher.publish(accepted)
+            stored = await self._store(accepted)
             metrics.PUBLISH_SECONDS.observe(perf_counter() - begun)
         outcomes = stored
         if len(accepted) < len(drafts):
@@ -93,6 +95,15 @@ class Publisher:
             outcomes = [next(left) if isinstance(draft, Draft) else draft for draft in drafts]
         self._count(messages, outcomes)
         return outcomes
+
+    async def _store(self, drafts: Sequence[Draft]) -> list[Outcome]:
+        loop = asyncio.get_running_loop()
+        outcomes: list[asyncio.Future[Outcome]] = []
+        for draft in drafts:
+            outcome: asyncio.Future[Outcome] = loop.create_future()
+            outcomes.append(outcome)
+            self._outlet.publish(draft, partial(_settle, outcome))
+        return [await outcome for outcome in outcomes]
 
     def _draft(
         self, message: Message, subject: str, now: int, checked: _Checked
@@ -202,6 +213,11 @@ class _Checked:
         except OpenlineError as error:
             return error
         return content
+
+
+def _settle(outcome: asyncio.Future[Outcome], result: Outcome) -> None:
+    if not outcome.done():  # a client that went away has cancelled its own
+        outcome.set_result(result)
 
 
 def _outcome(message: Message | OpenlineError, outcome: Outcome) -> str:

@@ -1,14 +1,18 @@
-"""Publishing from sockets: what arrives while the store answers goes out together, in its order."""
+"""Publishing one by one: what arrives while the store answers goes out together, in its order."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 
-import structlog
-
-from services.gateway.host import Done
 from services.kernel.broker.port import Broker, Draft, Published
 from services.kernel.domain.codes import Code, OpenlineError
+
+Outcome = Published | OpenlineError
+
+Done = Callable[[Outcome], None]
+"""Gets what became of a draft, once and never from within `publish`."""
 
 MAX_BATCH = 500
 MAX_WAITING = 20_000
@@ -17,11 +21,14 @@ MAX_WAITING = 20_000
 MAX_BYTES = 64 * 1024 * 1024
 """What drafts that wait or are under way may hold together; beyond, as above."""
 
-log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Outlet:
-    """One batch under way a partition: two of them could overtake each other, and one connection's order be lost."""
+    """One batch under way a partition: two of them could overtake each other, and one connection's order be lost.
+
+    So a batch grows with the load by itself: the more arrives during a round trip, the less one draft costs.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -54,16 +61,16 @@ class Outlet:
                 for (_, done), result in zip(batch, results, strict=True):
                     try:
                         done(result)
-                    except Exception:  # one session's end must not leave the others unanswered
-                        log.exception("published_failed")
+                    except Exception:  # noqa: BLE001 - whoever it was must not leave the others unanswered
+                        _log.exception("what was published could not be told")
         finally:
             del self._senders[partition]
 
-    async def _store(self, drafts: list[Draft]) -> list[Published | OpenlineError]:
+    async def _store(self, drafts: list[Draft]) -> list[Outcome]:
         try:
             return await self._broker.publish(drafts)
         except OpenlineError as error:
             return [error] * len(drafts)
-        except Exception:
-            log.exception("publish_failed")
+        except Exception:  # noqa: BLE001 - a fault of ours must not leave them waiting
+            _log.exception("a batch of drafts failed")
             return [OpenlineError(Code.INTERNAL, "the message was not stored")] * len(drafts)

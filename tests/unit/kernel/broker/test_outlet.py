@@ -1,4 +1,4 @@
-"""Publishing from sockets: together while the store answers, in order, and never without an answer."""
+"""Publishing one by one: together while the store answers, in order, and never without an answer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from services.gateway import outlet as module
-from services.gateway.outlet import Outlet
+from services.kernel.broker import outlet as module
 from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.outlet import Outlet
 from services.kernel.broker.port import Draft
 from services.kernel.domain.codes import Code, OpenlineError
 
