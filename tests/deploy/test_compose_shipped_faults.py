@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -147,11 +148,40 @@ async def told_to_move(client: WireClient) -> bool:
     return True
 
 
+@contextlib.asynccontextmanager
+async def newcomers(people: People) -> AsyncIterator[None]:
+    """Meanwhile somebody new comes twenty times a second, and each is let in."""
+    token = await people.minted("newcomer")
+    let_in = 0
+
+    async def come() -> None:
+        nonlocal let_in
+        client = await WireClient.open(people.ws(), token)
+        let_in += 1
+        await client.close()
+
+    async def keep_coming() -> None:
+        async with asyncio.TaskGroup() as group:
+            while not done.is_set():
+                group.create_task(come())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(done.wait(), 0.05)
+
+    done = asyncio.Event()
+    coming = asyncio.create_task(keep_coming())
+    try:
+        yield
+    finally:
+        done.set()
+        await coming
+    assert let_in > 0
+
+
 @pytest.mark.usefixtures("three")
 async def test_gateways_are_replaced_one_after_another(stack: ComposeStack, people: People) -> None:
     before = set(stack.compose("ps", "-q", "gateway").split())
     roll = [str(ROOT / "scripts/compose.sh"), "roll"]
-    async with traffic(people, 40) as clients:
+    async with traffic(people, 40) as clients, newcomers(people):
         done = await asyncio.to_thread(
             subprocess.run,
             roll,
