@@ -96,6 +96,14 @@ def test_a_large_form_is_refused_as_oauth_says(http: httpx.Client, path: str) ->
         (b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (b"GET /?" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
         (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 40_000 + b"\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505),
+        # What nginx takes for HTTP and a service does not.
+        (b"NOVEL /v1/nodes HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400),
+        (b"NOVEL /auth/token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400),
+        (b"NOVEL /sse HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400),
+        (b"GET /v1/nodes?a=\xff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400),
+        (b"GET /v1/nodes HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Bell: \x07\r\n\r\n", 400),
     ],
 )
 def test_what_is_no_http_is_a_problem(stack: Stack, raw: bytes, status: int) -> None:
@@ -109,6 +117,13 @@ def test_what_is_no_http_is_a_problem(stack: Stack, raw: bytes, status: int) -> 
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert b"application/problem+json" in head
     assert b'"status":%d' % status in body
+
+
+def test_a_file_is_given_whole_or_refused_with_a_problem(http: httpx.Client) -> None:
+    # What is compressed has no ranges anyway.
+    part = {"range": "bytes=9999999-", "accept-encoding": "identity"}
+    assert http.get("/index.html", headers=part).status_code == 200
+    problem(http.get("/index.html", headers={"if-match": '"old"'}), 412, "bad_request")
 
 
 # ---------------------------------------------------------------------------------------------------------- CORS

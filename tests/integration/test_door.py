@@ -15,6 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from services.gateway.websocket import door
 from services.gateway.websocket.door import Door
 from services.gateway.websocket.lean import LeanProtocol
+from services.kernel.ops.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer
 
@@ -40,7 +41,7 @@ def servers():
     with ExitStack() as stack:
         yield [
             stack.enter_context(serving(_application(), ws=LeanProtocol, http=http))
-            for http in (Door, "httptools")
+            for http in (Door, HttpProtocol)
         ]
 
 
@@ -51,15 +52,15 @@ def server(servers):
 
 @pytest.fixture
 def strangers(monkeypatch):
-    """Protocols of uvicorn's that the door has made."""
+    """Protocols for HTTP that the door has made."""
     made = []
 
-    class Noted(door.HttpToolsProtocol):
+    class Noted(door.HttpProtocol):
         def __init__(self, *args, **options):
             super().__init__(*args, **options)
             made.append(self)
 
-    monkeypatch.setattr(door, "HttpToolsProtocol", Noted)
+    monkeypatch.setattr(door, "HttpProtocol", Noted)
     return made
 
 

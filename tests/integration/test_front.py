@@ -15,6 +15,7 @@ from services.gateway.websocket import framing
 from services.gateway.websocket.door import Door as AtTheDoor
 from services.gateway.websocket.front import Welcome
 from services.gateway.websocket.lean import LeanProtocol
+from services.kernel.ops.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer
 
@@ -67,7 +68,7 @@ async def _app(websocket):
     await websocket.close(1000)
 
 
-@pytest.fixture(params=["httptools", AtTheDoor])
+@pytest.fixture(params=[HttpProtocol, AtTheDoor])
 def door(request):
     """With and without the door, which brings handshakes that uvicorn has not seen."""
     door = Door()

@@ -13,13 +13,13 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from wsproto.events import Ping, Pong
 
 from services.gateway.websocket import framing, lean, lean_connection, sweep
 from services.gateway.websocket.connection import serve, take
 from services.gateway.websocket.door import Door
 from services.gateway.websocket.lean import LeanProtocol
+from services.kernel.ops.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer, frame
 
@@ -342,9 +342,7 @@ def test_after_the_takeover_no_task_and_no_uvicorn_object_is_left(stage):
         until(lambda: not stage.server.server_state.tasks)
         gc.collect()
         assert not [
-            item
-            for item in gc.get_objects()
-            if type(item) in (Door, HttpToolsProtocol, LeanProtocol)
+            item for item in gc.get_objects() if type(item) in (Door, HttpProtocol, LeanProtocol)
         ]
         assert stage.server.server_state.connections == {connection}
         until(lambda: connection._sweep._timer is None)

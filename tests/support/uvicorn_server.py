@@ -1,4 +1,4 @@
-"""uvicorn on a free port in a thread of its own, as the gateway runs it: uvloop, httptools, a WebSocket class."""
+"""uvicorn on a free port in a thread of its own, as the gateway runs it: uvloop, our HTTP, a WebSocket class."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 import uvicorn
 
+from services.kernel.ops.http_protocol import HttpProtocol
+
 
 @contextmanager
 def serving(app: Any, *, ws: Any, loop: str = "uvloop", **options: Any) -> Iterator[uvicorn.Server]:
     """A started server; its port is `server.port`. Leaving stops it gracefully and waits for its thread."""
-    options.setdefault("http", "httptools")
+    options.setdefault("http", HttpProtocol)
     config = uvicorn.Config(
         app,
         host="127.0.0.1",

@@ -7,11 +7,11 @@ import asyncio
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from services.gateway.websocket import handshake
 from services.gateway.websocket.handshake import Refusal, Request
+from services.kernel.ops.http_protocol import HttpProtocol
 
 _BODY = (b"content-length", b"transfer-encoding", b"expect")
 """Headers of which uvicorn knows more than we do."""
@@ -20,7 +20,7 @@ _BODY = (b"content-length", b"transfer-encoding", b"expect")
 class Door(asyncio.Protocol):
     """Looks at the first bytes of a connection and gives it to LeanProtocol, which the server's `ws=` must make, when
     they are one valid handshake and nothing else. All others, refusals too, get what they would get without us:
-    uvicorn's protocol, which reads the same bytes anew.
+    HttpProtocol, which reads the same bytes anew.
     """
 
     __slots__ = ("_app_state", "_config", "_server_state", "_transport")
@@ -48,7 +48,7 @@ class Door(asyncio.Protocol):
             lean = self._make(self._config.ws_protocol_class)
             lean.ask(request)
         else:
-            self._make(HttpToolsProtocol).data_received(data)
+            self._make(HttpProtocol).data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it went changes nothing
         self._server_state.connections.discard(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from services.kernel.ops.http_protocol import HttpProtocol
 
 
 class Joining:
@@ -38,8 +38,8 @@ class Joining:
         return getattr(self._transport, name)
 
 
-class JoinedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over a transport that joins."""
+class JoinedProtocol(HttpProtocol):
+    """Our protocol over a transport that joins."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""

@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.kernel.ops.http_protocol import HttpProtocol
 from services.kernel.ops.refusal import refuse
 
 Hook = Callable[["Server"], Awaitable[None]]
@@ -96,7 +97,7 @@ def serve(
     listener = _bind(host, port, name)
     options: dict[str, Any] = {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": HttpProtocol,
         "ws": "none",
         "lifespan": "on",
         "log_config": None,

@@ -113,6 +113,11 @@ def test_a_bug_tells_the_client_nothing(client):
     assert "secret" not in response.text
 
 
+def test_a_bug_ends_the_connection_and_says_so(client):
+    """uvicorn closes it after an error; a proxy that is not told sends the next request into it."""
+    assert client.get("/bug").headers["connection"] == "close"
+
+
 def test_the_openapi_document_knows_400_instead_of_422(app):
     document = app.openapi()
     answers = document["paths"]["/body"]["post"]["responses"]
