@@ -40,7 +40,6 @@ NOT_JSON = {
     "a lone surrogate": b'{"data":"\\ud800","code":"\\ud800"}',
     "NUL": b"\0" * 100,
     "open brackets": b"[" * 50_000,
-    "open objects": b'{"a":' * 10_000,
     "no object": b"[1]",
     "a string": b'"x"',
     "null": b"null",
@@ -95,6 +94,8 @@ async def test_a_field_that_is_not_as_it_should_be_is_named(
     "content",
     [
         b'{"data":%b}' % (b"[" * 65 + b"]" * 65),
+        b'{"data":%b}' % (b"[" * 100_000 + b"]" * 100_000),
+        b'{"a":' * 10_000,
         b'{"data":18446744073709551616}',
         b'{"data":-9223372036854775809}',
         b'{"data":1e999}',

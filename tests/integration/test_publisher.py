@@ -559,6 +559,14 @@ class TestNotify:
                 "multipart/form-data; boundary=b",
                 (400, "bad_request"),
             ),
+            *(
+                (
+                    b'--b\r\nContent-Disposition: form-data; name="title"\r\n\r\n\\ud800\r\n--b--\r\n',
+                    f"multipart/form-data; boundary=b; charset={codec}",
+                    (415, "bad_request"),
+                )
+                for codec in ("punycode", "undefined", "unicode_escape", "latin-1")
+            ),
             (b"<a/>", "application/xml", (415, "bad_request")),
             (b'{"a":1}', "", (415, "bad_request")),
             (b'{"a":' + b"[" * 65 + b"]" * 65 + b"}", "application/json", (422, "invalid_data")),
@@ -734,6 +742,7 @@ class TestBadInput:
             (b'{"data":1,"key":1}', 400, "bad_request"),
             (b'{"data":1,"key":""}', 400, "bad_request"),
             (b'{"data":1,"key":"a\\u0000b"}', 400, "bad_request"),
+            (b'{"data":1,"key":"a\\n"}', 400, "bad_request"),
             (b'{"data":1,"key":"\xff"}', 400, "bad_request"),
             (b'{"data":1,"key":"' + b"x" * 129 + b'"}', 400, "bad_request"),
             (b'{"data":1,"tags":[]}', 400, "bad_request"),
@@ -755,8 +764,8 @@ class TestBadInput:
             (b'{"data":1,"expect":{"epoch":"a","offset":1.5}}', 400, "bad_request"),
             (b'{"data":1,"expect":{"epoch":"a","offset":1e400}}', 400, "bad_request"),
             (b'{"data":1,"expect":{"epoch":"a","offset":99999999999999999999}}', 400, "bad_request"),
-            (b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400, "bad_request"),
-            (b'{"a":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, 400, "bad_request"),
+            (b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}", 422, "invalid_data"),
+            (b'{"a":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, 422, "invalid_data"),
             (b'{"data":' + b"[" * 65 + b"]" * 65 + b"}", 422, "invalid_data"),
             (b'{"data":1e999}', 422, "invalid_data"),
             (b'{"data":-1e999}', 422, "invalid_data"),

@@ -67,7 +67,8 @@ Key: TypeAlias = Annotated[
     Meta(
         min_length=1,
         max_length=128,
-        pattern=r"^[^\x00-\x1f\x7f]*$",
+        # Python's `$` would let a last line break pass, and JSON Schema has no `\Z`.
+        pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$",
         description="Idempotency key: for five minutes a repetition of it by the same caller on the same channel "
         "stores nothing and answers with the first one's position and `duplicate`.",
     ),

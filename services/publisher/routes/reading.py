@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from services.kernel.domain import channels
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.packed import MAX_DEPTH
 from services.publisher.routes import bodies
 from services.publisher.routes.asked import Asked
 
@@ -46,11 +47,16 @@ def unsupported(*accepted: str) -> HTTPException:
 
 
 def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """The body as a value. Raises `bad_request` that names the place and the reason."""
+    """The body as a value. Raises `bad_request` that names the place and the reason.
+
+    What is nested too deep to be read is `invalid_data`, as data is that can be read: nothing else in a body is deep.
+    """
     try:
         return decoder.decode(raw)
     except RecursionError:
-        raise _bad("the body is nested too deep") from None
+        raise OpenlineError(
+            Code.INVALID_DATA, f"the body is nested too deep: data is at most {MAX_DEPTH} deep"
+        ) from None
     except msgspec.ValidationError as error:
         raise _bad(f"the body is not as it should be: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -120,12 +120,16 @@ async def test_another_body_is_415():
         (b'{"code":4100}', "from 4000 to 4099"),
         (b'{"code":4004.5}', r"`\$.code`"),
         (b'{"reason":"\xff"}', "not JSON"),
-        (b'{"x":' + b"[" * 100_000, "nested too deep"),
     ],
 )
 def test_a_bad_body(raw, reason):
     with refused(Code.BAD_REQUEST, reason):
         reading.decode(raw, _DISCONNECT)
+
+
+def test_what_is_too_deep_to_be_read_is_refused_as_data_is():
+    with refused(Code.INVALID_DATA, "64 deep"):
+        reading.decode(b'{"x":' + b"[" * 100_000, _DISCONNECT)
 
 
 def test_a_whole_number_may_be_written_as_a_float():
