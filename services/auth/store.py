@@ -128,7 +128,7 @@ class Store:
 
     def user(self, username: str) -> User | None:
         """The user of that name, disabled or not."""
-        rows = self._rows(_users.select().where(_users.c.username == username))
+        rows = self._named(_users, _users.c.username, username)
         return User(**rows[0]) if rows else None
 
     def users(self) -> list[User]:
@@ -151,7 +151,7 @@ class Store:
 
     def client(self, client_id: str) -> Client | None:
         """The client of that id, disabled or not."""
-        rows = self._rows(_clients.select().where(_clients.c.client_id == client_id))
+        rows = self._named(_clients, _clients.c.client_id, client_id)
         return Client(**rows[0]) if rows else None
 
     def clients(self) -> list[Client]:
@@ -200,6 +200,10 @@ class Store:
         ended = (_refresh.c.expires < now) & (_refresh.c.jti_exp < now)
         with self._begin() as connection:
             return connection.execute(_refresh.delete().where(ended)).rowcount
+
+    def _named(self, table: sa.Table, column: sa.Column[str], name: str) -> list[dict[str, Any]]:
+        # A stranger may send any name, and PostgreSQL's text holds no NUL: it would be an error instead of no row.
+        return [] if "\0" in name else self._rows(table.select().where(column == name))
 
     def _rows(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
         with self._begin() as connection:

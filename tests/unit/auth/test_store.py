@@ -162,3 +162,9 @@ def test_a_database_that_is_away_is_unavailable(tmp_path):
 
 def test_ping_answers(store):
     store.ping()
+
+
+def test_a_name_that_no_text_can_hold_is_unknown(store):
+    """PostgreSQL refuses a NUL with an error that is none of an outage."""
+    assert store.user("ali\0ce") is None
+    assert store.client("\0") is None
