@@ -398,6 +398,36 @@ def test_a_bad_connect_token_is_refused(http, boss, body):
     assert problem(answer, 400, "bad_request")
 
 
+@pytest.fixture(scope="module")
+def limited(auth):
+    channels = '{"room:*": ["subscribe"], "notify:a": ["subscribe"]}'
+    made = auth.add("add-client", "limited", "--scope", "tokens", "--channels", channels)
+    return made["client_id"], made["client_secret"]
+
+
+@pytest.mark.parametrize(
+    ("channels", "status"),
+    [
+        ({"room:*": ["subscribe"]}, 201),
+        ({"room:team-*": ["subscribe"], "notify:a": ["subscribe"]}, 201),
+        ({}, 201),
+        (None, 403),
+        ({"*": ["subscribe"]}, 403),
+        ({"room:a": ["subscribe", "publish"]}, 403),
+        ({"notify:a*": ["subscribe"]}, 403),
+        ({"room:a": ["subscribe"], "live:a": ["subscribe"]}, 403),
+    ],
+)
+def test_a_client_that_is_limited_to_channels_mints_nothing_beyond_them(
+    http, limited, channels, status
+):
+    body = {"sub": "42", "channels": channels}
+    answer = http.post("/auth/connect-tokens", json=body, headers=bearer(http, limited))
+    assert answer.status_code == status, answer.text
+    if status == 403:
+        assert "channels" in problem(answer, 403, "forbidden")
+
+
 def test_connect_tokens_need_the_scope_and_an_administrative_network(http, boss, reader, alice):
     body = {"sub": "42"}
     problem(http.post("/auth/connect-tokens", json=body), 401, "unauthorized")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import structlog
@@ -10,7 +11,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from services.auth import metrics
 from services.auth.routes import bearer, bodies, models
 from services.auth.routes.bearer import Admin, Bearer, PartsOf
-from services.kernel.domain.codes import Code
+from services.kernel.domain.capabilities import Action, Capabilities
+from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.ops import problems
 from services.kernel.tokens.tickets import TTL
 
@@ -40,8 +42,9 @@ async def connect_token(
     of: PartsOf,
     caller: Annotated[Bearer, Depends(bearer.minter)],
 ) -> models.Minted:
-    """A token for a user of the calling back end. It never carries a scope."""
+    """A token for a user of the calling back end. It never carries a scope, nor channels that its client has not."""
     body = await bodies.json(request, models.ConnectToken)
+    _check_within(body.channels, caller.claims.channels)
     issued = of.issuer.issue(
         body.sub,
         ttl=body.ttl,
@@ -54,6 +57,23 @@ async def connect_token(
     _log.info("connect_token_issued", user=body.sub, client=caller.claims.client, jti=issued.jti)
     response.headers.update({"cache-control": "no-store"})
     return models.Minted(token=issued.token, expires_in=issued.expires_in)
+
+
+def _check_within(asked: Mapping[str, Sequence[str]] | None, held: Capabilities | None) -> None:
+    """Raises `forbidden` for what the client itself has not: it would only have to connect with what it mints."""
+    if held is None:
+        return
+    if asked is None:
+        raise OpenlineError(
+            Code.FORBIDDEN, "the client is limited to channels: name those of the user, within them"
+        )
+    for pattern, actions in asked.items():
+        for action in actions:
+            if not held.covers(pattern, Action(action)):
+                raise OpenlineError(
+                    Code.FORBIDDEN,
+                    f"the client's own claim channels does not allow {action} on {pattern}",
+                )
 
 
 @router.post(

@@ -39,6 +39,12 @@ class Capabilities:
             return True
         return any(action in a and channel.startswith(p) for p, a in self._prefixes)
 
+    def covers(self, pattern: str, action: Action) -> bool:
+        """Whether one of these patterns lists the action for every channel that another pattern covers."""
+        if not pattern.endswith("*"):
+            return self.allows(pattern, action)
+        return any(action in a and pattern[:-1].startswith(p) for p, a in self._prefixes)
+
 
 def parse(claim: object) -> Capabilities:
     """Capabilities from a token's claim. Raises `bad_request` naming the pattern that is wrong."""

@@ -32,6 +32,25 @@ def test_several_patterns_over_one_channel_add_up():
     assert granted.allows("room:a", Action.HISTORY)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "covered"),
+    [
+        ("room:a", True),
+        ("room:team-*", True),
+        ("room:team-1*", True),
+        ("room:team-1", True),
+        ("room:team*", False),
+        ("room:*", False),
+        ("room:a*", False),
+        ("*", False),
+    ],
+)
+def test_a_pattern_is_covered_by_one_that_is_at_least_as_wide(pattern, covered):
+    granted = capabilities.parse({"room:a": ["subscribe"], "room:team-*": ["subscribe"]})
+    assert granted.covers(pattern, Action.SUBSCRIBE) is covered
+    assert not granted.covers(pattern, Action.PUBLISH)
+
+
 def test_a_pattern_is_no_regular_expression():
     granted = capabilities.parse({"room:(a+)+$": ["subscribe"]})
     assert not granted.allows("room:aaaa", Action.SUBSCRIBE)
