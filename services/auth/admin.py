@@ -30,6 +30,8 @@ from services.kernel.tokens.revocations_redis import RedisRevocations
 LONGEST = 86_400.0
 """Seconds: the longest life of any token that auth gives."""
 
+_MAX_RATE = 1_000_000
+
 
 class _Call(NamedTuple):
     """What a command works with."""
@@ -66,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     client = commands.add_parser("add-client", help="add an API client; prints its secret once")
     client.add_argument("id", help="1-64 characters of a-z 0-9 . _ -")
     _common(client, "a secret", "generated otherwise; 32-128 random ASCII characters")
+    client.add_argument(
+        "--rate",
+        metavar="N",
+        type=_rate,
+        help="HTTP calls a second that each publisher takes from it, each message of a batch counting as one; "
+        "no limit if left out",
+    )
     client.set_defaults(command=_add_client)
     user = commands.add_parser("add-user", help="add a user with a password")
     user.add_argument("id", metavar="username", help="3-64 characters of a-z 0-9 . _ -")
@@ -115,6 +124,7 @@ def _add_client(call: _Call) -> None:
         secret=credentials.digest(secret),
         scope=_scope(wanted.scope),
         channels=_channels(wanted.channels),
+        rate=wanted.rate,
         created=time.time(),
     )
     if wanted.replace:
@@ -156,7 +166,7 @@ def _list(call: _Call) -> None:
     for user in call.store.users():
         _print(username=user.username, **_shown(user))
     for client in call.store.clients():
-        _print(client_id=client.client_id, **_shown(client))
+        _print(client_id=client.client_id, **_shown(client), rate=client.rate)
 
 
 def _shown(record: User | Client) -> dict[str, Any]:
@@ -199,6 +209,16 @@ def _given(wanted: argparse.Namespace) -> str | None:
         return None
     text = sys.stdin.read() if wanted.source == "-" else Path(wanted.source).read_text()
     return text.rstrip("\r\n")
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0
+    if not 0 < rate <= _MAX_RATE:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of calls a second, such as 50")
+    return rate
 
 
 def _scope(text: str) -> str:

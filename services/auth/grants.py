@@ -59,6 +59,7 @@ class Grants:
             client=client.client_id,
             scope=_narrow(scope, client.scope),
             channels=client.channels,
+            rate=client.rate,
         )
         return Answer(issued)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from services.auth.keyring import Keyring
+from services.kernel.domain.claims import RATE
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.tokens.verifier import MAX_TOKEN
 
@@ -41,14 +42,21 @@ class Issuer:
         scope: Collection[str] = (),
         channels: Mapping[str, Any] | None = None,
         info: Any = None,
+        rate: float | None = None,
     ) -> Issued:
-        """A token for `sub`, good for `ttl` seconds; claims that say nothing are left out.
+        """A token for `sub`, good for `ttl` seconds; claims that say nothing are left out. `rate` is calls a second.
 
         Raises `limit_exceeded` when the claims make it longer than any verifier accepts.
         """
         words = " ".join(sorted(scope))
         jti, exp = secrets.token_urlsafe(16), int(now) + ttl
-        optional = {"client_id": client, "scope": words or None, "channels": channels, "info": info}
+        optional = {
+            "client_id": client,
+            "scope": words or None,
+            "channels": channels,
+            "info": info,
+            RATE: rate,
+        }
         payload = {
             "iss": self.issuer,
             "aud": self.audience,

@@ -36,6 +36,7 @@ _clients = sa.Table(
     sa.Column("secret", sa.String(64), nullable=False),
     sa.Column("scope", sa.String(256), nullable=False),
     sa.Column("channels", sa.JSON(none_as_null=True)),
+    sa.Column("rate", sa.Float),
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("disabled", sa.Float),
 )
@@ -76,12 +77,13 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """An API client. `secret` is a digest."""
+    """An API client. `secret` is a digest; `rate` is how many HTTP calls a second it may make, or None."""
 
     client_id: str
     secret: str
     scope: str = ""
     channels: Mapping[str, Any] | None = None
+    rate: float | None = None
     created: float
     disabled: float | None = None
 
@@ -231,6 +233,9 @@ class Store:
                 connection.execute(CreateTable(table, if_not_exists=True))
                 for index in table.indexes:
                     connection.execute(CreateIndex(index, if_not_exists=True))
+            kept = {column["name"] for column in sa.inspect(connection).get_columns("clients")}
+            if "rate" not in kept:  # a database from before there was one
+                connection.execute(sa.text("ALTER TABLE clients ADD COLUMN rate FLOAT"))
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:

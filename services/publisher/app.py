@@ -68,6 +68,7 @@ class Parts:
             verifier,
             admin_networks=settings.admin_networks,
             revoked=self.probes.revoked,
+            limits=settings.limits,
             clock=clock,
         )
         publisher = Publisher(

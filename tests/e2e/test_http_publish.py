@@ -429,3 +429,20 @@ async def test_a_token_counts_in_the_header_only(people: People) -> None:
         problem(await people.http.get("/v1/nodes", **options), 401, "unauthorized")
     lower = {"authorization": f"bearer {token}"}
     assert (await people.http.get("/v1/nodes", headers=lower)).status_code == 200
+
+
+async def test_a_client_is_limited_when_its_record_says_so(people: People, stack: Stack) -> None:
+    slow = stack.bearer(token_of(stack, add_client(stack, "publish read", rate=3)))
+    many = {"channels": [room() for _ in range(9)], "data": 1}
+    answer = await people.http.post("/v1/broadcast", json=many, headers=slow)
+    assert answer.status_code == 200
+    path = f"/v1/channels/{room()}/messages"
+    for method, body in (("POST", {"json": {"data": 1}}), ("GET", {})):
+        answer = await people.http.request(method, path, headers=slow, **body)
+        refusal = problem(answer, 429, "rate_limited")
+        # Nine messages are three seconds' worth, of which one was at hand; and one for this call.
+        assert 1 < refusal["retry_after"] <= 7 / 3
+    await asyncio.sleep(refusal["retry_after"])
+    answer = await people.http.post(path, json={"data": 1}, headers=slow)
+    assert answer.status_code == 201
+    assert (await post(people, room(), json={"data": 1})).status_code == 201

@@ -1,4 +1,4 @@
-"""API clients of a running stack, also with less scope than the demo client or limited to channels."""
+"""API clients of a running stack, also with less scope than the demo client, limited to channels or in their rate."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from tests.support.stack import ROOT, Stack
 
 
 def add_client(
-    stack: Stack, scope: str, channels: Mapping[str, Any] | None = None
+    stack: Stack,
+    scope: str,
+    channels: Mapping[str, Any] | None = None,
+    *,
+    rate: float | None = None,
 ) -> tuple[str, str]:
     """Add a client with the administration command; its id and secret."""
     name = f"client-{secrets.token_hex(4)}"
     limited = [] if channels is None else ["--channels", json.dumps(channels)]
+    if rate is not None:
+        limited += ["--rate", str(rate)]
     made = administer(stack, "add-client", name, "--scope", scope, *limited)
     return made["client_id"], made["client_secret"]
 

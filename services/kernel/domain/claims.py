@@ -10,13 +10,19 @@ from services.kernel.domain import capabilities, channels
 from services.kernel.domain.capabilities import Capabilities
 from services.kernel.domain.codes import Code, OpenlineError
 
+RATE = "openline_rate"
+"""The claim that limits calls over HTTP: a name that other issuers have no other use for."""
+
 _END_OF_TIME = 2.0**53
 """Seconds that no claim reaches; NaN, infinity and integers too large for a float fail the comparison with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """The verified content of a token. `exp` and `iat` are seconds since 1970; `exp` None never ends."""
+    """The verified content of a token. `exp` and `iat` are seconds since 1970; `exp` None never ends.
+
+    `rate` is how many HTTP calls a second the holder may make; None is without limit.
+    """
 
     sub: str
     exp: float | None = None
@@ -26,6 +32,7 @@ class Claims:
     channels: Capabilities | None = None
     info: Any = None
     client: str | None = None
+    rate: float | None = None
 
 
 def parse(payload: Mapping[str, Any], *, subject: str = "sub") -> Claims:
@@ -52,7 +59,15 @@ def parse(payload: Mapping[str, Any], *, subject: str = "sub") -> Claims:
         channels=granted,
         info=payload.get("info"),
         client=_text(payload, "client_id"),
+        rate=_rate(payload),
     )
+
+
+def _rate(payload: Mapping[str, Any]) -> float | None:
+    rate = _number(payload, RATE)
+    if rate is None or rate > 0:
+        return rate
+    raise OpenlineError(Code.UNAUTHORIZED, f"the token's claim {RATE} must be more than 0")
 
 
 def _number(payload: Mapping[str, Any], claim: str) -> float | None:

@@ -14,6 +14,7 @@ from services.kernel.ops import addresses
 from services.kernel.ops.addresses import Network
 from services.kernel.tokens.revocations import Revoked
 from services.kernel.tokens.verifier import Verifier
+from services.publisher.allowance import Allowance
 
 READ = "read"
 PUBLISH = "publish"
@@ -31,15 +32,17 @@ class Guard:
         *,
         admin_networks: Sequence[Network],
         revoked: Callable[[], Revoked] = Revoked,
+        limits: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._verifier = verifier
+        self._allowance = Allowance(on=limits)
         self._admin_networks = tuple(admin_networks)
         self._revoked = revoked
         self._clock = clock
 
     async def caller(self, request: Request, scope: str) -> Claims:
-        """The caller's claims. Raises `unauthorized`, or `forbidden` when the scope is missing.
+        """The caller's claims. Raises `unauthorized`, `forbidden` when the scope is missing, or `rate_limited`.
 
         Scope `manage` is for administrative networks only, so that a leaked token alone opens nothing from outside.
         """
@@ -50,11 +53,17 @@ class Guard:
 
     async def bearer(self, authorization: Sequence[str], scope: str) -> Claims:
         """The claims behind the headers `Authorization` of a request; it is enough for any scope but `manage`."""
-        claims = await self._verifier.verify(_token(authorization), self._clock())
+        now = self._clock()
+        claims = await self._verifier.verify(_token(authorization), now)
         if self._revoked().covers(claims):
             raise OpenlineError(Code.UNAUTHORIZED, "the token has been revoked")
         permissions.check_scope(claims, scope)
+        self._allowance.take(claims, now)
         return claims
+
+    def count(self, claims: Claims, messages: int) -> None:
+        """Count the messages of a call that brings several; it has itself counted as one."""
+        self._allowance.owe(claims, self._clock(), messages - 1)
 
     def _check_network(self, request: Request) -> None:
         if not addresses.in_networks(addresses.client(request.scope), self._admin_networks):

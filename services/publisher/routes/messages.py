@@ -132,6 +132,7 @@ class MessageRoutes(Calls):
             raise reading.unsupported(reading.JSON)
         items = reading.decode(await asked.body(), _BATCH).messages
         _check_count("messages", len(items))
+        self._guard.count(claims, len(items))
         messages = [_allowed(claims, _from_body(item.channel, item)) for item in items]
         outcomes = await self._publisher.publish_all(messages, subject=claims.sub)
         return answers.results([item.channel for item in items], outcomes)
@@ -141,6 +142,7 @@ class MessageRoutes(Calls):
         claims = await self._guard.caller(request, PUBLISH)
         body = await reading.json(request, _BROADCAST)
         _check_count("channels", len(body.channels))
+        self._guard.count(claims, len(body.channels))
         data = check_json(bytes(body.data))
         messages = [
             _allowed(

@@ -37,6 +37,23 @@ def test_a_client_gets_a_generated_secret_shown_once(run):
     assert listed[0]["client_id"] == "app"
 
 
+def test_a_client_may_have_a_rate(run):
+    run("add-client", "app", "--rate", "2.5")
+    run("add-client", "free")
+    assert [(client["client_id"], client["rate"]) for client in run("list")[1]] == [
+        ("app", 2.5),
+        ("free", None),
+    ]
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "many"])
+def test_a_bad_rate_is_wrong_usage(run, rate, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("add-client", "app", f"--rate={rate}")
+    assert ended.value.code == 2
+    assert "is no number of calls a second" in capsys.readouterr().err
+
+
 def test_a_secret_can_be_given(run, monkeypatch, tmp_path):
     secret = "k" * 40
     monkeypatch.setattr("sys.stdin", io.StringIO(secret + "\n"))

@@ -31,11 +31,13 @@ async def test_what_is_issued_verifies_with_all_its_claims(ring, issuer):
         scope=["read", "publish"],
         channels={"room:*": ["subscribe"]},
         info={"name": "Bob"},
+        rate=5,
     )
     one = Verifier(ring, issuers=["https://i.example"], audience="openline")
     claims = await one.verify(issued.token, NOW)
     assert (claims.sub, claims.client, claims.info) == ("bob", "app", {"name": "Bob"})
     assert claims.scope == {"read", "publish"}
+    assert claims.rate == 5
     assert (claims.jti, claims.exp, claims.iat) == (issued.jti, NOW + 60, NOW)
     assert claims.channels is not None
     assert issued.scope == "publish read"

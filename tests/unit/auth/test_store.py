@@ -83,6 +83,19 @@ def test_clients_are_kept_as_given_and_ids_are_taken_once(store):
     assert [client.scope for client in store.clients()] == ["read"]
 
 
+def test_a_database_from_before_clients_had_a_rate_gets_the_column(url):
+    Store(url).close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE clients DROP COLUMN rate"))
+    engine.dispose()
+    store = Store(url)
+    app = Client(client_id="app", secret="digest", rate=2.5, created=1)
+    assert store.add_client(app)
+    assert store.client("app") == app
+    store.close()
+
+
 def test_disabling_is_once_and_ends_refresh_tokens(store):
     store.add_user(user())
     store.keep_refresh(refresh())

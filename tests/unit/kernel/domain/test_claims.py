@@ -28,8 +28,10 @@ def test_every_claim_is_taken_over():
             "channels": {"room:*": ["subscribe"]},
             "info": {"name": "Bob"},
             "client_id": "shop",
+            "openline_rate": 2.5,
         },
     )
+    assert parsed.rate == 2.5
     assert (parsed.exp, parsed.iat, parsed.jti) == (20.0, 10.5, "j")
     assert parsed.scope == {"publish", "read"}
     assert (parsed.info, parsed.client) == ({"name": "Bob"}, "shop")
@@ -58,6 +60,8 @@ def test_channels_null_is_a_wrong_claim_and_not_an_absent_one():
         ({"sub": "bob", "exp": True}, "claim exp must be a number"),
         ({"sub": "bob", "exp": 10**400}, "claim exp must be a number"),
         ({"sub": "bob", "iat": float("nan")}, "claim iat must be a number"),
+        ({"sub": "bob", "openline_rate": "fast"}, "claim openline_rate must be a number"),
+        ({"sub": "bob", "openline_rate": 0}, "claim openline_rate must be more than 0"),
         ({"sub": "bob", "jti": 5}, "claim jti must be a string"),
         ({"sub": "bob", "scope": ["publish"]}, "claim scope must be a string"),
         ({"sub": "bob", "client_id": 1}, "claim client_id must be a string"),
