@@ -262,13 +262,14 @@ def _values(value: Any) -> dict[str, Any]:
 
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
+    # hide_parameters: an error that nobody expected is logged, and must not show hashes and digests.
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=5)
+        return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=5, hide_parameters=True)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Made here, because SQLite would let everyone read it; its WAL files take over the mode.
         Path(parsed.database).touch(mode=0o600)
-    engine = sa.create_engine(parsed, connect_args={"timeout": _PATIENCE})
+    engine = sa.create_engine(parsed, connect_args={"timeout": _PATIENCE}, hide_parameters=True)
     sa.event.listen(engine, "connect", _pragmas)
     return engine
 

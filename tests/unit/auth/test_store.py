@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import traceback
 
 import pytest
 import sqlalchemy as sa
@@ -171,6 +172,21 @@ def test_a_database_that_is_away_is_unavailable(tmp_path):
     with pytest.raises(OpenlineError) as caught:
         Store("postgresql+psycopg://127.0.0.1:1/none?connect_timeout=2")
     assert caught.value.code is Code.UNAVAILABLE
+
+
+def test_an_error_of_the_database_shows_no_hash(url):
+    hashed = "$argon2id$secret"
+    store = Store(url)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE users"))
+    engine.dispose()
+    with pytest.raises(Exception, match=r"users|database") as caught:
+        store.add_user(user(password=hashed))
+    store.close()
+    told = "".join(traceback.format_exception(caught.value))
+    assert "INSERT INTO users" in told
+    assert hashed not in told
 
 
 def test_ping_answers(store):
