@@ -311,7 +311,6 @@ class Node:
     def _beat(self) -> Beat:
         node = {
             "node": self.name,
-            "incarnation": self.incarnation,
             "connections": len(self._roster),
             "subscriptions": sum(len(s.subscriptions) for s in self._roster),
             "lag": round(self._hearing.lag(self.now()), 3),
