@@ -555,6 +555,11 @@ class TestNotify:
             (b"not multipart", "multipart/form-data; boundary=b", (400, "bad_request")),
             (b"--b\r\nX: y\r\n\r\nz\r\n--b--\r\n", "multipart/form-data; boundary=b", (400, "bad_request")),
             (
+                b'--b\r\nContent-Disposition: form-data; name="title"\r\n\r\nCut o',
+                "multipart/form-data; boundary=b",
+                (400, "bad_request"),
+            ),
+            (
                 b'--b\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n\r\nz\r\n--b--\r\n',
                 "multipart/form-data; boundary=b",
                 (400, "bad_request"),

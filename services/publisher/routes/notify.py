@@ -98,6 +98,9 @@ async def _multipart(request: Request) -> Mapping[str, Any]:
     _, options = parse_options_header(request.headers["content-type"])
     if options.get(b"charset", b"utf-8").lower() != b"utf-8":
         raise HTTPException(415, "send the form in UTF-8, without another charset in Content-Type")
+    # The parser takes a form that was cut off for one without its last field.
+    if b"--%b--" % options.get(b"boundary", b"") not in await request.body():
+        raise OpenlineError(Code.BAD_REQUEST, "the form does not end with its boundary")
     async with request.form(max_files=0, max_fields=reading.MAX_FIELDS) as form:
         items = form.multi_items()
     return reading.collected(
