@@ -174,7 +174,7 @@ class PresenceContract:
         assert (seen, cursor) == (names, None)
 
     async def test_a_foreign_cursor_is_refused(self, broker: NodeBroker) -> None:
-        for cursor in ("", "x", "Yw", "é", "=" * 9, "a" * 5000):
+        for cursor in ("x", "c6", "cff", "é", "=" * 9, "a" * 5000):
             with pytest.raises(OpenlineError) as caught:
                 await broker.members("room:a", cursor=cursor, limit=3)
             assert caught.value.code is Code.BAD_REQUEST

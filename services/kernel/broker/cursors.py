@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import re
 
 from services.kernel.domain.codes import Code, OpenlineError
 
-_MARK = b"1:"
+PATTERN = "^(c([0-7][0-9a-f])*)?$"
+"""All cursors of names in ASCII, as ours are, and nothing that would be refused; an empty one is none."""
+
+_WRAPPED = re.compile(r"c((?:[0-9a-f]{2})*)\Z")
 
 
 def wrap(name: str) -> str:
     """The cursor of a page that ended with this name."""
-    return base64.urlsafe_b64encode(_MARK + name.encode()).decode().rstrip("=")
+    return "c" + name.encode().hex()
 
 
 def unwrap(cursor: str | None) -> str:
-    """The name in a cursor; empty for none. Raises `bad_request` for one that was never handed out."""
-    if cursor is None:
+    """The name in a cursor; empty for none. Raises `bad_request` for what cannot have been handed out."""
+    if not cursor:
         return ""
+    matched = _WRAPPED.match(cursor)
     try:
-        raw = base64.b64decode(
-            cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True
-        )
-        if raw.startswith(_MARK):
-            return raw[len(_MARK) :].decode()
-    except (binascii.Error, UnicodeError, ValueError):
+        if matched:
+            return bytes.fromhex(matched[1]).decode()
+    except UnicodeDecodeError:
         pass
     raise OpenlineError(Code.BAD_REQUEST, "cursor must be one that an earlier page returned")

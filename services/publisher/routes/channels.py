@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 from fastapi import APIRouter
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,7 +14,6 @@ from services.kernel.domain import positions
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.channels import personal
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.permissions import check_http
 from services.kernel.protocol import json_codec
 from services.publisher.routes import answers, bodies, reading
@@ -29,7 +25,6 @@ MAX_LIMIT = 500
 LIMIT = 100
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.:@|=+-]{0,233}\Z")
-_CURSOR = re.compile(r".{0,1024}\Z", re.DOTALL)
 _PAGED = (
     parameter(
         "since",
@@ -97,7 +92,7 @@ class ChannelRoutes(Calls):
             summary="List channels that have subscribers",
             parameters=(prefix, CURSOR),
             success=(200, "Channels"),
-            refusals=(400, 401, 403, 404, 429, 503),
+            refusals=(400, 401, 403, 429, 503),
         )
 
     async def history(self, request: Request) -> Response:
@@ -132,9 +127,8 @@ class ChannelRoutes(Calls):
         """Who is there now. A namespace without presence has no members."""
         claims = await self._guard.caller(request, READ)
         channel = self._channel(request, claims, Action.PRESENCE, READ)
-        cursor = _cursor(reading.Query(request))
-        with _unknown_cursor():
-            page = await self._publisher.members(channel, cursor=cursor)
+        cursor = reading.Query(request).text("cursor")
+        page = await self._publisher.members(channel, cursor=cursor)
         body = bodies.Presence(
             members=[_member(member) for member in page.members],
             count=page.count,
@@ -150,9 +144,7 @@ class ChannelRoutes(Calls):
         prefix = query.matching(
             "prefix", _PREFIX, expected="up to 233 characters of a channel's name"
         )
-        cursor = _cursor(query)
-        with _unknown_cursor():
-            page = await self._publisher.channels(prefix or "", cursor=cursor)
+        page = await self._publisher.channels(prefix or "", cursor=query.text("cursor"))
         seen = [
             bodies.Audience(channel, count)
             for channel, count in page.channels
@@ -171,27 +163,6 @@ def _visible(claims: Claims, channel: str) -> bool:
     if granted is None or channel == personal(claims.sub):
         return True
     return any(granted.allows(channel, action) for action in Action)
-
-
-def _cursor(query: reading.Query) -> str | None:
-    # An empty one is what a caller sends who copies the field without looking: the first page.
-    return (
-        query.matching(
-            "cursor", _CURSOR, expected="what the page before said, at most 1024 characters"
-        )
-        or None
-    )
-
-
-@contextmanager
-def _unknown_cursor() -> Iterator[None]:
-    """A cursor that was never handed out leads to no page: 404, though its form is right."""
-    try:
-        yield
-    except OpenlineError as error:
-        if error.code is not Code.BAD_REQUEST:
-            raise
-        raise HTTPException(404, error.message) from None
 
 
 def _member(member: Member) -> bodies.Member:

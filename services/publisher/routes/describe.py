@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.kernel.broker import cursors
 from services.kernel.ops import problems
 from services.publisher.routes import bodies, reading
 
@@ -96,7 +97,7 @@ EPHEMERAL = parameter(
     "For who listens now only; mostly for raw bodies: a JSON body has a field for it.",
 )
 CURSOR = parameter(
-    "cursor", "query", {"type": "string", "maxLength": 1024}, "From the page before."
+    "cursor", "query", _text(cursors.PATTERN, maxLength=1024), "From the page before."
 )
 
 
