@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -94,6 +95,7 @@ def serve(
     A port that cannot be had ends the process with one line and exit status 2. `uvicorn_options` go to
     `uvicorn.Config`, for example `ws=<protocol class>` or `timeout_graceful_shutdown=<seconds>`.
     """
+    _raise_file_limit()
     listener = _bind(host, port, name)
     options: dict[str, Any] = {
         "loop": "uvloop",
@@ -127,6 +129,13 @@ def serve(
 
 def _ended(_number: int, _frame: object) -> None:
     """The signal has been obeyed already."""
+
+
+def _raise_file_limit() -> None:
+    """Take all the files that may be had: a connection is one, and many a container starts with 1,024 of far more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _bind(host: str, port: int, name: str) -> socket.socket:

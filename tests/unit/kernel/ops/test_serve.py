@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import urllib.request
 import pytest
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, resource, sys
 from fastapi import FastAPI
 from services.kernel.ops import health, logs, serve
 
@@ -24,6 +25,10 @@ app.router.routes += health.routes(lambda: health.Readiness(True, {}))
 async def slow():
     await asyncio.sleep(0.5)
     return "done"
+
+@app.get("/files")
+async def files():
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 async def started(server):
     print("STARTED", server.started, flush=True)
@@ -38,12 +43,13 @@ serve.serve(app, host=sys.argv[1].rpartition(":")[0], port=int(sys.argv[1].rpart
 """
 
 
-def start(address, *more):
+def start(address, *more, **options):
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, address, *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        **options,
     )
 
 
@@ -72,6 +78,20 @@ def test_a_signal_ends_it_gracefully_and_with_status_0(port, number):
     output, errors = process.communicate(timeout=10)
     assert "STOPPING True" in output
     assert (process.returncode, errors) == (0, "")
+
+
+def test_it_takes_all_the_files_that_it_may_have(port):
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def few():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+
+    process = start(f"127.0.0.1:{port}", preexec_fn=few)
+    wait_for(process)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/files") as answer:
+        assert int(answer.read()) == most
+    process.terminate()
+    process.communicate(timeout=10)
 
 
 def test_a_request_under_way_is_answered_before_the_end(port):
