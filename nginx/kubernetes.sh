@@ -1,7 +1,8 @@
 #!/bin/sh
 # For the init container in Kubernetes: sh kubernetes.sh FROM TO [RESOLV.CONF]. Writes the configuration for containers
 # with this pod's resolver and with whole names: nginx asks DNS by itself and does not know the domains that
-# /etc/resolv.conf would add.
+# /etc/resolv.conf would add. CPUS is how many cores nginx may use: by itself it would run a worker for each core of the
+# node, and each takes 15 MB before it has a client.
 set -eu
 from=$1 to=$2 resolv=${3:-/etc/resolv.conf}
 
@@ -14,4 +15,5 @@ case $server in "["*) families= ;; *) families=" ipv6=off" ;; esac
 cp "$from"/*.conf "$to"/
 sed -e "s/^resolver [0-9.]* valid=1s ipv6=off;/resolver $server valid=1s$families;/" \
     -e "s/^\( *server [a-z]*\):/\1.$domain:/" "$from/containers-upstreams.conf" >"$to/containers-upstreams.conf"
+sed "s/^worker_processes auto;/worker_processes ${CPUS:-auto};/" "$from/containers-main.conf" >"$to/containers-main.conf"
 if [ "${OPENLINE_LIMITS:-on}" = off ]; then cp "$from/limits-off.conf" "$to/limits-on.conf"; fi

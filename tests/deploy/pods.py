@@ -6,6 +6,7 @@ import base64
 import contextlib
 import copy
 import json
+import math
 import os
 import resource
 import socket
@@ -170,6 +171,8 @@ def playable(objects, name, folder):
                 wanted = variable.pop("valueFrom")["secretKeyRef"]
                 found = _data(objects, "Secret", wanted["name"])[wanted["key"]]
                 variable["value"] = found.decode().strip()
+            elif "resourceFieldRef" in variable.get("valueFrom", {}):
+                variable["value"] = str(cpus(pod, variable.pop("valueFrom")["resourceFieldRef"]))
     mounts = [mount for c in manifests.containers(pod) for mount in c.get("volumeMounts", [])]
     described = {volume["name"]: volume for volume in pod.get("volumes", [])}
     pod["volumes"] = []
@@ -179,6 +182,14 @@ def playable(objects, name, folder):
         host = {"path": str(path), "type": "Directory"}
         pod["volumes"].append({"name": volume, "hostPath": host})
     return pod
+
+
+def cpus(pod, wanted):
+    """The CPU limit of the container that a field names, in whole cores, rounded up as the kubelet does."""
+    assert wanted["resource"] == "limits.cpu"
+    (found,) = [c for c in pod["containers"] if c["name"] == wanted["containerName"]]
+    given = str(found["resources"]["limits"]["cpu"])
+    return math.ceil(float(given.removesuffix("m")) / (1000 if given.endswith("m") else 1))
 
 
 def _fill(path, volume, objects, group):

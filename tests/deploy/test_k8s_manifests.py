@@ -23,6 +23,7 @@ from services.gateway.settings import Settings as Gateway
 from services.kernel.ops import health
 from services.kernel.ops.settings import FILE, PREFIX
 from services.publisher.settings import Settings as Publisher
+from tests.deploy.pods import cpus
 
 pytestmark = pytest.mark.deploy
 
@@ -387,6 +388,19 @@ def test_nginx_gets_the_resolver_and_whole_names_of_its_pod(tmp_path, resolv, ex
 def test_nginx_does_not_start_without_them(tmp_path):
     (tmp_path / "resolv.conf").write_text("nameserver 10.96.0.10\n")
     assert fill(tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nginx_runs_a_worker_for_each_core_that_it_may_use(built, overlay, tmp_path, monkeypatch):
+    """Not for each of the node's: before it has a client a worker takes 15 MB of the pod's limit."""
+    pod = dict(manifests.pods(built[overlay]))["nginx"]
+    (given,) = [one for c in pod["initContainers"] for one in c["env"] if one["name"] == "CPUS"]
+    cores = cpus(pod, given["valueFrom"]["resourceFieldRef"])
+    (tmp_path / "resolv.conf").write_text("search a.b\nnameserver 10.96.0.10\n")
+    monkeypatch.setenv("CPUS", str(cores))
+    assert fill(tmp_path).returncode == 0
+    assert f"\nworker_processes {cores};\n" in (tmp_path / "containers-main.conf").read_text()
+    assert cores == {"dev": 1, "load": 1, "prod": 2}[overlay]
 
 
 def test_one_setting_lifts_the_limits_of_nginx_too(tmp_path, monkeypatch):
