@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -44,6 +45,23 @@ def test_the_environment_names_settings_that_exist() -> None:
     assert all(f"`{name}`" in text() for name in names)
 
 
+WRITTEN = ("pid", "error_log", "access_log", "client_body_temp_path", "proxy_temp_path")
+WRITTEN += ("fastcgi_temp_path", "uwsgi_temp_path", "scgi_temp_path")
+"""What nginx would else write where it was built for."""
+
+
+@pytest.mark.parametrize("directive", WRITTEN)
+def test_nginx_writes_only_where_its_unit_lets_it(directive: str) -> None:
+    unit = (UNITS / "openline-nginx.service").read_text("utf-8")
+    assert "ProtectSystem=strict" in unit
+    given = re.findall(r"^(Runtime|Cache|Logs)Directory=(\S+)$", unit, re.MULTILINE)
+    roots = {"Runtime": "/run", "Cache": "/var/cache", "Logs": "/var/log"}
+    frame = (UNITS / "nginx.conf").read_text("utf-8")
+    found = re.search(rf"^ *{directive} (\S+?)[; ]", frame, re.MULTILINE)
+    assert found
+    assert str(Path(found[1]).parent) in {f"{roots[kind]}/{name}" for kind, name in given}
+
+
 def test_nginx_takes_the_frame(tmp_path: Path) -> None:
     folder = tmp_path / "nginx"
     shutil.copytree(ROOT / "nginx", folder)
@@ -60,6 +78,7 @@ def test_nginx_takes_the_frame(tmp_path: Path) -> None:
         ("/etc/openline/tls", tmp_path),
         ("/var/log/openline", tmp_path),
         ("/run/openline-nginx", tmp_path),
+        ("/var/cache/openline-nginx", tmp_path),
     ):
         assert f"{place}/" in frame
         frame = frame.replace(place, str(here))
