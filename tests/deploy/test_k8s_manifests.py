@@ -22,6 +22,7 @@ from services.gateway import app as gateway_app
 from services.gateway.settings import Settings as Gateway
 from services.kernel.ops import health
 from services.kernel.ops.settings import FILE, PREFIX
+from services.publisher.app import DRAIN_SECONDS
 from services.publisher.settings import Settings as Publisher
 from tests.deploy.pods import cpus
 
@@ -158,6 +159,19 @@ def test_a_drain_fits_into_the_grace_period(built, overlay):
         re.search(r"timeout_graceful_shutdown=(\d+)", inspect.getsource(gateway_app.main))[1]
     )
     assert asleep + drain + closing < pod["terminationGracePeriodSeconds"]
+
+
+NAMES_ARE_CACHED = 30
+"""Seconds: kubeadm's DNS did until Kubernetes 1.32, and caches on the nodes do."""
+
+
+@pytest.mark.parametrize("service", ["auth", "publisher"])
+def test_a_pod_answers_for_as_long_as_dns_may_name_it(built, service):
+    """A call is not tried again elsewhere, and all that a cached answer names may have been replaced."""
+    pod = dict(manifests.pods(built["prod"]))[service]
+    asleep = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert asleep > NAMES_ARE_CACHED
+    assert asleep + DRAIN_SECONDS < pod["terminationGracePeriodSeconds"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
