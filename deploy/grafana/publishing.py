@@ -184,7 +184,8 @@ _REDIS = [
         {
             "CPU {{instance}}": f"{rate('redis_cpu_sys_seconds_total', 'instance')} + {rate('redis_cpu_user_seconds_total', 'instance')}"
         },
-        help="Redis executes on one core. Above 70 % spread the load over more partitions on a cluster.",
+        help="Redis executes on one core. Above 70 % publish in batches, run fewer and larger gateways, or give products that "
+        "share no channel a Redis each; see docs/deploy/sizing.md.",
         unit="percentunit",
         steps=SHARE,
     ),
