@@ -22,6 +22,15 @@ OPENLINE_REVISION=${OPENLINE_REVISION:-$(git rev-parse HEAD 2>/dev/null || echo 
 export OPENLINE_SECRETS COMPOSE_FILE OPENLINE_REVISION
 version=${OPENLINE_VERSION:-dev}
 
+# Images and mounted files keep the modes of this checkout, and their users are not you: where it was made with a
+# umask that closes files to others, containers could not read themselves.
+readable() {
+    closed=$(find nginx web services loadtest deploy \
+        \( -path deploy/secrets -o -path deploy/tls -o -path deploy/.env -o -name __pycache__ \) -prune -o \
+        \( -type d ! -perm -005 -o -type f ! -perm -004 \) -print | head -n 1)
+    [ -z "$closed" ] || fail "containers cannot read $closed; chmod -R go+rX nginx web services loadtest, and in deploy all but secrets and tls"
+}
+
 first_message() {
     door=${OPENLINE_PUBLIC_URL:-http://$(docker compose port nginx 8080)}
     cat <<EOF
@@ -40,7 +49,7 @@ EOF
 }
 
 case ${1:-} in
-    images) docker compose --profile load build ;;
+    images) readable; docker compose --profile load build ;;
     push)
         registry=${2:-}
         [ -n "$registry" ] || fail "which registry? make images-push REGISTRY=registry.example.org/team"
@@ -50,6 +59,7 @@ case ${1:-} in
         done
         ;;
     up)
+        readable
         scripts/secrets.sh
         # Images of a registry are pulled, ours are built.
         if [ -n "${OPENLINE_REGISTRY:-}" ]; then build=; else build=--build; fi
