@@ -26,8 +26,11 @@ from loadtest.capacity.figures import (
 )
 from loadtest.capacity.sizing import Wish, plan
 from loadtest.capacity.trial import Settings, Trial
+from loadtest.swarm.numbers import positive, whole
 
 _FILES_OF_ITS_OWN = 600
+_INTERRUPTED = 130
+"""The exit status that shells give to what was ended by Ctrl-C."""
 
 
 def main() -> None:
@@ -51,8 +54,12 @@ def main() -> None:
         slo=Slo(arguments.slo_p99),
     )
     described = machine.describe()
-    selftest.check()
-    result = _measure(folder, settings, arguments=arguments, described=described)
+    try:
+        selftest.check()
+        result = _measure(folder, settings, arguments=arguments, described=described)
+    except KeyboardInterrupt:
+        _say("stopped before the end: no report was written")
+        raise SystemExit(_INTERRUPTED) from None
     images = ROOT / "docs" / "images" if arguments.docs else folder
     charts.deliveries(result.steps, result.slo, images / "capacity-deliveries.png")
     charts.connections(result.crowds, images / "capacity-connections.png")
@@ -128,19 +135,25 @@ def _arguments() -> argparse.Namespace:
     add(
         "--for",
         dest="size",
-        type=int,
-        default=int(given("CAPACITY_FOR") or 1_000_000),
+        type=whole,
+        default=given("CAPACITY_FOR") or "1000000",
         help="connections to plan for; CAPACITY_FOR; 1,000,000",
     )
-    add("--each", type=float, default=0.1, help="messages a second that each gets; 0.1")
-    add("--audience", type=int, default=100, help="readers of a message; 100")
-    add("--slo-p99", type=float, default=250.0, help="milliseconds from publish to delivery; 250")
-    add("--readers", type=int, default=2000, help="connections while deliveries grow; 2,000")
-    add("--most", type=int, default=18_000, help="connections to go up to; 18,000")
-    add("--seconds", type=float, default=5.0, help="length of each step; 5")
+    add("--each", type=positive, default=0.1, help="messages a second that each gets; 0.1")
+    add("--audience", type=whole, default=100, help="readers of a message; 100")
+    add("--slo-p99", type=positive, default=250, help="milliseconds from publish to delivery; 250")
+    add("--readers", type=whole, default=2000, help="connections while deliveries grow; 2,000")
+    add("--most", type=whole, default=18_000, help="connections to go up to; 18,000")
+    add("--seconds", type=positive, default=5.0, help="length of each step; 5")
     add("--var", type=Path, default=Path(given("OPENLINE_VAR") or "var"), help="OPENLINE_VAR; var")
     add("--docs", action="store_true", help="write docs/capacity.md and its pictures instead")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.audience > min(arguments.readers, arguments.most):
+        parser.error(
+            f"argument --audience: a message cannot have {arguments.audience:,} readers of "
+            f"{min(arguments.readers, arguments.most):,} connections; raise --readers and --most"
+        )
+    return arguments
 
 
 def _say(line: str) -> None:

@@ -35,9 +35,11 @@ def main() -> int:
         run = stack.enter_context(_system(folder))
         watch = stack.enter_context(Watch(run)) if run else None
         status = _locust(folder, arguments, run, watch)
+    report = folder / "report.md"
+    if not report.exists():  # Locust has said why
+        return status
     if watch is not None:
         watch.write(folder / "processes.csv")
-        report = folder / "report.md"
         report.write_text(report.read_text("utf-8") + watch.markdown(), "utf-8")
         sys.stdout.write(watch.markdown())
     _say(f"report: {folder}/report.md, .html, .csv")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from locust.argument_parser import LocustArgumentParser
 
+from loadtest.swarm.numbers import positive, whole
+
 SHAPES = ("steady", "ramp", "spike", "soak")
+_KINDS = {int: whole, float: positive}
 
 
 def add(parser: LocustArgumentParser) -> None:
@@ -13,7 +16,7 @@ def add(parser: LocustArgumentParser) -> None:
 
     def option(name: str, usual: object, text: str, **more: object) -> None:
         variable = "LOAD_" + name.upper().replace("-", "_")
-        kind = {"type": type(usual)} if isinstance(usual, int | float) else {}
+        kind = {"type": _KINDS[type(usual)]} if type(usual) in _KINDS else {}
         action = group.add_argument(
             f"--{name}",
             default=usual,
@@ -23,7 +26,7 @@ def add(parser: LocustArgumentParser) -> None:
             else f"{text} [{variable}]",
             **{
                 **kind,
-                **{key: value for key, value in more.items() if key in ("choices", "metavar")},
+                **{key: value for key, value in more.items() if key in ("choices", "type")},
             },
         )
         for key in ("include_in_web_ui", "is_secret"):
@@ -40,7 +43,7 @@ def add(parser: LocustArgumentParser) -> None:
     option("notify-rate", 1.0, "notifications a second of each publisher")
     option("feed-rate", 20.0, "messages a second of each feed")
     option("storm-every", 20.0, "seconds between two moments at which those who come back all drop")
-    option("storm-away", 2.0, "seconds until they come back, all at the same moment")
+    option("storm-away", 2.0, "seconds until they come back, all at the same moment", type=float)
     option("payload", 128, "bytes of a message's data")
     option(
         "slo-p99",
@@ -48,6 +51,9 @@ def add(parser: LocustArgumentParser) -> None:
         "milliseconds from publish to delivery that 99 of 100 may take, else the run fails",
     )
     option(
-        "slo-errors", 0.001, "share of requests that may fail, else the run fails; gaps never may"
+        "slo-errors",
+        0.001,
+        "share of requests that may fail, else the run fails; gaps never may",
+        type=float,
     )
     option("report", "", "folder for report.md and report.csv")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from deploy.local.plan import free_port
 from tests.support.lossy_proxy import LossyProxy
-from tests.support.stack import ROOT, Stack
+from tests.support.stack import ROOT, Stack, wait_until
 
 LOCUST = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py"]
 
@@ -172,6 +173,67 @@ def test_help_names_our_options() -> None:
     for name in ("--shape", "steady,ramp,spike,soak", "--slo-p99", "LOAD_CLIENT_SECRET_FILE"):
         assert name in done.stdout
     assert "--headless" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--notify-rate", "--storm-every", "--feeds", "--payload"])
+def test_a_number_that_would_stop_a_user_is_refused(option: str, tmp_path: Path) -> None:
+    done = load(tmp_path, None, option, "0")
+    assert done.status == 2
+    assert f"argument {option}: 0 is not above 0" in done.output
+
+
+def run(program: str, folder: Path, *arguments: str, **variables: str) -> tuple[int, str, str]:
+    """Exit status and output of `make load` or `make capacity`."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"loadtest.{program}", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OPENLINE_VAR": str(folder), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_load_that_did_not_begin_has_no_report(stack: Stack, tmp_path: Path) -> None:
+    status, _, said = run("swarm", stack.var, "--no-such-option")
+    assert status == 2
+    assert "unrecognized arguments: --no-such-option" in said
+    assert "report:" not in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "reason"),
+    [
+        (["--most", "0"], {}, "argument --most: 0 is not above 0"),
+        (["--seconds", "-1"], {}, "argument --seconds: -1 is not above 0"),
+        ([], {"CAPACITY_FOR": "many"}, "argument --for: 'many' is no whole number"),
+        (["--audience", "5000"], {}, "cannot have 5,000 readers of 2,000 connections"),
+    ],
+)
+def test_capacity_refuses_what_cannot_be_measured(
+    tmp_path: Path, arguments: list[str], variables: dict[str, str], reason: str
+) -> None:
+    status, _, said = run("capacity", tmp_path, *arguments, **variables)
+    assert status == 2
+    assert reason in said.splitlines()[-1]
+    assert not (tmp_path / "capacity").exists()
+
+
+def test_capacity_that_is_interrupted_says_so_and_leaves_nothing_running(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "loadtest.capacity", "--var", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    run_file = tmp_path / "capacity" / "openline" / "var" / "run.json"
+    wait_until(run_file.exists, timeout=60)
+    supervisor = json.loads(run_file.read_text("utf-8"))["pids"]["supervisor"]
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1].endswith("stopped before the end: no report was written")
+    assert "Traceback" not in said
+    assert not Path(f"/proc/{supervisor}").exists()
 
 
 @pytest.mark.slow
