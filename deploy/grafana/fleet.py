@@ -238,6 +238,7 @@ _OBJECTIVES = [
         low=((0, "yellow"), (0.25, "green")),
         legend="{{slo}}",
         width=12,
+        now=True,
     ),
 ]
 

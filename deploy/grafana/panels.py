@@ -35,8 +35,12 @@ def number(
     low: Steps = (),
     legend: str = "",
     width: int = 4,
+    now: bool = False,
 ) -> stat.Panel:
-    """One big number. `low`: colours for numbers that are bad when small, the first from the bottom."""
+    """One big number. `low`: colours for numbers that are bad when small, the first from the bottom. `now`: without the
+    curve behind it, for what is dear to compute again for each of its points.
+    """
+    query = _query("A", expression, legend)
     panel = (
         stat.Panel()
         .title(question)
@@ -50,7 +54,7 @@ def number(
         .graph_mode(common_models.BigValueGraphMode.AREA)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(_thresholds(low or steps, from_bottom=bool(low)))
-        .with_target(_query("A", expression, legend).range())
+        .with_target(query.instant() if now else query.range())
     )
     if legend:
         panel.text_mode(common_models.BigValueTextMode.VALUE_AND_NAME)

@@ -31,6 +31,12 @@ def test_a_panel_asks_a_question_and_says_what_to_do(panel):
     assert panel["type"] == "table" or panel["fieldConfig"]["defaults"]["unit"]
 
 
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_month_is_not_summed_up_for_each_point_of_a_curve(panel):
+    for target in panel["targets"]:
+        assert "[30d]" not in target["expr"] or target["instant"]
+
+
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_a_dashboard_leads_to_the_others_and_fits_the_grid(board):
     assert board["uid"].startswith("openline-")
