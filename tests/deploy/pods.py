@@ -31,9 +31,10 @@ class Node:
         self._network = name
         self._files = []
         settings = self._folder / "containers.conf"
-        # netavark: its networks have DNS. podman's usual limits may be above this machine's.
+        # netavark: its networks have DNS. runc comes with Docker; crun, which podman prefers and may have brought along,
+        # refuses machines with both versions of cgroups. podman's usual limits may be above this machine's.
         settings.write_text(
-            '[network]\nnetwork_backend = "netavark"\n'
+            '[network]\nnetwork_backend = "netavark"\n[engine]\nruntime = "runc"\n'
             f"[containers]\ndefault_ulimits = {json.dumps(ulimits())}\n"
         )
         self._environment = {**os.environ, "CONTAINERS_CONF": str(settings)}
