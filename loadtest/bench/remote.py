@@ -28,6 +28,8 @@ class Remote:
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Ctrl-C is for us, who end it.
+            start_new_session=True,
         )
         self._buffer = b""
 

@@ -26,11 +26,9 @@ from loadtest.capacity.figures import (
 )
 from loadtest.capacity.sizing import Wish, plan
 from loadtest.capacity.trial import Settings, Trial
-from loadtest.swarm.numbers import positive, whole
+from loadtest.swarm.numbers import INTERRUPTED, positive, whole
 
 _FILES_OF_ITS_OWN = 600
-_INTERRUPTED = 130
-"""The exit status that shells give to what was ended by Ctrl-C."""
 
 
 def main() -> None:
@@ -59,7 +57,7 @@ def main() -> None:
         result = _measure(folder, settings, arguments=arguments, described=described)
     except KeyboardInterrupt:
         _say("stopped before the end: no report was written")
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(INTERRUPTED) from None
     images = ROOT / "docs" / "images" if arguments.docs else folder
     charts.deliveries(result.steps, result.slo, images / "capacity-deliveries.png")
     charts.connections(result.crowds, images / "capacity-connections.png")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from loadtest.bench.openline import Stack
 from loadtest.bench.remote import ROOT
+from loadtest.swarm.numbers import INTERRUPTED
 from loadtest.swarm.target import run_file
 from loadtest.swarm.watch import Watch
 
@@ -31,10 +32,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(os.environ.get("OPENLINE_VAR") or "var").resolve() / "load"
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        run = stack.enter_context(_system(folder))
-        watch = stack.enter_context(Watch(run)) if run else None
-        status = _locust(folder, arguments, run, watch)
+    try:
+        with ExitStack() as stack:
+            run = stack.enter_context(_system(folder))
+            watch = stack.enter_context(Watch(run)) if run else None
+            status = _locust(folder, arguments, run, watch)
+    except KeyboardInterrupt:
+        _say("stopped before the load began")
+        return INTERRUPTED
     report = folder / "report.md"
     if not report.exists():  # Locust has said why
         return status

@@ -1,8 +1,11 @@
-"""Numbers of command lines that must be above 0, for argparse."""
+"""Numbers of command lines: those that must be above 0, for argparse, and an exit status."""
 
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
+
+INTERRUPTED = 130
+"""The exit status that shells give to what was ended by Ctrl-C."""
 
 
 def whole(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -222,18 +223,45 @@ def test_capacity_refuses_what_cannot_be_measured(
     assert not (tmp_path / "capacity").exists()
 
 
-def test_capacity_that_is_interrupted_says_so_and_leaves_nothing_running(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "loadtest.capacity", "--var", str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    run_file = tmp_path / "capacity" / "openline" / "var" / "run.json"
-    wait_until(run_file.exists, timeout=60)
-    supervisor = json.loads(run_file.read_text("utf-8"))["pids"]["supervisor"]
-    process.send_signal(signal.SIGINT)
+def started_with(variable: str) -> list[str]:
+    """The processes that have this in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            if variable.encode() in path.read_bytes():
+                found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("program", "begun", "last"),
+    [
+        (
+            "capacity",
+            "capacity/openline/var/run.json",
+            "stopped before the end: no report was written",
+        ),
+        ("swarm", "load/openline/screen.txt", "stopped before the load began"),
+    ],
+)
+def test_what_is_interrupted_says_so_and_leaves_nothing_running(
+    program: str, begun: str, last: str, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"loadtest.{program}"],
+        cwd=ROOT,
+        env={**os.environ, "OPENLINE_VAR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until((tmp_path / begun).exists, timeout=60)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.splitlines()[-1].endswith("stopped before the end: no report was written")
+    assert said.splitlines()[-1].endswith(last)
     assert "Traceback" not in said
-    assert not Path(f"/proc/{supervisor}").exists()
+    assert started_with(f"OPENLINE_VAR={tmp_path}") == []
 
 
 @pytest.mark.slow
