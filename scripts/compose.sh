@@ -13,6 +13,19 @@ command -v docker >/dev/null || fail "docker is not installed; see https://docs.
 docker compose version >/dev/null 2>&1 || fail "docker has no compose; install the package docker-compose-plugin"
 docker info >/dev/null 2>&1 || fail "docker cannot reach its engine; start it, or join the group docker"
 
+# deploy/.env is Compose's to read, but for what we go by ourselves; the environment comes first.
+of_env_file() {
+    [ ! -f deploy/.env ] || sed -n "s/^ *$1=//p" deploy/.env | tail -n 1 | sed -e 's/[[:space:]]\{1,\}#.*$//' -e 's/^"\(.*\)"$/\1/' -e "s/^'\(.*\)'$/\1/"
+}
+for name in COMPOSE_FILE OPENLINE_PUBLIC_URL OPENLINE_REGISTRY OPENLINE_SECRETS OPENLINE_VERSION; do
+    eval "given=\${$name:-}"
+    [ -z "$given" ] || continue
+    given=$(of_env_file "$name")
+    # There a path is from the folder of the compose file.
+    case $name$given in OPENLINE_SECRETS/* | OPENLINE_SECRETS) ;; OPENLINE_SECRETS*) given=deploy/$given ;; esac
+    [ -z "$given" ] || export "$name=$given"
+done
+
 folder() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac }
 
 # Compose takes relative paths from the folder of its file, we from here.

@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parents[3]
 COPIED = ("deploy", "loadtest", "nginx", "scripts", "services", "web")
 DOCKER = """#!/bin/sh
 echo "$@" >>"$ASKED"
+echo "$COMPOSE_FILE $OPENLINE_SECRETS" >"$ASKED.with"
 """
-"""Writes down what it is asked."""
+"""Writes down what it is asked, and by which files."""
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def run(checkout: Path, *arguments: str) -> tuple[int, str, list[str]]:
+def run(checkout: Path, *arguments: str, **variables: str) -> tuple[int, str, list[str]]:
     """Exit status, what was said to whoever ran it, and what Docker was asked but for whether it is there."""
     programs = checkout.parent / "programs"
     programs.mkdir(exist_ok=True)
@@ -36,7 +37,7 @@ def run(checkout: Path, *arguments: str) -> tuple[int, str, list[str]]:
     asked.write_text("")
     done = subprocess.run(
         ["/bin/sh", str(checkout / "scripts/compose.sh"), *arguments],
-        env={"PATH": f"{programs}:{os.environ['PATH']}", "ASKED": str(asked)},
+        env={"PATH": f"{programs}:{os.environ['PATH']}", "ASKED": str(asked), **variables},
         capture_output=True,
         text=True,
         timeout=60,
@@ -77,3 +78,32 @@ def test_a_registry_is_needed_to_push_and_gets_all_images(checkout: Path) -> Non
     pushed = [line.removeprefix("push ") for line in asked if line.startswith("push ")]
     names = ("gateway", "auth", "publisher", "loadtest")
     assert pushed == [f"registry.example.org/team/openline/{name}:dev" for name in names]
+
+
+TLS = "deploy/compose.yaml:deploy/compose.production.yaml"
+
+
+def test_the_file_of_variables_chooses_the_files_too(checkout: Path) -> None:
+    lines = [
+        "# ours",
+        f'COMPOSE_FILE="{TLS}"',
+        "OPENLINE_SECRETS=../theirs",
+        "OPENLINE_REGISTRY=r/",
+    ]
+    (checkout / "deploy/.env").write_text("\n".join([*lines, "OPENLINE_PUBLIC_URL=https://x.test"]))
+    status, said, asked = run(checkout, "up")
+    assert (status, said) == (0, "")
+    assert (
+        "compose up --detach --wait" in asked
+    )  # and builds nothing: images come from the registry
+    with_what = (checkout.parent / "asked.with").read_text()
+    assert with_what == f"{TLS} {checkout}/deploy/../theirs\n"
+    assert (checkout / "theirs/redis_password").exists()
+
+
+def test_the_environment_goes_before_the_file_of_variables(checkout: Path) -> None:
+    (checkout / "deploy/.env").write_text(f"COMPOSE_FILE={TLS}\nOPENLINE_VERSION='2.0'  # ours\n")
+    _, _, asked = run(checkout, "push", "r", COMPOSE_FILE="deploy/compose.yaml")
+    assert "push r/openline/gateway:2.0" in asked
+    with_what = (checkout.parent / "asked.with").read_text()
+    assert with_what == f"deploy/compose.yaml {checkout}/deploy/secrets\n"
