@@ -144,7 +144,7 @@ async def told_to_move(client: WireClient) -> bool:
         event = await client.expect("reconnect", patience=5)
     except TimeoutError:
         return False
-    assert event["within"] == 4
+    assert event["within"] == 2  # half of the drain
     return True
 
 

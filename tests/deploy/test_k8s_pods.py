@@ -199,5 +199,5 @@ async def test_a_gateway_that_is_told_to_end_moves_its_clients_within_its_grace(
         stopping = asyncio.create_task(asyncio.to_thread(node.stop, "gateway", grace))
         told = await bob.expect("reconnect", patience=10)
         code, _ = await bob.wait_closed(patience=grace)
-        assert (told["within"], code) == (30, 4100)
+        assert (told["within"], code) == (15, 4100)
         assert await stopping == 0, "it ended by itself, and was not killed"
