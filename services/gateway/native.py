@@ -79,14 +79,13 @@ class NativeSession(Session):
             )
 
     def _received(self, frame: bytes) -> None:
-        wait = self.charge()
+        if wait := self.charge():
+            self._limited(self._codec.id(frame), wait)
+            return
         try:
-            command = self._codec.decode(frame)
+            command = self._codec.decode(frame, admit=self._admit)
         except BadCommand as error:
             self._bad(error)
-            return
-        if wait:
-            self._limited(command.id, wait)
             return
         self.node.metrics.commands.labels(type(command).__name__.lower()).inc()
         if self.opening is not None and not self.opened and not self._barrier:
@@ -100,6 +99,9 @@ class NativeSession(Session):
             self._queue(command, len(frame))
         else:
             self._try(command)
+
+    def _admit(self, channel: str, size: int) -> None:
+        speech.admit(self, channel, size)
 
     def _bad(self, error: BadCommand) -> None:
         if self.opened or self._barrier:

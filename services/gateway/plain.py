@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from services.gateway import joining, speech
@@ -135,14 +136,13 @@ class RoomSession(PlainSession):
 
     def received(self, text: bytes) -> None:
         """Publish, or tell that this user types."""
-        wait = self.charge()
         try:
-            command = plain.RoomCodec(self.channel).decode(text)
-            if wait:
+            if wait := self.charge():
                 raise OpenlineError(
                     Code.RATE_LIMITED, f"too many messages; wait {wait:.2f} s", retry_after=wait
                 )
-            self._take(command)
+            admit = partial(speech.admit, self)
+            self._take(plain.RoomCodec(self.channel).decode(text, admit=admit))
         except OpenlineError as error:
             self.refuse(error)
 

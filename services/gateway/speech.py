@@ -5,15 +5,25 @@ from __future__ import annotations
 from contextlib import suppress
 
 from services.gateway.session import Session
-from services.kernel.broker.compose import compose
+from services.kernel.broker.compose import check_written, compose
 from services.kernel.broker.port import Draft
 from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.namespaces import Access
 from services.kernel.protocol.commands import Publish
 
 TYPING_SECONDS = 1.0
 """Between two typing events of a connection that are passed on."""
+
+
+def admit(session: Session, channel: str, size: int) -> None:
+    """Raises the named error for data of `size` bytes that can never be published, before it costs a look."""
+    namespace = session.node.namespaces.of(channel)
+    if session.opened and session.claims is None:  # and never will have any
+        joins = namespace.subscribe is Access.ANYONE or channel in session.subscriptions
+        permissions.check(None, namespace, channel, Action.PUBLISH, subscribed=joins)
+    check_written(namespace, size)
 
 
 def draft(session: Session, command: Publish, *, token: str = "") -> Draft:

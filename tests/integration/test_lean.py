@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
 from wsproto.events import Ping, Pong
 
-from services.gateway.websocket import framing, lean, lean_connection, sweep
+from services.gateway.websocket import framing, lean, lean_connection, pace, sweep
 from services.gateway.websocket.connection import serve, take
 from services.gateway.websocket.door import Door
 from services.gateway.websocket.lean import LeanProtocol
@@ -53,6 +53,21 @@ class Recorder:
 
     def closed(self, code, reason, clean):
         self.calls.put(("closed", code, reason, clean))
+
+
+class Slow(Recorder):
+    """Takes its time for each message, and writes down the loop's turns as well."""
+
+    def __init__(self, connection, calls, *, pauses=False):
+        super().__init__(connection, calls)
+        self.pauses = pauses
+
+    def received_text(self, text):
+        if self.pauses:
+            self.connection.pause_reading()
+        time.sleep(2 * pace.SLICE)
+        super().received_text(text)
+        asyncio.get_running_loop().call_soon(self.calls.put, ("turn",))
 
 
 class Drained(Recorder):
@@ -497,6 +512,34 @@ def test_a_paused_connection_reads_on_when_resumed(stage):
     with Peer(stage.port) as peer:
         connection = stage.connections.get(timeout=10)
         stage.call(connection.pause_reading)
+        peer.text("later")
+        time.sleep(0.05)
+        assert stage.silent()
+        stage.call(connection.resume_reading)
+        assert stage.got() == ("text", b"later")
+
+
+def test_a_peer_whose_messages_are_costly_gets_one_read_a_turn(stage):
+    stage.receiver = Slow
+    message = frame(1, b"x" * 65_000)
+    in_a_turn = [0]
+    with Peer(stage.port) as peer:
+        peer.raw(message * 64)
+        while sum(in_a_turn) < 64:
+            if stage.got() == ("turn",):
+                in_a_turn.append(0)
+            else:
+                in_a_turn[-1] += 1
+    # uvloop reads 256,000 bytes at once, and would do so 32 times in a row.
+    assert max(in_a_turn) <= 5
+
+
+def test_what_is_costly_is_not_read_on_while_it_is_paused(stage):
+    stage.receiver, stage.options = Slow, {"pauses": True}
+    with Peer(stage.port) as peer:
+        connection = stage.connections.get(timeout=10)
+        peer.text("now")
+        assert [stage.got(), stage.got()] == [("text", b"now"), ("turn",)]
         peer.text("later")
         time.sleep(0.05)
         assert stage.silent()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import MutableSet
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from services.gateway.websocket import framing
 from services.gateway.websocket.framing import Parser, Violation
 from services.gateway.websocket.interface import CLOSE_TIMEOUT, MAX_BUFFERED, Receiver
-from services.gateway.websocket.pace import Pace
+from services.gateway.websocket.pace import SLICE, Pace
 from services.gateway.websocket.sweep import Sweep
 from services.gateway.websocket.telling import tell
 
@@ -48,6 +49,7 @@ class LeanConnection(asyncio.Protocol):
         "_farewell",
         "_pace",
         "_parser",
+        "_paused",
         "_pong",
         "_receiver",
         "_stalled",
@@ -79,6 +81,7 @@ class LeanConnection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._early = early
         self._farewell: tuple[int, str] | None = None
+        self._paused = False
         self._pong: bytes | None = None
         self._stalled = False
         connections.add(self)
@@ -141,9 +144,11 @@ class LeanConnection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         if not self.closing:
+            self._paused = True
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
+        self._paused = False
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -155,7 +160,10 @@ class LeanConnection(asyncio.Protocol):
             self._early += data
             self._transport.pause_reading()
         else:
+            began = time.perf_counter()
             self._receive(data)
+            if time.perf_counter() - began > SLICE:
+                self._let_others()
 
     def pause_writing(self) -> None:
         self._stalled = True
@@ -209,6 +217,16 @@ class LeanConnection(asyncio.Protocol):
                 self._dispatch(opcode, payload)
         if parser.violation is not None:
             self._fail(parser.violation)
+
+    def _let_others(self) -> None:
+        """Read on in a later turn: libuv hands one connection megabytes in a row, and what is costly goes on for long."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._pace.add(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._paused:
+            self.resume_reading()
 
     def _dispatch(self, opcode: int, payload: bytes) -> None:
         receiver = self._receiver

@@ -12,6 +12,9 @@ from services.kernel.domain.namespaces import Namespace
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind
 
+WRITTEN = 2
+"""How many times as large as what is stored data may be written: with blanks, or numbers wider than they need be."""
+
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -56,10 +59,20 @@ def compose(
 def check_size(namespace: Namespace, size: int) -> None:
     """Raises `too_large` when a message of `size` bytes exceeds what the namespace takes."""
     if size > namespace.message_bytes:
-        raise OpenlineError(
-            Code.TOO_LARGE,
-            f"the data has {size} bytes; a message in {namespace.name}: has at most {namespace.message_bytes}",
-        )
+        raise _too_large(namespace, size)
+
+
+def check_written(namespace: Namespace, size: int) -> None:
+    """Raises `too_large` for data that needs no look: as a client wrote it, it is more than twice what may be stored."""
+    if size > WRITTEN * namespace.message_bytes:
+        raise _too_large(namespace, size)
+
+
+def _too_large(namespace: Namespace, size: int) -> OpenlineError:
+    return OpenlineError(
+        Code.TOO_LARGE,
+        f"the data has {size} bytes; a message in {namespace.name}: has at most {namespace.message_bytes}",
+    )
 
 
 def _meta(

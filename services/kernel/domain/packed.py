@@ -44,6 +44,8 @@ def _table() -> list[tuple[int, int, int]]:
 
 _TABLE = _table()
 
+_LEADING = 16
+
 
 def scan(raw: bytes) -> bool:
     """Whether one MessagePack value holds bytes anywhere. Costs one step an item, whatever sizes it declares.
@@ -58,6 +60,41 @@ def scan(raw: bytes) -> bool:
     if end != len(raw):
         raise _invalid("the MessagePack value does not end where its bytes do")
     return has_bytes
+
+
+def leading(raw: bytes) -> bytes:
+    """The members of a map before the first that is more than a scalar or text, as a map, 16 at most; empty if it is none.
+
+    It is as valid as they are: what is cut short or no text is not looked at.
+    """
+    members = begin = end = 0
+    try:
+        what, left, begin = _head(raw, 0)
+        if what != _MAP:
+            return b""
+        end = begin
+        while members < min(left, _LEADING):
+            end, members = _scalar(raw, _scalar(raw, end)), members + 1
+    except IndexError:
+        pass
+    return b"\xde%b%b" % (members.to_bytes(2, "big"), raw[begin:end])
+
+
+def _head(raw: bytes, at: int) -> tuple[int, int, int]:
+    """What an item is, its size, and where its content begins."""
+    what, size, width = _TABLE[raw[at]]
+    at += 1
+    if width:
+        size = int.from_bytes(raw[at : at + width], "big")
+    return what, size, at + width
+
+
+def _scalar(raw: bytes, at: int) -> int:
+    """Where a scalar or text ends. Raises IndexError for anything else."""
+    what, size, begin = _head(raw, at)
+    if what > _TEXT:
+        raise IndexError
+    return begin + size
 
 
 def _walk(raw: bytes) -> tuple[int, bool]:

@@ -14,6 +14,7 @@ Id: TypeAlias = int | Annotated[str, msgspec.Meta(max_length=64)] | None
 """What a client calls a command, so that it knows the answer again: an integer within 64 bits or a string."""
 
 MAX_LAST = 1000
+MAX_SINCE = 100
 HISTORY_LIMIT = 100
 MAX_HISTORY_LIMIT = 500
 MAX_CURSOR = 1024

@@ -11,6 +11,7 @@ import msgspec
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.data import MAX_INTEGER, MIN_INTEGER
 from services.kernel.domain.packed import MAX_DEPTH
+from services.kernel.protocol.codec import Admit, anything
 from services.kernel.protocol.commands import TYPES, BadCommand, Command, Id
 from services.kernel.protocol.wire import Auth, Check, History, Publish, Subscribe, Wire
 
@@ -43,19 +44,35 @@ class Decoding:
     """Decodes the commands of one encoding.
 
     `encoding` is its name for people, `decoder` reads commands, `read` (bytes, type=) anything, `check` checks data.
+    `leading` cuts an object off before its first member that is more than a scalar: what cannot be read to its end may
+    have told its id by then.
     """
 
-    __slots__ = ("_check", "_decoder", "_encoding", "_read")
+    __slots__ = ("_check", "_decoder", "_encoding", "_leading", "_read")
 
     def __init__(
-        self, encoding: str, *, decoder: Decoder, read: Callable[..., Any], check: Check
+        self,
+        encoding: str,
+        *,
+        decoder: Decoder,
+        read: Callable[..., Any],
+        check: Check,
+        leading: Callable[[bytes], bytes],
     ) -> None:
         self._encoding = encoding
         self._decoder = decoder
         self._read = read
         self._check = check
+        self._leading = leading
 
-    def decode(self, raw: bytes) -> Command:
+    def id(self, raw: bytes) -> Id:
+        """The id of the command in a frame, None where it cannot be read."""
+        try:
+            return self._id(self._read(raw, type=_Envelope))
+        except UNREADABLE:
+            return self._early_id(raw)
+
+    def decode(self, raw: bytes, admit: Admit = anything) -> Command:
         """The command in a frame. Raises BadCommand, and nothing else, whatever the bytes are."""
         try:
             wire = self._decoder.decode(raw)
@@ -66,6 +83,8 @@ class Decoding:
         if not isinstance(wire, _NEED_CHECKS):
             return wire
         try:
+            if isinstance(wire, Publish):
+                admit(wire.channel, len(wire.data))
             return wire.command(self._check)
         except OpenlineError as error:
             raise BadCommand(error.code, error.message, id=wire.id) from None
@@ -74,11 +93,12 @@ class Decoding:
         try:
             envelope = self._read(raw, type=_Envelope)
         except RecursionError:
-            return BadCommand(Code.INVALID_DATA, TOO_DEEP)
+            return BadCommand(Code.INVALID_DATA, TOO_DEEP, id=self._early_id(raw))
         except msgspec.ValidationError:
             return BadCommand(Code.BAD_REQUEST, 'a command is an object such as {"type": "ping"}')
         except UNREADABLE as unreadable:
-            return BadCommand(Code.BAD_REQUEST, f"the frame is no {self._encoding}: {unreadable}")
+            message = f"the frame is no {self._encoding}: {unreadable}"
+            return BadCommand(Code.BAD_REQUEST, message, id=self._early_id(raw))
         message = self._wrong_type(envelope) or _wrong_field(error)
         return BadCommand(Code.BAD_REQUEST, message, id=self._id(envelope))
 
@@ -93,6 +113,13 @@ class Decoding:
         if named not in TYPES:
             return f"unknown type {named[:_SHOWN]!r}; known: {_KNOWN}"
         return None
+
+    def _early_id(self, raw: bytes) -> Id:
+        """The id of a command that cannot be read to its end."""
+        try:
+            return self._id(self._read(self._leading(raw), type=_Envelope))
+        except UNREADABLE:
+            return None
 
     def _id(self, envelope: _Envelope) -> Id:
         """The command's id if it has a valid one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,11 +11,21 @@ import msgspec
 
 from services.kernel.domain import data as rule
 from services.kernel.domain.publications import Kind, Publication
-from services.kernel.protocol.codec import Json
+from services.kernel.protocol.codec import Admit, Json, anything
 from services.kernel.protocol.commands import Command, Id
 from services.kernel.protocol.decoding import Decoding
 from services.kernel.protocol.replies import Replies
 from services.kernel.protocol.wire import Wire
+
+_LEADING = re.compile(
+    rb'\s*\{(?:\s*"[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.0-9eE]+|true|false|null)\s*,){0,16}+'
+)
+
+
+def _leading(raw: bytes) -> bytes:
+    """The members of an object before the first that is more than a plain scalar, as an object; empty if it is none."""
+    found = _LEADING.match(raw)
+    return found.group().removesuffix(b",") + b"}" if found else b""
 
 
 def _check(raw: bytes) -> tuple[Kind, bytes]:
@@ -28,7 +39,11 @@ def _embed(value: object) -> msgspec.Raw:
 
 
 _DECODING = Decoding(
-    "JSON", decoder=msgspec.json.Decoder(Wire), read=msgspec.json.decode, check=_check
+    "JSON",
+    decoder=msgspec.json.Decoder(Wire),
+    read=msgspec.json.decode,
+    check=_check,
+    leading=_leading,
 )
 _ENCODER = msgspec.json.Encoder(enc_hook=_embed)
 
@@ -63,9 +78,13 @@ class JsonCodec(Replies):
     name = "json"
     binary = False
 
-    def decode(self, data: bytes) -> Command:
+    def decode(self, data: bytes, *, admit: Admit = anything) -> Command:
         """See Codec."""
-        return _DECODING.decode(data)
+        return _DECODING.decode(data, admit)
+
+    def id(self, data: bytes) -> Id:
+        """See Codec."""
+        return _DECODING.id(data)
 
     def event(self, type: str, fields: Mapping[str, Any]) -> bytes:
         """See Codec."""

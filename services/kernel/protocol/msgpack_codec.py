@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from services.kernel.domain import data as rule
+from services.kernel.domain import packed
 from services.kernel.domain.publications import Kind, Publication
-from services.kernel.protocol.codec import Json
+from services.kernel.protocol.codec import Admit, Json, anything
 from services.kernel.protocol.commands import Command, Id
 from services.kernel.protocol.decoding import Decoding
 from services.kernel.protocol.replies import Replies
@@ -27,6 +28,7 @@ _DECODING = Decoding(
     decoder=msgspec.msgpack.Decoder(Wire),
     read=msgspec.msgpack.decode,
     check=rule.check_msgpack,
+    leading=packed.leading,
 )
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_embed)
 
@@ -55,9 +57,13 @@ class MsgpackCodec(Replies):
     name = "msgpack"
     binary = True
 
-    def decode(self, data: bytes) -> Command:
+    def decode(self, data: bytes, *, admit: Admit = anything) -> Command:
         """See Codec."""
-        return _DECODING.decode(data)
+        return _DECODING.decode(data, admit)
+
+    def id(self, data: bytes) -> Id:
+        """See Codec."""
+        return _DECODING.id(data)
 
     def event(self, type: str, fields: Mapping[str, Any]) -> bytes:
         """See Codec."""

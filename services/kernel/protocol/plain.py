@@ -12,6 +12,7 @@ from services.kernel.domain import data as rule
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.publications import Kind, Publication
 from services.kernel.protocol import json_codec
+from services.kernel.protocol.codec import Admit, anything
 from services.kernel.protocol.commands import BadCommand, Command, Ping, Pong, Publish, Typing
 from services.kernel.protocol.decoding import TOO_DEEP
 
@@ -45,7 +46,7 @@ class RoomCodec(_NoChannel):
     def __init__(self, channel: str) -> None:
         self.channel = channel
 
-    def decode(self, data: bytes) -> Command:
+    def decode(self, data: bytes, *, admit: Admit = anything) -> Command:
         """What a text frame asks for: any object is published; `typing`, `ping` and `pong` are themselves.
 
         A frame that is no JSON object is published as `{"text": frame}`. Raises BadCommand when data is invalid.
@@ -53,6 +54,7 @@ class RoomCodec(_NoChannel):
         try:
             command = _named(data, self.channel)
             if command is None:
+                admit(self.channel, len(data))
                 return Publish(channel=self.channel, data=rule.check_json(data))
         except RecursionError:
             raise BadCommand(Code.INVALID_DATA, TOO_DEEP) from None
@@ -89,7 +91,7 @@ class NotifyCodec(_NoChannel):
 
     name = "notify"
 
-    def decode(self, data: bytes) -> Command:  # noqa: ARG002
+    def decode(self, data: bytes, *, admit: Admit = anything) -> Command:  # noqa: ARG002
         """Nothing is read on this route. Raises BadCommand."""
         raise BadCommand(Code.BAD_REQUEST, "nothing is read on this route; it only notifies")
 

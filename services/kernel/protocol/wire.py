@@ -38,7 +38,7 @@ class Auth(_Wire, frozen=True, kw_only=True, tag="auth"):
 
     token: commands.Token = None
     since: Annotated[
-        dict[str, Position] | None,
+        Annotated[dict[str, Position], Meta(max_length=commands.MAX_SINCE)] | None,
         Meta(description="positions in channels that the server subscribes, by channel"),
     ] = None
 

@@ -701,3 +701,24 @@ def test_limits_name_the_rate(host):
     say(session, type="pong")
     (refusal,) = ask(session, type="ping")
     assert "2 a second" in refusal["message"]
+
+
+def test_what_comes_beyond_the_rate_is_not_looked_at():
+    limited = ManualHost(limits=Limits(connection_rate=2, connection_burst=1))
+    session = opened(limited)
+    say(session, type="pong")
+    session.received_text(b'{"type":"publish","id":7,"channel":"chat:a","data":%b' % (b"[" * 9999))
+    assert errors(session.connection.events()) == [(7, "rate_limited")]
+
+
+def test_data_that_can_never_be_published_is_not_looked_at(host):
+    deep = b"[" * 65 + b"]" * 65
+    blanks = b" " * 2 * host.namespaces.of("chat:a").message_bytes
+    for user, data, code in (
+        (None, deep, "forbidden"),
+        ("bob", b"[%b%b]" % (blanks, deep), "too_large"),
+        ("bob", deep, "invalid_data"),
+    ):
+        session = opened(host, user)
+        session.received_text(b'{"type":"publish","id":1,"channel":"chat:a","data":%b}' % data)
+        assert errors(session.connection.events()) == [(1, code)]

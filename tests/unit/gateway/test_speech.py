@@ -56,3 +56,15 @@ def test_a_namespace_may_bound_how_often_is_published():
 def test_who_is_not_in_a_channel_does_not_type_there(host):
     with refused(Code.NOT_SUBSCRIBED, "subscribe to chat:a first"):
         speech.typing(opened(host), "chat:a")
+
+
+def test_what_can_never_be_published_is_refused_unseen(host):
+    bob, nobody = opened(host), opened(host, None)
+    most = 2 * host.namespaces.of("chat:a").message_bytes
+    speech.admit(bob, "chat:a", most)
+    with refused(Code.TOO_LARGE):
+        speech.admit(bob, "chat:a", most + 1)
+    with refused(Code.UNKNOWN_NAMESPACE):
+        speech.admit(bob, "nope:a", 1)
+    with refused(Code.FORBIDDEN):
+        speech.admit(nobody, "chat:a", 1)

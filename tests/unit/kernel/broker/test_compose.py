@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from services.kernel.broker.compose import compose
+from services.kernel.broker.compose import check_written, compose
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.namespaces import Namespace
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind
+from tests.support.refusals import refused
 
 ROOM = Namespace(name="room", history_size=7, history_ttl=8, message_bytes=4)
 
@@ -71,3 +72,9 @@ def test_a_message_beyond_the_limit_is_too_large():
         compose(ROOM, "room:a", data=b"12345", ts_ms=5)
     assert caught.value.code is Code.TOO_LARGE
     assert "5 bytes" in caught.value.message
+
+
+def test_what_is_written_may_be_twice_as_large_as_what_is_stored():
+    check_written(ROOM, 2 * ROOM.message_bytes)
+    with refused(Code.TOO_LARGE, "has 9 bytes; a message in room: has at most 4"):
+        check_written(ROOM, 2 * ROOM.message_bytes + 1)

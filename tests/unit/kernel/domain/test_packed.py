@@ -128,3 +128,32 @@ def test_timestamps_are_refused(raw):
 def test_the_unused_code_is_refused():
     with refused(Code.INVALID_DATA, "0xc1"):
         packed.scan(b"\x91\xc1")
+
+
+@pytest.mark.parametrize(
+    ("raw", "members"),
+    [
+        (pack({"id": 1, "b": "x", "c": True, "d": [], "e": 1}), {"id": 1, "b": "x", "c": True}),
+        (pack({"a": 2**40, "b": "x" * 300, "c": {}}), {"a": 2**40, "b": "x" * 300}),
+        (pack({"a": 1, "b": b"x"}), {"a": 1}),
+        (pack({"a": 1, "b": 1.5}), {"a": 1}),
+        (pack({str(n): n for n in range(20)}), {str(n): n for n in range(16)}),
+        (b"\x82\xa2id\x07\xa1x\xc1", {"id": 7}),
+        (b"\xdf\xff\xff\xff\xff\xa2id\x07", {"id": 7}),
+        (b"\x81\xa2id", {}),
+        (b"\x80", {}),
+        (b"", {}),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_members_before_what_is_more_than_a_scalar(raw, members):
+    assert msgspec.msgpack.decode(packed.leading(raw)) == members
+
+
+def test_what_is_no_map_has_no_members():
+    assert packed.leading(b"\x91\x01") == b""
+
+
+def test_a_member_that_is_cut_short_is_not_hidden():
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.msgpack.decode(packed.leading(b"\x81\xa2id\xdb\xff\xff\xff\xff"))

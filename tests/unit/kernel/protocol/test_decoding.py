@@ -11,12 +11,14 @@ from services.kernel.protocol import commands
 from services.kernel.protocol.commands import BadCommand
 from services.kernel.protocol.decoding import Decoding
 from services.kernel.protocol.wire import Wire
+from tests.support.refusals import refuse
 
 JSON = Decoding(
     "JSON",
     decoder=msgspec.json.Decoder(Wire),
     read=msgspec.json.decode,
     check=lambda raw: (Kind.JSON, raw),
+    leading=lambda raw: raw.partition(b',"data"')[0] + b"}",
 )
 
 
@@ -98,3 +100,45 @@ def test_a_frame_deeper_than_the_stack_is_invalid_data(opening):
     error = refusal(b'{"type":"publish","channel":"a:b","data":' + opening * 200_000)
     assert error.code is Code.INVALID_DATA
     assert "64 deep" in error.message
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"[" * 200_000, Code.INVALID_DATA),
+        (b"NaN", Code.BAD_REQUEST),
+        (b'"\\ud800"', Code.BAD_REQUEST),
+        (b"", Code.BAD_REQUEST),
+    ],
+    ids=lambda value: repr(value)[:32],
+)
+def test_an_id_before_what_cannot_be_read_is_carried(data, code):
+    frame = b'{"id":7,"type":"publish","data":%b' % data
+    error = refusal(frame)
+    assert (error.code, error.id, JSON.id(frame)) == (code, 7, 7)
+
+
+@pytest.mark.parametrize(
+    ("frame", "id_"),
+    [
+        (b'{"type":"ping","id":"x"}', "x"),
+        (b'{"type":"fly","id":5}', 5),
+        (b'{"type":"ping"}', None),
+        (b'{"type":"ping","id":1.5}', None),
+        (b'{"type":"ping","id":18446744073709551616}', None),
+        (b"[]", None),
+        (b"", None),
+        (b'{"id":"\xff"', None),
+    ],
+)
+def test_the_id_alone(frame, id_):
+    assert JSON.id(frame) == id_
+
+
+def test_data_is_looked_at_when_it_was_admitted():
+    frame = b'{"id":3,"type":"publish","channel":"a:b","data":[1, 2],"key":""}'
+    with pytest.raises(BadCommand, match="a:b: 6 bytes") as caught:
+        JSON.decode(frame, refuse)
+    assert (caught.value.code, caught.value.id) == (Code.TOO_LARGE, 3)
+    frame = b'{"type":"subscribe","channel":"a:b"}'
+    assert JSON.decode(frame, refuse) == commands.Subscribe(channel="a:b")

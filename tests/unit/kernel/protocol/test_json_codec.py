@@ -13,6 +13,7 @@ from services.kernel.protocol.codec import Json
 from services.kernel.protocol.commands import BadCommand, Publish
 from services.kernel.protocol.json_codec import CODEC
 from tests.support.publications import publication
+from tests.support.refusals import refuse
 
 
 def test_a_publish_holds_its_data_as_json_without_line_breaks():
@@ -27,7 +28,7 @@ def test_data_beyond_the_rule_is_refused_with_the_commands_id(data):
     with pytest.raises(BadCommand) as caught:
         CODEC.decode(b'{"id":4,"type":"publish","channel":"a:b","data":%b}' % data)
     assert caught.value.code in (Code.INVALID_DATA, Code.BAD_REQUEST)
-    assert caught.value.id == (4 if caught.value.code is Code.INVALID_DATA else None)
+    assert caught.value.id == 4
 
 
 def test_an_event_keeps_null_and_embeds_json_at_any_depth():
@@ -127,3 +128,31 @@ def test_history_lists_publications_as_they_are_ordered():
 
 def test_no_messages_are_an_empty_array():
     assert json_codec.messages([]) == b"[]"
+
+
+@pytest.mark.parametrize(
+    ("frame", "id_"),
+    [
+        (b'{"type":"publish","id":5,"data":NaN}', 5),
+        (b' { "id" : "a,b" ,\n"x":true,"y":null,"z":false, "data": [' + b"[" * 100_000, "a,b"),
+        (b'{"id":1,"type":"ping"', 1),
+        (b'{"data":[,"id":1', None),
+        (b'{"id":"\\u0041","data":NaN}', None),  # one that needs more than a look
+        (b'{"id":1e999,"data":NaN}', None),
+        (b'{"id"', None),
+        (b"{", None),
+        (b"hello", None),
+        (b"{" + b'"a":1,' * 16 + b'"id":1,"data":NaN}', None),
+    ],
+    ids=lambda value: repr(value)[:32],
+)
+def test_an_id_is_found_before_what_cannot_be_read(frame, id_):
+    with pytest.raises(BadCommand) as caught:
+        CODEC.decode(frame)
+    assert (caught.value.id, CODEC.id(frame)) == (id_, id_)
+
+
+def test_what_is_not_admitted_is_not_looked_at():
+    with pytest.raises(BadCommand) as caught:
+        CODEC.decode(b'{"type":"publish","channel":"a:b","data":1e999}', admit=refuse)
+    assert caught.value.code is Code.TOO_LARGE

@@ -11,6 +11,7 @@ from services.kernel.protocol.codec import Json
 from services.kernel.protocol.commands import BadCommand, Ping, Publish
 from services.kernel.protocol.msgpack_codec import CODEC
 from tests.support.publications import publication
+from tests.support.refusals import refuse
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
@@ -145,3 +146,18 @@ def test_history_lists_publications_as_they_are_ordered():
         "offset": 9,
         "more": True,
     }
+
+
+def test_an_id_is_found_before_what_cannot_be_read():
+    head = pack({"type": "publish", "id": 5, "channel": "a:b", "data": None})[:-1]
+    for data in (b"\x91" * 100_000 + b"\xc0", b"\xc1", b"\xdd\xff\xff\xff\xff"):
+        with pytest.raises(BadCommand) as caught:
+            CODEC.decode(head + data)
+        assert (caught.value.id, CODEC.id(head + data)) == (5, 5)
+
+
+def test_what_is_not_admitted_is_not_looked_at():
+    frame = pack({"type": "publish", "channel": "a:b", "data": {1: 2}})
+    with pytest.raises(BadCommand) as caught:
+        CODEC.decode(frame, admit=refuse)
+    assert caught.value.code is Code.TOO_LARGE

@@ -10,6 +10,7 @@ from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.protocol.commands import BadCommand, Ping, Pong, Publish, Typing
 from services.kernel.protocol.plain import NotifyCodec, RoomCodec, notification
 from tests.support.publications import publication
+from tests.support.refusals import refuse
 
 ROOM = RoomCodec("room:x")
 
@@ -113,3 +114,11 @@ def test_a_notification_is_encoded_once():
 def test_the_notify_route_reads_nothing():
     with pytest.raises(BadCommand, match="only notifies"):
         NotifyCodec().decode(b'{"type":"ping"}')
+
+
+def test_what_is_not_admitted_is_not_looked_at():
+    room = RoomCodec("room:a")
+    with pytest.raises(BadCommand) as caught:
+        room.decode(b'{"a":1e999}', admit=refuse)
+    assert caught.value.code is Code.TOO_LARGE
+    assert room.decode(b'{"type":"ping"}', admit=refuse) == Ping()

@@ -77,3 +77,10 @@ def test_a_written_command_becomes_the_command(text, command):
 def test_what_cannot_be_is_refused(text, reason):
     with refused(Code.BAD_REQUEST, reason):
         read(text)
+
+
+def test_positions_are_given_for_at_most_100_channels():
+    at = [b'"a:%d":%b' % (number, AT) for number in range(101)]
+    assert len(read(b'{"type":"auth","since":{%b}}' % b",".join(at[:100])).since) == 100
+    with pytest.raises(msgspec.ValidationError, match="length <= 100"):
+        read(b'{"type":"auth","since":{%b}}' % b",".join(at))
