@@ -94,6 +94,8 @@ async def test_the_error_carries_the_id_where_it_can_be_read(people: People) -> 
                 '{"id":2}',
                 '{"type":"subscribe","id":3,"channel":5}',
                 '{"type":"publish","id":4,"channel":"room:x","data":1e999}',
+                '{"type":"publish","id":5,"channel":"room:x","data":NaN}',
+                '{"type":"publish","id":6,"channel":"room:x","data":' + "[" * 9_999,
             )
         ):
             await alice.socket.send(frame)
@@ -180,6 +182,28 @@ async def test_map_keys_that_collide_do_not_stop_the_gateway(
             async with asyncio.timeout(3):
                 await alice.expect("error")
         assert (await beside.call("ping"))["type"] == "pong"
+
+
+async def test_data_that_is_costly_to_look_at_does_not_stop_the_gateway(
+    people: People, beside: WireClient
+) -> None:
+    """To look at a million empty arrays takes a second or two: of what nobody could publish nothing is looked at."""
+    frame = publish("room:x", b"\xdd" + (1_000_000).to_bytes(4, "big") + b"\x90" * 1_000_000)
+    async with await people.connect("alice", gateway=0, binary=True) as alice:
+        async with asyncio.TaskGroup() as group:
+            flood = group.create_task(repeatedly(alice, frame, times=20))
+            while not flood.done():
+                async with asyncio.timeout(3):
+                    assert (await beside.call("ping"))["type"] == "pong"
+                await asyncio.sleep(0.05)
+        for _ in range(20):
+            refusal = await alice.expect("error")
+            assert (refusal["id"], refusal["code"]) == (1, "too_large")
+
+
+async def repeatedly(client: WireClient, frame: bytes, *, times: int) -> None:
+    for _ in range(times):
+        await client.socket.send(frame)
 
 
 # -------------------------------------------------------------------------------------------- what ends a connection
