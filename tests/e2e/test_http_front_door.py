@@ -61,6 +61,10 @@ def http(stack: Stack) -> Iterator[httpx.Client]:
         ("GET", "/auth/token", 405),
         ("DELETE", "/auth/jwks.json", 405),
         ("POST", "/sse", 405),
+        ("GET", "/ws/nothing", 404),
+        ("POST", "/ws", 405),
+        ("GET", "/ws", 426),
+        ("GET", "/ws/rooms/lobby", 426),
     ],
 )
 def test_what_is_not_there_or_not_so_is_a_problem(

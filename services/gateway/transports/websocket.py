@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
-from starlette.routing import WebSocketRoute
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.gateway.dialect import JSON, MSGPACK, Framed
@@ -32,6 +34,8 @@ from services.kernel.protocol import subprotocols
 from services.kernel.protocol.commands import MAX_LAST
 
 log = structlog.get_logger(__name__)
+
+_PATHS = ("/ws", "/ws/rooms/{room}", "/ws/notify/{topic}")
 
 Make = Callable[[Connection], Session]
 
@@ -60,6 +64,7 @@ class WebSocketRoutes:
             WebSocketRoute("/ws/notify/{topic}", self.notify),
             echo_route(self._echo_max_bytes, admit=self._admit),
             WebSocketRoute("/{path:path}", self.nowhere),
+            *(Route(path, _plain_http, methods=["GET"]) for path in _PATHS),
         ]
 
     def welcome(self, request: Request, client: str) -> Welcome | None:
@@ -169,6 +174,14 @@ class WebSocketRoutes:
         except OpenlineError:
             return None
         return lambda: self._node.quota.release(address)
+
+
+async def _plain_http(_request: HTTPRequest) -> Response:
+    error = OpenlineError(
+        Code.BAD_REQUEST,
+        "this path speaks WebSocket; connect with a WebSocket client, and let proxies pass Upgrade on",
+    )
+    return problems.response(error, status=426, headers={"upgrade": "websocket"})
 
 
 def _begin(session: Session, who: Claims | Later | None) -> Session:
