@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from services.gateway.metrics import Metrics
+from services.gateway.replays import Replays
 from services.kernel.broker.outlet import Done
 from services.kernel.broker.port import Draft, NodeBroker, Present
 from services.kernel.domain.claims import Claims
@@ -27,6 +28,7 @@ class Host(Protocol):
     limits: Limits
     namespaces: Namespaces
     schemas: Schemas
+    replays: Replays
     metrics: Metrics
     broker: NodeBroker
 

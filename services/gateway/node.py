@@ -22,6 +22,7 @@ from services.gateway.metrics import Metrics
 from services.gateway.orders import Orders
 from services.gateway.presence import Presence
 from services.gateway.quota import Quota
+from services.gateway.replays import Replays
 from services.gateway.reports import Reports
 from services.gateway.roster import Roster
 from services.gateway.session import Session
@@ -69,6 +70,7 @@ class Node:
         self.limits = limits
         self.metrics = metrics
         self.quota = Quota(limits)
+        self.replays = Replays(limits.replay_bytes)
         self.incarnation = secrets.token_hex(8)
         self.draining = False
         self._version = version

@@ -113,6 +113,7 @@ class Session(Outbox):
         frames, self.opening = self.opening.frames, None
         if frames:
             self.write(bytes(frames))
+        self._unburden()
         self.node.regroup(self)
         self.ready()
 
@@ -136,7 +137,8 @@ class Session(Outbox):
             return
         self.opening.places[subscription.channel] = joined
         self._replay(subscription, joined.publications)
-        self._answered(subscription)
+        if not self.is_closed:
+            self._answered(subscription)
 
     def _answered(self, subscription: Subscription) -> None:
         """One less to wait for before `connected`."""
@@ -147,10 +149,23 @@ class Session(Outbox):
     def _replay(self, subscription: Subscription, publications: Sequence[Publication]) -> None:
         if not publications:
             return
+        replays = self.node.replays
+        if not replays.admit(sum(len(publication.data) for publication in publications)):
+            self.close(
+                Close.OVERLOADED, "too many are being sent what they missed; come back in a while"
+            )
+            return
         message = self.dialect.message
         frame = b"".join([message(subscription.channel, p) for p in publications])
         frame = self.dress(subscription, publications, frame)
+        replays.hold(self, len(frame))
         self.send_asked(frame)
+        self._unburden()
+
+    def _unburden(self) -> None:
+        """What it was sent has left, as far as it is not stalled."""
+        if self.opening is None and not self.is_stalled:
+            self.node.replays.release(self)
 
     def acknowledge(self, subscription: Subscription, joined: Joined) -> None:
         """Answer the client's subscribe."""
@@ -320,6 +335,7 @@ class Session(Outbox):
     def writable(self) -> None:
         """See Outbox."""
         super().writable()
+        self._unburden()
         self.node.regroup(self)
 
     def reconnect(self, event: bytes) -> None:
@@ -351,6 +367,7 @@ class Session(Outbox):
 
     def _end(self, *, linger: bool) -> None:
         self.is_closed = True
+        self.node.replays.release(self)
         for subscription in list(self.subscriptions.values()):
             self.drop(subscription, linger=linger)
         self.subscriptions.clear()

@@ -13,6 +13,7 @@ from services.gateway.audience import Audience
 from services.gateway.host import Done
 from services.gateway.hub import Hub, LookCall, OpenCall
 from services.gateway.metrics import Metrics
+from services.gateway.replays import Replays
 from services.gateway.session import Session
 from services.gateway.subscription import Subscription
 from services.gateway.websocket import framing
@@ -86,6 +87,7 @@ class ManualHost:
         self.clock = 1000.0
         self.broker = broker or MemoryBroker(clock=self.wall)
         self.limits = limits or Limits()
+        self.replays = Replays(self.limits.replay_bytes)
         self.namespaces = namespaces.parse(tables or TABLES)
         self.schemas = Schemas(self.namespaces)
         self.metrics = Metrics(CollectorRegistry())

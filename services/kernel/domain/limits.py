@@ -29,6 +29,7 @@ class Limits:
     ping_seconds: float = 25
     pong_seconds: float = 10
     outbox_bytes: int = 1_048_576
+    replay_bytes: int = 134_217_728
     presence_page: int = 1000
     batch: int = 1000
 

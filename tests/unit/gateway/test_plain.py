@@ -93,6 +93,20 @@ def test_last_and_since(host):
     assert (event["recovered"], event["began"], event["offset"]) == (False, 0, 4)
 
 
+def test_a_room_whose_last_messages_cannot_be_sent_now_says_to_come_back():
+    host = ManualHost(limits=Limits(replay_bytes=1))
+    host.publish_http("room:a", "x" * 70_000)
+    first = fresh(host, last=1)
+    first.connection.stuck = True
+    first.open(Claims(sub="bob"))
+    host.run()
+    assert first.connection.code is None
+    second = opened(host, last=1)
+    assert (second.connection.code, second.connection.events()) == (4104, [])
+    first.connection.drain()
+    assert opened(host, last=1).connection.code is None
+
+
 def test_typing_ping_and_pong(host):
     bob, amy = opened(host), opened(host, user="amy")
     bob.connection.events()

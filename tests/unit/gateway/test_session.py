@@ -335,6 +335,32 @@ def test_what_a_subscription_missed_comes_behind_its_answer(host):
     assert host.metrics.recoveries.labels("chat", "true")._value.get() == 1
 
 
+def test_what_was_missed_and_is_not_read_is_bounded_over_all_connections():
+    host = ManualHost(limits=Limits(replay_bytes=100_000))
+    host.publish_http("chat:a", "x" * 60_000)
+    host.publish_http("chat:a", "x" * 60_000)
+
+    def recovering(*, reads):
+        session = opened(host)
+        session.connection.stuck = not reads
+        subscription = session.subscriptions["chat:a"] = Subscription(session, "chat:a")
+        joining.begin(subscription, since=None, last=2)
+        host.run()
+        return session
+
+    for _ in range(2):
+        recovering(reads=True)  # they never count together
+    first = recovering(reads=False)
+    second = recovering(reads=False)
+    assert (first.connection.code, second.connection.code) == (None, 4104)
+    first.connection.drain()
+    assert len(first.connection.events()) == 2
+    third = recovering(reads=False)
+    assert third.connection.code is None
+    third.closed(1006, "", clean=False)
+    assert recovering(reads=True).connection.code is None
+
+
 def test_a_new_token_ends_what_it_no_longer_allows(host):
     session = opened(host)
     session.subscriptions["chat:b"] = Subscription(session, "chat:b")
