@@ -28,7 +28,7 @@ class Host(Protocol):
     limits: Limits
     namespaces: Namespaces
     schemas: Schemas
-    replays: Replays
+    replays: Replays[Session]
     metrics: Metrics
     broker: NodeBroker
 

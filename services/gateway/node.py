@@ -70,7 +70,7 @@ class Node:
         self.limits = limits
         self.metrics = metrics
         self.quota = Quota(limits)
-        self.replays = Replays(limits.replay_bytes)
+        self.replays: Replays[Session] = Replays(limits.replay_bytes)
         self.incarnation = secrets.token_hex(8)
         self.draining = False
         self._version = version

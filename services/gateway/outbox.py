@@ -49,6 +49,12 @@ class Outbox:
         """Whether a sweep may just write to it."""
         return self.opening is None and not self.is_stalled and not self.dresses
 
+    @property
+    def unread(self) -> int:
+        """Bytes that are held, or were written and have not left."""
+        held = len(self.opening.frames) if self.opening is not None else 0
+        return self.connection.buffered() + held
+
     def send(self, frame: bytes) -> None:
         """Write a frame, or hold it while the session is opening. Closes a client that leaves too much unread."""
         if self.opening is None:
@@ -61,9 +67,7 @@ class Outbox:
 
     def send_asked(self, frame: bytes) -> None:
         """Send what the client has asked for: who recovers much is not slow, so the limit counts from behind it."""
-        held = len(self.opening.frames) if self.opening is not None else 0
-        unread = self.connection.buffered() + held + len(frame)
-        self.allowance = max(self.allowance, unread + self._limit)
+        self.allowance = max(self.allowance, self.unread + len(frame) + self._limit)
         self.send(frame)
 
     def full(self, size: int) -> bool:

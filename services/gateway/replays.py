@@ -1,4 +1,4 @@
-"""What connections of this node were sent at once because they had missed it, and have not read yet: bounded together.
+"""Large replays that connections of this node were sent at once and have not read yet: bounded together.
 
 A history may hold tens of megabytes, and who recovers it is not slow: its own buffer may hold it all. A hundred that never
 read would fill the memory.
@@ -7,27 +7,39 @@ read would fill the memory.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+PATIENCE = 60.0
+"""Seconds that a connection has to read while others wait for the room that it takes."""
+
+T = TypeVar("T", bound=Hashable)
 
 
-class Replays:
-    """Bytes by connection, at most `limit` together; one alone may be larger."""
+class Replays(Generic[T]):
+    """Bytes by connection, at most `limit` together; one replay alone may be larger. Pure: `now` is in seconds."""
 
     __slots__ = ("_limit", "_total", "_unread")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._total = 0
-        self._unread: dict[Hashable, int] = {}
+        self._unread: dict[T, tuple[int, float]] = {}
 
     def admit(self, size: int) -> bool:
-        """Whether so many bytes may be sent to one more."""
+        """Whether so many bytes may be sent now."""
         return not self._total or self._total + size <= self._limit
 
-    def hold(self, connection: Hashable, size: int) -> None:
+    def hold(self, connection: T, size: int, now: float) -> None:
         """A connection was sent so many bytes."""
+        before, since = self._unread.get(connection, (0, now))
+        self._unread[connection] = before + size, since
         self._total += size
-        self._unread[connection] = self._unread.get(connection, 0) + size
 
-    def release(self, connection: Hashable) -> None:
+    def release(self, connection: T) -> None:
         """A connection has read what it was sent, or has ended."""
-        self._total -= self._unread.pop(connection, 0)
+        size, _ = self._unread.pop(connection, (0, 0.0))
+        self._total -= size
+
+    def overdue(self, now: float) -> list[T]:
+        """Connections that have not read for longer than there is patience."""
+        return [c for c, (_, since) in self._unread.items() if now - since >= PATIENCE]

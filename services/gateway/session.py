@@ -149,8 +149,10 @@ class Session(Outbox):
     def _replay(self, subscription: Subscription, publications: Sequence[Publication]) -> None:
         if not publications:
             return
-        replays = self.node.replays
-        if not replays.admit(sum(len(publication.data) for publication in publications)):
+        size = sum(len(publication.data) for publication in publications)
+        # What is less, any client may leave unread.
+        large = self.unread + size > self.node.limits.outbox_bytes
+        if large and not self._has_room(size):
             self.close(
                 Close.OVERLOADED, "too many are being sent what they missed; come back in a while"
             )
@@ -158,9 +160,18 @@ class Session(Outbox):
         message = self.dialect.message
         frame = b"".join([message(subscription.channel, p) for p in publications])
         frame = self.dress(subscription, publications, frame)
-        replays.hold(self, len(frame))
+        if large:
+            self.node.replays.hold(self, len(frame), self.node.now())
         self.send_asked(frame)
         self._unburden()
+
+    def _has_room(self, size: int) -> bool:
+        """Whether a large replay may be sent now; who has not read the like for long makes room for it."""
+        replays = self.node.replays
+        if not replays.admit(size):
+            for session in replays.overdue(self.node.now()):
+                session.close(Close.SLOW_CONSUMER, "slow consumer: read what you asked for")
+        return replays.admit(size)
 
     def _unburden(self) -> None:
         """What it was sent has left, as far as it is not stalled."""

@@ -87,7 +87,7 @@ class ManualHost:
         self.clock = 1000.0
         self.broker = broker or MemoryBroker(clock=self.wall)
         self.limits = limits or Limits()
-        self.replays = Replays(self.limits.replay_bytes)
+        self.replays: Replays[Session] = Replays(self.limits.replay_bytes)
         self.namespaces = namespaces.parse(tables or TABLES)
         self.schemas = Schemas(self.namespaces)
         self.metrics = Metrics(CollectorRegistry())

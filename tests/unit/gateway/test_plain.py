@@ -94,7 +94,7 @@ def test_last_and_since(host):
 
 
 def test_a_room_whose_last_messages_cannot_be_sent_now_says_to_come_back():
-    host = ManualHost(limits=Limits(replay_bytes=1))
+    host = ManualHost(limits=Limits(replay_bytes=1, outbox_bytes=50_000))
     host.publish_http("room:a", "x" * 70_000)
     first = fresh(host, last=1)
     first.connection.stuck = True

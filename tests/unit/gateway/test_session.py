@@ -335,30 +335,46 @@ def test_what_a_subscription_missed_comes_behind_its_answer(host):
     assert host.metrics.recoveries.labels("chat", "true")._value.get() == 1
 
 
-def test_what_was_missed_and_is_not_read_is_bounded_over_all_connections():
-    host = ManualHost(limits=Limits(replay_bytes=100_000))
+def recovering(host, channel, *, reads):
+    """A session that was sent the whole history of a channel."""
+    session = opened(host)
+    session.connection.stuck = not reads
+    subscription = session.subscriptions[channel] = Subscription(session, channel)
+    joining.begin(subscription, since=None, last=9)
+    host.run()
+    return session
+
+
+@pytest.fixture
+def crowded():
+    """A host that has room for one large replay; the history of `chat:a` is one."""
+    host = ManualHost(limits=Limits(replay_bytes=150_000, outbox_bytes=100_000))
     host.publish_http("chat:a", "x" * 60_000)
     host.publish_http("chat:a", "x" * 60_000)
+    host.publish_http("chat:small", "x" * 60_000)
+    return host
 
-    def recovering(*, reads):
-        session = opened(host)
-        session.connection.stuck = not reads
-        subscription = session.subscriptions["chat:a"] = Subscription(session, "chat:a")
-        joining.begin(subscription, since=None, last=2)
-        host.run()
-        return session
 
+def test_large_replays_that_are_not_read_are_bounded_over_all_connections(crowded):
     for _ in range(2):
-        recovering(reads=True)  # they never count together
-    first = recovering(reads=False)
-    second = recovering(reads=False)
+        recovering(crowded, "chat:a", reads=True)  # they never count together
+    first = recovering(crowded, "chat:a", reads=False)
+    second = recovering(crowded, "chat:a", reads=False)
     assert (first.connection.code, second.connection.code) == (None, 4104)
+    assert recovering(crowded, "chat:small", reads=False).connection.code is None
     first.connection.drain()
     assert len(first.connection.events()) == 2
-    third = recovering(reads=False)
+    third = recovering(crowded, "chat:a", reads=False)
     assert third.connection.code is None
     third.closed(1006, "", clean=False)
-    assert recovering(reads=True).connection.code is None
+    assert recovering(crowded, "chat:a", reads=True).connection.code is None
+
+
+def test_who_never_reads_a_large_replay_makes_room_for_others(crowded):
+    first = recovering(crowded, "chat:a", reads=False)
+    crowded.clock += 60
+    second = recovering(crowded, "chat:a", reads=False)
+    assert (first.connection.code, second.connection.code) == (4101, None)
 
 
 def test_a_new_token_ends_what_it_no_longer_allows(host):

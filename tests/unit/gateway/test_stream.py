@@ -208,3 +208,23 @@ def test_a_reader_that_does_not_read_is_bounded():
         host.advance(1)
     assert session.connection.code == 4101
     assert session.connection.most <= 100_000
+
+
+def test_many_channels_that_were_missed_together_count_as_one_large_replay():
+    host = ManualHost(limits=Limits(outbox_bytes=100_000, replay_bytes=150_000))
+    channels = ["chat:a", "chat:b", "chat:c"]
+    before = opened(host, *channels)
+    at = {c: host.position(c) for c in channels}
+    before.close(4004)
+    for channel in channels:
+        host.publish_http(channel, "x" * 60_000)
+    first = StreamSession(host, RecordingConnection(host), channels, at)
+    first.connection.start(first)
+    first.connection.stuck = True
+    first.open(Claims(sub="bob"))
+    host.run()
+    second = opened(host, *channels, at=at)
+    assert (first.connection.code, second.connection.code) == (None, 4104)
+    assert events(second) == []
+    first.connection.drain()
+    assert events(opened(host, *channels, at=at)) == ["subscribed"] * 3 + ["message"] * 3
