@@ -202,7 +202,12 @@ class Audience:
         if position.epoch == subscription.epoch and position.offset <= sent:
             return
         newest = self._host.newest(self.channel)
-        if newest is None or newest.offset != position.offset or newest.epoch != subscription.epoch:
+        if (
+            newest is None
+            or newest.offset != position.offset
+            or newest.epoch != subscription.epoch
+            or newest.token.partition(".")[0] == session.id  # its ack came: it cannot come again
+        ):
             event = dialect.reset(
                 session.dialect, self.channel, position, began=position.offset, reason="lagged"
             )

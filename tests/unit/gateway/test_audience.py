@@ -463,6 +463,19 @@ def test_the_ack_of_an_echo_takes_the_place_of_the_message(host):
     assert len(packed.connection.payloads()) == 4
 
 
+def test_an_echo_that_was_acked_does_not_come_again_when_its_sender_has_drained(host):
+    bob = member(host, "live:a")
+    bob.connection.stall()
+    publish(host, 1, channel="live:a")
+    echo(host, bob, channel="live:a")
+    host.advance(1)
+    bob.connection.drain()
+    events = bob.connection.events()
+    assert [(e["type"], e["offset"]) for e in events] == [("ack", 2), ("reset", 2)]
+    publish(host, 3, channel="live:a")
+    assert heard(bob) == [3]
+
+
 def test_an_echo_of_a_session_that_is_not_here_is_an_ordinary_message(host):
     bob, amy = member(host), member(host, user="amy", channel="chat:b")
     publish(host, "a", token="elsewhere.1")
