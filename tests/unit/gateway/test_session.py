@@ -370,6 +370,17 @@ def test_large_replays_that_are_not_read_are_bounded_over_all_connections(crowde
     assert recovering(crowded, "chat:a", reads=True).connection.code is None
 
 
+def test_who_cannot_be_sent_what_it_missed_is_not_greeted(crowded):
+    crowded.publish_http("user:bob", "x" * 60_000)
+    crowded.publish_http("user:bob", "x" * 60_000)
+    recovering(crowded, "chat:a", reads=False)
+    session = fresh(crowded)
+    epoch = crowded.position("user:bob").epoch
+    session.open(Claims(sub="bob"), {"user:bob": Position(epoch, 0)})
+    crowded.run()
+    assert (session.connection.code, session.connection.events()) == (4104, [])
+
+
 def test_who_never_reads_a_large_replay_makes_room_for_others(crowded):
     first = recovering(crowded, "chat:a", reads=False)
     crowded.clock += 60
