@@ -168,7 +168,9 @@ class Join(_Presence, frozen=True, kw_only=True):
 
 
 class Leave(_Presence, frozen=True, kw_only=True):
-    """A connection left the channel."""
+    """A connection left the channel: at once after an unsubscribe or a clean close, five seconds after it was cut off or
+    closed with 1001, if it did not come back meanwhile.
+    """
 
 
 class CountOnly(_Event, frozen=True, kw_only=True, tag="count"):
