@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from services.kernel.broker.compose import check_size, compose
+from services.kernel.broker.compose import check_size, check_written, compose
 from services.kernel.broker.outlet import Outcome, Outlet
 from services.kernel.broker.port import Broker, ChannelPage, Draft, History, Members, Published
 from services.kernel.domain import control, data
@@ -56,6 +56,9 @@ class Publisher:
         self._broker = broker
         self._outlet = Outlet(broker)
         self._namespaces = namespaces
+        self._widest = max(
+            namespaces, key=lambda namespace: namespace.message_bytes, default=DIRECT
+        )
         self._names = frozenset(namespace.name for namespace in namespaces)
         self._schemas = schemas
         self._clock = clock
@@ -64,6 +67,11 @@ class Publisher:
         """The channel's name. Raises `bad_request` or `unknown_namespace`."""
         self._namespaces.of(channel)
         return str(channel)
+
+    def check_data(self, raw: bytes) -> bytes:
+        """Data for several channels, as it is stored. Raises `invalid_data`, or `too_large` when it is for all."""
+        check_written(self._widest, len(raw))
+        return data.check_json(raw)
 
     async def publish(self, message: Message, *, subject: str) -> Published:
         """Publish one message on behalf of `subject`. Raises what refused it."""
@@ -173,6 +181,7 @@ class Publisher:
 
     async def direct(self, connection: str, raw: bytes) -> None:
         """Send data to one connection, at most once."""
+        check_written(DIRECT, len(raw))
         checked = data.check_json(raw)
         check_size(DIRECT, len(checked))
         await self.tell(Direct(connection=connection, data=msgspec.Raw(checked), ts=self._now_ms()))
@@ -207,6 +216,7 @@ class _Checked:
         try:
             content = message.data
             if message.kind is not Kind.BINARY:
+                check_written(namespace, len(content))
                 content = data.check_json(content)
             check_size(namespace, len(content))
             self._schemas.check(namespace, content, message.kind)

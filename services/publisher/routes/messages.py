@@ -12,7 +12,6 @@ from services.kernel.domain import channels
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.domain.data import check_json
 from services.kernel.domain.permissions import check_http
 from services.kernel.domain.publications import Kind
 from services.publisher.routes import answers, bodies, reading
@@ -143,7 +142,7 @@ class MessageRoutes(Calls):
         body = await reading.json(request, _BROADCAST)
         _check_count("channels", len(body.channels))
         self._guard.count(claims, len(body.channels))
-        data = check_json(bytes(body.data))
+        data = self._publisher.check_data(bytes(body.data))
         messages = [
             _allowed(
                 claims,

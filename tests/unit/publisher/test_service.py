@@ -94,6 +94,8 @@ async def test_binary_data_is_stored_as_it_is(publisher):
         (Message(channel="typed:a", data=b'"x"'), Code.INVALID_DATA),
         (Message(channel="room:a", data=b'"' + b"x" * 19 + b'"'), Code.TOO_LARGE),
         (Message(channel="room:a", data=b"x" * 21, kind=Kind.BINARY), Code.TOO_LARGE),
+        # Looking at it costs more than refusing it: it was not looked at, or it would be no JSON.
+        (Message(channel="room:a", data=b"[" * 41), Code.TOO_LARGE),
         (Message(channel="room:a", data=b"1", expect=Position("no", 1)), Code.CONFLICT),
     ],
 )
@@ -155,8 +157,18 @@ async def test_a_direct_message_goes_on_the_bus(publisher, broker):
 async def test_a_direct_message_has_the_limits_of_any_other(publisher):
     with refused(Code.TOO_LARGE):
         await publisher.direct("c1", b'"' + b"x" * 65_536 + b'"')
+    with refused(Code.TOO_LARGE):
+        await publisher.direct("c1", b"[" * 131_073)
     with refused(Code.INVALID_DATA):
         await publisher.direct("c1", b"1e999")
+
+
+def test_data_that_no_namespace_takes_is_not_looked_at(publisher):
+    assert publisher.check_data(b" [1]") == b"[1]"
+    with refused(Code.INVALID_DATA):
+        publisher.check_data(b"[" * 100_000)
+    with refused(Code.TOO_LARGE):
+        publisher.check_data(b"[" * 131_073)
 
 
 async def test_dropping_begins_a_new_epoch(publisher):
