@@ -140,7 +140,12 @@ for (const toggle of document.querySelectorAll("[data-panel]")) {
 $("share").append(copyButton(() => location.href, "Copy link", "Link copied"));
 $("sign-out").addEventListener("click", () => leave());
 $("again").addEventListener("click", () => session?.connection.open());
-$("aside").addEventListener("pointerenter", () => notifications.seen());
+for (const look of ["pointerenter", "focusin"]) $("aside").addEventListener(look, () => notifications.seen());
+// As a link it would change the address, which names the room.
+$("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  $("composer-text").focus();
+});
 $("switch").addEventListener("submit", (event) => {
   event.preventDefault();
   location.hash = `room=${roomName($("room-field").value)}`;

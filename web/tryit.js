@@ -2,11 +2,14 @@
 
 import { $, copyButton, h } from "./dom.js";
 
-// `make run` writes the demo client's secret there; so the lines work as they are in the repository's folder.
-const TOKEN = (door) =>
-  `SECRET=$(sed -n \\
-  's/.*"client_secret": "\\(.*\\)",*/\\1/p' \\
-  var/run.json)
+// `make run` writes secrets and process ids into its data folder. Of copies side by side, the one at this port is meant.
+const RUN = (port) => `RUN=$(grep -ls \\
+  'front_door.*:${port}"' var*/run.json)`;
+
+const TOKEN = (door, port) =>
+  `${RUN(port)}
+SECRET=$(sed -n \\
+  's/.*"client_secret": "\\(.*\\)",*/\\1/p' "$RUN")
 TOKEN=$(curl -s -u "demo:$SECRET" \\
   -d grant_type=client_credentials \\
   ${door}/auth/token | sed \\
@@ -25,8 +28,9 @@ const LINES = [
   -H "Content-Type: application/json" \\
   -d '{"data": {"title": "Only for you"}}' \\
   ${door}/v1/users/${user}/messages`],
-  ["Break it", "Kill a gateway: both tabs come back and miss nothing.", () => `kill -9 $(sed -n \\
-  's/.*"gateway-1": \\([0-9]*\\).*/\\1/p' var/run.json)`],
+  ["Break it", "Kill a gateway: both tabs come back and miss nothing.", (door, room, user, port) => `${RUN(port)}
+kill -9 $(sed -n \\
+  's/.*"gateway-1": \\([0-9]*\\).*/\\1/p' "$RUN")`],
 ];
 
 export class TryIt {
@@ -64,9 +68,9 @@ export class TryIt {
       tab.tabIndex = index === this.chosen ? 0 : -1;
     });
     const [, what, build] = LINES[this.chosen];
-    const door = location.origin;
-    const line = build(door, this.room, this.user);
-    const token = line.includes("$TOKEN") ? code("Once, in the repository's folder", TOKEN(door)) : null;
+    const { origin: door, port } = location;
+    const line = build(door, this.room, this.user, port);
+    const token = line.includes("$TOKEN") ? code("Once, in the repository's folder", TOKEN(door, port)) : null;
     const caption = token ? "Then, as often as you like" : "In the repository's folder";
     $("try").setAttribute("aria-labelledby", `try-${this.chosen}`);
     $("try").replaceChildren(...[h("p", {}, what), token, code(caption, line)].filter(Boolean));

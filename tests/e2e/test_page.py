@@ -137,6 +137,21 @@ def test_two_tabs_chat_with_names_members_and_typing(visit: Visits, tmp_path: Pa
     assert not ada.tab.errors + grace.tab.errors
 
 
+def test_the_keyboard_is_enough(visit: Visits) -> None:
+    ada = visit.welcome()
+    ada.page.get_by_label("Your name").fill(f"ada-{secrets.token_hex(3)}")
+    ada.page.keyboard.press("Enter")
+    ada.expect_state("Connected")
+    ada.page.keyboard.type("Without a mouse")
+    ada.page.keyboard.press("Enter")
+    ada.expect_said("Without a mouse")
+    ada.page.locator("#skip").focus()
+    ada.page.keyboard.press("Enter")
+    expect(ada.page.get_by_role("textbox", name="Message")).to_be_focused()
+    expect(ada.page.locator("#room-name")).to_have_text(visit.room)
+    assert not ada.tab.errors
+
+
 def test_who_comes_later_reads_what_was_said(visit: Visits) -> None:
     ada = visit.join("ada")
     for text in ("one", "two"):
@@ -351,15 +366,18 @@ def test_the_page_loads_nothing_from_elsewhere(visit: Visits, stack: Stack) -> N
 
 
 def test_the_page_fits_a_telephone(visit: Visits, tmp_path: Path) -> None:
-    ada = visit.join("ada", device_scale_factor=2, is_mobile=True, has_touch=True)
-    ada.page.set_viewport_size({"width": 390, "height": 780})
+    ada = visit.join("a" * 50, device_scale_factor=2, is_mobile=True, has_touch=True)
+    ada.page.set_viewport_size({"width": 360, "height": 740})
     ada.say("From a small screen")
     ada.expect_said("From a small screen")
     expect(ada.page.locator("#people")).to_be_hidden()
     ada.page.get_by_role("button", name="People").click()
     expect(ada.page.locator("#people")).to_be_visible()
+    assert ada.page.locator("#people-panel").evaluate(
+        "panel => panel.scrollWidth <= panel.clientWidth"
+    )
     ada.tab.screenshot(tmp_path / "people.png")
     ada.page.get_by_role("button", name="People").click()
     width = ada.page.evaluate("document.documentElement.scrollWidth")
-    assert width <= 390
+    assert width <= 360
     ada.tab.screenshot(tmp_path / "telephone.png")
