@@ -49,9 +49,9 @@ without_starting() {
     return $result
 }
 
-apt_install() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
-}
+# A machine that has just started is often updating itself: wait for that rather than fail.
+apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@"; }
+apt_install() { apt install -y --no-install-recommends "$@"; }
 
 # install WHAT PACKAGE...: by apt-get, or say what to install by hand.
 install() {
@@ -62,7 +62,7 @@ install() {
     log=$(mktemp)
     if without_starting apt_install "$@" >"$log" 2>&1; then rm -f "$log"; return; fi
     # The lists of a fresh machine are empty or old.
-    if as_root apt-get update -q >>"$log" 2>&1 && without_starting apt_install "$@" >>"$log" 2>&1; then
+    if apt update >>"$log" 2>&1 && without_starting apt_install "$@" >>"$log" 2>&1; then
         rm -f "$log"; return
     fi
     tail -n 5 "$log" >&2
