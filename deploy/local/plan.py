@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import shlex
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, model_validator
 
 from services.kernel.ops.refusal import refuse
-from services.kernel.ops.settings import PREFIX, Port
+from services.kernel.ops.settings import (
+    FILE,
+    PREFIX,
+    FromEnvironment,
+    HttpUrl,
+    OriginList,
+    Port,
+    RedisUrl,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 # Below the range from which Linux takes the ports of outgoing connections (32768 and up), so that no such connection
 # can take a chosen port before its service listens.
 _FREE = range(12_000, 32_000)
+_LAST = 65_535
 
 
-class Settings(BaseSettings):
+class Settings(FromEnvironment):
     """What the local run itself reads. Every variable of the services may be given as well: it is passed on."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
-    )
 
     host: str = Field("127.0.0.1", description="the address that the front door listens on")
     port: Port | None = Field(
@@ -45,15 +51,25 @@ class Settings(BaseSettings):
         None, description="the port of nginx's own counts (stub_status), 8081 unless given"
     )
     redis_port: Port | None = Field(None, description="the own Redis' port, 6390 unless given")
-    redis_url: str | None = Field(
+    redis_url: RedisUrl | None = Field(
         None, description="a Redis of yours, 7.0 or newer, to use instead of an own one"
     )
     var: Path = Field(Path("var"), description="the folder for everything that the run writes")
-    public_url: str | None = Field(
+    public_url: HttpUrl | None = Field(
         None, description="the front door as clients see it, when not http://127.0.0.1:PORT"
     )
     limits: bool = Field(True, description="on or off; off lifts rates and connection counts")
-    allowed_origins: str = Field("", description="comma-separated origins of browsers")
+    allowed_origins: OriginList = Field((), description="comma-separated origins of browsers")
+
+    @model_validator(mode="after")
+    def _room_for_gateways(self) -> Settings:
+        highest = _LAST + 1 - self.gateways
+        if self.gateway_port and self.gateway_port > highest:
+            raise ValueError(
+                f"{PREFIX}GATEWAY_PORT={self.gateway_port} leaves no ports for {self.gateways} gateways; "
+                f"choose one up to {highest}"
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +87,13 @@ class Plan:
     var: Path
     public_url: str
     limits: bool
-    allowed_origins: str
+    allowed_origins: tuple[str, ...]
     web: Path = ROOT / "web"
 
     @property
     def front_door(self) -> str:
         """Base URL under which this machine reaches the front door."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared
-        return f"http://{host}:{self.port}"
+        return f"http://{_reached_at(self.host)}:{self.port}"
 
     @property
     def auth(self) -> str:
@@ -114,14 +129,13 @@ class Plan:
 
 def make(settings: Settings) -> Plan:
     """The plan of a run. Ports that were not given are the usual ones, or free ones when `port` was given."""
-    chosen = _Ports(free=settings.port is not None)
+    chosen = _Ports(settings)
     port = chosen.of(settings.port or None, 8080)
     first = settings.gateway_port
     gateways = tuple(
         chosen.of(first + n if first else None, 8101 + n) for n in range(settings.gateways)
     )
     redis_port = None if settings.redis_url else chosen.of(settings.redis_port, 6390)
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104 - compared
     return Plan(
         host=settings.host,
         port=port,
@@ -132,33 +146,63 @@ def make(settings: Settings) -> Plan:
         redis_port=redis_port,
         redis_url=settings.redis_url or f"redis://127.0.0.1:{redis_port}/0",
         var=settings.var.resolve(),
-        public_url=(settings.public_url or f"http://{host}:{port}").rstrip("/"),
+        public_url=settings.public_url or f"http://{_reached_at(settings.host)}:{port}",
         limits=settings.limits,
         allowed_origins=settings.allowed_origins,
     )
 
 
+def _reached_at(host: str) -> str:
+    """The host, as it stands in a URL, under which this machine reaches what listens on `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared
+    return f"[{host}]" if ":" in host else host
+
+
 def check_ports(plan: Plan) -> None:
-    """End with one line when something listens on a port that the plan needs."""
+    """End with one line when two of the plan need the same port, or one cannot be had."""
+    users: dict[int, str] = {}
     for host, port, what, variable in plan.listeners():
-        if not is_free(port, host):
+        if port in users:
             refuse(
-                f"port {port} for {what} is in use; choose another: {variable}={free_port()} make run "
-                f"(with OPENLINE_PORT given, free ports are chosen for all the others)"
+                f"{variable}={port}: that is {users[port]}'s port already; choose another for {what}"
             )
+        users[port] = what
+        problem = _obstacle(port, host)
+        if problem is None:
+            continue
+        if problem.errno in (errno.EADDRINUSE, errno.EACCES):
+            trouble = "in use" if problem.errno == errno.EADDRINUSE else "not for this user"
+            refuse(
+                f"port {port} for {what} is {trouble}; choose another: {variable}={free_port()} {_again(variable)}"
+                f"make run (with OPENLINE_PORT given, free ports are chosen for all the others)"
+            )
+        refuse(
+            f"{PREFIX}HOST={host}: {problem.strerror or problem}; set it to an address of this machine"
+        )
+
+
+def _again(variable: str) -> str:
+    """What was given beside `variable` and has to be given again to start the same copy."""
+    names = (PREFIX + "PORT", PREFIX + "VAR")
+    given = {name: os.environ.get(name) for name in names if name != variable}
+    return "".join(f"{name}={shlex.quote(value)} " for name, value in given.items() if value)
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether this process could listen on the port now."""
+    return _obstacle(port, host) is None
+
+
+def _obstacle(port: int, host: str) -> OSError | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
             probe.listen(1)
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def free_port(taken: frozenset[int] = frozenset()) -> int:
@@ -170,11 +214,15 @@ def free_port(taken: frozenset[int] = frozenset()) -> int:
 
 
 class _Ports:
-    """Hands out ports, none of them twice."""
+    """Hands out ports: those that were given, else the usual ones, else free ones that nobody else gets."""
 
-    def __init__(self, *, free: bool) -> None:
-        self._free = free
-        self._taken: set[int] = set()
+    def __init__(self, settings: Settings) -> None:
+        self._free = settings.port is not None
+        first = settings.gateway_port
+        given = {settings.auth_port, settings.publisher_port, settings.status_port}
+        given |= {settings.port, settings.redis_port}
+        given |= {first + n for n in range(settings.gateways)} if first else set()
+        self._taken = {port for port in given if port}
 
     def of(self, given: int | None, usual: int) -> int:
         if given:
@@ -205,10 +253,15 @@ def environment(plan: Plan, given: Mapping[str, str] = os.environ) -> dict[str, 
         "PUBLIC_URL": plan.public_url,
         "AUTH_PORT": plan.auth_port,
         "PUBLISHER_PORT": plan.publisher_port,
-        "ALLOWED_ORIGINS": ",".join(filter(None, [plan.allowed_origins, *origins])),
+        "ALLOWED_ORIGINS": ",".join([*plan.allowed_origins, *origins]),
     }
     return {
-        **{PREFIX + name: str(value) for name, value in usual.items()},
+        # A variable would come before the file that was given for it.
+        **{
+            PREFIX + name: str(value)
+            for name, value in usual.items()
+            if not given.get(PREFIX + name + FILE)
+        },
         **{name: value for name, value in given.items() if value},
         **{PREFIX + name: str(value) for name, value in decided.items()},
         "PYTHONUNBUFFERED": "1",

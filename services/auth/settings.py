@@ -43,19 +43,26 @@ class Settings(Common):
         "EdDSA", description="what tokens are signed with: EdDSA, RS256, ES256 or HS256"
     )
     auth_registration: Literal["closed", "open"] = Field(
-        "closed", description="open lets strangers register: only for demonstrations"
+        "closed",
+        description="closed or open; open lets strangers register, only for demonstrations",
     )
     auth_password_grant: bool = Field(
         False, description="on or off; RFC 9700 advises against the password grant"
     )
     auth_token_ttl: int = Field(
-        3600, ge=10, le=86_400, description="life of an access token, 10 to 86400"
+        3600, ge=10, le=86_400, description="seconds that an access token is good for, 10 to 86400"
     )
     auth_refresh_ttl: int = Field(
-        1_209_600, ge=60, le=31_536_000, description="life of an unused refresh token"
+        1_209_600,
+        ge=60,
+        le=31_536_000,
+        description="seconds that a refresh token is good for until it is used, 60 to 31536000",
     )
     auth_hashers: int = Field(
-        2, ge=1, le=64, description="passwords hashed at the same time, each on its own core"
+        2,
+        ge=1,
+        le=64,
+        description="passwords hashed at the same time, each on its own core, 1 to 64",
     )
 
     @model_validator(mode="after")

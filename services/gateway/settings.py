@@ -17,7 +17,9 @@ class Settings(Common):
         8101, description="port that the gateway listens on; 0 chooses a free one"
     )
     node: str = Field(
-        "", max_length=64, description="the gateway's name in metrics and lists; default: random"
+        "",
+        max_length=64,
+        description="the gateway's name in metrics and lists, up to 64 characters; default: random",
     )
     echo_max_bytes: int = Field(
         0,
@@ -38,5 +40,8 @@ class Settings(Common):
         description="bytes that may wait for a slow client, 65536 to 268435456",
     )
     drain_seconds: float = Field(
-        5, ge=0, le=600, description="seconds over which clients are moved when the gateway stops"
+        5,
+        ge=0,
+        le=600,
+        description="seconds over which clients are moved when the gateway stops, 0 to 600",
     )

@@ -6,10 +6,17 @@ import ipaddress
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -59,9 +66,17 @@ def _network(value: object) -> object:
         raise ValueError(f"{value!r} is no network such as 10.0.0.0/8") from None
 
 
+def _proxies(values: tuple[str, ...]) -> tuple[str, ...]:
+    if values == ("*",):
+        return values
+    # uvicorn takes what it cannot read for a name that no address ever has, and says nothing.
+    return tuple(str(_network(value)) for value in values)
+
+
 HttpUrl = Annotated[str, AfterValidator(_url("http", "https"))]
 RedisUrl = Annotated[str, AfterValidator(_url("redis", "rediss", "unix"))]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 HttpUrls = Annotated[tuple[HttpUrl, ...], NoDecode, BeforeValidator(_split)]
 OriginList = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)
@@ -69,6 +84,7 @@ OriginList = Annotated[
 Networks = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, BeforeValidator(_split)
 ]
+Proxies = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_proxies)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -97,8 +113,8 @@ def _read(field: str, path: str) -> str:
         refuse(f"{PREFIX}{field.upper()}{FILE}={path}: {problem}; name a file that can be read")
 
 
-class Common(BaseSettings):
-    """What gateway, auth and publisher have in common. An empty variable counts as unset; unknown ones are ignored.
+class FromEnvironment(BaseSettings):
+    """Settings named `OPENLINE_...`. An empty variable counts as unset; unknown ones are ignored.
 
     `OPENLINE_X_FILE` names a file that holds what `OPENLINE_X` would; the variable itself comes first.
     """
@@ -106,6 +122,23 @@ class Common(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then variables, then files."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, _Files(settings_cls)
+
+
+class Common(FromEnvironment):
+    """What gateway, auth and publisher have in common."""
 
     redis_url: RedisUrl = Field(
         "redis://127.0.0.1:6390/0",
@@ -132,10 +165,8 @@ class Common(BaseSettings):
         default_factory=lambda data: (data["public_url"],),
         description="comma-separated values of `iss` that are accepted; default: the public URL",
     )
-    audience: str = Field("openline", min_length=1, description="the `aud` that tokens must name")
-    subject_claim: str = Field(
-        "sub", min_length=1, description="the token's claim that holds the user"
-    )
+    audience: Word = Field("openline", description="the `aud` that tokens must name")
+    subject_claim: Word = Field("sub", description="the token's claim that holds the user")
     hs256_secret: SecretStr | None = Field(
         None,
         description="at least 32 bytes shared by auth and those who verify; only where tokens are HS256",
@@ -158,9 +189,9 @@ class Common(BaseSettings):
         ),
         description="comma-separated networks that may make administrative calls, e.g. 10.0.0.0/8,::1/128",
     )
-    trusted_proxies: Names = Field(
+    trusted_proxies: Proxies = Field(
         ("127.0.0.1", "::1"),
-        description="comma-separated addresses or networks whose X-Forwarded-For is believed",
+        description="comma-separated addresses or networks whose X-Forwarded-For is believed, or * alone for all",
     )
     limits: bool = Field(
         True,
@@ -174,22 +205,9 @@ class Common(BaseSettings):
     )
     trusted_restart: bool = Field(
         False,
-        description="true only for one Redis without replicas on AOF with appendfsync always: "
+        description="on or off; on only for one Redis without replicas on AOF with appendfsync always: "
         "a restart then keeps positions valid",
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then variables, then files."""
-        del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, _Files(settings_cls)
 
 
 def load(cls: type[S]) -> S:
@@ -212,14 +230,17 @@ def _line(cls: type[BaseSettings], error: ValidationError) -> str:
     fix = f"; expected: {info.description}" if info and info.description else ""
     if first["type"] == "missing":
         return f"{variable} is not set{fix}"
-    return f"{variable}={_shown(variable, first['input'])}: {problem}{fix}"
+    shown = redaction.MASK if info and _is_secret(info) else _shown(variable, first["input"])
+    return f"{variable}={shown}: {problem}{fix}"
 
 
 def _variable(field: str) -> str:
     return field.upper() if field.upper().startswith(PREFIX) else PREFIX + field.upper()
 
 
+def _is_secret(info: FieldInfo) -> bool:
+    return SecretStr in (info.annotation, *get_args(info.annotation))
+
+
 def _shown(variable: str, given: Any) -> str:
-    value = os.environ.get(variable, str(given))
-    secret = any(word in variable for word in ("SECRET", "PASSWORD", "KEY"))
-    return redaction.MASK if secret else repr(redaction.text(value)[:120])
+    return repr(redaction.text(os.environ.get(variable, str(given)))[:120])

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from deploy.local import nginx, plan
+from services.kernel.ops.settings import load
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,17 @@ def clean(monkeypatch):
 def make(monkeypatch, **variables):
     for name, value in variables.items():
         monkeypatch.setenv(f"OPENLINE_{name}", str(value))
-    return plan.make(plan.Settings())
+    return plan.make(load(plan.Settings))
+
+
+def refused(capsys, act):
+    """The one line with which `act()` ends the process."""
+    with pytest.raises(SystemExit) as ended:
+        act()
+    assert ended.value.code == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    return line
 
 
 def test_without_anything_given_the_ports_are_the_usual_ones(monkeypatch):
@@ -56,15 +67,70 @@ def test_a_door_open_to_all_is_reached_by_loopback(monkeypatch):
     assert made.public_url == "https://rt.example.org"
 
 
+@pytest.mark.parametrize("host", ["::", "::1"])
+def test_a_door_by_ipv6_has_a_url_too(monkeypatch, host):
+    made = make(monkeypatch, HOST=host, PORT=9999)
+    assert made.front_door == made.public_url == "http://[::1]:9999"
+
+
 def test_a_port_in_use_is_one_line_with_a_way_out(monkeypatch, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SystemExit) as ended:
-            plan.check_ports(make(monkeypatch, PORT=0, AUTH_PORT=port))
-    line = capsys.readouterr().err
-    assert ended.value.code == 2
+        made = make(monkeypatch, PORT=0, AUTH_PORT=port, VAR="var-8090")
+        line = refused(capsys, lambda: plan.check_ports(made))
     assert line.startswith(f"port {port} for auth is in use; choose another: OPENLINE_AUTH_PORT=")
-    assert line.count("\n") == 1
+    # Whoever pastes it starts the same copy, not the one in the usual folder.
+    assert " OPENLINE_PORT=0 OPENLINE_VAR=var-8090 make run" in line
+
+
+def test_an_address_of_another_machine_is_not_a_port_in_use(monkeypatch, capsys):
+    for host in ("192.0.2.1", "nowhere.invalid"):
+        made = make(monkeypatch, HOST=host, PORT=0)
+        line = refused(capsys, lambda made=made: plan.check_ports(made))
+        assert line.startswith(f"OPENLINE_HOST={host}: ")
+        assert "an address of this machine" in line
+
+
+def test_two_that_were_given_the_same_port_are_named(monkeypatch, capsys):
+    port = plan.free_port()
+    made = make(monkeypatch, PORT=port, AUTH_PORT=port)
+    line = refused(capsys, lambda: plan.check_ports(made))
+    assert line.startswith(f"OPENLINE_AUTH_PORT={port}: that is the front door's port already")
+
+
+def test_free_ports_avoid_those_that_were_given(monkeypatch):
+    drawn = iter(range(9001, 9100))
+    monkeypatch.setattr(plan.random, "choice", lambda _: next(drawn))
+    monkeypatch.setattr(plan, "is_free", lambda _: True)
+    made = make(monkeypatch, PORT=9999, PUBLISHER_PORT=9001)
+    ports = [port for _, port, _, _ in made.listeners()]
+    assert len(set(ports)) == len(ports)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("REDIS_URL", "http://x"), ("PUBLIC_URL", "example.org"), ("ALLOWED_ORIGINS", "*")],
+)
+def test_what_services_would_refuse_is_refused_before_anything_starts(
+    monkeypatch, capsys, variable, value
+):
+    line = refused(capsys, lambda: make(monkeypatch, **{variable: value}))
+    assert line.startswith(f"OPENLINE_{variable}={value!r}: ")
+
+
+def test_gateways_beyond_the_last_port_are_refused(monkeypatch, capsys):
+    line = refused(capsys, lambda: make(monkeypatch, GATEWAY_PORT=65535))
+    assert line.startswith("OPENLINE_GATEWAY_PORT=65535 leaves no ports for 2 gateways")
+    assert make(monkeypatch, GATEWAY_PORT=65534).gateway_ports == (65534, 65535)
+
+
+def test_a_value_in_a_file_is_not_overruled_by_what_is_usual(monkeypatch, tmp_path):
+    (tmp_path / "url").write_text("redis://elsewhere:1/0")
+    made = make(monkeypatch, REDIS_URL_FILE=tmp_path / "url")
+    assert made.redis_url == "redis://elsewhere:1/0"
+    assert "OPENLINE_DATABASE_URL" not in plan.environment(
+        made, {"OPENLINE_DATABASE_URL_FILE": "url"}
+    )
 
 
 def test_the_run_opens_the_demonstration_and_what_is_given_wins(monkeypatch):

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from services.kernel.ops.settings import Common, Port, load
 
@@ -18,7 +18,7 @@ class Settings(Common):
 
 class Demanding(Common):
     needed: str = Field(description="a word")
-    api_key: int = Field(1, description="a number")
+    api_key: SecretStr | None = Field(None, max_length=5, description="five letters")
 
     @model_validator(mode="after")
     def _rule(self):
@@ -69,6 +69,13 @@ def test_lists_are_separated_by_commas_and_blanks_do_not_matter(monkeypatch):
     assert [str(n) for n in settings.admin_networks] == ["10.0.0.0/8", "::1/128"]
 
 
+def test_a_proxys_network_may_be_named_by_any_address_in_it(monkeypatch):
+    monkeypatch.setenv("OPENLINE_TRUSTED_PROXIES", "10.1.2.3/8, 192.168.0.7")
+    assert load(Settings).trusted_proxies == ("10.0.0.0/8", "192.168.0.7/32")
+    monkeypatch.setenv("OPENLINE_TRUSTED_PROXIES", "*")
+    assert load(Settings).trusted_proxies == ("*",)
+
+
 def test_an_empty_variable_counts_as_unset_and_unknown_ones_are_ignored(monkeypatch):
     monkeypatch.setenv("OPENLINE_REDIS_URL", "")
     monkeypatch.setenv("OPENLINE_SOMETHING_ELSE", "1")
@@ -90,7 +97,11 @@ def test_settings_are_frozen():
         ("OPENLINE_REDIS_URL", "http://x"),
         ("OPENLINE_JWKS_URLS", "http://ok,nonsense"),
         ("OPENLINE_ALLOWED_ORIGINS", "*"),
+        ("OPENLINE_ISSUERS", ","),
+        ("OPENLINE_AUDIENCE", " "),
         ("OPENLINE_ADMIN_NETWORKS", "10.0.0"),
+        ("OPENLINE_TRUSTED_PROXIES", "10.0.0.1,proxy"),
+        ("OPENLINE_TRUSTED_PROXIES", "*,10.0.0.1"),
         ("OPENLINE_LIMITS", "perhaps"),
         ("OPENLINE_LOG_FORMAT", "xml"),
         ("OPENLINE_LOG_LEVEL", "loud"),
