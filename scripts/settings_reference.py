@@ -19,6 +19,7 @@ from deploy.local.plan import Settings as Local
 from services.auth.settings import Settings as Auth
 from services.gateway.settings import Settings as Gateway
 from services.kernel.ops.settings import PREFIX, Common
+from services.kernel.ops.usage import shown
 from services.publisher.settings import Settings as Publisher
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,16 +111,8 @@ def _default(settings: type[BaseSettings], field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data=_Defaults(settings))
     if value is PydanticUndefined:
         return "required"
-    shown = _shown(value)
-    return f"`{shown}`" if shown else ""
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return "" if value is None else str(value)
+    text = shown(value)
+    return f"`{text}`" if text else ""
 
 
 class _Defaults(dict[str, Any]):

@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m loadtest.bench --help`."""
+"""Measure what a delivery, connection, handshake and publish cost here, beside other servers: `make bench`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from loadtest.bench.scenarios.stalled import Stalled
 from loadtest.bench.scenarios.storm import Storm
 from loadtest.bench.scenarios.unicast import Unicast
 from loadtest.bench.scenarios.unwanted import Unwanted
+from loadtest.swarm.numbers import positive, whole
 
 SCENARIOS: list[Scenario] = [
     fanout.SLOW,
@@ -58,7 +59,7 @@ def main() -> None:
         rounds=arguments.rounds,
         scale=0.05 if arguments.quick else 1.0,
         seconds=1.0 if arguments.quick else arguments.seconds,
-        only=tuple(filter(None, arguments.only.split(","))),
+        only=arguments.only,
     )
     bench = Bench(options, folder)
     described = machine.describe()
@@ -116,23 +117,46 @@ def _line(sample: Sample) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    names = ", ".join(scenario.name for scenario in SCENARIOS)
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     given = os.environ.get
     add = parser.add_argument
-    add("--rounds", type=int, default=int(given("BENCH_ROUNDS") or 5), help="BENCH_ROUNDS; 5")
-    add("--only", default=given("BENCH_ONLY") or "", help=f"BENCH_ONLY; comma-separated: {names}")
+    # argparse checks a default that is text like an argument.
+    add(
+        "--rounds",
+        type=whole,
+        default=given("BENCH_ROUNDS") or "5",
+        help="how often each is measured (BENCH_ROUNDS; 5)",
+    )
+    add(
+        "--only",
+        type=_scenarios,
+        default=given("BENCH_ONLY") or "",
+        help=f"some of {', '.join(_names())}, separated by commas (BENCH_ONLY; all)",
+    )
     add(
         "--quick",
         action="store_true",
         default=bool(given("BENCH_QUICK")),
-        help="BENCH_QUICK=1; a twentieth of the audiences, for a second each: for trying, figures mean nothing",
+        help="a twentieth of the audiences, for a second each: for trying, the figures mean nothing (BENCH_QUICK=1)",
     )
-    add("--seconds", type=float, default=3.0, help="length of one measurement; 3")
-    add("--var", type=Path, default=Path(given("OPENLINE_VAR") or "var"), help="OPENLINE_VAR; var")
+    add("--seconds", type=positive, default=3.0, help="length of one measurement (3)")
+    var = Path(given("OPENLINE_VAR") or "var")
+    add("--var", type=Path, default=var, help="folder to write into (OPENLINE_VAR; var)")
     add("--docs", action="store_true", help="also write the tables into docs/performance.md")
     add("--verbose", action="store_true", help="a line for each sample")
     return parser.parse_args()
+
+
+def _names() -> list[str]:
+    return [scenario.name for scenario in SCENARIOS]
+
+
+def _scenarios(text: str) -> tuple[str, ...]:
+    wanted = tuple(filter(None, (name.strip() for name in text.split(","))))
+    for name in wanted:
+        if name not in _names():
+            raise argparse.ArgumentTypeError(f"no scenario {name!r}; known: {', '.join(_names())}")
+    return wanted
 
 
 def _raise_file_limit() -> None:

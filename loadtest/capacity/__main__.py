@@ -1,4 +1,4 @@
-"""`make capacity`, or `python -m loadtest.capacity --help`."""
+"""Measure how much a gateway carries here, and plan for the size that you name: `make capacity`."""
 
 from __future__ import annotations
 
@@ -134,16 +134,23 @@ def _arguments() -> argparse.Namespace:
         "--for",
         dest="size",
         type=whole,
+        # argparse checks a default that is text like an argument.
         default=given("CAPACITY_FOR") or "1000000",
-        help="connections to plan for; CAPACITY_FOR; 1,000,000",
+        help="connections to plan for (CAPACITY_FOR; 1000000)",
     )
-    add("--each", type=positive, default=0.1, help="messages a second that each gets; 0.1")
-    add("--audience", type=whole, default=100, help="readers of a message; 100")
-    add("--slo-p99", type=positive, default=250, help="milliseconds from publish to delivery; 250")
-    add("--readers", type=whole, default=2000, help="connections while deliveries grow; 2,000")
-    add("--most", type=whole, default=18_000, help="connections to go up to; 18,000")
-    add("--seconds", type=positive, default=5.0, help="length of each step; 5")
-    add("--var", type=Path, default=Path(given("OPENLINE_VAR") or "var"), help="OPENLINE_VAR; var")
+    add("--each", type=positive, default=0.1, help="messages a second that each gets (0.1)")
+    add("--audience", type=whole, default=100, help="readers of a message (100)")
+    add(
+        "--slo-p99",
+        type=positive,
+        default=250.0,
+        help="milliseconds from publish to delivery (250)",
+    )
+    add("--readers", type=whole, default=2000, help="connections while deliveries grow (2000)")
+    add("--most", type=whole, default=18_000, help="connections to go up to (18000)")
+    add("--seconds", type=positive, default=5.0, help="length of each step (5)")
+    var = Path(given("OPENLINE_VAR") or "var")
+    add("--var", type=Path, default=var, help="folder to write into (OPENLINE_VAR; var)")
     add("--docs", action="store_true", help="write docs/capacity.md and its pictures instead")
     arguments = parser.parse_args()
     if arguments.audience > min(arguments.readers, arguments.most):

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,8 +32,10 @@ def main() -> int:
     _raise_file_limit()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(os.environ.get("OPENLINE_VAR") or "var").resolve() / "load"
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        if not _understood(arguments):
+            return 2
+        folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             run = stack.enter_context(_system(folder))
             watch = stack.enter_context(Watch(run)) if run else None
@@ -49,6 +52,14 @@ def main() -> int:
         sys.stdout.write(watch.markdown())
     _say(f"report: {folder}/report.md, .html, .csv")
     return status
+
+
+def _understood(arguments: Sequence[str]) -> bool:
+    """Whether Locust takes the arguments; if not it says so, and nothing needs to be started for that."""
+    command = [*_LOCUST, "--list", "--loglevel", "WARNING", *arguments]
+    return not subprocess.run(  # noqa: S603 - our own command
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False
+    ).returncode
 
 
 @contextlib.contextmanager
@@ -101,6 +112,9 @@ def _locust(folder: Path, arguments: Sequence[str], run: Path | None, watch: Wat
 
 def _help() -> None:
     """Locust's help with our options in it: by itself it shows help before it reads a locustfile."""
+    warnings.simplefilter(
+        "ignore"
+    )  # gevent's, that TLS was imported before it: nothing connects here
     from locust import events  # noqa: PLC0415 - it patches the standard library
     from locust import main as locust  # noqa: PLC0415
 

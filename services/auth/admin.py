@@ -207,7 +207,14 @@ async def _revoke(settings: Settings, kind: Kind, name: str) -> None:
 def _given(wanted: argparse.Namespace) -> str | None:
     if wanted.source is None:
         return None
-    text = sys.stdin.read() if wanted.source == "-" else Path(wanted.source).read_text()
+    try:
+        text = sys.stdin.read() if wanted.source == "-" else Path(wanted.source).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        problem = getattr(error, "strerror", None) or "it is not text"
+        raise OpenlineError(
+            Code.BAD_REQUEST,
+            f"--secret-file {wanted.source}: {problem}; name a file that can be read, or -",
+        ) from None
     return text.rstrip("\r\n")
 
 
@@ -237,7 +244,10 @@ def _channels(text: str | None) -> dict[str, Any] | None:
     try:
         claim = json.loads(text)
     except ValueError as error:
-        raise OpenlineError(Code.BAD_REQUEST, f"--channels is not JSON: {error}") from None
+        raise OpenlineError(
+            Code.BAD_REQUEST,
+            f'--channels is not JSON such as {{"room:*": ["subscribe"]}}: {error}',
+        ) from None
     capabilities.parse(claim)
     return dict(claim)
 

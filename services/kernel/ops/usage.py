@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
@@ -30,6 +31,15 @@ def text(service: str, what: str, settings: type[BaseSettings]) -> str:
     for name, field in settings.model_fields.items():
         variable = name.upper() if name.upper().startswith(PREFIX) else PREFIX + name.upper()
         lines += ["", f"  {variable}", f"      {field.description}"]
-        if isinstance(field.default, str | int | float) and field.default != "":
-            lines[-1] += f" (default: {field.default})"
+        if default := shown(field.default):
+            lines[-1] += f" (default: {default})"
     return "\n".join(lines) + "\n"
+
+
+def shown(value: object) -> str:
+    """A setting's value as it would be given; empty for none, and for a default that follows another setting."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value) if isinstance(value, str | int | float | Path) else ""

@@ -19,6 +19,8 @@ def test_help_names_every_variable_and_ends_well(argument, capsys):
     assert WHAT in told
     assert "OPENLINE_GATEWAY_PORT\n      port that the gateway listens on" in told
     assert "(default: 8101)" in told
+    assert "lifts rates and connection counts (for benches), never sizes (default: on)" in told
+    assert "(default: 127.0.0.1,::1)" in told
     assert all(f"OPENLINE_{name.upper()}" in told for name in Settings.model_fields)
 
 
