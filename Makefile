@@ -12,10 +12,12 @@ export REDIS_URL DATABASE_URL
 	load capacity images images-push up down logs scale roll test-docker \
 	k8s-secrets k8s-rotate-keys k8s-check test-deploy
 
+##@ Begin here
+
 help:  ## List the verbs
 	@echo "Openline: make VERB"
-	@echo
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' \
+		$(MAKEFILE_LIST)
 	@echo
 	@echo "  A second copy beside the first: OPENLINE_PORT=8090 OPENLINE_VAR=var-8090 make run"
 
@@ -32,6 +34,8 @@ test-slow:  ## Run the slower tests: long schedules, faults, a real browser
 	@scripts/setup.sh browser
 	@$(BIN)/python -m pytest -m "(slow or browser) and not docker and not deploy" $(PYTEST)
 
+##@ Measure
+
 bench: setup  ## Measure what a delivery, connection, handshake and publish cost (BENCH_ROUNDS, BENCH_ONLY, BENCH_QUICK=1)
 	@$(BIN)/python -m loadtest.bench $(BENCH)
 
@@ -41,8 +45,7 @@ load: setup  ## Load what `make run` has started, or LOAD_HOST, or a system of i
 capacity: setup  ## How much a gateway carries here, and how many of everything CAPACITY_FOR=1000000 connections need
 	@$(BIN)/python -m loadtest.capacity $(CAPACITY)
 
-coverage: setup  ## Demand that each pure module is covered wholly by its own test file
-	@$(BIN)/python -m tests.support.own_coverage
+##@ Containers
 
 images:  ## Build the images (OPENLINE_VERSION names their tag, dev unless given)
 	@scripts/compose.sh images
@@ -65,6 +68,8 @@ scale:  ## Run so many gateways: make scale N=3
 roll:  ## Replace the gateways by the present image and settings, one after another
 	@scripts/compose.sh roll
 
+##@ Kubernetes, and tests of deployments
+
 k8s-secrets:  ## Make the missing secret files of an overlay (OVERLAY=prod REDIS_URL=... DATABASE_URL=...; dev needs none)
 	@scripts/setup.sh python && $(BIN)/python -m scripts.k8s_secrets $(OVERLAY)
 
@@ -82,6 +87,8 @@ test-docker:  ## Run the tests that need a Docker engine: images, compose, fault
 	@$(BIN)/python -m tests.deploy.standins
 	@scripts/compose.sh images
 	@$(BIN)/python -m pytest -m docker $(PYTEST)
+
+##@ Change it
 
 lint: setup  ## Check style, spelling, import contracts, the Dockerfile, the nginx configuration and the rules of Prometheus
 	$(BIN)/ruff format --check $(PYTHON_FILES)
@@ -104,6 +111,9 @@ rules-check: setup  ## Check and test the rules of Prometheus, and Alertmanager'
 
 dashboards: setup  ## Write Grafana's dashboards, which are built by code
 	$(BIN)/python -m deploy.grafana
+
+coverage: setup  ## Demand that each pure module is covered wholly by its own test file
+	@$(BIN)/python -m tests.support.own_coverage
 
 types: setup  ## Check types
 	$(BIN)/mypy

@@ -177,7 +177,7 @@ def _check_redis(url: str) -> None:
     except (redis_client.RedisError, ValueError) as error:
         shown = redaction.text(url)
         raise StartError(
-            f"OPENLINE_REDIS_URL={shown}: no Redis answers there ({error}); start it, or leave the variable out"
+            f"OPENLINE_REDIS_URL={shown}: {error}; start it, correct the URL, or leave the variable out"
         ) from None
 
 

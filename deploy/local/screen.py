@@ -28,7 +28,7 @@ def ready(plan: Plan, demo: Demo) -> str:
                 for other in demo.users[1:]
             ),
             "",
-            "  three lines to try, each in a terminal of its own:",
+            "  three lines to try, each in a terminal of its own, in this folder:",
             "",
             *(f"{line}\n" for line in tries(plan, demo)),
             f"  logs {_short(plan.var / 'logs')}/   ports, secrets and process ids {_short(plan.var / 'run.json')}",

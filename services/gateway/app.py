@@ -29,7 +29,7 @@ from services.kernel.domain.namespaces import Namespaces, NamespacesError
 from services.kernel.ops import garbage, health, logs, middleware, namespaces, problems
 from services.kernel.ops.health import Readiness
 from services.kernel.ops.origins import Origins
-from services.kernel.ops.refusal import refuse
+from services.kernel.ops.refusal import refuse, refuse_now
 from services.kernel.ops.serve import Server, serve
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
@@ -131,7 +131,7 @@ def create(settings: Settings, broker: NodeBroker, *, namespaces: Namespaces) ->
 def _stopped(running: asyncio.Task[None]) -> None:
     """A gateway whose reader has ended must not go on looking healthy."""
     if not running.cancelled() and (error := running.exception()) is not None:
-        refuse(f"the gateway cannot go on: {_root(error)}")
+        refuse_now(f"the gateway cannot go on: {_root(error)}")
 
 
 def _root(error: BaseException) -> BaseException:

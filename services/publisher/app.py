@@ -23,7 +23,7 @@ from services.kernel.domain.namespaces import Namespaces, NamespacesError
 from services.kernel.domain.schemas import Schemas
 from services.kernel.ops import garbage, health, logs, middleware, namespaces, problems
 from services.kernel.ops.joined import JoinedProtocol
-from services.kernel.ops.refusal import refuse
+from services.kernel.ops.refusal import refuse, refuse_now
 from services.kernel.ops.requests import Requests
 from services.kernel.ops.serve import Server, serve
 from services.kernel.ops.settings import load
@@ -175,7 +175,7 @@ def main() -> None:
         try:
             await parts.probes.ask()
         except BrokerConfigurationError as error:
-            refuse(str(error))
+            refuse_now(str(error))
         parts.watch()
         garbage.settle()
 

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from deploy.local.plan import free_port, is_free
+from tests.support.redis_server import start_redis
 from tests.support.stack import ROOT, Stack, alive, wait_until
 
 
@@ -189,7 +190,7 @@ def test_a_port_in_use_is_named_with_how_to_choose_another(stack, tmp_path):
     assert status == 2
     assert errors.count("\n") == 1
     assert f"port {port} for the front door is in use" in errors
-    assert re.search(r"OPENLINE_PORT=\d+ make run", errors)
+    assert re.search(rf"OPENLINE_PORT=\d+ OPENLINE_VAR={re.escape(str(tmp_path))} make run", errors)
     assert not (tmp_path / "run.json").exists()
 
 
@@ -216,6 +217,16 @@ def test_a_redis_that_does_not_answer_is_one_line(tmp_path):
     assert errors.count("\n") == 1
     assert "OPENLINE_REDIS_URL" in errors
     assert "sesame" not in errors
+
+
+def test_a_redis_that_may_evict_is_one_line_that_says_what_to_set(tmp_path):
+    with start_redis(tmp_path, "--maxmemory-policy", "allkeys-lru", flavour="valkey") as redis:
+        status, _, errors = start(
+            OPENLINE_PORT="0", OPENLINE_REDIS_URL=redis.url, OPENLINE_VAR=str(tmp_path / "var")
+        )
+    assert status == 1
+    assert errors.count("\n") == 1
+    assert "set maxmemory-policy noeviction in its configuration" in errors
 
 
 def test_a_service_that_dies_is_started_again_and_that_is_announced(stack):

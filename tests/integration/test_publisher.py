@@ -1021,6 +1021,7 @@ class TestOperation:
         assert ended.returncode == 2
         assert len(ended.stderr.splitlines()) == 1
         assert "noeviction" in ended.stderr
+        assert "Traceback" not in ended.stdout
 
     def test_it_starts_without_redis_and_serves_when_it_comes(self, tmp_path, issuer):
         with start_redis(tmp_path) as redis:
