@@ -16,6 +16,7 @@ import msgspec
 import yaml
 
 from services.kernel.domain.codes import HTTP_STATUS, TEMPORARY, Close, Code
+from services.kernel.domain.limits import Limits
 from services.kernel.protocol import commands, events, wire
 from services.kernel.protocol.subprotocols import SUBPROTOCOLS
 
@@ -94,6 +95,74 @@ ROUTES: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
 """For each route its address, what it is, and which messages the server receives and sends, by prefix."""
 
 RECONNECTS = {1001, 1011, 1012, 1013}
+
+CONNECTING = """\
+Four addresses lead to the same channels:
+
+| address | what |
+|---|---|
+| `/ws` | [the native protocol](#the-native-protocol): any channels over one WebSocket, with everything on this page |
+| `/ws/rooms/{room}` | [a room](#a-room) at a URL: `room:{room}` |
+| `/ws/notify/{topic}` | [notifications](#notifications) of a topic: `notify:{topic}` |
+| `/sse?channel=...` | [Server-Sent Events](#server-sent-events): any channels, to read |
+
+`/ws/echo` sends back what it gets, to try a network path; it is off unless `OPENLINE_ECHO_MAX_BYTES` is set. Publishing
+by HTTP, history, presence and control are in the OpenAPI document of the [publisher](openapi/publisher.json), tokens and
+tickets in that of [auth](openapi/auth.json).
+
+## Token
+
+The first of these counts:
+
+1. the header `Authorization: Bearer ...`
+2. `?ticket=...`, which `POST /auth/tickets` gives: good once, for 30 seconds
+3. `?token=...`
+4. the cookie `openline_token`, from pages of the same host and port and of `OPENLINE_ALLOWED_ORIGINS`
+5. on a WebSocket the first message, `{"type": "auth", "token": ...}`, within ten seconds
+
+A browser cannot set the header of a WebSocket and does not see why a handshake was refused, so it uses the last one.
+`?anonymous=1`, an `auth` without a token, and `/sse` without a token open an anonymous session: it may do what namespaces
+give to `anyone`. More in [tokens](../tokens.md).
+
+A token that is wrong or has expired is refused by HTTP status 401 when it comes with the handshake, by a close code when it
+comes in a message. The connection ends with its token, unless `auth` brings a new one.
+
+## Positions
+
+A channel's publications are counted by `offset`, without holes within an `epoch`. A position is both:
+`{"epoch": "cccd052bb556", "offset": 41}`, or `cccd052bb556:41` in a query. `since` asks for what comes after a position.
+What a client does with them is in [writing a client](../clients.md), what is promised in
+[guarantees](../guarantees.md).
+"""
+
+WITHOUT_A_LIBRARY = """\
+## Without a library
+
+The same sessions, permissions, limits and recovery, for a page or a device that should have nothing to learn. `?since=` (a
+position) or `?last=` (a number) say where to begin. WebSocket pings keep the two plain routes alive: nothing to answer.
+
+### A room
+
+`/ws/rooms/{room}?token=...`. The first event is `{"type": "connected", "connection", "user", "epoch", "offset", "count"}`.
+Then come `message`, `join`, `leave`, `count`, `typing`, `reset` and `error` as above, without `channel`.
+
+Any JSON object that is sent is published as data, but for `{"type": "typing"}`, `{"type": "ping"}` and `{"type": "pong"}`,
+which mean what they mean above. Text that is no JSON object is published as `{"text": ...}`. The sender sees its own
+message come back.
+
+### Notifications
+
+`/ws/notify/{topic}?token=...`: each notification as one JSON object, just as it was published, and `reset`. The publisher adds
+`"type": "notification"` and `"timestamp"` where they are missing; data that is no object comes as
+`{"type": "notification", "data": ...}`. Nothing is read.
+
+### Server-Sent Events
+
+`/sse?channel=room:lobby&channel=public:all&token=...`. `event` is the type and `data` the event as above; `id` is a cursor
+over all the channels, so that `Last-Event-ID`, which a browser sends by itself, recovers each of them. `?cursor=` does the
+same. First comes a `subscribed` for each channel, with `epoch`, `offset` and, after a cursor, `recovered`. An error is an
+event `problem`. A comment comes now and then so that the line is not taken for dead.
+"""
 
 
 def schemas(types: Iterable[type], prefix: str) -> dict[str, dict[str, Any]]:
@@ -199,15 +268,43 @@ def codes_section() -> list[str]:
 def markdown() -> str:
     """The reference page."""
     offers = ", ".join(f"`{name}`" for name in SUBPROTOCOLS)
-    lines = ["# The native protocol", "", NOTE, ""]
+    lines = ["# Protocol", "", NOTE, "", CONNECTING]
     lines += [
-        f"One object a message, routed by `type`. Subprotocols: {offers}; none means JSON.",
+        "## The native protocol",
+        "",
+        f"At `/ws`: one object a message, routed by `type`. Subprotocols: {offers}; none means JSON.",
         "",
     ]
     lines += messages_section("Commands: client to server", "command.")
     lines += messages_section("Events: server to client", "event.")
+    lines += [WITHOUT_A_LIBRARY]
     lines += codes_section()
+    lines += ["", *limits_section()]
     return "\n".join(lines) + "\n"
+
+
+def limits_section() -> Iterator[str]:
+    """What a stranger may send, as the code has it."""
+    limits = Limits()
+    rows = {
+        "one frame, one HTTP body": f"{limits.frame_bytes:,} bytes",
+        "data of one message": "64 KiB, or `message_bytes` of the namespace",
+        "channels of a connection": f"{limits.channels_per_connection:,}",
+        "commands of a connection": f"{limits.connection_rate:g}/s, {limits.connection_burst:,} at once",
+        "commands of a user, on all connections": f"{limits.user_rate:g}/s, {limits.user_burst:,} at once",
+        "connections of a user": f"{limits.connections_per_user:,}",
+        "connections of an address": f"{limits.connections_per_address:,}",
+        "logins and registrations of an address": f"{limits.login_rate_per_minute:,} a minute",
+        "seconds until the token must have come": f"{limits.auth_seconds:g}",
+        "seconds of silence until the server pings": f"{limits.ping_seconds:g}, then {limits.pong_seconds:g} to answer",
+    }
+    yield from ("## Limits", "", "| what | limit |", "|---|---|")
+    yield from (f"| {what} | {limit} |" for what, limit in rows.items())
+    yield ""
+    yield (
+        "Over a limit: `rate_limited`, `too_large` or `limit_exceeded`, or the close code that says so. "
+        "`OPENLINE_LIMITS=off` lifts rates and numbers of connections, never sizes."
+    )
 
 
 def asyncapi() -> dict[str, Any]:

@@ -29,7 +29,7 @@ from tests.support.stack import ROOT, Stack, wait_until
 
 CLIENTS, NAMESPACES, TOKENS = "docs/clients.md", "docs/namespaces.md", "docs/tokens.md"
 OBSERVABILITY, TUTORIALS = "docs/observability.md", "docs/from-the-tutorials.md"
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
 RUN: set[tuple[str, str, int]] = set()
 # What cannot be run here, and what looks after it.
