@@ -40,7 +40,9 @@ def main() -> int:
     try:
         found = tokens(json.loads(path.read_text("utf-8")))
     except (OSError, URLError) as error:
-        sys.stderr.write(f"no tokens by {path}: {error}; is `make run` up?\n")
+        sys.stderr.write(
+            f"no tokens by {path}: {error}; is `make run` up, and OPENLINE_VAR its data folder?\n"
+        )
         return 1
     for name, token in found.items():
         sys.stdout.write(f"export {name}={shlex.quote(token)}\n")
