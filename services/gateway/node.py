@@ -124,8 +124,13 @@ class Node:
             for line in self.lines:
                 group.create_task(line.run())
             group.create_task(self._reports.run())
-            group.create_task(self._orders.run())
+            group.create_task(self._obeying())
             group.create_task(self._turning())
+
+    async def _obeying(self) -> None:
+        # The record is read once the bus that announces is followed: what is revoked between the two would be missed.
+        await self.lines[0].started.wait()
+        await self._orders.run()
 
     async def drain(self, seconds: float) -> None:
         """Tell every client to move, each at its own moment of so many seconds, then close what is left with 4100."""

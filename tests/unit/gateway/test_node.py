@@ -228,6 +228,23 @@ async def test_after_a_resync_the_record_is_read_again():
             await node.verify("bob")
 
 
+async def test_what_is_revoked_before_the_bus_is_followed_is_not_missed():
+    record = Record()
+
+    class Late(MemoryBroker):
+        async def beat(self, partition, beat):
+            if not record.known:
+                for _ in range(10):
+                    await asyncio.sleep(0)  # who does not wait for the bus has read the record by now
+                record.known = [Revocation(kind=Kind.TOKEN, value="bob", exp=2e9)]
+                await self.control(control.encode(control.Revoke(kind="jti", value="bob", exp=2e9)))
+            return await super().beat(partition, beat)
+
+    async with running(Late(), revocations=record) as node:
+        with refused(Code.UNAUTHORIZED, "revoked"):
+            await node.verify("bob")
+
+
 async def test_a_revoked_token_ends_its_sessions_and_opens_none(node):
     bob, amy, nobody = await opened(node), await opened(node, "amy"), await opened(node, None)
     await tell(node, control.Revoke(kind="jti", value="bob", exp=2e9))
