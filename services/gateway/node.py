@@ -200,7 +200,13 @@ class Node:
         return self._roster.get(connection)
 
     def register(self, session: Session) -> None:
-        """Count a session that knows who it is. Raises `limit_exceeded` for one too many of its user."""
+        """Count a session that knows who it is.
+
+        Raises `limit_exceeded` for one too many of its user, `unauthorized` when its token was revoked since it was
+        verified: whoever revoked it closed those that were counted.
+        """
+        if session.claims is not None:
+            self._check_revoked(session.claims)
         if session.user is not None:
             self._reports.connections(session.user, self.quota.join(session.user))
             self._reports.newcomer(session.user, session)
@@ -274,9 +280,12 @@ class Node:
         claims = self._verifier.cached(token, self.wall())
         if claims is None:
             claims = await self._verifier.verify(token, self.wall())
+        self._check_revoked(claims)
+        return claims
+
+    def _check_revoked(self, claims: Claims) -> None:
         if self._orders.covers(claims):
             raise OpenlineError(Code.UNAUTHORIZED, "the token has been revoked")
-        return claims
 
     async def redeem(self, ticket: str) -> Claims:
         """The claims of the token that a ticket stands for. Raises `unauthorized` or `unavailable`."""

@@ -71,13 +71,17 @@ class Session(Outbox):
     # Opening
 
     def open(self, claims: Claims | None, since: Mapping[str, Position] | None = None) -> None:
-        """Begin, as the holder of a verified token or anonymously. Closes with 4006 over a connection limit."""
+        """Begin, as the holder of a verified token or anonymously.
+
+        Closes with 4006 over a connection limit, with 4005 when the token was revoked since it was verified.
+        """
         self.claims = claims
         self.user = claims.sub if claims else None
         try:
             self.node.register(self)
         except OpenlineError as error:
-            self.close(Close.CONNECTION_LIMIT, error.message)
+            revoked = error.code is Code.UNAUTHORIZED
+            self.close(Close.REVOKED if revoked else Close.CONNECTION_LIMIT, error.message)
             return
         self.opened = True
         log.debug("opened", connection=self.id, user=self.user, address=self.connection.address)

@@ -260,6 +260,15 @@ async def test_a_revoked_token_ends_its_sessions_and_opens_none(node):
     assert not nobody.is_closed
 
 
+async def test_a_token_that_is_revoked_between_handshake_and_session_opens_none(node):
+    claims = await node.verify("bob")
+    await tell(node, control.Revoke(kind="jti", value="bob", exp=2e9))
+    await until(lambda: node._orders.covers(claims))
+    bob = await opened(node)
+    assert bob.connection.code == 4005
+    assert len(node._roster) == 0
+
+
 # What the back end tells
 
 
