@@ -250,6 +250,8 @@ class Hub:
             self._open(channel)
         elif reply is None or not self.counts(call, reply, channel) or not pages.sound(reply):
             channel.looking = None
+            if reply is not None and reply.history != self._reader.history:
+                self._lose()  # looks and beats lead to two masters, and neither connection need ever break
             self._later(channel)
         elif channel.take(reply, look):
             channel.failures = 0

@@ -53,7 +53,7 @@ ORDINARY: dict[str, tuple[int, Args]] = {
 """Steps that any schedule may have, with their weights."""
 
 FAULTS: dict[str, tuple[int, Args]] = {
-    "promote": (8, lambda r: (r.below(6), r.below(8), r.one_of(0.0, 0.05, 0.5, 3.0))),
+    "promote": (8, lambda r: (r.below(6), r.below(8), r.one_of(0.0, 0.05, 0.5, 3.0, 60.0))),
     "crash": (8, lambda r: (r.below(6), r.one_of(0.0, 0.02, 0.5, 4.0))),
     "flush": (4, lambda r: ()),
     "trim_bus": (10, lambda r: (r.below(3),)),

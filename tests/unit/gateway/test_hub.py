@@ -172,7 +172,18 @@ def test_a_reply_of_another_history_does_not_count():
     bench.subscribe("one")
     bench.answer(looked(5, bus=10, history="I"))
     assert bench.told() == []
-    assert bench.tick(0.05)
+
+
+def test_looks_that_lead_to_another_master_than_beats_make_it_reconnect():
+    """One that was cut off goes on answering as a master, and nothing else would ever end that connection."""
+    bench = listening()
+    bench.read(message(11, 7))
+    bench.answer(looked(5, bus=90, history="old"))
+    assert bench.call() == ReconnectCall()
+    bench.hub.reconnected(bench.now)
+    bench.beat("H", 12)
+    bench.answer(looked(7, bus=12, start=5))
+    assert bench.told() == [("deliver", "E", 6), ("deliver", "E", 7)]
 
 
 def test_a_reply_older_than_what_was_read_does_not_count():
