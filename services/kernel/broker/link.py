@@ -50,7 +50,7 @@ class Link:
         self._check = check
         self._identity = Identity()
         self._pipe: Pipe | None = None
-        self._reached = False
+        self._away: Exception | None = None  # what kept us from the server the last time
         self._waiting: list[_Call] = []
         self._runner: asyncio.Task[None] | None = None
 
@@ -80,9 +80,7 @@ class Link:
         if runner is not None:
             runner.cancel()
             await asyncio.wait([runner])
-        left, self._waiting = self._waiting, []
-        for call in left:
-            _hand_out([call], [Lost("closed")] * len(call.commands))
+        self._refuse(Lost("closed"))
         self._drop()
 
     async def _run(self) -> None:
@@ -97,7 +95,16 @@ class Link:
                 self._drop()
             finally:
                 _hand_out(calls, replies)
+            if self._away is not None:
+                # Each batch would wait for the connection as long again, and in an outage the queue grow and grow.
+                self._refuse(self._away)
         self._runner = None
+
+    def _refuse(self, error: Exception) -> None:
+        """Tell all who wait the same."""
+        left, self._waiting = self._waiting, []
+        for call in left:
+            _hand_out([call], [error] * len(call.commands))
 
     def _take(self) -> list[_Call]:
         number, size = 0, 0
@@ -112,9 +119,7 @@ class Link:
 
     async def _serve(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._exchange(commands)
-        if (
-            self._reached
-        ):  # a server that could not be reached a moment ago is not asked twice: callers wait
+        if self._away is None:  # else it is not asked twice: callers wait
             again = [i for i, reply in enumerate(replies) if _lost(reply) and commands[i].again]
             await self._repeat(commands, replies, again)
         forgotten = _forgotten(commands, replies)
@@ -134,14 +139,14 @@ class Link:
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send and read once. What was not answered has the error that ended the connection."""
+        self._away = None
         try:
-            self._reached = False
             pipe = await self._connected()
-            self._reached = True
-            replies = await pipe.send([command.parts for command in commands])
         except (RedisError, OSError, BrokerConfigurationError) as error:
+            self._away = error
             self._drop()
             return [error] * len(commands)
+        replies = await pipe.send([command.parts for command in commands])
         if pipe.ended:
             self._drop()
         return replies

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as Late
 
 from services.kernel.broker.connections import Dial
 from services.kernel.broker.link import BATCH, Command, Link, _forgotten
@@ -111,3 +112,26 @@ async def test_a_connection_that_is_lost_repeats_only_what_may_be_repeated():
     await link.close()
     server.close()
     await asyncio.gather(*handlers)
+
+
+async def test_a_server_that_cannot_be_reached_costs_all_who_wait_one_try():
+    """It takes connections and never answers: each further batch would wait as long again."""
+    connections: list[asyncio.StreamWriter] = []
+
+    def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    link = Link(Dial(f"redis://127.0.0.1:{port}?socket_timeout=0.05"), accept)
+    calls = [link.call([Command(("INCR", "n"))]) for _ in range(BATCH * 3)]
+    replies = [reply for (reply,) in await asyncio.gather(*calls)]
+    assert all(isinstance(reply, Late) for reply in replies)
+    assert len(connections) == 1
+    (reply,) = await link.call([Command(("INCR", "n"))])
+    assert isinstance(reply, Late)
+    assert len(connections) == 2
+    await link.close()
+    server.close()
+    for writer in connections:
+        writer.close()
