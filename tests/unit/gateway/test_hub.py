@@ -80,6 +80,19 @@ def test_entries_are_delivered_and_the_reader_moves_on():
     assert [kept.offset for kept in bench.hub.ring("room:a", 6)] == [7]
 
 
+def test_what_is_not_the_channels_next_message_is_not_delivered_whatever_its_offset():
+    """Of another epoch, a nudge, or come while the channel is in doubt: each needs a look."""
+    nudge = Entry(11, EntryType.NUDGE, "room:a", publication(6))
+    for entry in (message(11, 6, epoch="F"), nudge):
+        bench = listening()
+        bench.read(entry)
+        assert bench.told() == []
+        assert isinstance(bench.call(), LookCall)
+    doubting = listening()
+    doubting.read(message(11, 7), message(12, 6))
+    assert doubting.told() == []
+
+
 def test_what_nobody_wants_is_passed_over():
     bench = listening()
     bench.read(message(11, 1, channel="room:other"), message(12, 6))
@@ -241,6 +254,19 @@ def test_a_store_that_does_not_answer_is_asked_ever_more_seldom():
     assert bench.told() == []
 
 
+def test_once_it_has_answered_the_pauses_begin_anew():
+    bench = listening()
+    for ident, offset in ((11, 7), (12, 9)):
+        bench.read(message(ident, offset))
+        bench.hub.looked(bench.call(), None, bench.now)
+        (call,) = bench.tick(0.05)
+        bench.hub.looked(call, None, bench.now)
+        (call,) = bench.tick(0.1)
+        bench.answer(
+            looked(offset, bus=ident, start=bench.hub.position("room:a").offset), call=call
+        )
+
+
 def test_a_newcomer_does_not_shorten_the_pause():
     bench = Bench()
     bench.subscribe("one")
@@ -294,6 +320,27 @@ def test_a_second_reply_to_an_open_is_ignored():
     bench.hub.opened(call, True, bench.now)
     bench.hub.opened(call, False, bench.now)
     assert isinstance(bench.call(), LookCall)
+
+
+def test_stale_long_after_an_open_is_opened_again():
+    bench = Bench()
+    bench.subscribe("one")
+    bench.answer(Stale())
+    bench.hub.opened(bench.call(), True, bench.now)
+    bench.answer(looked(0, bus=10, epoch="new1"))
+    bench.read(message(11, 1, epoch="F"))
+    bench.answer(Stale())
+    assert isinstance(bench.call(), OpenCall)
+
+
+def test_stale_after_an_open_that_failed_is_opened_again():
+    bench = Bench()
+    bench.subscribe("one")
+    bench.answer(Stale())
+    bench.hub.opened(bench.call(), False, bench.now)
+    (call,) = bench.tick(0.05)
+    bench.answer(Stale(), call=call)
+    assert isinstance(bench.call(), OpenCall)
 
 
 def test_stale_after_an_open_means_that_looks_do_not_reach_the_master():
