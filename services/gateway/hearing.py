@@ -25,14 +25,26 @@ class Hearing:
     def __init__(self, lines: Sequence[Beating]) -> None:
         self._lines = lines
         self._heard: dict[int, float] = {}
+        self._answered: dict[int, float] = {}
+        self._retried: dict[int, float] = {}
 
     def hear(self, partition: int, now: float) -> None:
         """The canary has come back."""
         self._heard[partition] = now
 
-    def begin(self, partition: int, now: float) -> None:
-        """A first beat was answered: from now on its canary is waited for."""
-        self._heard.setdefault(partition, now)
+    def answered(self, partition: int, now: float) -> None:
+        """A beat was answered: its canary is waited for, from the first on, and anew after an outage."""
+        if now - self._answered.get(partition, float("-inf")) > DEAF_SECONDS / 2:
+            self._heard[partition] = now
+        self._answered[partition] = now
+
+    def retry(self, partition: int, now: float) -> bool:
+        """Whether a deaf partition's connections are to be made anew now: not again before that can have helped."""
+        last = self._retried.get(partition, float("-inf"))
+        if partition not in self.deaf(now) or now - last < DEAF_SECONDS:
+            return False
+        self._retried[partition] = now
+        return True
 
     def age(self, partition: int, now: float) -> float:
         """Seconds since a partition's canary was heard; 0 before it was waited for."""

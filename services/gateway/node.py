@@ -343,14 +343,13 @@ class Node:
         for incarnation in reply.expired:
             self.spawn(self._reap(partition, incarnation))
         now = self.now()
-        self._hearing.begin(partition, now)
+        self._hearing.answered(partition, now)
         line = self.lines[partition]
         self.metrics.bus_lag.labels(partition).set(
             max(0, reply.bus - line.hub.position_of_reader) if line.hub.following else 0
         )
-        if partition in self._hearing.deaf(now):
+        if self._hearing.retry(partition, now):
             log.warning("deaf", partition=partition)
-            self._hearing.hear(partition, now)
             line.reconnect()
 
     def _be_reborn(self) -> None:

@@ -383,6 +383,14 @@ def test_a_resync_goes_in_batches_with_pauses():
     assert len(bench.tick(0.02)[0].looks) == 1
 
 
+def test_in_a_resync_those_with_most_listeners_come_first():
+    bench = listening("room:a", "room:b", "room:c")
+    bench.subscribe("two", "room:c", since=Position("E", 5))
+    bench.read(message(20, 6, channel="room:z"))
+    first = bench.call()
+    assert [look.channel for look in first.looks] == ["room:c", "room:a"]
+
+
 def test_a_new_position_drops_channels_that_nobody_wants():
     bench = listening()
     bench.leave("one")

@@ -235,7 +235,9 @@ async def test_what_is_revoked_before_the_bus_is_followed_is_not_missed():
         async def beat(self, partition, beat):
             if not record.known:
                 for _ in range(10):
-                    await asyncio.sleep(0)  # who does not wait for the bus has read the record by now
+                    await asyncio.sleep(
+                        0
+                    )  # who does not wait for the bus has read the record by now
                 record.known = [Revocation(kind=Kind.TOKEN, value="bob", exp=2e9)]
                 await self.control(control.encode(control.Revoke(kind="jti", value="bob", exp=2e9)))
             return await super().beat(partition, beat)
@@ -363,13 +365,30 @@ async def test_its_beat_tells_about_it(node):
     assert node._hearing.lag(node.now()) < 1
 
 
-async def test_one_that_is_deaf_drops_its_connections(node):
-    await until(lambda: node._hearing._heard)
-    assert (node.deaf(), node.away()) == ([], [])
-    node._hearing.hear(0, node.now() - 60)
-    node.lines[0].beaten_at = node.now()
-    assert node.deaf() == [0]
-    await until(lambda: node.deaf() == [])
+async def test_one_that_is_deaf_drops_its_connections_and_is_deaf_until_it_hears():
+    class Deaf(MemoryBroker):
+        is_deaf, dropped = False, 0
+
+        async def read(self, partition, after, *, block=0.01):
+            await until(lambda: not self.is_deaf)  # a dead connection brings nothing, not even an end
+            return await super().read(partition, after, block=block)
+
+        async def reconnect(self, partition):
+            self.dropped += 1
+
+    broker = Deaf()
+    async with running(broker) as node:
+        await until(lambda: node._hearing._heard)
+        assert (node.deaf(), node.away()) == ([], [])
+        broker.is_deaf = True
+        node._hearing.hear(0, node.now() - 60)
+        await until(lambda: broker.dropped)
+        beaten = node.lines[0].beaten_at
+        await until(lambda: node.lines[0].beaten_at > beaten)
+        assert node.deaf() == [0]
+        assert broker.dropped == 1
+        broker.is_deaf = False
+        await until(lambda: node.deaf() == [])
 
 
 async def test_draining_moves_everybody_each_at_its_moment(node):
