@@ -370,7 +370,7 @@ async def test_one_that_is_deaf_drops_its_connections_and_is_deaf_until_it_hears
         is_deaf, dropped = False, 0
 
         async def read(self, partition, after, *, block=0.01):
-            await until(lambda: not self.is_deaf)  # a dead connection brings nothing, not even an end
+            await until(lambda: not self.is_deaf)  # a dead connection has not even an end
             return await super().read(partition, after, block=block)
 
         async def reconnect(self, partition):
