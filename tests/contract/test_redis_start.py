@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from services.kernel.broker.keys import layout
 from services.kernel.broker.port import BrokerConfigurationError
 from services.kernel.broker.redis_streams import RedisBroker
 from services.kernel.domain.codes import Code
@@ -62,6 +63,25 @@ async def test_another_layout_is_refused(start):
     await works(server.url, partitions=2)
     assert "OPENLINE_PARTITIONS=2" in await refusal(server.url, partitions=1)
     await works(server.url, partitions=2)
+
+
+async def test_the_layout_is_looked_at_with_each_connection(start):
+    """A flush takes it away, and what another service has chosen since then would divide the channels."""
+    server = start()
+    broker = RedisBroker(server.url, partitions=2)
+    await publish(broker, "room:a", "1")
+    with server.client() as client:
+        client.flushall()
+        for number in range(2):
+            await broker.reconnect(number)
+        await publish(broker, "room:a", "1")
+        assert client.get(layout()) == b"2"
+        client.set(layout(), 3)
+    for number in range(2):
+        await broker.reconnect(number)
+    refused = expect_error((await broker.publish([draft("room:a")]))[0], Code.UNAVAILABLE)
+    assert "OPENLINE_PARTITIONS=3" in refused.message
+    await broker.close()
 
 
 async def test_a_replica_is_refused(start):

@@ -131,16 +131,22 @@ class RedisPartitions:
         return reply
 
     async def _check(self, pipe: Pipe) -> None:
-        """Refuse a server that can never serve; once, with the first connection that reaches it."""
-        if self._checked:
-            return
-        server, replication, policy, aof, fsync, layout = await pipe.ask(
+        """Refuse a server that can never serve, with the first connection that reaches it.
+
+        The layout is looked at with each: a flush takes it away, and whoever came next could choose another.
+        """
+        if not self._checked:
+            await self._check_server(pipe)
+            self._checked = True
+        await self._check_layout(pipe)
+
+    async def _check_server(self, pipe: Pipe) -> None:
+        server, replication, policy, aof, fsync = await pipe.ask(
             ("INFO", "server"),
             ("INFO", "replication"),
             ("CONFIG", "GET", "maxmemory-policy"),
             ("CONFIG", "GET", "appendonly"),
             ("CONFIG", "GET", "appendfsync"),
-            ("GET", keys.layout()),
         )
         if isinstance(server, Exception):
             raise server
@@ -148,10 +154,9 @@ class RedisPartitions:
         appends = _check_settings(policy, aof)
         if self._options.trusted_restart:
             _check_trust(replication, safe=appends and _value(fsync) == b"always")
-        await self._check_layout(pipe, layout)
-        self._checked = True
 
-    async def _check_layout(self, pipe: Pipe, found: Any) -> None:
+    async def _check_layout(self, pipe: Pipe) -> None:
+        (found,) = await pipe.ask(("GET", keys.layout()))
         if found is None:
             mine = ("SET", keys.layout(), self.partitions, "NX")
             _, found = await pipe.ask(mine, ("GET", keys.layout()))
