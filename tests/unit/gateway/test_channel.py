@@ -326,6 +326,17 @@ def test_newest_begin_again_when_the_epoch_changes_between_pages():
     assert bench.told() == [("add", "one", "F", 7, None, [8, 9])]
 
 
+def test_newest_that_begin_again_are_not_cut_to_what_another_asked_for():
+    bench = Bench()
+    bench.wait("five", last=5)
+    bench.answer(looked(9, bus=10, start=4, end=6))
+    bench.wait("two", last=2)
+    bench.answer(looked(12, bus=20, epoch="F", began=9, start=10))
+    assert bench.told() == [("add", "two", "F", 10, None, [11, 12])]
+    bench.answer(looked(12, bus=20, epoch="F", began=9, start=7))
+    assert bench.told() == [("add", "five", "F", 7, None, [8, 9, 10, 11, 12])]
+
+
 def test_who_returns_soon_joins_from_the_ring_without_a_look():
     bench = listening()
     for offset in (6, 7):
