@@ -178,6 +178,16 @@ def test_who_leaves_within_the_window_is_given_what_came_before(host):
     assert len(host.audiences["chat:a"]) == 0
 
 
+def test_who_has_left_is_written_to_no_more(host):
+    bob, amy = member(host), member(host, user="amy")
+    publish(host, 1)
+    bob.unsubscribe_by_server("chat:a", "enough")
+    publish(host, 2)
+    host.advance(1)
+    assert heard(bob) == [1, "unsubscribed"]
+    assert heard(amy) == [1, 2]
+
+
 def test_listeners_are_counted(host):
     member(host)
     amy = member(host)
@@ -244,6 +254,19 @@ def test_a_reset_overtakes_no_slice(host, monkeypatch):
     audience.reset("f", 2, began=2, reason="epoch")
     for session in sessions:
         assert heard(session) == [1, 2, "reset"]
+
+
+def test_who_stalls_in_the_middle_of_a_sweep_gets_its_slice_before_what_is_newer(host, monkeypatch):
+    monkeypatch.setattr(module, "SLICE", 1)
+    sessions = [member(host) for _ in range(3)]
+    audience = host.audiences["chat:a"]
+    audience.deliver(Publication(epoch="e", offset=1, data=b"1", meta=b'"ts":1'))
+    host.turn()
+    sessions[2].stalled()
+    audience.deliver(Publication(epoch="e", offset=2, data=b"1", meta=b'"ts":1'))
+    audience.flush()
+    for session in sessions:
+        assert heard(session) == [1, 2]
 
 
 # Slow consumers
@@ -320,6 +343,18 @@ def test_a_lagging_one_that_is_told_of_a_reset_gets_nothing_older(host):
     bob.connection.drain()
     events = [event for event in bob.connection.events() if event["channel"] == "live:a"]
     assert [event["type"] for event in events] == ["reset", "message"]
+
+
+@pytest.mark.parametrize("sent", [0, 9])
+def test_who_lagged_in_another_epoch_is_reset_wherever_its_offset_was(host, sent):
+    bob = member(host, "live:a")
+    publish(host, 1, channel="live:a")
+    heard(bob)
+    subscription = bob.subscriptions["live:a"]
+    subscription.sent, subscription.epoch = sent, "former"
+    host.audiences["live:a"].catch_up(subscription)
+    (event,) = bob.connection.events()
+    assert (event["type"], event["offset"], event["reason"]) == ("reset", 1, "lagged")
 
 
 def test_an_ephemeral_message_is_not_made_up_for(host):
@@ -484,6 +519,15 @@ def test_an_echo_of_a_session_that_is_not_here_is_an_ordinary_message(host):
     host.advance(1)
     assert heard(bob) == [1, 2, 3]
     assert heard(amy) == []
+
+
+def test_an_echo_of_who_has_not_joined_yet_waits_for_its_place(host):
+    bob, amy = member(host, "feed:a"), member(host, "feed:a", user="amy")
+    bob.subscriptions["feed:a"].joined = False
+    echo(host, bob, channel="feed:a")
+    assert "ack" not in heard(bob)
+    assert heard(amy) == [1]
+    assert bob._echoes.unanswered == 1
 
 
 def test_an_echo_over_many_is_sliced_in_other_dialects(host, monkeypatch):
