@@ -192,6 +192,66 @@ async def test_a_demoted_master_is_refused(start, connect):
     await refused(broker.history("room:a", since=None, limit=1, reverse=False))
 
 
+class Address:
+    """An address that leads to another server from one moment on, and leaves the connections made before as they are."""
+
+    def __init__(self, server):
+        self.server = server
+        self._passing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self):
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}/0"
+        return self
+
+    async def __aexit__(self, *_):
+        self._listener.close()
+        for task in self._passing:
+            task.cancel()
+        await asyncio.gather(*self._passing, return_exceptions=True)
+
+    async def _serve(self, reader, writer):
+        self._passing.add(asyncio.current_task())
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pass_on(reader, far_writer))
+                group.create_task(self._pass_on(far_reader, writer))
+        except* asyncio.CancelledError:
+            pass
+        finally:
+            writer.close()
+            far_writer.close()
+
+    async def _pass_on(self, reader, writer):
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+
+async def test_an_address_that_moves_is_followed_although_the_demoted_master_keeps_its_connections(
+    start, connect
+):
+    master, replica = start(), start()
+    await follow(replica, master)
+    async with Address(master) as address:
+        broker = await connect(address)
+        await publish(broker, "room:a", "1")
+        await broker.history("room:a", since=None, limit=1, reverse=False)
+        promote(replica)
+        with master.client() as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", replica.port)
+            await until(lambda: client.info("replication").get("master_link_status") == "up")
+        address.server = replica
+        expect_error((await broker.publish([draft("room:a")]))[0], Code.UNAVAILABLE)
+        await publish(broker, "room:a", "2")
+        known = await beat(broker, "i1")
+        assert (await broker.history("room:a", since=None, limit=1, reverse=False)).offset == 2
+        assert isinstance((await broker.look(0, [Look("room:a")]))[0], Looked)
+        assert (await broker.read(0, known.bus - 1))[0].type is EntryType.BEAT
+        await broker.close()
+
+
 async def test_a_writable_replica_is_refused_as_well(start, connect):
     master, replica = start(), start("--replica-read-only", "no")
     broker = await connect(replica)

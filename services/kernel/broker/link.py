@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import ConnectionError as Lost
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as Late
 
 from services.kernel.broker.connections import Check, Dial, Identity
@@ -43,11 +43,15 @@ class _Call:
 
 
 class Link:
-    """Connects when first used, and anew after a loss. Replies are values; errors are exceptions as values."""
+    """Connects when first used, and anew after a loss. Replies are values; errors are exceptions as values.
 
-    def __init__(self, dial: Dial, check: Check) -> None:
+    `demoted` is called when the server says that it is not the master: it need not end connections made before.
+    """
+
+    def __init__(self, dial: Dial, check: Check, *, demoted: Callable[[], None]) -> None:
         self._dial = dial
         self._check = check
+        self._demoted = demoted
         self._identity = Identity()
         self._pipe: Pipe | None = None
         self._away: Exception | None = None  # what kept us from the server the last time
@@ -149,6 +153,8 @@ class Link:
         replies = await pipe.send([command.parts for command in commands])
         if pipe.ended:
             self._drop()
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            self._demoted()
         return replies
 
     async def _connected(self) -> Pipe:

@@ -43,8 +43,9 @@ class Partition:
 
     def __init__(self, number: int, *, dial: Dial, check: Any) -> None:
         self.keys = keys.Keys(number)
-        self.writes = Link(dial, check)
-        self.reads = Link(dial, check)
+        # The address may lead to another master by now, while what was connected stays with the former one.
+        self.writes = Link(dial, check, demoted=self.reset)
+        self.reads = Link(dial, check, demoted=self.reset)
         self.reader = BusReader(dial, self.keys.bus)
 
     def reset(self) -> None:

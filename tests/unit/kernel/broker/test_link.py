@@ -41,10 +41,15 @@ async def accept(_: Any) -> None:
     """A check that finds nothing wrong."""
 
 
+def unasked() -> None:
+    """No server here is demoted."""
+    raise AssertionError
+
+
 @pytest.fixture
 async def link(tmp_path):
     with start_redis(tmp_path) as server:
-        link = Link(Dial(server.url), accept)
+        link = Link(Dial(server.url), accept, demoted=unasked)
         yield link
         await link.close()
 
@@ -104,7 +109,7 @@ async def test_a_connection_that_is_lost_repeats_only_what_may_be_repeated():
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    link = Link(Dial(f"redis://127.0.0.1:{port}"), accept)
+    link = Link(Dial(f"redis://127.0.0.1:{port}"), accept, demoted=unasked)
     once, twice = await link.call([Command(("ONCE",)), Command(("TWICE",), again=True)])
     assert isinstance(once, Exception)
     assert twice == b"done"
@@ -123,7 +128,7 @@ async def test_a_server_that_cannot_be_reached_costs_all_who_wait_one_try():
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    link = Link(Dial(f"redis://127.0.0.1:{port}?socket_timeout=0.05"), accept)
+    link = Link(Dial(f"redis://127.0.0.1:{port}?socket_timeout=0.05"), accept, demoted=unasked)
     calls = [link.call([Command(("INCR", "n"))]) for _ in range(BATCH * 3)]
     replies = [reply for (reply,) in await asyncio.gather(*calls)]
     assert all(isinstance(reply, Late) for reply in replies)
