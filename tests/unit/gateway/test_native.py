@@ -339,6 +339,23 @@ def test_commands_take_effect_in_their_order(host):
     assert errors(events) == [(6, "not_subscribed")]
 
 
+def test_what_follows_a_publish_waits_until_it_is_stored(host):
+    session = opened(host)
+    say(session, type="subscribe", id=1, channel="chat:a")
+    host.run()
+    host.storing.open = False
+    say(session, type="publish", id=2, channel="chat:a", data=1)
+    say(session, type="history", id=3, channel="chat:a")
+    say(session, type="publish", id=4, channel="chat:a", data=2)
+    host.run()
+    assert [event["id"] for event in session.connection.events() if "id" in event] == [1]
+    host.storing.open = True
+    host.run()
+    acks = [event for event in session.connection.events() if "id" in event]
+    assert [event["id"] for event in acks] == [2, 3, 4]
+    assert [message["data"] for message in acks[1]["messages"]] == [1]
+
+
 def test_more_waiting_commands_than_can_be_kept_are_refused(host, monkeypatch):
     monkeypatch.setattr(backlog_module, "MAX_WAITING", 3)
     session = opened(host)
