@@ -67,3 +67,9 @@ def test_a_cleared_ring_counts_bytes_from_zero():
     for offset in range(11, 15):
         ring.append(publication(offset, data=b"12345"))
     assert offsets(ring.after(0)) == [11, 12, 13, 14]
+
+
+def test_older_ones_count_as_bytes_too():
+    ring = filled(5, 8, limit=30)
+    ring.prepend([publication(offset, data=b"12345") for offset in (2, 3, 4)])
+    assert offsets(ring.after(0)) == [3, 4, 5, 6, 7, 8]
