@@ -51,6 +51,25 @@ class RedisContract(BrokerContract):
                 assert ttl - 5 < client.ttl("ol:{p0}:log:room:a") <= ttl
                 assert client.ttl("ol:{p0}:head:room:a") >= max(2 * ttl, 6 * day)
 
+    async def test_an_idempotency_key_is_remembered_for_five_minutes(self, broker, server) -> None:
+        await broker.publish(
+            [draft("room:a", key="amy/k"), draft("room:a", key="amy/e", ephemeral=True)]
+        )
+        with server.client() as client:
+            for key in ("k", "e"):
+                assert 295 < client.ttl(f"ol:{{p0}}:seen:room:a amy/{key}") <= 300
+
+    async def test_what_anybody_can_make_goes_by_itself(self, broker, server) -> None:
+        """What belongs to nodes and to their members is taken away with their leases."""
+        await broker.publish([draft("room:a", key="amy/k")])
+        await broker.open("room:b", "Epoch1")
+        await broker.drop("room:c")
+        await broker.spend({"amy": 1.0}, rate=10, burst=20)
+        ours = {b"ol:{p0}:layout", b"ol:{p0}:history", b"ol:{p0}:bus"}
+        with server.client() as client:
+            lasting = {key for key in client.keys("*") if client.ttl(key) == -1}
+        assert lasting == ours
+
     async def test_every_key_belongs_to_us(self, broker, server) -> None:
         await self.test_members_are_paged_with_exact_counts(broker)
         await self.test_buckets_fill_and_overdraw(broker, asyncio.sleep)

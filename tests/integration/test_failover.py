@@ -238,8 +238,9 @@ async def test_an_address_that_moves_is_followed_although_the_demoted_master_kee
         broker = await connect(address)
         await publish(broker, "room:a", "1")
         await broker.history("room:a", since=None, limit=1, reverse=False)
-        promote(replica)
         with master.client() as client:
+            await until(lambda: client.wait(1, 1000) == 1)
+            promote(replica)
             client.execute_command("REPLICAOF", "127.0.0.1", replica.port)
             await until(lambda: client.info("replication").get("master_link_status") == "up")
         address.server = replica
