@@ -15,8 +15,9 @@ from services.gateway.hub import Hub, OpenCall, ReconnectCall
 from services.gateway.line import Line
 from services.gateway.metrics import Metrics
 from services.kernel.broker.memory import MemoryBroker
-from services.kernel.broker.port import Beat, Draft
+from services.kernel.broker.port import Beat, Beaten, Draft, Entry, EntryType
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.publications import Publication
 
 
 class Listener:
@@ -181,6 +182,37 @@ async def test_connections_are_dropped_when_asked_for(at):
     at.broker.reconnect = away
     await at.line._carry_out(ReconnectCall())
     assert at.line.hub.following
+
+
+async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
+    await join(at)
+    hub, broker = at.line.hub, at.broker
+    generation, released = hub.generation, asyncio.Event()
+    read, stale = broker.read, []
+
+    async def late(partition, after, *, block=0.01):
+        broker.read = read
+        await released.wait()
+        next_one = Publication(epoch=hub.position("room:a").epoch, offset=1, data=b"1", meta=b"")
+        stale.append(hub.position_of_reader + 1)
+        return [Entry(stale[0], EntryType.MESSAGE, "room:a", next_one)]
+
+    broker.read = late
+    await until(lambda: broker.read is read)
+    hub.beaten(Beaten(history="another", bus=99), hub.position_of_reader, hub._now)
+    at.line.pump()
+    await until(lambda: hub.following and hub.generation > generation)
+    released.set()
+    await until(lambda: stale and hub.position_of_reader > stale[0])
+    assert at.told == ["joined"]
+
+
+async def test_new_connections_are_followed_by_a_beat(at, monkeypatch):
+    monkeypatch.setattr(module, "BEAT_SECONDS", 60)
+    await asyncio.sleep(0.05)
+    before = len(at.beaten)
+    at.line.reconnect()
+    await until(lambda: len(at.beaten) > before)
 
 
 async def test_a_beat_may_be_hurried(at, monkeypatch):
