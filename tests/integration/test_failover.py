@@ -133,6 +133,8 @@ async def test_a_publish_is_fenced_before_anybody_looks(start, connect):
         await until(lambda: client.wait(1, 1000) == 1)
     promote(replica)
     after = await connect(replica)
+    (fleeting,) = await after.publish([draft("room:a", ephemeral=True)])
+    assert fleeting.epoch == ""  # it begins nothing, and the old epoch is over
     (next_one,) = await publish(after, "room:a", "2")
     assert next_one.offset == 2
     assert next_one.epoch != stored.epoch
