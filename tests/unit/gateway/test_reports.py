@@ -12,6 +12,7 @@ from services.gateway.reports import Reports
 from services.kernel.broker.memory import MemoryBroker
 from services.kernel.broker.port import Beat
 from services.kernel.domain import channels
+from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from tests.support.bare_session import opened
 from tests.support.gateway_host import ManualHost
@@ -85,6 +86,22 @@ async def test_while_the_store_is_away_counts_wait_and_those_who_left_are_forgot
     await here.send_counts()
     assert await broker.subscribers(["chat:a", channels.connections("bob")]) == [2, 2]
     assert (here._counts, here._newcomers) == ({}, {})
+
+
+async def test_a_count_that_changes_while_an_older_one_fails_is_the_one_that_is_told(broker):
+    here = reports(broker)
+    here.listeners("chat:a", 1)
+    tell = broker.listeners
+
+    async def fail(incarnation, counts):
+        here.listeners("chat:a", 0)
+        broker.listeners = tell
+        raise OpenlineError(Code.UNAVAILABLE, "away")
+
+    broker.listeners = fail
+    await here.send_counts()
+    await here.send_counts()
+    assert await broker.subscribers(["chat:a"]) == [0]
 
 
 async def test_rates_are_shared_with_the_fleet(broker, monkeypatch):
