@@ -70,6 +70,18 @@ class RedisContract(BrokerContract):
             lasting = {key for key in client.keys("*") if client.ttl(key) == -1}
         assert lasting == ours
 
+    async def test_nothing_is_kept_of_a_member_whose_place_was_taken(self, broker, server) -> None:
+        """A page that is reloaded again and again would fill the set of a node that lives for months."""
+        for name in ("i1", "i2"):
+            await beat(broker, name)
+        await broker.enter("room:a", member("c1", "amy"), "i1", announce=True)
+        await broker.leave("room:a", "c1", "i1", announce=True, linger=True)
+        await broker.enter("room:a", member("c2", "amy"), "i2", announce=True)
+        assert not await broker.leave("room:a", "c1", "i1", announce=True, linger=False)
+        with server.client() as client:
+            assert client.smembers("ol:{p0}:held:i1") == set()
+            assert client.smembers("ol:{p0}:held:i2") == {b"room:a c2"}
+
     async def test_every_key_belongs_to_us(self, broker, server) -> None:
         await self.test_members_are_paged_with_exact_counts(broker)
         await self.test_buckets_fill_and_overdraw(broker, asyncio.sleep)
