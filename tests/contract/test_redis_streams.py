@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from services.kernel.broker.port import Look
 from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.domain.positions import Position
 from tests.contract.broker_contract import LEASE, BrokerContract
 from tests.contract.steps import beat, draft, member, publish
 from tests.support.redis_server import start_redis
@@ -69,6 +71,16 @@ class RedisContract(BrokerContract):
         with server.client() as client:
             lasting = {key for key in client.keys("*") if client.ttl(key) == -1}
         assert lasting == ours
+
+    async def test_a_log_that_was_tampered_with_is_believed_from_its_last_hole_on(
+        self, broker, server
+    ) -> None:
+        stored = await publish(broker, "room:a", "1", "2", "3", "4", "5")
+        with server.client() as client:
+            client.xdel("ol:{p0}:log:room:a", "3-0")
+        since = Position(stored[0].epoch, 1)
+        (page,) = await broker.look(0, [Look("room:a", (since,))])
+        assert (page.start, [one.offset for one in page.publications]) == (3, [4, 5])
 
     async def test_nothing_is_kept_of_a_member_whose_place_was_taken(self, broker, server) -> None:
         """A page that is reloaded again and again would fill the set of a node that lives for months."""

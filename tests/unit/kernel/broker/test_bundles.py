@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.kernel.broker.bundles import MOST, MOST_BYTES, bundled
+from services.kernel.broker.bundles import MOST, MOST_BYTES, bundled, command
+from services.kernel.broker.keys import Keys
 from services.kernel.broker.port import Draft, Published
 from services.kernel.broker.redis_streams import RedisBroker
 from services.kernel.domain.codes import Code, OpenlineError
@@ -42,6 +43,12 @@ LARGE = b"x" * MOST_BYTES
 )
 def test_a_call_ends_where_it_must(drafts, expected):
     assert sizes(drafts) == expected
+
+
+def test_a_call_keeps_its_place_in_the_order_of_each_of_its_channels():
+    drafts = [draft(), draft("room:b", key="k"), draft()]
+    call = command(Keys(0), ("history", 0, 100), "Epoch", drafts)
+    assert (set(call.lanes), call.size) == ({"room:a", "room:b"}, 3)
 
 
 @pytest.fixture(params=["redis", "valkey"])
