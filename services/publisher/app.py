@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from services.kernel.broker.collector import BrokerCalls
 from services.kernel.broker.port import Broker, BrokerConfigurationError
@@ -22,7 +22,6 @@ from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces, NamespacesError
 from services.kernel.domain.schemas import Schemas
 from services.kernel.ops import garbage, health, logs, middleware, namespaces, problems
-from services.kernel.ops.joined import JoinedProtocol
 from services.kernel.ops.refusal import refuse, refuse_now
 from services.kernel.ops.requests import Requests
 from services.kernel.ops.serve import Server, serve
@@ -34,6 +33,7 @@ from services.kernel.tokens.keys import UntrustedKeyError
 from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.publisher import metrics
 from services.publisher.lane import Lane
+from services.publisher.lane_protocol import LaneProtocol
 from services.publisher.probes import Probes
 from services.publisher.routes import describe
 from services.publisher.routes.channels import ChannelRoutes
@@ -78,10 +78,7 @@ class Parts:
         metrics.begin(namespaces)
         metrics.READY.set_function(lambda: self.probes.ready().ok)
         self.app = self._application(settings, publisher, guard)
-        # What has the lane asks for no address, so only the rest pays for what proxies say of it.
-        proxies = list(settings.trusted_proxies)
         self.lane = Lane(
-            ProxyHeadersMiddleware(self.app, trusted_hosts=proxies),  # type: ignore[arg-type]
             self._messages,
             body_bytes=Limits().body_bytes,
             cors=bool(settings.allowed_origins),
@@ -180,12 +177,12 @@ def main() -> None:
         garbage.settle()
 
     serve(
-        parts.lane,
+        parts.app,
         host=settings.publisher_host,
         port=settings.publisher_port,
         name="publisher",
-        http=JoinedProtocol,
-        proxy_headers=False,  # the lane has them read
+        trusted_proxies=settings.trusted_proxies,
+        http=partial(LaneProtocol, lane=parts.lane),
         on_started=started,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import NamedTuple
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
 
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.ops import middleware, problems
@@ -17,11 +18,14 @@ from services.publisher.routes.asked import Asked
 from services.publisher.routes.messages import MessageRoutes
 
 _END = "/messages"
-_UNREAD = 400
 _JSON = (b"content-type", b"application/json")
+_LEFT = frozenset({b"connection", b"expect", b"upgrade"})
+"""Headers that say how to go on with the connection: the application's server knows."""
+
+log = structlog.get_logger(__name__)
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
     """A call that has the lane: its route for the metrics, its answer's status, and what it takes."""
 
     route: str
@@ -30,41 +34,59 @@ class _Call(NamedTuple):
     media_types: tuple[str, ...]
 
 
-class Lane:
-    """ASGI: answers plain requests to publish as `app` would, byte for byte, and leaves all others to it.
+class Answer(NamedTuple):
+    """An HTTP answer."""
 
-    Left to `app` is what is rare: bodies of unknown or too great length, other media types, calls from browsers' pages,
-    paths below a root path.
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Lane:
+    """Answers plain requests to publish as the application would, byte for byte.
+
+    Left to the application is what is rare: bodies of unknown or too great length, other media types, calls from
+    browsers' pages, and what says how its connection should go on.
     """
 
-    def __init__(
-        self, app: ASGIApp, messages: MessageRoutes, *, body_bytes: int, cors: bool
-    ) -> None:
-        self._app = app
+    def __init__(self, messages: MessageRoutes, *, body_bytes: int, cors: bool) -> None:
         self._body_bytes = body_bytes
-        self._cors = cors
-        # As the layer that answers browsers' pages does on every answer, so that no cache gives them another's.
+        # A browser's page is answered by the layer that knows CORS.
+        self._left = _LEFT | {b"origin"} if cors else _LEFT
+        # As that layer does on every answer, so that no cache gives a page another's.
         self._vary = ((b"vary", b"Origin"),) if cors else ()
         one = (answers.CREATED, (reading.JSON, reading.OCTETS))
         self._named = {
-            "/v1/channels/": _Call("/v1/channels/{channel}/messages", messages.publish, *one),
-            "/v1/users/": _Call("/v1/users/{user}/messages", messages.publish_to_user, *one),
+            "/v1/channels/": Call("/v1/channels/{channel}/messages", messages.publish, *one),
+            "/v1/users/": Call("/v1/users/{user}/messages", messages.publish_to_user, *one),
         }
-        self._batch = _Call("/v1/messages", messages.publish_batch, 200, (reading.JSON,))
+        self._batch = Call("/v1/messages", messages.publish_batch, 200, (reading.JSON,))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] == "http" and scope["method"] == "POST" and not scope.get("root_path"):
-            call, name = self._find(scope["path"])
-            if call is not None:
-                asked = Asked(scope, receive)
-                if self._plain(asked, call):
-                    await self._serve(call, name, asked, send)
-                    return
-        await self._app(scope, receive, send)
+    def find(self, asked: Asked) -> tuple[Call, str] | None:
+        """The call of a POST, and the channel or user that its path names; None if the application is to answer."""
+        call, name = self._call(asked.scope["path"])
+        return (call, name) if call is not None and self._is_plain(asked, call) else None
 
-    def _find(self, path: str) -> tuple[_Call | None, str]:
-        """The call of a path, and the channel or user that the path names."""
+    async def answer(self, call: Call, name: str, asked: Asked) -> Answer:
+        """What the call comes to; a fault of ours is logged and answered without details."""
+        begun = perf_counter()
+        request_id = middleware.identify(
+            asked.scope, asked.headers.get(b"x-request-id", b"").decode("latin-1")
+        )
+        named = (*self._vary, (b"x-request-id", request_id.encode()))
+        try:
+            body = await call.run(asked, name)
+            length = (b"content-length", b"%d" % len(body))
+            answer = Answer(call.status, [length, _JSON, *named], body)
+        except OpenlineError as error:
+            answer = _of(problems.response(error), *named)
+        except Exception as error:
+            log.exception("lane_failed")
+            answer = _of(await problems.unexpected(Request(asked.scope), error))
+        metrics.answered(call.route, "POST", answer.status, perf_counter() - begun)
+        return answer
+
+    def _call(self, path: str) -> tuple[Call | None, str]:
         if path == self._batch.route:
             return self._batch, ""
         for start, call in self._named.items():
@@ -74,52 +96,16 @@ class Lane:
                     return call, name
         return None, ""
 
-    def _plain(self, asked: Asked, call: _Call) -> bool:
+    def _is_plain(self, asked: Asked, call: Call) -> bool:
         length = asked.headers.get(b"content-length", b"")
         return (
             length.isdigit()
             and len(length) <= len(str(self._body_bytes))
             and int(length) <= self._body_bytes
-            and not (self._cors and b"origin" in asked.headers)
+            and self._left.isdisjoint(asked.headers)
             and asked.media_type in call.media_types
         )
 
-    async def _serve(self, call: _Call, name: str, asked: Asked, send: Send) -> None:
-        begun = perf_counter()
-        request_id = middleware.identify(
-            asked.scope, asked.headers.get(b"x-request-id", b"").decode("latin-1")
-        )
-        status = 500
-        try:
-            try:
-                body = await call.run(asked, name)
-            except OpenlineError as error:
-                refusal = problems.response(error)
-                status, refused = refusal.status_code, bytes(refusal.body)
-                await self._send(status, refused, refusal.raw_headers, request_id, send)
-            except ClientDisconnect:
-                status = _UNREAD
-            except Exception as error:
-                request = Request(asked.scope)
-                await (await problems.unexpected(request, error))(
-                    asked.scope, request.receive, send
-                )
-                raise  # uvicorn logs it
-            else:
-                status = call.status
-                headers = [(b"content-length", b"%d" % len(body)), _JSON]
-                await self._send(status, body, headers, request_id, send)
-        finally:
-            metrics.answered(call.route, "POST", status, perf_counter() - begun)
 
-    async def _send(
-        self,
-        status: int,
-        body: bytes,
-        headers: list[tuple[bytes, bytes]],
-        request_id: str,
-        send: Send,
-    ) -> None:
-        headers += (*self._vary, (b"x-request-id", request_id.encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+def _of(response: Response, *more: tuple[bytes, bytes]) -> Answer:
+    return Answer(response.status_code, [*response.raw_headers, *more], bytes(response.body))

@@ -11,7 +11,7 @@ class Asked:
 
     __slots__ = ("_receive", "authorization", "headers", "media_type", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive | None = None) -> None:
         named = list(scope["headers"])
         self.scope = scope
         self.headers: dict[bytes, bytes] = dict(reversed(named))
@@ -23,6 +23,7 @@ class Asked:
 
     async def body(self) -> bytes:
         """The whole body; to be asked for once. Raises ClientDisconnect."""
+        assert self._receive is not None
         message = await self._receive()
         parts = [message.get("body", b"")]
         while message.get("more_body") and message["type"] == "http.request":

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from prometheus_client import REGISTRY
+from uvicorn.server import ServerState
 
 from services.kernel.broker.memory import MemoryBroker
 from services.kernel.domain.claims import Claims
@@ -16,6 +21,8 @@ from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.ops import namespaces
 from services.publisher.app import Parts
+from services.publisher.lane import Lane
+from services.publisher.lane_protocol import LaneProtocol
 from services.publisher.settings import Settings
 
 SCOPES = {"good": {"publish"}, "reader": {"read"}}
@@ -56,13 +63,81 @@ class Asgi:
         await self.app(scope, receive, send)
 
 
-async def ask(app, path, body=b'{"data":1}', *, method="POST", token="good", **headers):
-    given = {k.replace("_", "-"): v for k, v in {"x_request_id": "me", **JSON, **headers}.items()}
+class Nothing(Lane):
+    """A lane that takes nothing."""
+
+    def find(self, asked):
+        del asked
+
+
+class Line(asyncio.Transport):
+    """The transport of one connection to the publisher; what comes back is kept. `counted` is the application."""
+
+    def __init__(self, parts, *, lane=True):
+        super().__init__()
+        self.counted = Asgi(parts.app)
+        self.came = bytearray()
+        self.closed = False
+        taken = parts.lane if lane else Nothing(parts._messages, body_bytes=0, cors=False)
+        config = uvicorn.Config(
+            self.counted, http="none", ws="none", lifespan="off", log_config=None
+        )
+        config.http = partial(LaneProtocol, lane=taken)
+        config.load()
+        self.server = ServerState()
+        self.protocol = config.http_protocol_class(config, self.server, {})
+        self.protocol.connection_made(self)
+
+    def get_extra_info(self, name, default=None):
+        ends = {"peername": ("127.0.0.1", 50_000), "sockname": ("127.0.0.1", 80)}
+        return ends.get(name, default)
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    def pause_reading(self): ...
+    def resume_reading(self): ...
+
+    def write(self, data):
+        self.came += data
+
+    async def answers(self):
+        """All that has come when nothing is under way any more."""
+        while self.server.tasks:
+            await asyncio.wait(set(self.server.tasks))
+        self.protocol._unset_keepalive_if_required()
+        return bytes(self.came)
+
+
+def lines(method, path, headers):
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *headers, "", ""]).encode()
+
+
+def request(path, body=b'{"data":1}', *, method="POST", token="good", **headers):
+    named = {"host": "test", "x-request-id": "me", **JSON, "content-length": len(body)}
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
     if token is not None:
-        given["authorization"] = f"Bearer {token}"
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        return await client.request(method, path, content=body, headers=given)
+        named["authorization"] = f"Bearer {token}"
+    return lines(method, path, [f"{name}: {value}" for name, value in named.items()]) + body
+
+
+def parsed(raw):
+    head, _, body = raw.partition(b"\r\n\r\n")
+    first, *named = head.split(b"\r\n")
+    headers = [tuple(line.split(b": ", 1)) for line in named]
+    assert dict(headers)[b"content-length"] == b"%d" % len(body)
+    return httpx.Response(int(first.split()[1]), headers=headers, content=body)
+
+
+async def ask(parts, path, body=b'{"data":1}', *, lane=True, **more):
+    line = Line(parts, lane=lane)
+    line.protocol.data_received(request(path, body, **more))
+    answer = parsed(await line.answers())
+    assert line.counted.asked == 0 or not lane
+    return answer
 
 
 def seen(answer):
@@ -112,10 +187,8 @@ GOOD = {"channel": "room:a", "data": {"n": 1}}
 )
 async def test_both_ways_answer_alike(parts, path, body, more):
     more = {key.replace("-", "_"): value for key, value in more.items()}
-    parts.lane._app = counted = Asgi(parts.app)
-    by_lane = await ask(parts.lane, path, body, **more)
-    assert counted.asked == 0
-    by_app = await ask(parts.app, path, body, **more)
+    by_lane = await ask(parts, path, body, **more)
+    by_app = await ask(parts, path, body, lane=False, **more)
     one, other = seen(by_lane), seen(by_app)
     if "epoch" in by_lane.text and by_lane.status_code == 409:
         assert by_lane.json()["position"]["epoch"] == by_app.json()["position"]["epoch"]
@@ -123,9 +196,10 @@ async def test_both_ways_answer_alike(parts, path, body, more):
 
 
 async def test_a_key_counts_over_both_ways(parts):
-    stored = (await ask(parts.lane, f"{ONE}?key=k")).json()
-    assert (await ask(parts.app, f"{ONE}?key=k")).json() == {**stored, "duplicate": True}
-    assert (await ask(parts.lane, ONE, b'{"data":1,"key":"k"}')).json()["duplicate"]
+    stored = (await ask(parts, f"{ONE}?key=k")).json()
+    by_app = await ask(parts, f"{ONE}?key=k", lane=False)
+    assert by_app.json() == {**stored, "duplicate": True}
+    assert (await ask(parts, ONE, b'{"data":1,"key":"k"}')).json()["duplicate"]
 
 
 @pytest.mark.parametrize(
@@ -141,60 +215,105 @@ async def test_a_key_counts_over_both_ways(parts):
         ("/v1/messages/", {}, 404),
         ("/v1/channels/room:a%0A/messages", {}, 404),
         ("/v1/broadcast", {"body": b'{"channels":["room:a"],"data":1}'}, 200),
+        (ONE, {"connection": "close"}, 201),
+        (ONE, {"connection": "keep-alive"}, 201),
+        ("http://test/v1/channels/room:a/messages", {}, 201),
+        (f"{ONE}#x", {}, 201),
     ],
 )
 async def test_what_is_not_plain_is_left_to_the_application(parts, path, more, status):
-    parts.lane._app = counted = Asgi(parts.app)
-    answer = await ask(parts.lane, path, **more)
-    assert (counted.asked, answer.status_code) == (1, status)
+    line = Line(parts)
+    line.protocol.data_received(request(path, **more))
+    answer = parsed(await line.answers())
+    assert (line.counted.asked, answer.status_code) == (1, status)
     assert answer.headers.get("access-control-allow-origin") == more.get("origin")
+    assert line.closed == (answer.headers.get("connection") == "close")
 
 
 async def test_a_body_of_unknown_length_is_left_to_the_application(parts):
-    async def pieces():
-        yield b'{"data"'
-        yield b":1}"
-
-    parts.lane._app = counted = Asgi(parts.app)
-    assert (await ask(parts.lane, ONE, pieces())).status_code == 201
-    assert counted.asked == 1
+    line = Line(parts)
+    head = [f"{k}: {v}" for k, v in {**JSON, "authorization": "Bearer good"}.items()]
+    line.protocol.data_received(
+        lines("POST", ONE, [*head, "transfer-encoding: chunked"])
+        + b'7\r\n{"data"\r\n3\r\n:1}\r\n0\r\n\r\n'
+    )
+    assert parsed(await line.answers()).status_code == 201
+    assert line.counted.asked == 1
 
 
 async def test_a_body_that_comes_in_pieces_is_read_whole(parts):
-    sent = []
-    pieces = [b'{"data"', b":1", b"}"]
-
-    async def receive():
-        return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
-
-    async def send(message):
-        sent.append(message)
-
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"10"),
-        (b"authorization", b"Bearer good"),
-    ]
-    scope = {"type": "http", "method": "POST", "path": ONE, "query_string": b"", "headers": headers}
-    await parts.lane(scope, receive, send)
-    assert sent[0]["status"] == 201
-    assert json.loads(sent[1]["body"])["offset"] == 1
+    line = Line(parts)
+    raw = request(ONE, b'{"data":"' + b"x" * 60_000 + b'"}')
+    for start in range(0, len(raw), 7_000):
+        line.protocol.data_received(raw[start : start + 7_000])
+    assert parsed(await line.answers()).json()["offset"] == 1
+    assert line.counted.asked == 0
 
 
-async def test_a_client_that_leaves_before_its_body_has_come_gets_no_answer(parts):
-    async def receive():
-        return {"type": "http.disconnect"}
+async def test_requests_of_one_connection_are_answered_one_after_another(parts):
+    line = Line(parts)
+    for number in range(1, 4):
+        line.came.clear()
+        line.protocol.data_received(request(ONE))
+        assert parsed(await line.answers()).json()["offset"] == number
+    assert line.counted.asked == 0
+    assert line.server.total_requests == 3
 
-    async def send(message):
-        raise AssertionError(message)
 
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"10"),
-        (b"authorization", b"Bearer good"),
-    ]
-    scope = {"type": "http", "method": "POST", "path": ONE, "query_string": b"", "headers": headers}
-    await parts.lane(scope, receive, send)
+async def test_pipelined_requests_are_answered_in_their_order(parts):
+    line = Line(parts)
+    line.protocol.data_received(b"".join(request(ONE, x_request_id=f"r{n}") for n in range(3)))
+    raw = await line.answers()
+    ids = [part.split(b"\r\n")[0] for part in raw.split(b"x-request-id: ")[1:]]
+    assert ids == [b"r0", b"r1", b"r2"]
+    # Only the first had nothing before it.
+    assert line.counted.asked == 2
+
+
+async def test_a_client_that_leaves_before_its_answer_gets_none(parts):
+    line = Line(parts)
+    line.protocol.data_received(request(ONE))
+    line.protocol.connection_lost(None)
+    assert await line.answers() == b""
+    assert (await parts.broker.history("room:a", since=None, limit=9, reverse=False)).offset == 1
+
+
+async def test_a_client_that_leaves_before_its_body_has_come_publishes_nothing(parts):
+    line = Line(parts)
+    line.protocol.data_received(request(ONE)[:-3])
+    line.protocol.connection_lost(None)
+    assert await line.answers() == b""
+    assert (await parts.broker.history("room:a", since=None, limit=9, reverse=False)).offset == 0
+
+
+async def test_a_client_that_does_not_read_is_waited_for(parts):
+    line = Line(parts)
+    line.protocol.pause_writing()
+    line.protocol.data_received(request(ONE))
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(line.answers(), 0.05)
+    assert not line.came
+    line.protocol.resume_writing()
+    assert parsed(await line.answers()).status_code == 201
+
+
+async def test_a_server_that_stops_says_that_it_is_the_last_answer(parts):
+    line = Line(parts)
+    line.protocol.data_received(request(ONE))
+    line.protocol.shutdown()
+    answer = parsed(await line.answers())
+    assert (answer.status_code, answer.headers["connection"]) == (201, "close")
+    assert line.closed
+
+
+async def test_a_server_that_waits_no_longer_closes(parts):
+    line = Line(parts)
+    line.protocol.data_received(request(ONE))
+    await asyncio.sleep(0)
+    for task in line.server.tasks:
+        task.cancel()
+    await asyncio.wait(set(line.server.tasks))
+    assert (line.closed, line.came) == (True, b"")
 
 
 async def test_an_unexpected_fault_is_a_problem_without_details(parts):
@@ -202,15 +321,15 @@ async def test_an_unexpected_fault_is_a_problem_without_details(parts):
         raise RuntimeError("secret detail")
 
     parts._messages._guard._verifier.verify = fail
-    by_lane, by_app = await ask(parts.lane, ONE), await ask(parts.app, ONE)
+    by_lane, by_app = await ask(parts, ONE), await ask(parts, ONE, lane=False)
     assert by_lane.status_code == 500
     assert "secret" not in by_lane.text
     assert seen(by_lane) == seen(by_app)
 
 
 async def test_a_request_has_an_id_of_its_own_unless_it_brings_a_sane_one(parts):
-    assert (await ask(parts.lane, ONE)).headers["x-request-id"] == "me"
-    ids = {(await ask(parts.lane, ONE, x_request_id="a b")).headers["x-request-id"] for _ in "12"}
+    assert (await ask(parts, ONE)).headers["x-request-id"] == "me"
+    ids = {(await ask(parts, ONE, x_request_id="a b")).headers["x-request-id"] for _ in "12"}
     assert len(ids) == 2
     assert all(len(name) == 32 for name in ids)
 
@@ -229,6 +348,6 @@ async def test_both_ways_are_counted_under_the_route_of_the_application(parts):
             return REGISTRY.get_sample_value("openline_publisher_requests_total", labels) or 0.0
 
         before = counted()
-        await ask(parts.lane, path, token="bad")
-        await ask(parts.app, path, token="bad")
+        await ask(parts, path, token="bad")
+        await ask(parts, path, token="bad", lane=False)
         assert counted() == before + 2

@@ -8,7 +8,6 @@ import socket
 import pytest
 
 from services.kernel.ops.http_protocol import HttpProtocol
-from services.kernel.ops.joined import JoinedProtocol
 from tests.support.uvicorn_server import serving
 
 
@@ -16,15 +15,14 @@ async def nobody(scope, receive, send):
     raise AssertionError("no application sees this")
 
 
-@pytest.mark.parametrize("protocol", [HttpProtocol, JoinedProtocol])
 @pytest.mark.parametrize(
     "start",
     [b"NOVEL / HTTP/1.1\r\n", b"GET /\xff HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nX-Bell: \x07\r\n"],
     ids=["method", "address", "header"],
 )
-def test_what_cannot_be_read_is_a_problem_document(protocol, start):
+def test_what_cannot_be_read_is_a_problem_document(start):
     with (
-        serving(nobody, ws="none", http=protocol) as server,
+        serving(nobody, ws="none", http=HttpProtocol) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
     ):
         client.sendall(start + b"Host: x\r\n\r\n")
