@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from loadtest.bench import machine, selftest
@@ -18,11 +19,11 @@ from loadtest.capacity.figures import (
     Crowd,
     Figures,
     Slo,
+    dearest,
     delivery_us,
     knee,
+    message_us,
     per_connection_kb,
-    per_message_us,
-    planned,
 )
 from loadtest.capacity.sizing import Wish, plan
 from loadtest.capacity.trial import Settings, Trial
@@ -82,13 +83,18 @@ def _measure(
     finally:
         trial.stop()
     top = knee(steps, settings.slo) or steps[0]
+    programs = {"entry_us": "gateway-2", "publish_us": "publisher", "redis_us": "redis"}
+    costs = {"delivery_us": dearest(steps, settings.slo, delivery_us)} | {
+        name: dearest(steps, settings.slo, partial(message_us, idle=trial.idle, program=program))
+        for name, program in programs.items()
+    }
     figures = Figures(
         knee=top.rate,
         knee_core=top.cores["gateway"],
-        delivery_us=delivery_us(planned(steps, settings.slo)),
-        entry_us=per_message_us(steps, "gateway-2"),
-        publish_us=per_message_us(steps, "publisher"),
-        redis_us=per_message_us(steps, "redis"),
+        delivery_us=costs["delivery_us"].us,
+        entry_us=costs["entry_us"].us,
+        publish_us=costs["publish_us"].us,
+        redis_us=costs["redis_us"].us,
         reader_core=reader_core,
         nginx_us=nginx_us,
         nginx_kb=nginx_kb,
@@ -106,6 +112,8 @@ def _measure(
         steps=steps,
         crowds=crowds,
         readers=settings.readers,
+        idle=trial.idle,
+        costs=costs,
         figures=figures,
         wish=wish,
         plan=plan(figures, wish),

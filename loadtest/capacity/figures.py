@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,7 +68,8 @@ class Figures:
 
     `knee` is the most deliveries a second that held the SLO, `knee_core` what the gateway used then; `delivery_us` is of
     the gateway, `entry_us` what a message costs a gateway that has no reader of it, `publish_us` of the publisher,
-    `redis_us` of Redis a message, `reader_core` what one more gateway that reads the bus costs Redis at the most;
+    `redis_us` of Redis a message, each of the dearest step; `reader_core` what one more gateway that reads the bus costs
+    Redis at the most;
     `connections` is the most that one gateway held here.
     """
 
@@ -98,11 +99,22 @@ def knee(steps: Sequence[Step], slo: Slo) -> Step | None:
     return held
 
 
-def planned(steps: Sequence[Step], slo: Slo) -> Step:
-    """The step from which costs are taken: the highest within the planned share of the knee, else the first."""
+class Cost(NamedTuple):
+    """So many microseconds of CPU, at this step."""
+
+    us: float
+    step: Step
+
+
+def dearest(steps: Sequence[Step], slo: Slo, price: Callable[[Step], float]) -> Cost:
+    """The highest price among the steps up to the knee; that of the first where none held the SLO.
+
+    What is close in time leaves as one, so that a price falls while load grows: by how much depends on how far up a
+    machine gets, and connections that get little, as most do, never see it.
+    """
     top = knee(steps, slo)
-    fitting = [step for step in steps if top is not None and step.rate <= SHARE * top.rate]
-    return fitting[-1] if fitting else steps[0]
+    held = steps[: steps.index(top) + 1] if top else steps[:1]
+    return max((Cost(price(step), step) for step in held), key=lambda cost: cost.us)
 
 
 def delivery_us(step: Step) -> float:
@@ -110,11 +122,10 @@ def delivery_us(step: Step) -> float:
     return (step.cores["gateway"] - step.cores["gateway-2"]) / step.rate * 1e6
 
 
-def per_message_us(steps: Iterable[Step], program: str) -> float:
-    """What each message adds to a program's CPU: the slope over all steps, or the average where they lie together."""
-    points = [(step.messages, step.cores[program]) for step in steps]
-    slope = fit(points).slope
-    return 1e6 * (slope if slope > 0 else points[-1][1] / points[-1][0])
+def message_us(step: Step, idle: Mapping[str, float], program: str) -> float:
+    """CPU of a program over what it used while nothing was published, a message; all of it where that was no less."""
+    core = step.cores[program]
+    return (core - idle[program] if core > idle[program] else core) / step.messages * 1e6
 
 
 def per_connection_kb(crowds: Sequence[Crowd], program: str) -> float:

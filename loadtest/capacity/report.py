@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from loadtest.capacity.figures import SHARE, Crowd, Figures, Slo, Step, knee
+from loadtest.capacity.figures import SHARE, Cost, Crowd, Figures, Slo, Step, delivery_us, knee
 from loadtest.capacity.sizing import FILES, Plan, Wish
+from loadtest.capacity.trial import PROXIED, PROXIED_RATE, READ_RATE
 
 _BUSY = 0.9
+_PROGRAMS = ("gateway", "gateway-2", "redis", "publisher")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A whole run."""
+    """A whole run. `idle` are the cores that each program used before the first step, `costs` the figures of dearest steps
+    by their names.
+    """
 
     machine: Mapping[str, Any]
     command: str
@@ -23,6 +27,8 @@ class Result:
     steps: Sequence[Step]
     crowds: Sequence[Crowd]
     readers: int
+    idle: Mapping[str, float]
+    costs: Mapping[str, Cost]
     figures: Figures
     wish: Wish
     plan: Plan
@@ -36,7 +42,9 @@ def as_json(result: Result) -> str:
         "slo": result.slo._asdict(),
         "deliveries": [step._asdict() for step in result.steps],
         "connections": [crowd._asdict() for crowd in result.crowds],
+        "idle": dict(result.idle),
         "figures": asdict(result.figures),
+        "measured_at": {name: cost.step.rate for name, cost in result.costs.items()},
         "wish": result.wish._asdict(),
         "plan": {
             **result.plan._asdict(),
@@ -54,7 +62,7 @@ def markdown(result: Result, *, images: str) -> str:
             *_head(result),
             *_deliveries(result, images),
             *_connections(result, images),
-            *_costs(result.figures, result.steps),
+            *_costs(result),
             *_plan(result),
         ]
     )
@@ -73,8 +81,9 @@ def _head(result: Result) -> list[str]:
         "",
         (
             "Openline, Redis, whoever publishes and all clients share these cores, so where the knee is says more about the "
-            "machine than about a gateway; what one delivery, message, connection and handshake costs depends on it far "
-            "less, and the plan is made from these; other work on the machine makes them dearer. Connections are held by one process of plain sockets, which costs next "
+            "machine than about a gateway. The plan is made from what one delivery, message, connection and handshake costs, "
+            "at the step where it cost most: it does not depend on how high the knee is; other work on the machine makes it "
+            "dearer. Connections are held by one process of plain sockets, which costs next "
             "to nothing; `make load` has users with a behaviour, and far fewer of them."
         ),
         "",
@@ -114,6 +123,7 @@ def _deliveries(result: Result, images: str) -> list[str]:
             "gateway without readers | Redis | publisher |"
         ),
         "|---|---|---|---|---|---|---|---|---|---|---|",
+        f"| 0 | 0 | 0 | | | | | {' | '.join(f'{result.idle[name]:.3f}' for name in _PROGRAMS)} |",
         *rows,
         "",
     ]
@@ -148,42 +158,57 @@ def _connections(result: Result, images: str) -> list[str]:
     ]
 
 
-def _costs(figures: Figures, steps: Sequence[Step]) -> list[str]:
+def _costs(result: Result) -> list[str]:
+    figures, last = result.figures, result.crowds[-1]
+    at = {
+        name: f"{cost.step.rate:,.0f} deliveries/s, {cost.step.messages:,.0f} messages/s"
+        for name, cost in result.costs.items()
+    }
+    proxied = f"{PROXIED_RATE:,.0f} deliveries/s to {PROXIED:,} connections"
+    crowds = f"all steps up to {last.connections:,} connections"
     rows = [
-        ("a delivery", "gateway", f"{figures.delivery_us:.1f} us"),
-        ("a delivery", "nginx", f"{figures.nginx_us:.1f} us"),
+        ("a delivery", "gateway", f"{figures.delivery_us:.1f} us", at["delivery_us"]),
+        ("a delivery", "nginx", f"{figures.nginx_us:.1f} us", proxied),
         (
             "a message that nobody on it reads",
             "gateway",
             f"{figures.entry_us:.0f} us",
+            at["entry_us"],
         ),
-        ("a message by HTTP", "publisher", f"{figures.publish_us:.0f} us"),
-        ("a message", "Redis, two gateways reading", f"{figures.redis_us:.0f} us"),
+        ("a message by HTTP", "publisher", f"{figures.publish_us:.0f} us", at["publish_us"]),
+        ("a message", "Redis, two gateways reading", f"{figures.redis_us:.0f} us", at["redis_us"]),
         (
             "one more gateway that reads",
             "Redis",
             f"{figures.reader_core:.4f} of a core at the most",
+            f"{READ_RATE} messages/s, which is as often as it reads",
         ),
         (
             "a handshake with a subscription and a new token",
             "gateway",
             f"{figures.handshake_us:.0f} us",
+            f"{last.opened:,.0f} opened/s, the last ones of {last.connections:,}",
         ),
-        ("a connection", "gateway", f"{figures.connection_kb:.1f} KB"),
-        ("a connection", "Redis", f"{figures.redis_kb:.2f} KB"),
-        ("a connection", "nginx", f"{figures.nginx_kb:.1f} KB"),
-        ("nobody", "gateway", f"{figures.gateway_mb:.0f} MB"),
+        ("a connection", "gateway", f"{figures.connection_kb:.1f} KB", crowds),
+        ("a connection", "Redis", f"{figures.redis_kb:.2f} KB", crowds),
+        ("a connection", "nginx", f"{figures.nginx_kb:.1f} KB", f"{PROXIED:,} connections"),
+        ("nobody", "gateway", f"{figures.gateway_mb:.0f} MB", "a new gateway"),
     ]
+    first, top = result.steps[0], knee(result.steps, result.slo) or result.steps[0]
     return [
         "## What one of each costs",
         "",
-        "| what | whom | CPU or memory |",
-        "|---|---|---|",
-        *(f"| {what} | {whom} | {cost} |" for what, whom, cost in rows),
+        "| what | whom | CPU or memory | measured at |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in rows),
         "",
         (
-            f"Messages came one by one, {steps[-1].messages:,.0f} a second at the most; closer together they cost publisher, "
-            "Redis and gateways a fraction of this (`make bench` shows both), so a plan for many is on the safe side."
+            "Deliveries and messages have the dearest price of all steps that held the SLO; a message's is what a program "
+            f"used over the line without load. Prices fall as load grows, since what is close in time leaves as one: a "
+            f"delivery cost {delivery_us(first):.1f} us at {first.rate:,.0f}/s and {delivery_us(top):.1f} us at "
+            f"{top.rate:,.0f}/s, where a connection got {first.rate / result.readers:.1f} and "
+            f"{top.rate / result.readers:.1f} messages a second. The plan's get {result.wish.each:g}, so it does not count "
+            "on that and is on the safe side (`make bench` shows both)."
         ),
         "",
     ]

@@ -19,9 +19,13 @@ from loadtest.capacity.figures import Crowd, Slo, Step
 
 _GROWTH = 1.4
 _FIRST = 5_000.0
-_PROXIED = 500
-_PROXIED_RATE = 10_000.0
-_READ_RATE = 400
+PROXIED = 500
+"""Connections through nginx."""
+
+PROXIED_RATE = 10_000.0
+"""Deliveries a second through nginx."""
+
+READ_RATE = 400
 """Messages a second at which every gateway reads the bus as often as it ever does: each read waits 3 ms for more."""
 
 _TRIES = 3
@@ -56,6 +60,8 @@ class Trial:
         self._settings = settings
         self._say = say
         self._stack = Stack(folder / "openline", gateways=_FEW)
+        self.idle: dict[str, float] = {}
+        """Cores that each program used before the first delivery, with its readers connected."""
 
     def stop(self) -> None:
         """End what was started."""
@@ -69,6 +75,10 @@ class Trial:
             target = self._target(tokens, programs=("gateway", "gateway-2", "redis", "publisher"))
             audience = Audience(target, settings.readers, stack)
             settle(3)
+            meter, began = Meter(target.programs), time.monotonic()
+            settle(settings.seconds)
+            took = time.monotonic() - began
+            self.idle = {name: spent / took for name, spent in meter.cpu().items()}
             offered, broken = _FIRST, False
             while not broken:
                 step = self._held(audience, offered)
@@ -113,14 +123,14 @@ class Trial:
     def nginx(self) -> tuple[float, float]:
         """Microseconds of nginx a delivery, and 1,000 bytes a connection."""
         with ExitStack() as stack:
-            tokens = self._tokens(_PROXIED)
+            tokens = self._tokens(PROXIED)
             target = self._target(tokens, programs=("nginx",), service="front_door")
             meter = Meter(target.programs)
             before = meter.pss()["nginx"]
-            audience = Audience(target, _PROXIED, stack)
+            audience = Audience(target, PROXIED, stack)
             settle(2)
-            memory = (meter.pss()["nginx"] - before) / _PROXIED / 1000
-            step = self._step(audience, _PROXIED_RATE)
+            memory = (meter.pss()["nginx"] - before) / PROXIED / 1000
+            step = self._step(audience, PROXIED_RATE)
         self._say(f"through nginx: {_told(step)}")
         return step.cores["nginx"] / step.rate * 1e6, memory
 
@@ -146,9 +156,9 @@ class Trial:
             feeder.ask("open", patience=20, **feed)
             settle(2)
             meter, began = Meter(system.programs("redis")), time.monotonic()
-            feeder.ask("steady", rate=_READ_RATE, seconds=self._settings.seconds)
+            feeder.ask("steady", rate=READ_RATE, seconds=self._settings.seconds)
             used = meter.cpu()["redis"] / (time.monotonic() - began)
-        self._say(f"{system.gateways} gateways read {_READ_RATE} messages/s: Redis {used:.3f}")
+        self._say(f"{system.gateways} gateways read {READ_RATE} messages/s: Redis {used:.3f}")
         return used
 
     def _held(self, audience: Audience, offered: float) -> Step:
