@@ -20,7 +20,7 @@ import yaml
 from scripts import manifests
 
 SEARCH = "dns.podman"
-"""The search domain that podman's DNS gives to pods; names are those of the pods."""
+"""The search domain that podman's DNS gives to pods; names are those of the pods and of Services."""
 
 
 class Node:
@@ -66,13 +66,15 @@ class Node:
         return self.podman("image", "inspect", "-f", "{{.Id}}", image, check=False).strip()
 
     def start(self, name, pod, objects):
-        """Start a pod, with the ConfigMaps that its variables come from."""
+        """Start a pod, with the ConfigMaps that its variables come from, under the names of the Services that select it."""
         configs = [one for one in objects if one["kind"] == "ConfigMap"]
         path = self._folder / f"{name}.yaml"
         described = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod}
         path.write_text(yaml.safe_dump_all([*configs, described]), "utf-8")
         self._files.append(path)
-        self.podman("kube", "play", "--network", self._network, str(path))
+        aliases = [f"alias={service}" for service in services(objects, name) if service != name]
+        network = ":".join(filter(None, [self._network, ",".join(aliases)]))
+        self.podman("kube", "play", "--network", network, str(path))
 
     def address(self, name):
         """The pod's address on the network."""
@@ -130,6 +132,15 @@ class Node:
             self.podman("kube", "down", str(path), check=False)
             self.podman("pod", "rm", "-f", "-t", "0", path.stem, check=False)
         self.podman("network", "rm", "-f", self._network, check=False)
+
+
+def services(objects, name):
+    """The Services that select a workload's pods."""
+    return [
+        one["metadata"]["name"]
+        for one in objects
+        if one["kind"] == "Service" and one["spec"]["selector"]["app.kubernetes.io/name"] == name
+    ]
 
 
 def ulimits():

@@ -321,6 +321,42 @@ def test_monitoring_scrapes_ports_that_there_are_under_the_names_that_rules_know
     assert check_k8s.invalid(objects, NEWEST) == check_k8s.invalid(objects, OLDEST) == []
 
 
+def asked_by_prometheus():
+    """`(name, port)` of all that Prometheus finds by DNS."""
+    prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text("utf-8"))
+    jobs = [
+        one for scraped in prometheus["scrape_configs"] for one in scraped.get("dns_sd_configs", ())
+    ]
+    return {(name, job["port"]) for job in jobs for name in job["names"]}
+
+
+@pytest.mark.parametrize("overlay", ["dev", "load"])
+def test_prometheus_sees_pods_that_are_not_ready_and_nginx_does_not(built, overlay):
+    pods = dict(manifests.pods(built[overlay]))
+    found = set()
+    for name, port in asked_by_prometheus():
+        service = of(built[overlay], "Service", name)["spec"]
+        assert service["clusterIP"] == "None"
+        # Else an alert about a gateway that is deaf or not ready would have nothing to look at.
+        assert service["publishNotReadyAddresses"] is True
+        pod = service["selector"]["app.kubernetes.io/name"]
+        assert port in {one["containerPort"] for c in pods[pod]["containers"] for one in c["ports"]}
+        found.add(pod)
+    assert found == set(SERVICES)
+    upstreams = (ROOT / "nginx" / "containers-upstreams.conf").read_text("utf-8")
+    for name in re.findall(r"server (\S+):\d+ resolve", upstreams):
+        assert not of(built[overlay], "Service", name)["spec"].get("publishNotReadyAddresses")
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.external.yaml"])
+def test_compose_has_the_names_that_prometheus_asks_for(file):
+    # Its own tags say what an override does with a list.
+    text = re.sub(r"!(override|reset)\b", "", (ROOT / "deploy" / file).read_text("utf-8"))
+    services = yaml.safe_load(text)["services"]
+    aliases = {a for name in SERVICES for a in services[name]["networks"]["front"]["aliases"]}
+    assert aliases == {name for name, _ in asked_by_prometheus()}
+
+
 # ------------------------------------------------------------------------------------------------------- the secrets
 
 

@@ -172,9 +172,8 @@ def test_prometheus_reaches_the_services(node):
         by_job = itertools.groupby(active, lambda target: target["labels"]["job"])
         return {job: {target["health"] for target in targets} for job, targets in by_job}
 
-    # nginx's exporter is beside nginx, under a name that is a Service's: podman knows none.
     jobs = {"openline-gateway", "openline-auth", "openline-publisher", "openline-redis"}
-    jobs |= {"prometheus", "alertmanager"}
+    jobs |= {"openline-nginx", "prometheus", "alertmanager"}
     wait_until(lambda: all(health().get(job) == {"up"} for job in jobs), timeout=60)
 
 
