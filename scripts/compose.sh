@@ -35,13 +35,13 @@ OPENLINE_REVISION=${OPENLINE_REVISION:-$(git rev-parse HEAD 2>/dev/null || echo 
 export OPENLINE_SECRETS COMPOSE_FILE OPENLINE_REVISION
 version=${OPENLINE_VERSION:-dev}
 
-# Images and mounted files keep the modes of this checkout, and their users are not you: where it was made with a
-# umask that closes files to others, containers could not read themselves.
+# Mounted files keep the modes of this checkout, and containers' users are not you: where it was made with a umask that
+# closes files to others, they could not be read. Images have modes of their own.
 readable() {
-    closed=$(find nginx web services loadtest deploy \
+    closed=$(find nginx web deploy \
         \( -path deploy/secrets -o -path deploy/tls -o -path deploy/.env -o -name __pycache__ \) -prune -o \
         \( -type d ! -perm -005 -o -type f ! -perm -004 \) -print | head -n 1)
-    [ -z "$closed" ] || fail "containers cannot read $closed; chmod -R go+rX nginx web services loadtest, and in deploy all but secrets and tls"
+    [ -z "$closed" ] || fail "containers cannot read $closed; chmod -R go+rX nginx web, and in deploy all but secrets and tls"
 }
 
 first_message() {
@@ -62,7 +62,7 @@ EOF
 }
 
 case ${1:-} in
-    images) readable; docker compose --profile load build ;;
+    images) docker compose --profile load build ;;
     push)
         registry=${2:-}
         [ -n "$registry" ] || fail "which registry? make images-push REGISTRY=registry.example.org/team"

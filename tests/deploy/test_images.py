@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -141,10 +143,19 @@ def test_an_order_to_stop_comes_to_python(publisher: str) -> None:
     assert "stopped" in docker("logs", publisher)
 
 
-def test_the_same_sources_give_the_same_files() -> None:
+def test_the_same_sources_give_the_same_files_whatever_the_umask(tmp_path: Path) -> None:
     listing = (
-        "find /opt/venv /app /etc/openline -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum"
+        "find /opt/venv /app /etc/openline -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum;"
+        "find /app /etc/openline -printf '%m %p\\n' | LC_ALL=C sort"
     )
+    for name in ("services", "loadtest", "deploy"):
+        ignored = shutil.ignore_patterns("__pycache__", "secrets", "tls", ".env")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    shutil.copy(ROOT / ".dockerignore", tmp_path)
+    (tmp_path / "services/kernel").chmod(0o700)
+    for file in tmp_path.glob("services/**/*.py"):
+        file.chmod(0o664)
+    (tmp_path / "deploy/namespaces.toml").chmod(0o600)
     again = f"openline-test-again:{time.monotonic_ns()}"
     subprocess.run(
         ["docker", "compose", "-p", "openline-test-again", "-f", "-", "build", "--no-cache"],
@@ -154,7 +165,7 @@ def test_the_same_sources_give_the_same_files() -> None:
                     "publisher": {
                         "image": again,
                         "build": {
-                            "context": str(ROOT),
+                            "context": str(tmp_path),
                             "dockerfile": "deploy/Dockerfile",
                             "target": "publisher",
                         },
