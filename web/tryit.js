@@ -1,4 +1,4 @@
-// Lines to try in a terminal: built for this address and room, with nothing secret in them.
+// Lines to try in a terminal: built for this address and room, with nothing secret in them, and only such as work here.
 
 import { $, copyButton, h } from "./dom.js";
 
@@ -6,14 +6,20 @@ import { $, copyButton, h } from "./dom.js";
 const RUN = (port) => `RUN=$(grep -ls \\
   'front_door.*:${port}"' var*/run.json)`;
 
-const TOKEN = (door, port) =>
-  `${RUN(port)}
-SECRET=$(sed -n \\
-  's/.*"client_secret": "\\(.*\\)",*/\\1/p' "$RUN")
-TOKEN=$(curl -s -u "demo:$SECRET" \\
+const GRANT = (door, client) => `TOKEN=$(curl -s -u "${client}" \\
   -d grant_type=client_credentials \\
   ${door}/auth/token | sed \\
   's/.*"access_token" *: *"\\([^"]*\\)".*/\\1/')`;
+
+const DEMO = (door, port) =>
+  `${RUN(port)}
+SECRET=$(sed -n \\
+  's/.*"client_secret": "\\(.*\\)",*/\\1/p' "$RUN")
+${GRANT(door, "demo:$SECRET")}`;
+
+// Compose and Kubernetes make no client: whoever runs them adds one, and only they saw its secret.
+const ADD_CLIENT =
+  "First add the client backend, as docs/deploy/compose.md or docs/deploy/kubernetes.md says, and put its secret in place of SECRET.";
 
 const LINES = [
   ["Notify", "Everybody with this page open sees it.", (door) => `curl -H "Authorization: Bearer $TOKEN" \\
@@ -28,22 +34,30 @@ const LINES = [
   -H "Content-Type: application/json" \\
   -d '{"data": {"title": "Only for you"}}' \\
   ${door}/v1/users/${user}/messages`],
-  ["Break it", "Kill a gateway: both tabs come back and miss nothing.", (door, room, user, port) => `${RUN(port)}
-kill -9 $(sed -n \\
-  's/.*"gateway-1": \\([0-9]*\\).*/\\1/p' "$RUN")`],
 ];
+
+const BREAK = ["Break it", "Kill a gateway: both tabs come back and miss nothing.", (door, room, user, port) => `${RUN(port)}
+kill -9 $(sed -n \\
+  's/.*"gateway-1": \\([0-9]*\\).*/\\1/p' "$RUN")`];
 
 export class TryIt {
   constructor() {
     this.chosen = 0;
-    this.tabs = LINES.map(([name], index) => this.#tab(name, index));
-    $("try-tabs").replaceChildren(...this.tabs);
   }
 
-  show({ room, user }) {
+  async show({ room, user }) {
     this.room = room;
     this.user = user;
+    this.asked ??= isDemo().then((demo) => this.#offer(demo));
+    await this.asked;
     this.#draw();
+  }
+
+  #offer(demo) {
+    this.demo = demo;
+    this.lines = demo ? [...LINES, BREAK] : LINES;
+    this.tabs = this.lines.map(([name], index) => this.#tab(name, index));
+    $("try-tabs").replaceChildren(...this.tabs);
   }
 
   #tab(name, index) {
@@ -55,7 +69,7 @@ export class TryIt {
     tab.addEventListener("keydown", ({ key }) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
       if (!step) return;
-      this.chosen = (this.chosen + step + LINES.length) % LINES.length;
+      this.chosen = (this.chosen + step + this.lines.length) % this.lines.length;
       this.#draw();
       this.tabs[this.chosen].focus();
     });
@@ -67,13 +81,31 @@ export class TryIt {
       tab.setAttribute("aria-selected", String(index === this.chosen));
       tab.tabIndex = index === this.chosen ? 0 : -1;
     });
-    const [, what, build] = LINES[this.chosen];
+    const [, what, build] = this.lines[this.chosen];
     const { origin: door, port } = location;
     const line = build(door, this.room, this.user, port);
-    const token = line.includes("$TOKEN") ? code("Once, in the repository's folder", TOKEN(door, port)) : null;
-    const caption = token ? "Then, as often as you like" : "In the repository's folder";
+    const shown = [h("p", {}, what)];
+    if (!line.includes("$TOKEN")) {
+      shown.push(code("In the repository's folder", line));
+    } else if (this.demo) {
+      shown.push(code("Once, in the repository's folder", DEMO(door, port)), code("Then, as often as you like", line));
+    } else {
+      shown.push(h("p", { class: "quiet" }, ADD_CLIENT));
+      shown.push(code("For a token that is good for an hour", GRANT(door, "backend:SECRET")), code("Then, as often as you like", line));
+    }
     $("try").setAttribute("aria-labelledby", `try-${this.chosen}`);
-    $("try").replaceChildren(...[h("p", {}, what), token, code(caption, line)].filter(Boolean));
+    $("try").replaceChildren(...shown);
+  }
+}
+
+/** Only `make run`, which has a demo client and `run.json`, takes passwords without being told to. */
+async function isDemo() {
+  try {
+    const response = await fetch("/.well-known/oauth-authorization-server");
+    const { grant_types_supported: grants } = await response.json();
+    return grants.includes("password");
+  } catch {
+    return false; // these lines need no more than a client
   }
 }
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.support.api_clients import administer
 from tests.support.browser import Tab, chromium
 from tests.support.stack import Stack, wait_until
 
@@ -347,6 +348,38 @@ def test_where_registration_is_closed_a_token_of_the_back_end_opens_the_page(
         ada.page.get_by_role("button", name="Use the token").click()
         ada.expect_people("ada")
         expect(ada.page.get_by_role("alert")).to_contain_text("sign-in has ended", timeout=AWAY)
+
+
+@pytest.mark.slow
+def test_without_the_demonstrations_client_the_lines_to_try_work_with_ones_own(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with (
+        Stack(tmp_path, OPENLINE_AUTH_PASSWORD_GRANT="off") as stack,
+        ExitStack() as tabs,
+    ):
+        visits = Visits(stack, browser, tabs)
+        ada = visits.welcome()
+        ada.page.get_by_text("Sign in with a password or a token").click()
+        ada.page.get_by_label("Token").fill(stack.connect_token("ada"))
+        ada.page.get_by_role("button", name="Use the token").click()
+        ada.expect_state("Connected")
+        expect(ada.page.locator("#try")).to_contain_text("docs/deploy/compose.md")
+        # As the page says, and the two documents that it names.
+        scope = "publish read manage tokens"
+        client = administer(stack, "add-client", "backend", "--scope", scope)
+        names = ada.page.get_by_role("tab").all_inner_texts()
+        assert names == ["Notify", "Publish", "To you"]
+        for name in names:
+            ada.page.get_by_role("tab", name=name).click()
+            line = "\n".join(ada.page.locator("#try pre").all_inner_texts())
+            assert "run.json" not in line
+            line = line.replace("backend:SECRET", f"backend:{client['client_secret']}")
+            subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, check=True, timeout=30)
+        for title in ("It works", "Only for you"):
+            expect(ada.page.locator("#notifications li").filter(has_text=title)).to_have_count(1)
+        ada.expect_said("Hello from HTTP")
+        assert not ada.tab.errors
 
 
 def test_the_page_loads_nothing_from_elsewhere(visit: Visits, stack: Stack) -> None:
