@@ -9,6 +9,7 @@ import { TryIt } from "./tryit.js";
 import { Welcome, room as roomName } from "./welcome.js";
 
 const TOPIC = "notify:demo";
+const RECENT = 10; // notifications from before that the list begins with
 const TITLE = document.title;
 
 const notifications = new Notifications();
@@ -27,7 +28,7 @@ function enter(credentials, room) {
   $("chat").hidden = false;
   location.hash = `room=${room}`;
   goTo(room);
-  connection.subscribe(TOPIC);
+  connection.subscribe(TOPIC, { last: RECENT });
   connection.open();
   $("composer-text").focus();
 }
@@ -37,6 +38,7 @@ function leave(message = "") {
   session?.conversation.stop();
   session = null;
   Credentials.forget();
+  notifications.forget();
   $("chat").hidden = true;
   unread(0);
   welcome.show({ room: roomOfAddress(), message });

@@ -26,6 +26,7 @@ export class Connection {
     this.wanted = new Map(); // channels that we subscribe to: {last}
     this.joined = new Set(); // those of them whose subscription stands
     this.replays = new Map(); // channels being recovered: messages so far
+    this.earlier = new Set(); // channels whose newest messages from before we came are under way
     this.timers = new Map();
     this.requests = new Requests();
     this.socket = null;
@@ -133,6 +134,7 @@ export class Connection {
       }
       this.joined.add(channel);
       this.#begin(channel, ack);
+      if (place.last) this.#earlier(channel);
       this.#emit("subscribed", { channel, count: ack.count });
     } catch (error) {
       this.#notJoined(channel, error);
@@ -162,6 +164,13 @@ export class Connection {
       const done = () => this.#recovered(channel);
       this.request("ping").then(done, () => this.replays.delete(channel));
     }
+  }
+
+  /** What was there before we came arrives before the answer to this, as what was missed does. */
+  #earlier(channel) {
+    this.earlier.add(channel);
+    const done = () => this.earlier.delete(channel);
+    this.request("ping").then(done, done);
   }
 
   #recovered(channel) {
@@ -212,7 +221,8 @@ export class Connection {
     }
     const replayed = this.replays.get(event.channel);
     if (replayed !== undefined) this.replays.set(event.channel, replayed + 1);
-    this.#emit("message", { ...event, recovered: replayed !== undefined });
+    const earlier = this.earlier.has(event.channel);
+    this.#emit("message", { ...event, recovered: replayed !== undefined, earlier });
   }
 
   #unsubscribed(event) {

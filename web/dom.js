@@ -28,8 +28,11 @@ function hue(name) {
   return (hash >>> 8) % 360;
 }
 
+/** The time of day, with the day when that is not today. */
 export function clock(milliseconds) {
-  return new Date(milliseconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const time = new Date(milliseconds);
+  const day = time.toDateString() === new Date().toDateString() ? {} : { day: "numeric", month: "short" };
+  return time.toLocaleString([], { ...day, hour: "2-digit", minute: "2-digit" });
 }
 
 /** A button that copies what `text()` gives and says so for a moment. */

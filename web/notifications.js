@@ -12,20 +12,25 @@ export class Notifications {
     this.list = $("notifications");
     this.toasts = $("toasts");
     this.unread = 0;
-    $("clear").addEventListener("click", () => {
-      this.list.replaceChildren();
-      this.#empty();
-    });
+    $("clear").addEventListener("click", () => this.#clear());
   }
 
-  /** Show a publication. `source` says where it came from: Broadcast, For you, a topic. */
-  show({ data, ts }, source) {
+  /** Show a publication. `source` says where it came from: Broadcast, For you, a topic. What is `earlier` is only listed. */
+  show({ data, ts, earlier = false }, source) {
     const note = describe(data);
     this.list.prepend(entry(note, ts, source));
     while (this.list.childElementCount > KEPT) this.list.lastChild.remove();
     this.#empty();
+    if (earlier) return;
     this.#count(this.unread + 1);
     this.#toast(note, source);
+  }
+
+  /** Somebody leaves: what was for them is not for whoever comes next. */
+  forget() {
+    this.#clear();
+    this.toasts.replaceChildren();
+    this.seen();
   }
 
   /** The list has been looked at. */
@@ -48,6 +53,11 @@ export class Notifications {
   #count(unread) {
     this.unread = unread;
     for (const badge of document.querySelectorAll("[data-notifications]")) badge.textContent = unread || "";
+  }
+
+  #clear() {
+    this.list.replaceChildren();
+    this.#empty();
   }
 
   #empty() {

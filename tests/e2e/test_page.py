@@ -180,6 +180,35 @@ def test_notifications_and_publications_over_http_appear(visit: Visits, stack: S
     assert not ada.tab.errors
 
 
+def test_notifications_from_before_are_listed_after_a_reload_and_new_ones_announced(
+    visit: Visits, stack: Stack
+) -> None:
+    tag = secrets.token_hex(4)
+    titles = [f"{tag} {number}" for number in range(12)]
+    ada = visit.join("ada")
+    for title in titles:
+        notify(stack, title=title)
+    listed = ada.page.locator("#notifications li b")
+    badge = ada.page.locator("#notifications-title [data-notifications]")
+    expect(listed.filter(has_text=tag)).to_have_text(titles[::-1])
+    expect(badge).not_to_be_empty()
+
+    ada.page.reload()
+    ada.expect_state("Connected")
+    expect(listed).to_have_text(titles[:1:-1])  # the newest ten
+    expect(ada.page.locator("#toasts li")).to_have_count(0)
+    expect(badge).to_be_empty()
+
+    notify(stack, title=f"{tag} new")
+    expect(ada.toast(f"{tag} new")).to_be_visible()
+    expect(listed).to_have_text([f"{tag} new", *titles[:1:-1]])
+    expect(badge).to_have_text("1")
+
+    ada.page.get_by_role("button", name="Leave").click()
+    expect(ada.page.locator("#notifications li, #toasts li")).to_have_count(0)
+    assert not ada.tab.errors
+
+
 def test_the_lines_to_try_work_as_shown(visit: Visits, stack: Stack) -> None:
     ada = visit.join("ada")
 
