@@ -77,7 +77,7 @@ HttpUrl = Annotated[str, AfterValidator(_url("http", "https"))]
 RedisUrl = Annotated[str, AfterValidator(_url("redis", "rediss", "unix"))]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
-HttpUrls = Annotated[tuple[HttpUrl, ...], NoDecode, BeforeValidator(_split)]
+HttpUrls = Annotated[tuple[HttpUrl, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 OriginList = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)
 ]

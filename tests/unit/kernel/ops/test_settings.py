@@ -96,6 +96,7 @@ def test_settings_are_frozen():
         ("OPENLINE_PUBLIC_URL", "http://x:99999999"),
         ("OPENLINE_REDIS_URL", "http://x"),
         ("OPENLINE_JWKS_URLS", "http://ok,nonsense"),
+        ("OPENLINE_JWKS_URLS", ","),
         ("OPENLINE_ALLOWED_ORIGINS", "*"),
         ("OPENLINE_ISSUERS", ","),
         ("OPENLINE_AUDIENCE", " "),
