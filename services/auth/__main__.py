@@ -31,8 +31,9 @@ def main() -> None:
     except UntrustedKeyError as error:
         refuse(f"OPENLINE_HS256_SECRET: {error}; make one with: openssl rand -hex 32")
     except OSError as error:
+        problem = error.strerror or str(error)
         refuse(
-            f"OPENLINE_AUTH_KEYS or OPENLINE_DATABASE_URL: {error}; name a folder that can be written"
+            f"OPENLINE_AUTH_KEYS={settings.auth_keys}: {problem}; name a folder that this user can read and write"
         )
     serve.serve(
         application,

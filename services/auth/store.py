@@ -266,12 +266,20 @@ def _engine(url: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=5, hide_parameters=True)
     if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Made here, because SQLite would let everyone read it; its WAL files take over the mode.
-        Path(parsed.database).touch(mode=0o600)
+        _make_private(Path(parsed.database))
     engine = sa.create_engine(parsed, connect_args={"timeout": _PATIENCE}, hide_parameters=True)
     sa.event.listen(engine, "connect", _pragmas)
     return engine
+
+
+def _make_private(path: Path) -> None:
+    """Make the file here, because SQLite would let everyone read it; its WAL files take over the mode."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise OpenlineError(Code.UNAVAILABLE, f"{path}: {problem}") from error
 
 
 def _pragmas(connection: Any, _record: object) -> None:
