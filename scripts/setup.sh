@@ -53,6 +53,16 @@ without_starting() {
 apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@"; }
 apt_install() { apt install -y --no-install-recommends "$@"; }
 
+# update_lists LOG. That apt-get waits for dpkg's lock alone: for that of the lists we wait, five minutes as well.
+update_lists() {
+    tries=60
+    until apt update >"$1" 2>&1; do
+        tries=$((tries - 1))
+        { [ $tries -gt 0 ] && grep -q 'lists/lock' "$1"; } || return 1
+        sleep 5
+    done
+}
+
 # install WHAT PACKAGE...: by apt-get, or say what to install by hand.
 install() {
     what=$1; shift
@@ -62,7 +72,7 @@ install() {
     log=$(mktemp)
     if without_starting apt_install "$@" >"$log" 2>&1; then rm -f "$log"; return; fi
     # The lists of a fresh machine are empty or old.
-    if apt update >>"$log" 2>&1 && without_starting apt_install "$@" >>"$log" 2>&1; then
+    if update_lists "$log" && without_starting apt_install "$@" >>"$log" 2>&1; then
         rm -f "$log"; return
     fi
     tail -n 5 "$log" >&2
