@@ -85,13 +85,17 @@ class Run:
 
 
 def main() -> None:
-    """Start, print one screen, wait for SIGINT or SIGTERM, stop. Exit status 1 when something did not start."""
+    """Start, print one screen, wait for SIGINT or SIGTERM, stop.
+
+    Exit status 2 when something is refused before anything starts, 1 when something did not start.
+    """
     if os.environ.get("OPENLINE_TIED"):
         die_with_parent(signal.SIGTERM)  # make may be killed without a word
     settings = load(plan.Settings)
     var = settings.var.resolve()
     with _alone(var):
         the_plan = plan.make(settings)
+        programs.check_settings(the_plan)
         plan.check_ports(the_plan)
         _raise_file_limit()
         sys.exit(asyncio.run(_run(the_plan)))

@@ -201,13 +201,24 @@ def test_a_wrong_setting_is_one_line_with_the_variable_and_the_fix(tmp_path):
     assert errors.startswith("OPENLINE_GATEWAYS='none': ")
 
 
-def test_a_setting_that_a_service_refuses_ends_the_start_with_its_line(tmp_path):
-    status, _, errors = start(
-        OPENLINE_PORT="0", OPENLINE_PARTITIONS="many", OPENLINE_VAR=str(tmp_path)
-    )
-    assert status == 1
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PARTITIONS", "many"),
+        ("AUTH_HASHERS", "none"),
+        ("PING_SECONDS", "never"),
+        ("NAMESPACES", "/proc/none"),
+    ],
+)
+def test_a_setting_that_a_service_refuses_is_one_line_before_anything_starts(
+    tmp_path, variable, value
+):
+    given = {f"OPENLINE_{variable}": value}
+    status, screen, errors = start(OPENLINE_PORT="0", OPENLINE_VAR=str(tmp_path), **given)
+    assert status == 2
+    assert not screen
     assert errors.count("\n") == 1
-    assert "OPENLINE_PARTITIONS='many': " in errors
+    assert errors.startswith(f"OPENLINE_{variable}=")
 
 
 def test_a_redis_that_does_not_answer_is_one_line(tmp_path):

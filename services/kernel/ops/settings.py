@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -210,10 +210,18 @@ class Common(FromEnvironment):
     )
 
 
-def load(cls: type[S]) -> S:
-    """The settings from the environment. A wrong one ends the process with one line: variable, problem, fix."""
+def load(cls: type[S], variables: Mapping[str, str] | None = None) -> S:
+    """The settings from the environment. A wrong one ends the process with one line: variable, problem, fix.
+
+    `variables` come before those of this process: they are what another process will be given.
+    """
+    given: dict[str, Any] = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in (variables or {}).items()
+        if name.startswith(PREFIX)
+    }
     try:
-        return cls()
+        return cls(**given)
     except ValidationError as error:
         refuse(_line(cls, error))
 

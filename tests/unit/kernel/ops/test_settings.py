@@ -82,6 +82,17 @@ def test_an_empty_variable_counts_as_unset_and_unknown_ones_are_ignored(monkeypa
     assert load(Settings).redis_url == "redis://127.0.0.1:6390/0"
 
 
+def test_what_another_process_will_be_given_comes_before_what_this_one_was(monkeypatch, capsys):
+    monkeypatch.setenv("OPENLINE_PARTITIONS", "3")
+    monkeypatch.setenv("OPENLINE_AUDIENCE", "this")
+    given = {"OPENLINE_PARTITIONS": "4", "OPENLINE_ISSUERS": "a, b", "PATH": "/bin"}
+    settings = load(Settings, given)
+    assert (settings.partitions, settings.issuers, settings.audience) == (4, ("a", "b"), "this")
+    with pytest.raises(SystemExit):
+        load(Settings, {"OPENLINE_LIMITS": "perhaps"})
+    assert capsys.readouterr().err.startswith("OPENLINE_LIMITS='perhaps': ")
+
+
 def test_settings_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         load(Settings).audience = "other"
