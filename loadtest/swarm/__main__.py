@@ -30,6 +30,8 @@ def main() -> int:
     if {"-h", "--help"} & {*arguments}:
         _help()
     _raise_file_limit()
+    # Both end what was started; a shell in the background would have us ignore the first.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(os.environ.get("OPENLINE_VAR") or "var").resolve() / "load"
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.auth import app
+from services.auth.keyring import KeyringError
 from services.auth.settings import Settings
 from services.kernel.broker.port import BrokerConfigurationError
 from services.kernel.domain.codes import OpenlineError
@@ -30,6 +31,8 @@ def main() -> None:
         refuse(str(error))
     except UntrustedKeyError as error:
         refuse(f"OPENLINE_HS256_SECRET: {error}; make one with: openssl rand -hex 32")
+    except KeyringError as error:
+        refuse(f"OPENLINE_AUTH_KEYS: {error}")
     except OSError as error:
         problem = error.strerror or str(error)
         refuse(

@@ -27,6 +27,10 @@ RETIRED = 86_400 + 3_600
 MAX_RETIRED = 16
 
 
+class KeyringError(Exception):
+    """The file of the keys is not one that was written here; the text names it and the fix."""
+
+
 class Signer(NamedTuple):
     """What signs now. `private` is a private key of cryptography, or the bytes of a secret."""
 
@@ -196,7 +200,10 @@ class FileKeyring:
             text = self._path.read_text()
         except FileNotFoundError:
             return []
-        return [_Entry(**entry) for entry in json.loads(text)["keys"]]
+        try:
+            return [_Entry(**entry) for entry in json.loads(text)["keys"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise KeyringError(f"{self._path} is no keyring; restore it from a backup") from error
 
     def _write(self, entries: list[_Entry]) -> None:
         """Replace the file in one step: a reader sees the old or the new one, also after a crash."""

@@ -640,3 +640,15 @@ def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path, variable, value
     lines = [line for line in str(caught.value).splitlines() if line]
     assert len(lines) == 1
     assert re.findall(r"OPENLINE_\w+", lines[0]) == [variable]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"keys":[{"kid":"a"}]}'])
+def test_a_keyring_that_cannot_be_read_stops_the_start_with_one_line(tmp_path, text):
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "keyring.json").write_text(text)
+    with pytest.raises(RuntimeError) as caught:
+        AuthService(tmp_path, "redis://127.0.0.1:1/0", OPENLINE_AUTH_KEYS=str(folder))
+    (line,) = [line for line in str(caught.value).splitlines() if line]
+    assert f"OPENLINE_AUTH_KEYS: {folder}/keyring.json is no keyring" in line
+    assert (folder / "keyring.json").read_text() == text
