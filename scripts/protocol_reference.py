@@ -294,6 +294,7 @@ def limits_section() -> Iterator[str]:
         "commands of a user, on all connections": f"{limits.user_rate:g}/s, {limits.user_burst:,} at once",
         "connections of a user": f"{limits.connections_per_user:,}",
         "connections of an address": f"{limits.connections_per_address:,}",
+        "channels that an address asks for and nobody on its gateway listens to": f"{limits.unheard_rate:g}/s, {limits.unheard_burst:,} at once",
         "logins and registrations of an address": f"{limits.login_rate_per_minute:,} a minute",
         "seconds until the token must have come": f"{limits.auth_seconds:g}",
         "seconds of silence until the server pings": f"{limits.ping_seconds:g}, then {limits.pong_seconds:g} to answer",

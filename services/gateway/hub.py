@@ -103,6 +103,15 @@ class Hub:
         state = self._channels.get(channel)
         return state.position if state else None
 
+    def listened(self) -> list[str]:
+        """The channels that somebody listens to now."""
+        return [name for name, channel in self._channels.items() if channel.listeners]
+
+    def listeners(self, channel: str) -> int:
+        """How many listen to a channel now."""
+        state = self._channels.get(channel)
+        return len(state.listeners) if state else 0
+
     def ring(self, channel: str, after: int) -> list[Publication]:
         """The newest publications above `after` that are kept, up to `position`, oldest first (rule 9).
 

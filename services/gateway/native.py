@@ -257,6 +257,7 @@ class NativeSession(Session):
 
     def _subscribe(self, command: commands.Subscribe) -> None:
         joining.check(self, command.channel)
+        self.node.seek(self, command.channel)
         subscription = Subscription(self, command.channel, id=command.id)
         self.subscriptions[command.channel] = subscription
         self._barrier = True

@@ -23,13 +23,21 @@ from services.gateway.orders import Orders
 from services.gateway.presence import Presence
 from services.gateway.quota import Quota
 from services.gateway.replays import Replays
-from services.gateway.reports import Reports
+from services.gateway.reports import REPORT_SECONDS, Reports
 from services.gateway.roster import Roster
 from services.gateway.session import Session
 from services.gateway.subscription import Subscription
 from services.gateway.wheel import SLOT, Wheel
 from services.kernel.broker.outlet import Done, Outlet
-from services.kernel.broker.port import Beat, Beaten, Draft, Entry, NodeBroker, Present
+from services.kernel.broker.port import (
+    KEEP_SECONDS,
+    Beat,
+    Beaten,
+    Draft,
+    Entry,
+    NodeBroker,
+    Present,
+)
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.limits import Limits
@@ -40,6 +48,9 @@ from services.kernel.domain.schemas import Schemas
 from services.kernel.tokens.revocations import Revocations
 from services.kernel.tokens.tickets import Tickets
 from services.kernel.tokens.verifier import Verifier
+
+KEPT_AT_ONCE = 500
+"""Channels whose listeners are told again with one report."""
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +135,7 @@ class Node:
             for line in self.lines:
                 group.create_task(line.run())
             group.create_task(self._reports.run())
+            group.create_task(self._keeping())
             group.create_task(self._obeying())
             group.create_task(self._turning())
 
@@ -270,6 +282,11 @@ class Node:
         """Count a command of a user; 0, or the seconds to wait."""
         return self.quota.charge(user, self.now())
 
+    def seek(self, session: Session, channel: str) -> None:
+        """Count a channel that a client asks for and nobody here listens to. Raises `rate_limited`."""
+        if self.position(channel) is None:
+            self.quota.seek(session.connection.address, self.now())
+
     def seen(self, token: str) -> Claims | None:
         """The claims of a token that was verified before and is still good; None tells nothing about it."""
         claims = self._verifier.cached(token, self.wall())
@@ -365,6 +382,19 @@ class Node:
         for line in self.lines:
             line.hurry()  # until the first beat the store takes nothing from the new incarnation
         self.spawn(self._presence.enter_all())
+
+    async def _keeping(self) -> None:
+        """Tell all numbers of listeners again now and then, some at a time: the store keeps what is listened to."""
+        while True:
+            await asyncio.sleep(KEEP_SECONDS)
+            self.quota.forget_addresses(self.now())
+            for line in self.lines:
+                names = line.hub.listened()
+                for start in range(0, len(names), KEPT_AT_ONCE):
+                    for name in names[start : start + KEPT_AT_ONCE]:
+                        if listeners := line.hub.listeners(name):
+                            self._reports.listeners(name, listeners)
+                    await asyncio.sleep(REPORT_SECONDS)
 
     async def _reap(self, partition: int, incarnation: str) -> None:
         with suppress(OpenlineError):

@@ -19,6 +19,8 @@ def check(session: Session, query: Presence | History) -> None:
         Action.HISTORY if isinstance(query, History) else Action.PRESENCE,
         subscribed=query.channel in session.subscriptions,
     )
+    if isinstance(query, History):
+        session.node.seek(session, query.channel)
 
 
 async def answer(session: Session, query: Presence | History, codec: Codec) -> bytes:

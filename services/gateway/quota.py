@@ -19,6 +19,7 @@ class Quota:
         self._users: dict[str, int] = {}
         self._buckets: dict[str, Bucket] = {}
         self._used: dict[str, float] = {}
+        self._unheard: dict[str, Bucket] = {}
 
     def admit(self, address: str) -> None:
         """Count a connection of an address. Raises `limit_exceeded`."""
@@ -59,6 +60,26 @@ class Quota:
             self._used[user] = self._used.get(user, 0.0) + 1
         return wait
 
+    def seek(self, address: str, now: float) -> None:
+        """Count a channel that an address asks for and nobody here listens to. Raises `rate_limited`.
+
+        The store keeps each name for an hour that a stranger thinks of. At once an address may have as many as its
+        connections can hold, so that whoever comes back with all of them does not wait.
+        """
+        limits = self._limits
+        if not limits.rates:
+            return
+        bucket = self._unheard.get(address)
+        if bucket is None:
+            bucket = self._unheard[address] = Bucket(limits.unheard_rate, limits.unheard_burst, now)
+        if wait := bucket.take(now):
+            raise OpenlineError(
+                Code.RATE_LIMITED,
+                f"too many new channels from this address; wait {wait:.2f} s and ask for at most "
+                f"{limits.unheard_rate:g} a second",
+                retry_after=wait,
+            )
+
     def report(self) -> dict[str, float]:
         """What was used since the last report."""
         used, self._used = self._used, {}
@@ -74,9 +95,11 @@ class Quota:
 
     def forget_full(self, now: float) -> None:
         """Drop the buckets of users that have used nothing for long."""
-        full = self._limits.user_burst
-        for user in [u for u, b in self._buckets.items() if b.level(now) >= full]:
-            del self._buckets[user]
+        _forget_full(self._buckets, now)
+
+    def forget_addresses(self, now: float) -> None:
+        """Drop the buckets of addresses that have asked for nothing new for long."""
+        _forget_full(self._unheard, now)
 
 
 def too_many(limit: int) -> OpenlineError:
@@ -84,6 +107,11 @@ def too_many(limit: int) -> OpenlineError:
     return OpenlineError(
         Code.LIMIT_EXCEEDED, f"a user has at most {limit} connections; close others first"
     )
+
+
+def _forget_full(buckets: dict[str, Bucket], now: float) -> None:
+    for key in [key for key, bucket in buckets.items() if bucket.level(now) >= bucket.burst]:
+        del buckets[key]
 
 
 def _decrement(counts: dict[str, int], key: str) -> int:

@@ -18,11 +18,11 @@ from services.kernel.broker.port import (
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind
-from tests.contract.steps import draft, expect_error, head, look, publish, publish_one, texts
+from tests.contract.steps import beat, draft, expect_error, head, look, publish, publish_one, texts
 
 
 class LogContract:
-    """Needs the fixtures `broker` and `pass_time`."""
+    """Needs the fixtures `broker`, `pass_time` and `pass_hour`."""
 
     async def test_offsets_count_from_one_within_an_epoch(self, broker: NodeBroker) -> None:
         results = await publish(broker, "room:a", "1", "2", "3")
@@ -208,6 +208,37 @@ class LogContract:
         assert (await head(broker, "room:a")).epoch == "Epoch1"
         (stored,) = await publish(broker, "room:a", "1")
         assert (stored.epoch, stored.offset) == ("Epoch1", 1)
+
+    async def test_a_channel_in_which_nothing_was_published_is_forgotten_after_an_hour(
+        self, broker: NodeBroker, pass_hour
+    ) -> None:
+        """A stranger makes one with each name that it thinks of."""
+        await broker.open("room:a", "Epoch1")
+        await broker.history("room:b", since=None, limit=1, reverse=False)
+        refused = (await broker.publish([draft("room:c", expect=Position("e", 0))]))[0]
+        expect_error(refused, Code.CONFLICT)
+        await publish(broker, "room:d", "1")
+        await broker.open("room:e", "Epoch1")
+        await publish(broker, "room:e", "1")
+        await pass_hour()
+        names = [f"room:{letter}" for letter in "abcde"]
+        looks = await broker.look(0, [Look(name) for name in names])
+        assert [isinstance(looked, Looked) for looked in looks] == [False] * 3 + [True] * 2
+
+    async def test_listeners_keep_a_channel_in_which_nothing_was_published(
+        self, broker: NodeBroker, pass_hour
+    ) -> None:
+        await beat(broker, "i1")
+        for name in ("room:a", "room:b"):
+            await broker.open(name, "Epoch1")
+        await broker.listeners("i1", {"room:a": 1, "room:b": 1, "room:none": 1})
+        for _ in range(3):
+            await pass_hour(0.6)
+            await broker.listeners("i1", {"room:a": 2, "room:b": 0})
+        looked, *gone = await broker.look(0, [Look(f"room:{n}") for n in ("a", "b", "none")])
+        assert isinstance(looked, Looked)
+        assert looked.epoch == "Epoch1"
+        assert gone == [Stale(), Stale()]
 
     async def test_history_pages_forward(self, broker: NodeBroker) -> None:
         stored = await publish(broker, "room:a", *"12345")

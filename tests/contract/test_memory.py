@@ -31,6 +31,10 @@ class TestMemory(BrokerContract):
         return now.wait
 
     @pytest.fixture
+    def pass_hour(self, now):
+        return lambda part=1.0: now.wait(part * 3600)
+
+    @pytest.fixture
     def make(self, now):
         async def make(**options) -> MemoryBroker:
             return MemoryBroker(**{"lease": LEASE, "clock": now, **options})

@@ -26,6 +26,16 @@ class RedisContract(BrokerContract):
         return asyncio.sleep
 
     @pytest.fixture
+    def pass_hour(self, server):
+        async def pass_hour(part=1.0):
+            """Nobody can wait for it: heads have so much less to live."""
+            with server.client() as client:
+                for key in client.keys("ol:{p0}:head:*"):
+                    client.pexpire(key, max(0, client.pttl(key) - round(part * 3_600_000)))
+
+        return pass_hour
+
+    @pytest.fixture
     async def make(self, server):
         with server.client() as client:
             client.flushall()
@@ -52,6 +62,23 @@ class RedisContract(BrokerContract):
                     await broker.publish([draft("room:a", history_ttl=ttl)])
                 assert ttl - 5 < client.ttl("ol:{p0}:log:room:a") <= ttl
                 assert client.ttl("ol:{p0}:head:room:a") >= max(2 * ttl, 6 * day)
+
+    async def test_a_head_lives_for_an_hour_until_something_is_published(
+        self, broker, server
+    ) -> None:
+        hour, week = 3600, 7 * 86_400
+        await broker.open("room:a", "Epoch1")
+        await beat(broker, "i1")
+        with server.client() as client:
+            assert hour - 5 < client.ttl("ol:{p0}:head:room:a") <= hour
+            client.expire("ol:{p0}:head:room:a", hour // 3)
+            await broker.listeners("i1", {"room:a": 1, "room:b": 1})
+            assert hour - 5 < client.ttl("ol:{p0}:head:room:a") <= hour
+            assert not client.exists("ol:{p0}:head:room:b")
+            await publish(broker, "room:a", "1")
+            assert week - 5 < client.ttl("ol:{p0}:head:room:a") <= week
+            await broker.listeners("i1", {"room:a": 1})
+            assert week - 5 < client.ttl("ol:{p0}:head:room:a") <= week
 
     async def test_an_idempotency_key_is_remembered_for_five_minutes(self, broker, server) -> None:
         await broker.publish(

@@ -100,6 +100,7 @@ class ManualHost:
         self.audiences: dict[str, Audience] = {}
         self.wakes: dict[Session, float] = {}
         self.refusal: OpenlineError | None = None
+        self.seeking: OpenlineError | None = None
         self.wait = 0.0
         self.hub = Hub(self, new_epoch=self._new_epoch)
         self._epochs = 0
@@ -296,6 +297,10 @@ class ManualHost:
 
     def charge(self, user: str) -> float:
         return self.wait
+
+    def seek(self, session: Session, channel: str) -> None:
+        if self.seeking is not None:
+            raise self.seeking
 
     async def verify(self, token: str) -> Claims:
         await self.answering

@@ -242,8 +242,9 @@ class MemoryBroker:
     async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
         """Set a node's subscribers a channel."""
         self._count("listeners")
+        now = self._now()
         for channel, count in counts.items():
-            self._of(channel).listen(incarnation, {channel: count})
+            self._of(channel).listen(incarnation, {channel: count}, now=now)
 
     async def subscribers(self, channels: Sequence[str]) -> list[int]:
         """Connections subscribed to each channel."""

@@ -60,6 +60,11 @@ class Channel:
             self.head.history = history
         return self.head
 
+    def keep(self, now: int, life: int) -> None:
+        """Somebody listens: the head, if there is one, is not to go."""
+        if self.head is not None and self.head.dies - now < life / 2:
+            self.head.dies = now + life
+
     def append(self, draft: Draft, *, now: int, head_life: int) -> Publication:
         """The next publication; the head is there."""
         assert self.head is not None

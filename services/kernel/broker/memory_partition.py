@@ -27,6 +27,7 @@ from services.kernel.domain.publications import Publication
 
 KEY_LIFE = 300_000
 HEAD_LIFE = 7 * 86_400_000
+UNPUBLISHED_LIFE = 3_600_000
 """Milliseconds, as in the Redis adapter."""
 
 NO_LEASE = "the message store is unavailable: this node holds no lease now"
@@ -55,7 +56,8 @@ class MemoryPartition:
 
     def opened(self, name: str, *, epoch: str, now: int) -> Head:
         """The channel's head, made valid in this history."""
-        return self.channel(name, now).opened(self.history, epoch=epoch, dies=now + HEAD_LIFE)
+        dies = now + UNPUBLISHED_LIFE
+        return self.channel(name, now).opened(self.history, epoch=epoch, dies=dies)
 
     def put(
         self,
@@ -229,12 +231,14 @@ class MemoryPartition:
         fragment = f'"user":{user},"connection":{connection},{counts}'
         self.put(kind, name, fragment=fragment.encode())
 
-    def listen(self, incarnation: str, counts: Mapping[str, int]) -> None:
+    def listen(self, incarnation: str, counts: Mapping[str, int], *, now: int) -> None:
         """Set a node's subscribers a channel."""
         self._need_lease(incarnation)
         for name, count in counts.items():
             if count:
-                self.all[name].listeners[incarnation] = count
+                channel = self.channel(name, now)
+                channel.listeners[incarnation] = count
+                channel.keep(now, UNPUBLISHED_LIFE)
             else:
                 self.all[name].listeners.pop(incarnation, None)
 

@@ -31,6 +31,10 @@ PAGE_BYTES = 262_144
 """Bytes of data a look returns at most (one publication always fits)."""
 
 
+KEEP_SECONDS = 900.0
+"""Between two times that a node tells its listeners' numbers although they have not changed."""
+
+
 class Draft(Struct, frozen=True, kw_only=True, gc=False):
     """A message to be published.
 
@@ -316,4 +320,8 @@ class NodeBroker(Broker, Protocol):
         """Tell the channel's subscribers that a user types; at most once, not kept."""
 
     async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
-        """Set this node's number of subscribers a channel; 0 removes it."""
+        """Set this node's number of subscribers a channel; 0 removes it.
+
+        A channel in which nothing was published is forgotten an hour after it was opened, and its next epoch is another
+        one: tell the numbers again within KEEP_SECONDS, and it lives on while somebody listens.
+        """

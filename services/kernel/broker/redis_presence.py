@@ -84,7 +84,9 @@ class PresencePart(RedisPartitions):
 
     def _listening(self, number: int, incarnation: str, counts: Mapping[str, int]) -> Command:
         k = self._parts[number].keys
-        names = [k.leases, k.channels, k.heard(incarnation), *map(k.listeners, counts)]
+        names = [k.leases, k.channels, k.heard(incarnation)]
+        for channel in counts:
+            names += (k.listeners(channel), k.head(channel))
         pairs = [part for channel, count in counts.items() for part in (channel, count)]
         return run("listeners", names, incarnation, *pairs, again=True)
 

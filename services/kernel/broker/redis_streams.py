@@ -119,9 +119,7 @@ class RedisBroker(BusPart, PresencePart):
         part = self._of(channel)
         names = (part.keys.record, part.keys.head(channel), part.keys.log(channel))
         candidate, trusted, _ = self._fence()
-        command = run(
-            "open", names, candidate, trusted, epoch, HEAD_LIFE, again=True, lanes=(channel,)
-        )
+        command = run("open", names, candidate, trusted, epoch, again=True, lanes=(channel,))
         await self._one("open", part.writes, command)
 
     async def history(

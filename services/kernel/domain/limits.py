@@ -22,6 +22,8 @@ class Limits:
     user_burst: int = 400
     connections_per_user: int = 100
     connections_per_address: int = 1000
+    unheard_rate: float = 50
+    unheard_burst: int = 100_000
     login_rate_per_minute: int = 60
     refusal_rate: float = 100
     refusal_burst: int = 1000

@@ -238,6 +238,15 @@ def test_subscribe_last_and_since(host):
     assert (ack["offset"], ack["recovered"], ack["began"]) == (5, False, 0)
 
 
+def test_too_many_channels_that_are_new_here_are_refused(host):
+    session = opened(host)
+    host.seeking = OpenlineError(Code.RATE_LIMITED, "too many new channels", retry_after=1)
+    for number, kind in enumerate(("subscribe", "history")):
+        answer = ask(session, type=kind, id=number, channel="public:new", limit=1)
+        assert errors(answer) == [(number, "rate_limited")]
+    assert "public:new" not in session.subscriptions
+
+
 def test_where_presence_is_on_the_ack_counts(host):
     assert join(opened(host), "room:a")["count"] == 1
     assert join(opened(host, "amy"), "room:a")["count"] == 2

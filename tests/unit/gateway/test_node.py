@@ -404,6 +404,33 @@ async def test_one_that_is_deaf_drops_its_connections_and_is_deaf_until_it_hears
         await until(lambda: node.deaf() == [])
 
 
+async def test_only_channels_that_nobody_here_listens_to_are_counted_as_new():
+    async with running(limits=Limits(unheard_rate=0.001, unheard_burst=1)) as node:
+        session = await opened(node, "bob", "chat:a")
+        for _ in range(3):
+            node.seek(session, "chat:a")
+        node.seek(session, "chat:b")
+        with refused(Code.RATE_LIMITED):
+            node.seek(session, "chat:c")
+
+
+async def test_what_is_listened_to_is_told_again_now_and_then(monkeypatch):
+    """The store forgets channels in which nothing was published, unless it is told."""
+    monkeypatch.setattr(module, "KEEP_SECONDS", 0.05)
+    monkeypatch.setattr(module, "KEPT_AT_ONCE", 2)
+    broker = MemoryBroker()
+    async with running(broker) as node:
+        wanted = ["chat:a", "chat:b", "chat:c"]
+        session = await opened(node, "bob", *wanted, "chat:d")
+        await until(lambda: broker._parts[0].all["chat:d"].listeners)
+        session.unsubscribe_by_server("chat:d", "left")
+        await until(lambda: not broker._parts[0].all["chat:d"].listeners)
+        for name in wanted:
+            broker._parts[0].all[name].listeners.clear()
+        await until(lambda: all(broker._parts[0].all[name].listeners for name in wanted))
+        assert not broker._parts[0].all["chat:d"].listeners
+
+
 async def test_draining_moves_everybody_each_at_its_moment(node):
     sessions = [await opened(node) for _ in range(4)]
     draining = asyncio.create_task(node.drain(0.08))

@@ -80,3 +80,23 @@ def test_buckets_that_are_full_again_are_forgotten():
     quota.charge("amy", 10)
     quota.forget_full(10)
     assert list(quota._buckets) == ["amy"]
+
+
+def test_an_address_asks_for_so_many_channels_that_are_new_here():
+    quota = Quota(Limits(unheard_rate=2, unheard_burst=3))
+    for _ in range(3):
+        quota.seek("a", 0)
+    with refused(Code.RATE_LIMITED, "wait 0.50 s and ask for at most 2 a second"):
+        quota.seek("a", 0)
+    quota.seek("b", 0)
+    quota.seek("a", 0.5)
+    quota.forget_addresses(1.4)
+    assert list(quota._unheard) == ["a"]
+    quota.forget_addresses(2)
+    assert quota._unheard == {}
+
+
+def test_without_limits_an_address_asks_for_as_many_as_it_likes():
+    quota = Quota(Limits(rates=False, unheard_burst=1))
+    for _ in range(3):
+        quota.seek("a", 0)

@@ -1,15 +1,17 @@
 #!lua
 -- Sets how many subscribers a node has in each of these channels; 0 takes the node away from a channel.
--- KEYS: 1 leases, 2 channels, 3 the incarnation's listened channels, then the listeners of each channel
+-- Keeps the heads of channels with subscribers alive: when a head goes, they are told to start anew.
+-- KEYS: 1 leases, 2 channels, 3 the incarnation's listened channels, then of each channel: listeners, head
 -- ARGV: 1 incarnation, then pairs for those keys: channel, number
 -- Returns 1, or 0 when the incarnation has no lease: nobody would take its numbers away.
+--include head
 
 local incarnation = ARGV[1]
 if not redis.call('ZSCORE', KEYS[1], incarnation) then
   return 0
 end
-for i = 4, #KEYS do
-  local channel, number = ARGV[2 * i - 6], ARGV[2 * i - 5]
+for i = 4, #KEYS, 2 do
+  local channel, number = ARGV[i - 2], ARGV[i - 1]
   if number == '0' then
     redis.call('HDEL', KEYS[i], incarnation)
     redis.call('SREM', KEYS[3], channel)
@@ -20,6 +22,10 @@ for i = 4, #KEYS do
     redis.call('HSET', KEYS[i], incarnation, number)
     redis.call('SADD', KEYS[3], channel)
     redis.call('ZADD', KEYS[2], 0, channel)
+    local left = redis.call('PTTL', KEYS[i + 1]) -- negative: there is none
+    if left >= 0 and left < UNPUBLISHED_LIFE / 2 then
+      redis.call('PEXPIRE', KEYS[i + 1], UNPUBLISHED_LIFE)
+    end
   end
 end
 return 1

@@ -1,7 +1,7 @@
 #!lua
 -- Makes history record and head valid on the master, where they are not.
 -- KEYS: 1 history record, 2 head, 3 log
--- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 candidate epoch, 4 head life ms
+-- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 candidate epoch
 -- Returns {epoch, offset}
 --include fence
 --include head
@@ -10,5 +10,5 @@ local history = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
   return not_master()
 end
-local epoch, offset = opened(KEYS[2], KEYS[3], history, ARGV[3], ARGV[4])
+local epoch, offset = opened(KEYS[2], KEYS[3], history, ARGV[3])
 return {epoch, offset}

@@ -40,7 +40,7 @@ end
 local function open(at)
   if not at.offset then
     local offset
-    at.epoch, offset = opened(at.head, at.log, history, at.candidate, at.life)
+    at.epoch, offset = opened(at.head, at.log, history, at.candidate)
     at.offset = tonumber(offset)
     at.prefix = 'm ' .. at.name .. ' ' .. at.epoch .. ' '
   end
@@ -136,7 +136,7 @@ for _, at in pairs(channels) do
       call('XTRIM', at.log, 'MAXLEN', '=', at.size)
     end
     call('PEXPIRE', at.log, at.ttl)
-    if call('PTTL', at.head) < at.life * 0.9 then -- rarely: it is one write less to replicate
+    if call('PTTL', at.head) < at.life * 0.9 then -- the first time, then rarely: one write less to replicate
       call('PEXPIRE', at.head, at.life)
     end
   end
