@@ -114,7 +114,8 @@ _MESSAGES = [
     graph(
         "Is the bus heard everywhere?",
         {"{{instance}}": "max by (instance) (openline_gateway_canary_age_seconds)"},
-        help="Age of each gateway's own beat as it comes back from Redis; about 1 s. One rises: it is deaf, restart it. "
+        help="Age of each gateway's own beat as it comes back from Redis; about 1 s. One rises: it is deaf and moves "
+        "its clients; see the runbook gateway-deaf. "
         "All rise: Redis, or the way to it.",
         unit="s",
         steps=((3, "yellow"), (5, "red")),

@@ -62,6 +62,7 @@ class Gateway:
             revocations=RedisRevocations(self._redis),
             metrics=Metrics(self.registry),
             version=version(),
+            drain_seconds=settings.drain_seconds,
         )
         metrics = self.node.metrics
         metrics.ready.set_function(lambda: self.ready().ok)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
+
+import msgspec
 
 DEAF_SECONDS = 10.0
 """Age of our own canary, while beats are answered, at which a gateway is deaf."""
+
+LOST_SECONDS = 20.0
+"""How long a gateway is deaf until its clients are moved: its connections are made anew twice before."""
 
 BEAT_AGE = 1.0
 """Age that a canary reaches between two beats when all is well."""
@@ -17,6 +22,22 @@ class Beating(Protocol):
 
     partition: int
     beaten_at: float
+
+
+class _Told(msgspec.Struct):
+    """What a gateway tells of itself with each beat, as far as it matters here."""
+
+    node: str = ""
+    lag: float = 0.0
+    draining: bool = False
+
+
+def refuge(nodes: Iterable[bytes], me: str) -> bool:
+    """Whether another gateway hears and takes clients: what makes all deaf is not mended by moving clients about."""
+    told = (msgspec.json.decode(node, type=_Told) for node in nodes)
+    return any(
+        other.node != me and not other.draining and other.lag < DEAF_SECONDS / 2 for other in told
+    )
 
 
 class Hearing:
@@ -63,6 +84,11 @@ class Hearing:
             if now - line.beaten_at < DEAF_SECONDS / 2
             and self.age(line.partition, now) > DEAF_SECONDS
         ]
+
+    def lost(self, now: float) -> list[int]:
+        """Partitions that this node has been deaf for so long that its clients are better off elsewhere."""
+        most = DEAF_SECONDS + LOST_SECONDS
+        return [partition for partition in self.deaf(now) if self.age(partition, now) > most]
 
     def away(self, now: float) -> list[int]:
         """Partitions whose store has not answered lately."""

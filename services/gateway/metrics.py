@@ -46,6 +46,9 @@ class Metrics:
         self.drained = self._counter(
             "drained_connections", "Connections that a drain moved, or had to close", "outcome"
         )
+        self.evacuations = self._counter(
+            "evacuations", "Times all clients were moved because the gateway stayed deaf"
+        )
         self.loop_delay = Histogram(
             "openline_gateway_loop_delay_seconds",
             "How late the event loop comes to what is due, looked at once a second",

@@ -15,6 +15,7 @@ import structlog
 
 from services.gateway.audience import Audience
 from services.gateway.drain import drain
+from services.gateway.evacuation import Evacuation
 from services.gateway.hearing import Hearing
 from services.gateway.hub import Hub
 from services.gateway.line import Line
@@ -73,7 +74,9 @@ class Node:
         revocations: Revocations,
         metrics: Metrics,
         version: str = "",
+        drain_seconds: float = 5.0,
     ) -> None:
+        """`drain_seconds`: over which clients are moved when this gateway stays deaf."""
         self.name = name
         self.broker = broker
         self.namespaces = namespaces
@@ -83,7 +86,7 @@ class Node:
         self.quota = Quota(limits)
         self.replays: Replays[Session] = Replays(limits.replay_bytes)
         self.incarnation = secrets.token_hex(8)
-        self.draining = False
+        self._leaving = False
         self._version = version
         self._verifier = verifier
         self._tickets = tickets
@@ -100,6 +103,15 @@ class Node:
         self._presence = Presence(broker, namespaces, incarnation=lambda: self.incarnation)
         self.lines = [self._line(number) for number in range(broker.partitions)]
         self._hearing = Hearing(self.lines)
+        self._evacuation = Evacuation(
+            self._hearing,
+            self._roster,
+            broker,
+            name=name,
+            seconds=drain_seconds,
+            metrics=metrics,
+            now=self.now,
+        )
         self._measure()
 
     def _line(self, number: int) -> Line:
@@ -146,7 +158,7 @@ class Node:
 
     async def drain(self, seconds: float) -> None:
         """Tell every client to move, each at its own moment of so many seconds, then close what is left with 4100."""
-        self.draining = True
+        self._leaving = True
         await drain(self._roster, seconds, drained=self.metrics.drained)
 
     async def close(self) -> None:
@@ -169,6 +181,11 @@ class Node:
     def started(self) -> bool:
         """Whether every partition has a position and revocations are known."""
         return self._orders.is_loaded and all(line.started.is_set() for line in self.lines)
+
+    @property
+    def draining(self) -> bool:
+        """Whether clients are to go elsewhere: it leaves, or it has been deaf for too long."""
+        return self._leaving or self._evacuation.active
 
     def deaf(self) -> list[int]:
         """Partitions whose bus is not heard although their beats are answered: not an outage, but this node's own."""
@@ -332,6 +349,7 @@ class Node:
         if said.get("node") != self.incarnation:
             return
         self._hearing.hear(partition, now)
+        self._evacuation.heard(partition)
         lag = max(0.0, now - self.lines[partition].beat_sent_at)
         self.metrics.delivery_lag.labels(partition).set(lag)
 
@@ -368,6 +386,8 @@ class Node:
         if self._hearing.retry(partition, now):
             log.warning("deaf", partition=partition)
             line.reconnect()
+        if self._evacuation.due and not self._leaving:
+            self.spawn(self._evacuation.run())
 
     def _be_reborn(self) -> None:
         """The lease was lost: be someone else, and tell the store again who is here."""

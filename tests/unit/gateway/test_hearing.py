@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from services.gateway.hearing import Hearing
+import msgspec
+
+from services.gateway.hearing import Hearing, refuge
 
 
 def hearing(*beaten_at):
@@ -63,3 +65,35 @@ def test_the_worst_partition_tells_the_lag():
     here.hear(1, 97)
     assert here.lag(100.5) == 2.5
     assert hearing().lag(100) == 0
+
+
+def test_it_is_lost_when_connections_that_were_made_anew_have_not_helped():
+    here = hearing(100, 100)
+    for now in range(100, 132):
+        for partition in (0, 1):
+            here.answered(partition, now)
+            here._lines[partition].beaten_at = now
+        here.hear(1, now)
+        assert here.lost(now) == ([0] if now > 130 else [])
+    here.hear(0, 131)
+    assert here.lost(131) == []
+
+
+def test_who_was_paused_or_cut_off_from_the_store_is_not_lost():
+    here = hearing(100)
+    here.answered(0, 100)
+    assert here.lost(200) == []  # it goes on, and no beat was answered yet
+    here.answered(0, 200)
+    here._lines[0].beaten_at = 200
+    assert here.lost(200) == []
+
+
+def told(node, **fields):
+    return msgspec.json.encode({"node": node, "connections": 1, "version": "1", **fields})
+
+
+def test_a_refuge_is_another_that_hears_and_takes_clients():
+    here, deaf = told("here", lag=0), told("deaf", lag=5)
+    assert not refuge([], "here")
+    assert not refuge([here, deaf, told("leaves", lag=0, draining=True)], "here")
+    assert refuge([here, deaf, told("there", lag=4.9, draining=False)], "here")

@@ -58,9 +58,9 @@ def quick(monkeypatch):
 
 
 @asynccontextmanager
-async def running(broker=None, *, limits=None, revocations=None):
+async def running(broker=None, *, name="here", limits=None, revocations=None):
     node = Node(
-        name="here",
+        name=name,
         broker=broker or MemoryBroker(),
         namespaces=namespaces.parse(TABLES),
         limits=limits or Limits(),
@@ -69,6 +69,7 @@ async def running(broker=None, *, limits=None, revocations=None):
         revocations=revocations or Record(),
         metrics=Metrics(CollectorRegistry()),
         version="1",
+        drain_seconds=0.05,
     )
     task = asyncio.create_task(node.run())
     try:
@@ -402,6 +403,21 @@ async def test_one_that_is_deaf_drops_its_connections_and_is_deaf_until_it_hears
         assert broker.dropped == 1
         broker.is_deaf = False
         await until(lambda: node.deaf() == [])
+
+
+async def test_one_that_stays_deaf_while_another_hears_moves_its_clients(monkeypatch):
+    broker = MemoryBroker()
+    async with running(broker) as node, running(broker, name="there"):
+        session = await opened(node)
+        hear = node.canary
+        monkeypatch.setattr(node, "canary", lambda *told: None)
+        node._hearing.hear(0, node.now() - 60)
+        await until(lambda: session.is_closed)
+        assert (session.connection.code, node.draining) == (4100, True)
+        assert msgspec.json.decode(node._beat().node)["draining"]
+        monkeypatch.setattr(node, "canary", hear)
+        await until(lambda: not node.draining)
+        assert (await opened(node)).opened
 
 
 async def test_only_channels_that_nobody_here_listens_to_are_counted_as_new():
