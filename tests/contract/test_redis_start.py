@@ -90,6 +90,31 @@ async def test_a_replica_is_refused(start):
     assert "master" in await refusal(replica.url)
 
 
+async def test_a_server_that_hides_its_replication_id_is_refused(start):
+    """Each script would fail: without it nothing tells one life of the data from the next."""
+    server = start()
+    tasks = []
+
+    async def pass_on(reader, writer):
+        while data := await reader.read(65_536):
+            writer.write(data.replace(b"master_replid", b"hidden_replid"))
+        writer.close()
+
+    async def serve(reader, writer):
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", server.port)
+        tasks.extend(
+            map(asyncio.create_task, (pass_on(reader, far_writer), pass_on(far_reader, writer)))
+        )
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    line = await refusal(f"redis://127.0.0.1:{port}/0")
+    assert "master_replid" in line
+    assert "OPENLINE_REDIS_URL" in line
+    listener.close()
+    await asyncio.gather(*tasks)
+
+
 async def test_a_trusted_restart_needs_every_write_on_disk(start):
     server = start("--appendonly", "yes", "--appendfsync", "everysec")
     assert "OPENLINE_TRUSTED_RESTART" in await refusal(server.url, trusted_restart=True)

@@ -197,6 +197,11 @@ def _check_server(server: bytes, replication: bytes) -> None:
         raise BrokerConfigurationError(
             "this Redis is a replica: point OPENLINE_REDIS_URL at the master"
         )
+    if not re.search(rb"^master_replid:[0-9a-f]+", replication, re.MULTILINE):
+        raise BrokerConfigurationError(
+            "this server's INFO replication names no master_replid, by which losses are noticed:"
+            " point OPENLINE_REDIS_URL at Redis 7.0 or newer, or Valkey, without a proxy that hides it"
+        )
 
 
 def _check_settings(policy: Any, aof: Any) -> bool:
