@@ -101,6 +101,17 @@ def test_what_nobody_wants_is_passed_over():
     assert bench.hub.ring("room:other", 0) == []
 
 
+def test_it_tells_which_channels_are_listened_to_and_by_how_many():
+    bench = listening("room:a", "room:b")
+    bench.subscribe("two", "room:a")
+    bench.subscribe("waits", "room:c")
+    bench.leave("one", "room:b")
+    assert bench.hub.listened() == ["room:a"]
+    assert [bench.hub.listeners(f"room:{name}") for name in "abcd"] == [1, 0, 0, 0]
+    bench.answer(looked(5, bus=10), looked(5, bus=10))
+    assert [bench.hub.listeners(f"room:{name}") for name in "abcd"] == [2, 0, 1, 0]
+
+
 def test_entries_read_again_are_dropped():
     bench = listening()
     bench.read(message(11, 6))
