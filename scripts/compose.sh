@@ -94,6 +94,7 @@ case ${1:-} in
         for container in $old; do
             docker stop "$container" >/dev/null
             docker rm "$container" >/dev/null
+            sleep 2 # until nginx has asked for the names again: it should never know two that are gone
         done
         ;;
     *) fail "usage: scripts/compose.sh images|push|up|down|logs|scale|roll" ;;

@@ -34,7 +34,7 @@ CALLS = {
 @pytest.fixture
 def parts():
     known = namespaces.load(Path(__file__).parents[3] / "deploy/namespaces.toml")
-    return Parts(Settings(jwks_urls=()), MemoryBroker(), namespaces=known)
+    return Parts(Settings(jwks_urls=("http://127.0.0.1:1/jwks",)), MemoryBroker(), namespaces=known)
 
 
 @pytest.fixture

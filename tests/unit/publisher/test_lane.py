@@ -45,7 +45,7 @@ class Verifier:
 @pytest.fixture
 def parts():
     known = namespaces.load(Path(__file__).parents[3] / "deploy/namespaces.toml")
-    settings = Settings(jwks_urls=(), allowed_origins=(ORIGIN,))
+    settings = Settings(jwks_urls=("http://127.0.0.1:1/jwks",), allowed_origins=(ORIGIN,))
     parts = Parts(settings, MemoryBroker(), namespaces=known, clock=time.time)
     parts._messages._guard._verifier = Verifier()
     return parts
