@@ -12,15 +12,15 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from services.gateway.metrics import Metrics
-from services.gateway.node import Node
+from services.gateway.node.node import Node
 from services.gateway.settings import Settings
 from services.gateway.transports.sse import SseRoute
 from services.gateway.transports.websocket import WebSocketRoutes
 from services.gateway.watchdog import Watchdog
-from services.gateway.websocket.door import Door
-from services.gateway.websocket.front import Front, Welcome
+from services.gateway.websocket.fast_accept import Front, Welcome
 from services.gateway.websocket.handshake import Request
-from services.gateway.websocket.lean import LeanProtocol
+from services.gateway.websocket.protocol import LeanProtocol
+from services.gateway.websocket.sniff import Door
 from services.kernel.broker.collector import BrokerCalls
 from services.kernel.broker.port import NodeBroker
 from services.kernel.broker.redis_streams import RedisBroker

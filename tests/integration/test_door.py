@@ -12,9 +12,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
-from services.gateway.websocket import door
-from services.gateway.websocket.door import Door
-from services.gateway.websocket.lean import LeanProtocol
+from services.gateway.websocket import sniff as door
+from services.gateway.websocket.protocol import LeanProtocol
+from services.gateway.websocket.sniff import Door
 from services.kernel.ops.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer

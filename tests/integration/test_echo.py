@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.websockets import WebSocketDisconnect
 from wsproto.events import Message
 
-from services.gateway.websocket.echo import echo_route
-from services.gateway.websocket.lean import LeanProtocol
+from services.gateway.transports.echo import echo_route
+from services.gateway.websocket.protocol import LeanProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer
 

@@ -11,10 +11,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
-from services.gateway.websocket import framing
-from services.gateway.websocket.door import Door as AtTheDoor
-from services.gateway.websocket.front import Welcome
-from services.gateway.websocket.lean import LeanProtocol
+from services.gateway.websocket import frames as framing
+from services.gateway.websocket.fast_accept import Welcome
+from services.gateway.websocket.protocol import LeanProtocol
+from services.gateway.websocket.sniff import Door as AtTheDoor
 from services.kernel.ops.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer

@@ -15,10 +15,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
 from wsproto.events import Ping, Pong
 
-from services.gateway.websocket import framing, lean, lean_connection, pace, sweep
+from services.gateway.websocket import frames as framing
+from services.gateway.websocket import lean_connection, sweep
+from services.gateway.websocket import protocol as lean
+from services.gateway.websocket import slicer as pace
 from services.gateway.websocket.connection import serve, take
-from services.gateway.websocket.door import Door
-from services.gateway.websocket.lean import LeanProtocol
+from services.gateway.websocket.protocol import LeanProtocol
+from services.gateway.websocket.sniff import Door
 from services.kernel.ops.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer, frame

@@ -14,8 +14,8 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from wsproto.events import CloseConnection, Pong
 
-from services.gateway.websocket.echo import echo_route
-from services.gateway.websocket.lean import LeanProtocol
+from services.gateway.transports.echo import echo_route
+from services.gateway.websocket.protocol import LeanProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer, frame
 

@@ -12,11 +12,11 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.gateway.dialect import JSON
-from services.gateway.native import NativeSession
-from services.gateway.plain import NotifySession, RoomSession
-from services.gateway.session import Session
-from services.gateway.stream import StreamSession
+from services.gateway.fanout.wire_format import JSON
+from services.gateway.session.native import NativeSession
+from services.gateway.session.plain import NotifySession, RoomSession
+from services.gateway.session.session import Session
+from services.gateway.session.sse import StreamSession
 from services.gateway.websocket.interface import MAX_BUFFERED
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.limits import Limits

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.gateway.dialect import JSON
-from services.gateway.session import Session
+from services.gateway.fanout.wire_format import JSON
+from services.gateway.session.session import Session
 from services.kernel.domain.claims import Claims
 from tests.support.gateway_host import RecordingConnection
 

@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from services.gateway.audience import Audience
-from services.gateway.host import Done
-from services.gateway.hub import Hub, LookCall, OpenCall
+from services.gateway.fanout.audience import Audience
+from services.gateway.fanout.replay_budget import Replays
+from services.gateway.fanout.subscription import Subscription
+from services.gateway.hub.hub import Hub, LookCall, OpenCall
 from services.gateway.metrics import Metrics
-from services.gateway.replays import Replays
-from services.gateway.session import Session
-from services.gateway.subscription import Subscription
-from services.gateway.websocket import framing
+from services.gateway.session.port import Done
+from services.gateway.session.session import Session
+from services.gateway.websocket import frames as framing
 from services.gateway.websocket.interface import MAX_BUFFERED
 from services.kernel.broker.memory import MemoryBroker
 from services.kernel.broker.port import Beat, Draft, Entry, Member, Present

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from services.gateway.dialect import JSON
-from services.gateway.native import NativeSession
+from services.gateway.fanout.wire_format import JSON
+from services.gateway.session.native import NativeSession
 from services.kernel.domain.claims import Claims
 from tests.support.gateway_host import RecordingConnection
 

@@ -1,4 +1,4 @@
-"""Demand that each module of the pure kernel and of the gateway's core is covered wholly by its mirrored test file.
+"""Demand that each module of the pure folders is covered wholly by its mirrored test file.
 
 Coverage by accident, from a test of something else, says nothing about a module: it is not meant to hold.
 Run: `python -m tests.support.own_coverage`. Exit status 0 when all branches of all modules are covered.
@@ -18,38 +18,13 @@ from pathlib import Path
 from coverage import Coverage
 from coverage.exceptions import NoDataError
 
-PACKAGES = ("services/kernel/domain", "services/kernel/protocol")
-CORE = (
-    "audience",
-    "authentication",
-    "backlog",
-    "dialect",
-    "drain",
-    "echoes",
-    "hearing",
-    "joining",
-    "native",
-    "opening",
-    "orders",
-    "outbox",
-    "plain",
-    "presence",
-    "pulse",
-    "queries",
-    "quota",
-    "rates",
-    "reports",
-    "roster",
-    "session",
-    "speech",
-    "stream",
-    "subscription",
-    "wheel",
+FOLDERS = (
+    "services/kernel/domain",
+    "services/kernel/protocol",
+    "services/gateway/fanout",
+    "services/gateway/session",
 )
-"""Modules of the gateway that hold its promises and need no server to be tested."""
-
-MORE = ("services/kernel/broker/outlet.py",)
-"""What gateway and publisher share of that kind."""
+"""Where all code is pure or near it, and needs no server to be tested."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,23 +38,17 @@ def mirror(module: str) -> str:
 
 
 def modules() -> Iterator[str]:
-    """The modules of the pure kernel that hold code, and of the gateway's core."""
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).glob("*.py")):
-            if path.stat().st_size and path.name != "__init__.py":
+    """The modules that hold code to run; a port only declares."""
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).glob("*.py")):
+            if path.name not in {"__init__.py", "port.py"}:
                 yield path.relative_to(ROOT).as_posix()
-    yield from (f"services/gateway/{name}.py" for name in CORE)
-    yield from MORE
 
 
 def measure(data_file: Path) -> None:
     """Run the tests once, noting for each line and branch which test ran it. Exits as pytest does when it fails."""
-    tests = [package.replace("services", "tests/unit", 1) for package in PACKAGES]
-    tests += [
-        mirror(module) for module in (*(f"services/gateway/{name}.py" for name in CORE), *MORE)
-    ]
-    parts = (*PACKAGES, "services/gateway", *{Path(module).parent.as_posix() for module in MORE})
-    sources = [f"--cov={part}" for part in parts]
+    tests = [folder.replace("services", "tests/unit", 1) for folder in FOLDERS]
+    sources = [f"--cov={folder}" for folder in FOLDERS]
     command = [sys.executable, "-m", "pytest", "-q", *tests, *sources]
     command += ["--cov-branch", "--cov-context=test", "--cov-report="]
     environment = {**os.environ, "COVERAGE_FILE": str(data_file)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.gateway.hub_port import Joined
+from services.gateway.hub.port import Joined
 from services.kernel.broker.port import Entry, EntryType, Looked
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.publications import Publication

@@ -9,10 +9,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.node import Node
-from services.gateway.stream import StreamSession
-from services.gateway.transports.event_stream import EventStream
-from services.gateway.transports.handshake import Later, identify
+from services.gateway.node.node import Node
+from services.gateway.session.sse import StreamSession
+from services.gateway.transports.credentials import Later, identify
+from services.gateway.transports.sse_response import EventStream
 from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.claims import Claims

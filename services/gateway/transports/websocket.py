@@ -12,16 +12,16 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from services.gateway.dialect import JSON, MSGPACK, Framed
-from services.gateway.native import NativeSession
-from services.gateway.node import Node
-from services.gateway.plain import NotifySession, RoomSession
-from services.gateway.session import Session
-from services.gateway.transports.asked import Asked, Asking
-from services.gateway.transports.handshake import LATER, Credential, Later, credential, identify
+from services.gateway.fanout.wire_format import JSON, MSGPACK, Framed
+from services.gateway.node.node import Node
+from services.gateway.session.native import NativeSession
+from services.gateway.session.plain import NotifySession, RoomSession
+from services.gateway.session.session import Session
+from services.gateway.transports.credentials import LATER, Credential, Later, credential, identify
+from services.gateway.transports.echo import echo_route
+from services.gateway.transports.handshake_request import Asked, Asking
 from services.gateway.websocket.connection import serve
-from services.gateway.websocket.echo import echo_route
-from services.gateway.websocket.front import Welcome
+from services.gateway.websocket.fast_accept import Welcome
 from services.gateway.websocket.handshake import Request
 from services.gateway.websocket.interface import Connection
 from services.kernel.domain import positions

@@ -9,9 +9,9 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from services.gateway.websocket import framing
+from services.gateway.websocket import frames as framing
+from services.gateway.websocket.callbacks import tell
 from services.gateway.websocket.interface import CLOSE_TIMEOUT, MAX_BUFFERED, Receiver
-from services.gateway.websocket.telling import tell
 
 _VANISHED = (1006, "")
 

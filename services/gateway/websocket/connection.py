@@ -9,8 +9,8 @@ from starlette.websockets import WebSocket
 
 from services.gateway.websocket.asgi import AsgiConnection
 from services.gateway.websocket.interface import MAX_BUFFERED, Connection, Drainable, Receiver
-from services.gateway.websocket.lean import EXTENSION
 from services.gateway.websocket.lean_connection import LeanConnection
+from services.gateway.websocket.protocol import EXTENSION
 
 __all__ = ["MAX_BUFFERED", "Connection", "Drainable", "Receiver", "serve", "take"]
 

@@ -9,12 +9,12 @@ from collections.abc import MutableSet
 from functools import partial
 from typing import Any
 
-from services.gateway.websocket import framing
-from services.gateway.websocket.framing import Parser, Violation
+from services.gateway.websocket import frames as framing
+from services.gateway.websocket.callbacks import tell
+from services.gateway.websocket.frames import Parser, Violation
 from services.gateway.websocket.interface import CLOSE_TIMEOUT, MAX_BUFFERED, Receiver
-from services.gateway.websocket.pace import SLICE, Pace
+from services.gateway.websocket.slicer import SLICE, Pace
 from services.gateway.websocket.sweep import Sweep
-from services.gateway.websocket.telling import tell
 
 STEP = 64 * 1024
 """Bytes after which the time is looked at: libuv reads four times as many at once, and hands one connection megabytes in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.hub import Hub, HubLimits, Joined, LookCall, OpenCall
+from services.gateway.hub.hub import Hub, HubLimits, Joined, LookCall, OpenCall
 from services.kernel.broker.port import Entry
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.positions import Position

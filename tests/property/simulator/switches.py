@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from services.gateway import pages
-from services.gateway.channel import Channel
-from services.gateway.hub import Hub
-from services.gateway.reader import Reader
-from services.gateway.waiter import Waiter
+from services.gateway.hub import pages
+from services.gateway.hub.bus_cursor import Reader
+from services.gateway.hub.channel import Channel
+from services.gateway.hub.hub import Hub
+from services.gateway.hub.waiter import Waiter
 from services.kernel.broker.port import Entry
 from services.kernel.domain.publications import Publication
 from tests.property.simulator.client import Client

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any, NamedTuple
 
-from services.gateway.hub import HubLimits
+from services.gateway.hub.hub import HubLimits
 from services.kernel.domain.positions import Position
 from tests.property.simulator.client import Client, ViolationError
 from tests.property.simulator.gateway import Gateway

@@ -6,9 +6,9 @@ import contextvars
 
 import pytest
 
-from services.gateway.native import NativeSession
-from services.gateway.plain import NotifySession, RoomSession
-from services.gateway.quota import Quota
+from services.gateway.node.quota import Quota
+from services.gateway.session.native import NativeSession
+from services.gateway.session.plain import NotifySession, RoomSession
 from services.gateway.transports.websocket import WebSocketRoutes
 from services.gateway.websocket.handshake import Request
 from services.kernel.domain.claims import Claims

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from starlette.websockets import WebSocket
 
-from services.gateway.websocket import framing
+from services.gateway.websocket import frames as framing
 from services.gateway.websocket.connection import serve
 
 SCOPE = {"type": "websocket", "client": ("192.0.2.1", 1), "headers": [], "path": "/"}

@@ -1,0 +1,1 @@
+"""One channel's subscribers: encode once, write many; the slow-consumer policy."""

@@ -1,0 +1,394 @@
+"""Fan-out of one channel on this gateway: encode once a dialect, join what is close in time, one write a subscriber.
+
+Nothing is awaited in a sweep. A connection that does not keep up leaves the fast list and is served by its namespace's
+slow-consumer policy, so that the others never wait for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from services.gateway.fanout import wire_format as dialect
+from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.wire_format import SIGNALS, Dialect
+from services.gateway.hub.port import Joined
+from services.gateway.session.port import Host
+from services.gateway.session.session import Session
+from services.kernel.broker.port import Entry, EntryType
+from services.kernel.domain.codes import Close, OpenlineError
+from services.kernel.domain.namespaces import Namespace, Slow
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Publication
+
+SLICE = 512
+"""Writes between two turns of the loop: at some 6 us each a sweep holds up others for 3 ms at most."""
+
+ONE_BY_ONE = 200
+"""Members up to which joins and leaves are told one by one; above, only their number, once a second."""
+
+TYPING_SECONDS = 1.0
+COUNT_SECONDS = 1.0
+
+CATCH_UP_SECONDS = 0.1
+"""Before a subscriber that has drained is looked at again when the channel's position is not known."""
+
+Write = Callable[[bytes], None]
+
+
+class Group:
+    """The subscribers of one dialect. `writes` is a snapshot that a running sweep may keep using."""
+
+    __slots__ = ("dialect", "hindered", "stale", "subscriptions", "writes")
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.subscriptions: dict[Subscription, None] = {}
+        self.writes: list[Write] = []
+        self.hindered: list[Subscription] = []
+        self.stale = True
+
+    def refresh(self) -> None:
+        """Sort subscribers into those that are just written to and those that need a look."""
+        self.writes, self.hindered = [], []
+        for subscription in self.subscriptions:
+            session = subscription.session
+            # One that lags must catch up first, or would get its newest message twice.
+            if session.unhindered and subscription.sent < 0:
+                self.writes.append(session.write)
+            else:
+                self.hindered.append(subscription)
+        self.stale = False
+
+
+class Audience:
+    """All subscribers of a channel here. The hub calls it in the channel's order."""
+
+    __slots__ = (
+        "_count",
+        "_counted_at",
+        "_flushed_at",
+        "_groups",
+        "_host",
+        "_jobs",
+        "_pending",
+        "_scheduled",
+        "_since",
+        "_size",
+        "_typed_at",
+        "_window",
+        "channel",
+        "namespace",
+    )
+
+    def __init__(self, channel: str, namespace: Namespace, host: Host) -> None:
+        self.channel = channel
+        self.namespace = namespace
+        self._host = host
+        self._window = namespace.window_ms / 1000
+        self._groups: dict[str, Group] = {}
+        self._size = 0
+        self._pending: list[Publication] = []
+        self._jobs: deque[tuple[list[Write], bytes]] = deque()
+        self._scheduled = False
+        self._since = 0.0
+        self._flushed_at = float("-inf")
+        self._typed_at: dict[str | None, float] = {}
+        self._counted_at = float("-inf")
+        self._count: bytes | None = None
+
+    def __len__(self) -> int:
+        return self._size
+
+    # What the hub tells
+
+    def deliver(self, publication: Publication) -> None:
+        """The next publication for everyone here."""
+        if publication.token and self._echo(publication):
+            return
+        if not self._pending:
+            self._since = self._host.now()
+        self._pending.append(publication)
+        if not self._scheduled:
+            self._schedule()
+
+    def signal(self, entry: Entry) -> None:
+        """An ephemeral message, join, leave or typing."""
+        if entry.type is EntryType.EPHEMERAL:
+            assert entry.publication is not None
+            self.deliver(entry.publication)
+            return
+        self.flush()
+        if entry.type is EntryType.TYPING:
+            self._typing(entry.fragment)
+        else:
+            self._presence(SIGNALS[entry.type], entry.fragment)
+
+    def reset(self, epoch: str, offset: int, *, began: int, reason: str) -> None:
+        """Continuity is lost for everyone here; live messages follow from `offset` + 1."""
+        self.flush()
+        position = Position(epoch, offset)
+        for group in list(self._groups.values()):  # a slow consumer may be closed for it
+            event = dialect.reset(group.dialect, self.channel, position, began=began, reason=reason)
+            group.stale = True
+            for subscription in list(group.subscriptions):
+                subscription.sent = -1
+                subscription.session.reset(subscription, position, event)
+        self._host.metrics.reset(self.namespace.name, reason, len(self))
+
+    def add(self, subscriber: Subscription, joined: Joined) -> None:
+        """A subscriber that has everything up to `joined` and gets what follows."""
+        if self._pending or self._jobs:
+            self.flush()  # what waits for the window is in the newcomer's past
+        session = subscriber.session
+        group = self._groups.get(session.dialect.name)
+        if group is None:
+            group = self._groups[session.dialect.name] = Group(session.dialect)
+        group.subscriptions[subscriber] = None
+        group.stale = True
+        self._size += 1
+        subscriber.joined = True
+        subscriber.audience = self
+        self._host.counted(self.channel, self._size)
+        self._host.metrics.subscriptions_of[self.namespace.name].inc()
+        session.joined(subscriber, joined)
+
+    def remove(self, subscriber: Subscription) -> None:
+        """A subscriber that gets nothing more."""
+        group = self._groups.get(subscriber.session.dialect.name)
+        if group is None or subscriber not in group.subscriptions:
+            return
+        if (self._pending or self._jobs) and not subscriber.session.is_closed:
+            self.flush()
+        del group.subscriptions[subscriber]
+        self._size -= 1
+        group.stale = True
+        subscriber.audience = None
+        self._host.counted(self.channel, self._size)
+        self._host.metrics.subscriptions_of[self.namespace.name].dec()
+        if not group.subscriptions:
+            del self._groups[subscriber.session.dialect.name]
+
+    def refuse(self, subscriber: Subscription, error: OpenlineError) -> None:
+        """A subscriber that could not join."""
+        subscriber.session.refused(subscriber, error)
+
+    # What sessions tell
+
+    def regroup(self, session: Session) -> None:
+        """The session became hindered or unhindered."""
+        group = self._groups.get(session.dialect.name)
+        if group is not None:
+            group.stale = True
+
+    def catch_up(self, subscription: Subscription) -> None:
+        """The lagging subscription's connection has drained: the newest publication, or a reset."""
+        session = subscription.session
+        if subscription.sent < 0 or subscription.audience is not self:
+            return
+        if session.is_stalled:
+            session.lag(subscription)
+            return
+        self.flush()
+        position = self._host.position(self.channel)
+        if position is None:
+            self._host.later(CATCH_UP_SECONDS, partial(self.catch_up, subscription))
+            return
+        sent, subscription.sent = subscription.sent, -1
+        self.regroup(session)
+        if position.epoch == subscription.epoch and position.offset <= sent:
+            return
+        newest = self._host.newest(self.channel)
+        if (
+            newest is None
+            or newest.offset != position.offset
+            or newest.epoch != subscription.epoch
+            or newest.token.partition(".")[0] == session.id  # its ack came: it cannot come again
+        ):
+            event = dialect.reset(
+                session.dialect, self.channel, position, began=position.offset, reason="lagged"
+            )
+            session.reset(subscription, position, event)
+            self._host.metrics.reset(self.namespace.name, "lagged", 1)
+            return
+        session.caught_up(subscription, newest, newest.offset - sent - 1)
+
+    def flush(self) -> None:
+        """Write everything that waits, now."""
+        while self._jobs:
+            self._slice(len(self._jobs[0][0]))
+        if self._pending:
+            self._sweep()
+            while self._jobs:
+                self._slice(len(self._jobs[0][0]))
+
+    # Sweeping
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        # A quiet channel's message leaves at once. Else the first that waits opens the window, so that none waits longer:
+        # counted from the sweep before, a window of 10 ms would join two messages that are 5 ms apart instead of three.
+        quiet = self._since - self._flushed_at >= self._window
+        wait = 0.0 if quiet else self._since + self._window - self._host.now()
+        if wait <= 0:
+            self._host.soon(self._due)
+        else:
+            self._host.later(wait, self._due)
+
+    def _due(self) -> None:
+        self._scheduled = False
+        if self._jobs:
+            self._slice(SLICE)
+        elif self._pending:
+            self._sweep()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Come back for what is left. Once: a second chain of turns would never end while messages come."""
+        if self._scheduled:
+            return
+        if self._jobs:
+            self._scheduled = True
+            self._host.soon(self._due)
+        elif self._pending:
+            self._schedule()
+
+    def _sweep(self, without: Subscription | None = None) -> None:
+        publications, self._pending = self._pending, []
+        self._flushed_at = self._host.now()
+        written = 0
+        for group in list(self._groups.values()):  # closing a slow consumer may end its group
+            if group.stale:
+                group.refresh()
+            message = group.dialect.message
+            frames = [message(self.channel, publication) for publication in publications]
+            frame = frames[0] if len(frames) == 1 else b"".join(frames)
+            written += len(group.subscriptions)
+            if without is not None and without in group.subscriptions:
+                self._write_others(group, frame, publications, without)
+                continue
+            for subscription in group.hindered:
+                self._offer(subscription, frame, publications)
+            if group.writes:
+                self._jobs.append((group.writes, frame))
+        if self._jobs:
+            self._slice(SLICE)
+        self._host.metrics.swept(self.namespace.name, publications, written)
+        self._go_on()
+
+    def _slice(self, limit: int) -> None:
+        while self._jobs and limit > 0:
+            writes, frame = self._jobs.popleft()
+            if len(writes) > limit:
+                self._jobs.appendleft((writes[limit:], frame))
+                writes = writes[:limit]
+            limit -= len(writes)
+            for write in writes:
+                write(frame)
+
+    def _write_others(
+        self, group: Group, frame: bytes, publications: Sequence[Publication], without: Subscription
+    ) -> None:
+        for subscription in list(group.subscriptions):
+            if subscription is not without:
+                self._offer(subscription, frame, publications)
+
+    def _offer(
+        self, subscription: Subscription, frame: bytes, publications: Sequence[Publication]
+    ) -> None:
+        """Write to a subscriber that may be opening, dressing its own events, or stalled."""
+        session = subscription.session
+        if subscription.sent >= 0 or (session.is_stalled and not self._keeps(session, len(frame))):
+            if not session.is_closed and self.namespace.slow is not Slow.DISCONNECT:
+                self._lag(subscription, publications)
+            return
+        session.send(session.dress(subscription, publications, frame))
+
+    def _keeps(self, session: Session, size: int) -> bool:
+        """Whether a stalled session still gets a frame of this size; a full one may be closed for it."""
+        keeps = self.namespace.slow is not Slow.LATEST and not session.full(size)
+        if not keeps:
+            self._host.metrics.slow(self.namespace.name, self.namespace.slow)
+        if not keeps and self.namespace.slow is Slow.DISCONNECT:
+            session.close(Close.SLOW_CONSUMER, "slow consumer: read faster or subscribe to less")
+        return keeps
+
+    def _lag(self, subscription: Subscription, publications: Sequence[Publication]) -> None:
+        if subscription.sent >= 0:
+            return
+        for publication in publications:
+            if publication.offset:
+                subscription.sent = publication.offset - 1
+                subscription.epoch = publication.epoch
+                subscription.session.lag(subscription)
+                return
+
+    def _echo(self, publication: Publication) -> bool:
+        """Deliver an `echo: false` publication whose sender is here and waits: its ack takes the message's place."""
+        sender = self._host.session(publication.token.partition(".")[0])
+        subscription = sender.subscriptions.get(self.channel) if sender else None
+        if sender is None or subscription is None or not subscription.joined:
+            return False
+        if not sender.awaits(publication.token):
+            return False
+        self.flush()
+        self._pending.append(publication)
+        self._sweep(without=subscription)
+        sender.echoed(publication)
+        return True
+
+    # Presence and typing
+
+    def _typing(self, fragment: bytes) -> None:
+        user = msgspec.json.decode(b"{" + fragment + b"}").get("user")
+        now = self._host.now()
+        if now - self._typed_at.get(user, float("-inf")) < TYPING_SECONDS * 0.9:
+            return
+        if len(self._typed_at) > ONE_BY_ONE:
+            self._typed_at.clear()
+        self._typed_at[user] = now
+        self._tell("typing", fragment, lambda session: session.user != user or user is None)
+
+    def _presence(self, event: str, fragment: bytes) -> None:
+        fields = msgspec.json.decode(b"{" + fragment + b"}")
+        if fields["count"] > ONE_BY_ONE:
+            counts = f'"count":{fields["count"]},"users":{fields["users"]}'.encode()
+            self._counted(counts)
+            return
+        self._count = None  # an older number that waits for its second would come last
+        connection = fields["connection"]
+        self._tell(event, fragment, lambda session: session.id != connection)
+
+    def _counted(self, counts: bytes) -> None:
+        waiting, self._count = self._count is not None, counts
+        if not waiting:
+            wait = self._counted_at + COUNT_SECONDS - self._host.now()
+            self._host.later(max(0.0, wait), self._tell_count)
+
+    def _tell_count(self) -> None:
+        counts, self._count = self._count, None
+        if counts is not None:
+            self._counted_at = self._host.now()
+            self._tell("count", counts, lambda _session: True)
+
+    def _tell(self, event: str, fragment: bytes, to: Callable[[Session], bool]) -> None:
+        for group in list(self._groups.values()):
+            frame = group.dialect.signal(event, self.channel, fragment)
+            if not frame:
+                continue
+            writes: list[Write] = []
+            for session in [subscription.session for subscription in group.subscriptions]:
+                # At most once: one whose buffer is not drained misses it.
+                if to(session) and not session.is_stalled:
+                    if session.opening is None:
+                        writes.append(session.write)
+                    else:
+                        session.send(frame)
+            if writes:
+                self._jobs.append((writes, frame))
+        if self._jobs:
+            self._slice(SLICE)
+        self._go_on()

@@ -1,0 +1,407 @@
+"""All channels of one partition on this node: who is told what, decided from bus entries, looks and beats.
+
+Pure: time (`now`, seconds of any clock that does not go back) and replies are arguments, calls to be carried out are
+collected by the driver through `effects`, and what subscribers are to get is told to their audience at once. Replies
+may come late, repeated or never.
+
+The bus may lose, repeat or delay entries. So the hub compares positions (`Channel`), knows where on which bus it reads
+(`Reader`), asks the log in between, and what the log cannot tell either it calls a loss.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.gateway.hub import pages
+from services.gateway.hub.bus_cursor import Reader, Verdict
+from services.gateway.hub.channel import Channel
+from services.gateway.hub.effects import Calls, Effect
+from services.gateway.hub.idle_channels import Lingering
+from services.gateway.hub.look_schedule import Agenda
+from services.gateway.hub.port import (
+    HubLimits,
+    Joined,
+    LookCall,
+    OpenCall,
+    ReconnectCall,
+    Sink,
+)
+from services.gateway.hub.waiter import Waiter
+from services.kernel.broker.port import Beaten, Entry, EntryType, Look, Looked, Stale
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Publication
+
+__all__ = ["Effect", "Hub", "HubLimits", "Joined", "LookCall", "OpenCall", "ReconnectCall"]
+
+_MESSAGE = EntryType.MESSAGE
+_NUDGE = EntryType.NUDGE
+
+
+class Hub:
+    """One partition's channels. Subscribers may be any hashable objects; only audiences look into them.
+
+    A method may call audiences before it returns; they may call `subscribe` and `unsubscribe` back.
+    """
+
+    def __init__(
+        self, sink: Sink, *, new_epoch: Callable[[], str], limits: HubLimits | None = None
+    ) -> None:
+        self._sink = sink
+        self._new_epoch = new_epoch
+        self._limits = limits or HubLimits()
+        self._reader = Reader()
+        self._channels: dict[str, Channel] = {}
+        self._agenda = Agenda()
+        self._calls = Calls(self._limits.answer)
+        self._deadlines: deque[tuple[Channel, Waiter]] = deque()
+        self._lingering = Lingering(self._limits.linger, self._limits.lingering)
+        self._now = 0.0
+
+    # Subscribers
+
+    def subscribe(
+        self,
+        channel: str,
+        subscriber: Any,
+        *,
+        since: Position | None = None,
+        last: int = 0,
+        now: float,
+    ) -> None:
+        """Join after `since`, or with the `last` newest, or (neither) at the channel's position.
+
+        The audience's `add` or `refuse` is called, now or later, exactly once unless the subscriber leaves first.
+        Raises ValueError for one that is there already.
+        """
+        self._now = now
+        state = self._channels.get(channel)
+        if state is None:
+            state = self._channels[channel] = Channel(
+                channel, self._sink.audience(channel), self._limits
+            )
+        if subscriber in state.listeners or subscriber in state.waiters:
+            raise ValueError(f"{subscriber!r} is subscribed to {channel} already")
+        waiter = Waiter(subscriber, since=since, last=last, deadline=now + self._limits.patience)
+        if not (state.live and state.join(waiter)):
+            state.waiters[subscriber] = waiter
+            self._deadlines.append((state, waiter))
+        self._settle(state)
+
+    def unsubscribe(self, channel: str, subscriber: Any, now: float) -> None:
+        """A listener or waiter goes. One that is neither is ignored."""
+        self._now = now
+        state = self._channels.get(channel)
+        if state is not None:
+            state.leave(subscriber)
+            self._settle(state)
+
+    def position(self, channel: str) -> Position | None:
+        """What every listener of the channel has been given; None when that is not known yet."""
+        state = self._channels.get(channel)
+        return state.position if state else None
+
+    def listened(self) -> list[str]:
+        """The channels that somebody listens to now."""
+        return [name for name, channel in self._channels.items() if channel.listeners]
+
+    def listeners(self, channel: str) -> int:
+        """How many listen to a channel now."""
+        state = self._channels.get(channel)
+        return len(state.listeners) if state else 0
+
+    def ring(self, channel: str, after: int) -> list[Publication]:
+        """The newest publications above `after` that are kept, up to `position`, oldest first (rule 9).
+
+        The first may be higher than `after` + 1: then those between are not kept.
+        """
+        state = self._channels.get(channel)
+        return state.ring.after(after) if state else []
+
+    # The bus
+
+    @property
+    def following(self) -> bool:
+        """Whether the driver is to read; False until a beat has told a position."""
+        return self._reader.following
+
+    @property
+    def generation(self) -> int:
+        """Of the position: hand it back with the entries that were read with it."""
+        return self._reader.generation
+
+    @property
+    def position_of_reader(self) -> int:
+        """The bus id after which to read."""
+        return self._reader.position
+
+    @property
+    def history(self) -> str:
+        """The partition's history id that the reader follows; empty before the first beat."""
+        return self._reader.history
+
+    def entries(self, generation: int, entries: Sequence[Entry], now: float) -> None:
+        """What a read returned that was made in `generation`. Ids are contiguous; a hole: some were trimmed."""
+        self._now = now
+        reader = self._reader
+        if generation != reader.generation or not reader.following:
+            return
+        channels = self._channels
+        position = reader.position
+        try:
+            for entry in entries:
+                if entry.id != position + 1:
+                    if entry.id <= position:
+                        continue
+                    self._hole(entry.id - 1)
+                position = entry.id
+                channel = channels.get(entry.channel)
+                if channel is None:
+                    if not entry.channel:
+                        self._system(entry)
+                    continue
+                publication = entry.publication
+                if (
+                    publication is not None
+                    and publication.offset == channel.offset + 1
+                    and channel.live
+                    and entry.type is _MESSAGE
+                    and publication.epoch == channel.epoch
+                ):
+                    channel.offset += 1
+                    channel.ring.append(publication)
+                    if channel.listeners:
+                        channel.audience.deliver(publication)
+                else:
+                    self._unexpected(channel, entry)
+        finally:
+            reader.position = position  # also when an audience failed: never deaf, never twice
+
+    def _unexpected(self, channel: Channel, entry: Entry) -> None:
+        """Anything but the next publication of a live channel."""
+        if entry.type is _MESSAGE or entry.type is _NUDGE:
+            channel.accept(entry)
+            self._settle(channel)
+        elif channel.listeners:
+            channel.audience.signal(entry)
+
+    def _system(self, entry: Entry) -> None:
+        if entry.type is EntryType.CONTROL:
+            self._sink.control(entry)
+        elif entry.type is EntryType.BEAT:
+            self._sink.canary(entry, self._now)
+
+    def _hole(self, position: int) -> None:
+        """Entries were trimmed before they were read."""
+        self._reader.take(position)
+        self._resync()
+
+    # Beats
+
+    def beaten(self, reply: Beaten | None, sent_position: int, now: float) -> None:
+        """A beat was answered, or failed (None). `sent_position` is `position_of_reader` when it was sent."""
+        self._now = now
+        if reply is None:
+            return
+        verdict = self._reader.beaten(reply, sent_position)
+        if verdict is Verdict.RECONNECT:
+            self._calls.add(ReconnectCall(), now)
+        elif verdict is Verdict.RETAKEN:
+            for channel in self._channels.values():
+                channel.seen = 0  # a bus id of the history before
+            self._resync()
+
+    def reconnected(self, now: float) -> None:
+        """The partition's connections were dropped; the next one finds the master anew."""
+        self._now = now
+        self._calls.answered(ReconnectCall())
+        self._reader.reconnected()
+
+    def _resync(self) -> None:
+        """Compare everything anew from the position just taken: any channel may have missed entries (rule 7)."""
+        self.forget_idle()
+        wanted = sorted(self._channels.values(), key=lambda channel: -len(channel.listeners))
+        for index, channel in enumerate(wanted):
+            self.recompare(channel)
+            batch = index // self._limits.batch
+            self._agenda.move(channel, self._now + batch * self._limits.spacing)
+        self._sink.resynced(self._now)
+
+    def forget_idle(self) -> None:
+        """Drop channels that nobody wants: nothing would ever compare them (rule 7)."""
+        for channel in [state for state in self._channels.values() if not state.wanted]:
+            self._drop(channel)
+
+    def recompare(self, channel: Channel) -> None:
+        """Void what is under way for a channel: it began before the position was taken (rule 7)."""
+        channel.doubt()
+
+    # Looks
+
+    def looked(self, call: LookCall, replies: Sequence[Looked | Stale] | None, now: float) -> None:
+        """A look was answered, one reply a channel in the call's order, or failed (None)."""
+        self._now = now
+        answers = replies if replies is not None else [None] * len(call.looks)
+        for look, reply in zip(call.looks, answers, strict=True):
+            channel = self._channels.get(look.channel)
+            if channel is not None and channel.looking == call.id:
+                self._take(channel, call, look=look, reply=reply)
+        self._calls.answered(
+            call
+        )  # not before: if an audience fails, what is left counts as failed later
+
+    def _take(
+        self, channel: Channel, call: LookCall, *, look: Look, reply: Looked | Stale | None
+    ) -> None:
+        if isinstance(reply, Stale):
+            self._open(channel)
+        elif reply is None or not self.counts(call, reply, channel) or not pages.sound(reply):
+            channel.looking = None
+            if reply is not None and reply.history != self._reader.history:
+                self._lose()  # looks and beats lead to two masters, and neither connection need ever break
+            self._later(channel)
+        elif channel.take(reply, look):
+            channel.failures = 0
+            channel.opened = False
+            self._settle(channel)
+        else:
+            self._later(channel)
+
+    def _open(self, channel: Channel) -> None:
+        """Head or history record do not match (rule 2). If they were just made to, looks do not reach the master."""
+        channel.looking = None
+        if channel.opened:
+            channel.opened = False
+            self._lose()
+            self._later(channel)
+            return
+        channel.opening = self._new_epoch()
+        self._calls.add(OpenCall(channel.name, channel.opening), self._now)
+
+    def _lose(self) -> None:
+        if self._reader.following:
+            self._reader.lose()
+            self._calls.add(ReconnectCall(), self._now)
+
+    def counts(self, call: LookCall, reply: Looked, channel: Channel) -> bool:
+        """Whether a reply is of the history that is read, and includes all that was known before the call (rule 3).
+
+        Entries read since the call was made are buffered; those before must be in the reply, or nothing has them. A
+        channel that an earlier reply has led ahead of the bus must not be led back.
+        """
+        known = max(call.position, channel.seen)
+        return reply.history == self._reader.history and reply.bus >= known
+
+    def opened(self, call: OpenCall, ok: bool, now: float) -> None:  # noqa: FBT001
+        """An open call was carried out, or failed: not the master, or not reachable."""
+        self._now = now
+        self._calls.answered(call)
+        channel = self._channels.get(call.channel)
+        if channel is None or channel.opening != call.epoch:
+            return
+        channel.opening = None
+        channel.opened = ok
+        if ok:
+            self._settle(channel)
+        else:
+            self._later(channel)
+
+    # What is due
+
+    @property
+    def wake(self) -> float | None:
+        """When `tick` is wanted next; None when nothing is pending."""
+        while self._deadlines and not self._deadlines[0][0].awaits(self._deadlines[0][1]):
+            self._deadlines.popleft()
+        times = (
+            self._agenda.next if self._reader.following else None,
+            self._calls.next,
+            self._deadlines[0][1].deadline if self._deadlines else None,
+            self._lingering.next,
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def tick(self, now: float) -> None:
+        """Refuse those who waited too long; drop channels that nobody came back to; give up on lost calls."""
+        self._now = now
+        for effect in self._calls.overdue(now):
+            self._give_up(effect)
+        while self._deadlines and self._deadlines[0][1].deadline <= now:
+            channel, waiter = self._deadlines.popleft()
+            if channel.awaits(waiter):
+                self._refuse(channel, waiter)
+        self._sweep()
+
+    def effects(self) -> list[Effect]:
+        """What the driver is to do now; call it after every input and after each tick."""
+        if self._reader.following:
+            self._make_looks()
+        return self._calls.drain()
+
+    def _give_up(self, effect: Effect) -> None:
+        """A driver answers every call; should one get lost, it is as if it had failed."""
+        match effect:
+            case LookCall():
+                self.looked(effect, None, self._now)
+            case OpenCall():
+                self.opened(effect, False, self._now)
+            case ReconnectCall():
+                self.reconnected(self._now)
+
+    def _make_looks(self) -> None:
+        """One call for up to a batch of channels whose look is due."""
+        ready = [channel for channel in self._agenda.take(self._now) if self._is_ready(channel)]
+        size = self._limits.batch
+        for start in range(0, len(ready), size):
+            serial = self._calls.serial()
+            looks = tuple(channel.look(serial) for channel in ready[start : start + size])
+            self._calls.add(LookCall(serial, looks, self._reader.position), self._now)
+
+    def _is_ready(self, channel: Channel) -> bool:
+        """Whether a look is wanted and none is under way: looks are single-flight."""
+        free = channel.looking is None and channel.opening is None
+        return free and channel.wants_look and self._channels.get(channel.name) is channel
+
+    def _settle(self, channel: Channel) -> None:
+        """After a change: look, keep for a while, or drop."""
+        if channel.wanted:
+            self._lingering.forget(channel.name)
+            if self._is_ready(channel):
+                self._agenda.put(channel, self._now)
+        elif not channel.live:
+            self._drop(channel)
+        elif self._channels.get(channel.name) is channel:
+            self._lingering.keep(channel.name, self._now)
+            self._sweep()
+
+    def _later(self, channel: Channel) -> None:
+        """Look again, but never hammer a store that is down."""
+        limits = self._limits
+        pause = min(limits.backoff_max, limits.backoff * 2 ** min(channel.failures, 16))
+        channel.failures += 1
+        if channel.wanted:
+            self._agenda.put(channel, self._now + pause)
+        else:
+            self._settle(channel)
+
+    def _refuse(self, channel: Channel, waiter: Waiter) -> None:
+        del channel.waiters[waiter.subscriber]
+        error = OpenlineError(
+            Code.UNAVAILABLE,
+            "the channel's position cannot be confirmed now; subscribe again",
+            retry_after=1.0,
+        )
+        channel.audience.refuse(waiter.subscriber, error)
+        self._settle(channel)
+
+    def _sweep(self) -> None:
+        """Drop channels that nobody came back to."""
+        for name in self._lingering.over(self._now):
+            self._drop(self._channels[name])
+
+    def _drop(self, channel: Channel) -> None:
+        if self._channels.get(channel.name) is channel:
+            self._lingering.forget(channel.name)
+            del self._channels[channel.name]

@@ -1,0 +1,124 @@
+"""What the back end tells a gateway to do with its sessions: control messages, and revocations above all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from services.gateway.node.registry import Roster
+from services.gateway.session.session import Session
+from services.kernel.broker.port import Entry
+from services.kernel.domain import control
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Close, OpenlineError
+from services.kernel.tokens.revocations import Revocation, Revocations, Revoked
+
+RETRY_SECONDS = 1.0
+
+PRUNE_SECONDS = 60.0
+"""Between two times at which revocations that have ended are dropped: announcements only ever add to them."""
+
+log = structlog.get_logger(__name__)
+
+
+class Orders:
+    """Carries them out. `is_loaded`: the record of revocations was read, so a revoked token opens nothing any more."""
+
+    def __init__(
+        self, roster: Roster, revocations: Revocations, *, wall: Callable[[], float]
+    ) -> None:
+        self.is_loaded = False
+        self._roster = roster
+        self._revocations = revocations
+        self._wall = wall
+        self._revoked = Revoked()
+        self._loads: list[list[Revocation]] = []
+
+    async def run(self) -> None:
+        """Read the record, and keep what is known of it small, until cancelled."""
+        await self.load()
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            self._revoked = self._revoked.without(self._wall())
+
+    def covers(self, claims: Claims) -> bool:
+        """Whether the token with these claims was revoked."""
+        return self._revoked.covers(claims)
+
+    def obey(self, entry: Entry) -> None:
+        """Act on a control message, if it concerns anyone here."""
+        message = control.decode(entry.fragment)
+        if message is None:
+            log.warning("control_unknown")
+        elif isinstance(message, control.Revoke):
+            self._revoke(message)
+        else:
+            for session in self._addressed(message):
+                _apply(message, session)
+
+    async def load(self) -> None:
+        """Read the record until it is had: an announcement may have been missed.
+
+        What is announced meanwhile may be younger than what was read.
+        """
+        announced: list[Revocation] = []
+        self._loads.append(announced)
+        while True:
+            try:
+                revoked = await self._revocations.load(self._wall())
+            except OpenlineError:
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                break
+        self._loads = [others for others in self._loads if others is not announced]
+        for revocation in announced:
+            revoked.add(revocation)
+        self._revoked = revoked
+        self.is_loaded = True
+        self._close_revoked()
+
+    def _addressed(self, message: control.Control) -> list[Session]:
+        if isinstance(message, control.DisconnectConnection | control.Direct):
+            found = self._roster.get(message.connection)
+            return [found] if found else []
+        assert not isinstance(message, control.Revoke)
+        return self._roster.of(message.user)
+
+    def _revoke(self, message: control.Revoke) -> None:
+        fields = {
+            "kind": message.kind,
+            "value": message.value,
+            "exp": message.exp,
+            "cutoff": message.cutoff,
+        }
+        try:
+            revocation = Revocation.from_dict(fields)
+        except ValueError:
+            log.warning("revocation_unknown", kind=message.kind)
+            return
+        self._revoked.add(revocation)
+        for announced in self._loads:
+            announced.append(revocation)
+        self._close_revoked()
+
+    def _close_revoked(self) -> None:
+        if not len(self._revoked):
+            return
+        for session in self._roster:
+            if session.claims is not None and self._revoked.covers(session.claims):
+                session.close(Close.REVOKED, "the token has been revoked")
+
+
+def _apply(message: control.Control, session: Session) -> None:
+    match message:
+        case control.DisconnectUser() | control.DisconnectConnection():
+            session.close(message.code, message.reason)
+        case control.SubscribeUser():
+            session.subscribe_by_server(message.channel)
+        case control.UnsubscribeUser():
+            session.unsubscribe_by_server(message.channel, "unsubscribed by the server")
+        case _:
+            assert isinstance(message, control.Direct)
+            session.direct(bytes(message.data), message.ts)

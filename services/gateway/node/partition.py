@@ -1,0 +1,199 @@
+"""The driver of one partition: reads the bus, beats, and carries out what the hub asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from services.gateway.hub.hub import Effect, Hub, LookCall, OpenCall
+from services.gateway.metrics import Metrics
+from services.kernel.broker.port import Beat, Beaten, Looked, NodeBroker, Stale
+from services.kernel.domain.codes import OpenlineError
+
+BEAT_SECONDS = 1.0
+PAUSE_MAX = 1.0
+"""Longest pause between tries while the store does not answer."""
+
+GATHER = 0.005
+"""Seconds from one call to the next in which those who come or go are collected: in a rush they share looks, and alone
+nobody waits."""
+
+log = structlog.get_logger(__name__)
+
+
+class Line:
+    """Reader, beats and looks of a partition.
+
+    `beat_sent_at` is when the last beat went out, `beaten_at` when one was last answered (seconds, loop clock).
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        hub: Hub,
+        broker: NodeBroker,
+        *,
+        beat: Callable[[], Beat],
+        on_beaten: Callable[[int, Beat, Beaten], None],
+        metrics: Metrics,
+    ) -> None:
+        self.partition = partition
+        self.hub = hub
+        self.beaten_at = float("-inf")
+        self.beat_sent_at = float("-inf")
+        self.started = asyncio.Event()
+        self._broker = broker
+        self._beat = beat
+        self._on_beaten = on_beaten
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.Handle | None = None
+        self._due = float("inf")
+        self._pumping = False
+        self._called_at = float("-inf")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> None:
+        """Read and beat until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reading())
+            group.create_task(self._beating())
+
+    def close(self) -> None:
+        """Forget timers and calls that are under way."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def pump(self) -> None:
+        """Carry out what the hub wants, in the loop's next turn or a little later: what is asked for goes out together."""
+        if self._pumping:
+            return
+        self._pumping = True
+        wait = self._called_at + GATHER - self._loop.time()
+        if wait > 0:
+            self._loop.call_later(wait, self._pump)
+        else:
+            self._loop.call_soon(self._pump)
+
+    def hurry(self) -> None:
+        """Beat now."""
+        self._hurry.set()
+
+    def reconnect(self) -> None:
+        """Drop the connections: the reader hears nothing although beats are answered."""
+        self._spawn(self._renew())
+
+    async def _reading(self) -> None:
+        pause = 0.05
+        while True:
+            if not self.hub.following:
+                await asyncio.sleep(0.02)
+                continue
+            generation = self.hub.generation
+            try:
+                entries = await self._broker.read(self.partition, self.hub.position_of_reader)
+            except OpenlineError as error:
+                log.debug("read_failed", partition=self.partition, error=error.message)
+                await asyncio.sleep(pause)
+                pause = min(PAUSE_MAX, pause * 2)
+                continue
+            pause = 0.05
+            if entries:
+                self._metrics.bus_entries.labels(self.partition).inc(len(entries))
+                try:
+                    self.hub.entries(generation, entries, self._loop.time())
+                except Exception:
+                    log.exception("entries_failed", partition=self.partition)
+                self._pump()
+
+    async def _beating(self) -> None:
+        while True:
+            await self._beat_once()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), BEAT_SECONDS)
+            self._hurry.clear()
+
+    async def _beat_once(self) -> None:
+        sent = self.hub.position_of_reader
+        self.beat_sent_at = self._loop.time()
+        reply: Beaten | None = None
+        beat = self._beat()
+        try:
+            reply = await self._broker.beat(self.partition, beat)
+        except OpenlineError as error:
+            log.debug("beat_failed", partition=self.partition, error=error.message)
+        if reply is not None:
+            self.beaten_at = self._loop.time()
+        self.hub.beaten(reply, sent, self._loop.time())
+        self._pump()
+        if reply is not None:
+            self.started.set()
+            self._on_beaten(self.partition, beat, reply)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        for effect in self.hub.effects():
+            self._called_at = self._loop.time()
+            self._spawn(self._carry_out(effect))
+        self._arm()
+
+    def _arm(self) -> None:
+        wake = self.hub.wake
+        if self._timer is not None:
+            if wake is not None and self._due <= wake:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if wake is not None:
+            # Remembered here: for a time that has passed uvloop gives a handle that does not know its own.
+            self._due = wake
+            self._timer = self._loop.call_at(wake, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.hub.tick(self._loop.time())
+        self._pump()
+
+    async def _carry_out(self, effect: Effect) -> None:
+        if isinstance(effect, LookCall):
+            await self._look(effect)
+        elif isinstance(effect, OpenCall):
+            await self._open(effect)
+        else:
+            await self._renew()
+        self._pump()
+
+    async def _look(self, call: LookCall) -> None:
+        replies: list[Looked | Stale] | None = None
+        try:
+            replies = await self._broker.look(self.partition, call.looks)
+        except OpenlineError as error:
+            log.debug("look_failed", partition=self.partition, error=error.message)
+        self.hub.looked(call, replies, self._loop.time())
+
+    async def _open(self, call: OpenCall) -> None:
+        ok = True
+        try:
+            await self._broker.open(call.channel, call.epoch)
+        except OpenlineError as error:
+            ok = False
+            log.debug("open_failed", partition=self.partition, error=error.message)
+        self.hub.opened(call, ok, self._loop.time())
+
+    async def _renew(self) -> None:
+        with suppress(OpenlineError):
+            await self._broker.reconnect(self.partition)
+        self.hub.reconnected(self._loop.time())
+        self._hurry.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

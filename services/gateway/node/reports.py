@@ -1,0 +1,97 @@
+"""What a gateway tells the fleet a few times a second: listeners of channels, connections and commands of users."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from services.gateway.node.quota import Quota, too_many
+from services.gateway.session.session import Session
+from services.kernel.broker.port import NodeBroker
+from services.kernel.domain import channels
+from services.kernel.domain.codes import Close, OpenlineError
+from services.kernel.domain.limits import Limits
+
+REPORT_SECONDS = 0.25
+"""Between two reports."""
+
+
+class Reports:
+    """Collects what has changed, and tells it again where the store was away."""
+
+    def __init__(
+        self,
+        broker: NodeBroker,
+        limits: Limits,
+        quota: Quota,
+        *,
+        incarnation: Callable[[], str],
+        now: Callable[[], float],
+    ) -> None:
+        self._broker = broker
+        self._limits = limits
+        self._quota = quota
+        self._incarnation = incarnation
+        self._now = now
+        self._counts: dict[str, int] = {}
+        self._newcomers: dict[str, list[Session]] = {}
+
+    def listeners(self, channel: str, count: int) -> None:
+        """A channel has so many listeners here now."""
+        self._counts[channel] = count
+
+    def connections(self, user: str, count: int) -> None:
+        """A user has so many connections here now."""
+        self._counts[channels.connections(user)] = count
+
+    def newcomer(self, user: str, session: Session) -> None:
+        """A connection of a user has come: it is closed when the fleet has too many."""
+        self._newcomers.setdefault(user, []).append(session)
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        while True:
+            await asyncio.sleep(REPORT_SECONDS)
+            await self.send_counts()
+            await self._send_rates()
+
+    async def send_counts(self) -> None:
+        """Tell the counts that have changed; kept for the next time when the store does not answer."""
+        if not self._counts:
+            return
+        counts, self._counts = self._counts, {}
+        newcomers, self._newcomers = self._newcomers, {}
+        try:
+            await self._broker.listeners(self._incarnation(), counts)
+            await self._check_users(newcomers)
+        except OpenlineError:
+            self._counts = {**counts, **self._counts}
+            for user, sessions in newcomers.items():
+                here = [session for session in sessions if not session.is_closed]
+                if here:
+                    self._newcomers[user] = here + self._newcomers.get(user, [])
+
+    async def _check_users(self, newcomers: Mapping[str, list[Session]]) -> None:
+        """Close the newest of those that came since the last report where the fleet has too many of a user.
+
+        Counted after they were reported, so of two gateways the later one sees all.
+        """
+        limit = self._limits.connections_per_user
+        if not newcomers or not self._limits.rates:
+            return
+        totals = await self._broker.subscribers([channels.connections(user) for user in newcomers])
+        for sessions, total in zip(newcomers.values(), totals, strict=True):
+            for session in sessions[::-1][: max(0, total - limit)]:
+                session.close(Close.CONNECTION_LIMIT, too_many(limit).message)
+
+    async def _send_rates(self) -> None:
+        used = self._quota.report()
+        if not used:
+            return
+        with suppress(OpenlineError):
+            levels = await self._broker.spend(
+                used, rate=self._limits.user_rate, burst=self._limits.user_burst
+            )
+            self._quota.learn(levels, self._now())
+        self._quota.forget_full(self._now())

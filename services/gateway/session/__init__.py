@@ -1,0 +1,1 @@
+"""One connection: its commands, permissions, subscriptions, heartbeat and expiry."""

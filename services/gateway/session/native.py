@@ -1,0 +1,407 @@
+"""A session of the native protocol: commands in, acks and events out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.wire_format import Framed
+from services.gateway.hub.port import Joined
+from services.gateway.session import publishing as speech
+from services.gateway.session import querying as queries
+from services.gateway.session import subscribing as joining
+from services.gateway.session.authenticating import claims_of, reject
+from services.gateway.session.command_queue import Backlog
+from services.gateway.session.echoes import Echo, Echoes, Verdict
+from services.gateway.session.heartbeat import expires
+from services.gateway.session.port import Host
+from services.gateway.session.session import Session
+from services.gateway.websocket.interface import Connection
+from services.kernel.broker.port import Published
+from services.kernel.domain.codes import Close, Code, OpenlineError
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Kind, Publication
+from services.kernel.protocol import commands
+from services.kernel.protocol.commands import BadCommand, Command
+
+DUPLICATE_SECONDS = 0.05
+"""Between two looks whether the hub has delivered what a duplicate is a duplicate of."""
+
+
+class NativeSession(Session):
+    """Commands take effect in their order: a publish may follow publishes that are still under way, everything else
+    waits until they are answered, and what comes behind waits for it.
+    """
+
+    __slots__ = (
+        "_auth",
+        "_backlog",
+        "_barrier",
+        "_codec",
+        "_echoes",
+        "_frame",
+        "_publishing",
+    )
+
+    def __init__(
+        self,
+        node: Host,
+        connection: Connection,
+        dialect: Framed,
+    ) -> None:
+        super().__init__(node, connection, dialect)
+        self._codec = dialect.codec
+        self._frame = dialect.frame
+        # Made when needed: most connections never have either.
+        self._backlog: Backlog | None = None
+        self._echoes: Echoes | None = None
+        self._publishing = 0
+        self._barrier = False
+        self._auth: commands.Auth | None = None
+
+    # Frames in
+
+    def received_text(self, text: bytes) -> None:
+        """A command in JSON."""
+        if self._codec.binary:
+            self.close(Close.UNSUPPORTED_DATA, "openline.msgpack.v1 takes binary messages")
+        else:
+            self._received(text)
+
+    def received_binary(self, data: bytes) -> None:
+        """A command in MessagePack."""
+        if self._codec.binary:
+            self._received(data)
+        else:
+            self.close(
+                Close.UNSUPPORTED_DATA,
+                "send text messages, or offer the subprotocol openline.msgpack.v1",
+            )
+
+    def _received(self, frame: bytes) -> None:
+        if wait := self.charge():
+            self._limited(self._codec.id(frame), wait)
+            return
+        try:
+            command = self._codec.decode(frame, admit=self._admit)
+        except BadCommand as error:
+            self._bad(error)
+            return
+        self.node.metrics.commands.labels(type(command).__name__.lower()).inc()
+        if self.opening is not None and not self.opened and not self._barrier:
+            self._first(command)
+        elif (
+            self._barrier
+            or self._backlog is not None
+            or self.opening is not None
+            or self._waits(command)
+        ):
+            self._queue(command, len(frame))
+        else:
+            self._try(command)
+
+    def _admit(self, channel: str, size: int) -> None:
+        speech.admit(self, channel, size)
+
+    def _bad(self, error: BadCommand) -> None:
+        if self.opened or self._barrier:
+            self.refuse(error, id=error.id)
+        else:
+            self.close(Close.UNAUTHORIZED, f"the first message must be auth; {error.message}")
+
+    def _limited(self, command: commands.Id, wait: float) -> None:
+        self.refuse(
+            OpenlineError(
+                Code.RATE_LIMITED,
+                f"too many commands; wait {wait:.2f} s and send at most "
+                f"{self.node.limits.connection_rate:g} a second",
+                retry_after=wait,
+            ),
+            id=command,
+        )
+
+    def _queue(self, command: Command, size: int) -> None:
+        if self._backlog is None:
+            self._backlog = Backlog()
+        try:
+            self._backlog.put(command, size)
+        except OpenlineError as error:
+            self.refuse(error, id=command.id)
+        if self._backlog.is_heavy:
+            self.connection.pause_reading()
+
+    def _first(self, command: Command) -> None:
+        if isinstance(command, commands.Auth):
+            self._barrier = True
+            self.node.spawn(self._authenticate(command))
+        else:
+            self.close(Close.UNAUTHORIZED, "the first message must be auth")
+
+    def _pump(self) -> None:
+        """Take what waits, as far as it need not wait any longer."""
+        backlog = self._backlog
+        if backlog is None:
+            return
+        while len(backlog) and not self._barrier and not self.is_closed:
+            if self._waits(backlog.first):
+                return
+            self._try(backlog.take())
+        if not len(backlog):
+            self._backlog = None
+            self.connection.resume_reading()
+
+    def _try(self, command: Command) -> None:
+        try:
+            self._take(command)
+        except OpenlineError as error:
+            self.refuse(error, id=command.id)
+
+    def _waits(self, command: Command) -> bool:
+        """Whether a command has to wait, and all behind it."""
+        if isinstance(command, commands.Publish | commands.Typing):
+            return False
+        if self._publishing:
+            return True
+        # Their answers are large: who does not read them gets no more of them.
+        large = isinstance(command, commands.Subscribe | commands.Presence | commands.History)
+        return large and self.is_stalled
+
+    def writable(self) -> None:
+        """See Session; commands may have waited for it."""
+        super().writable()
+        if self.opening is None:
+            self._pump()
+
+    def _take(self, command: Command) -> None:
+        match command:
+            case commands.Publish():
+                self._publish(command)
+            case commands.Typing():
+                speech.typing(self, command.channel)
+                if command.id is not None:
+                    self._ack(command.id, {})
+            case commands.Ping():
+                self.send(self._frame(self._codec.pong(command.id)))
+            case commands.Subscribe():
+                self._subscribe(command)
+            case commands.Unsubscribe():
+                self._unsubscribe(command)
+            case commands.Auth():
+                self._barrier = True
+                self.node.spawn(self._renew(command))
+            case commands.Presence() | commands.History():
+                queries.check(self, command)
+                self._barrier = True
+                self.node.spawn(self._answer(command))
+            case _:  # a pong: that it came is all
+                pass
+
+    def _passed(self) -> None:
+        """The command that everything waited for is done."""
+        self._barrier = False
+        self._pump()
+
+    def _ack(self, id: commands.Id, fields: Mapping[str, Any]) -> None:
+        self.send(self._frame(self._codec.ack(id, fields)))
+
+    # auth
+
+    async def _authenticate(self, command: commands.Auth) -> None:
+        claims = await claims_of(self, command.token)
+        self._barrier = False
+        if self.is_closed:
+            return
+        self._auth = command
+        self.open(claims, command.since)
+
+    async def _renew(self, command: commands.Auth) -> None:
+        try:
+            if command.token is None:
+                raise OpenlineError(Code.BAD_REQUEST, "auth on a live connection takes a token")
+            claims = await self.node.verify(command.token)
+            if not self.is_closed:
+                self.renew(claims)
+                self._ack(command.id, {"user": self.user, "expires": expires(claims)})
+        except OpenlineError as error:
+            if error.code is Code.UNAUTHORIZED:
+                reject(self, error)
+            elif not self.is_closed:
+                self.refuse(error, id=command.id)
+        self._passed()
+
+    def greet(self, places: Mapping[str, Joined]) -> None:
+        """`connected`, then the ack of the auth command if there was one."""
+        fields = {
+            "connection": self.id,
+            "user": self.user,
+            "node": self.node.name,
+            "expires": expires(self.claims),
+            "ping": whole(self.node.limits.ping_seconds),
+            "channels": {channel: joined.fields() for channel, joined in places.items()},
+        }
+        self.write(self.dialect.event("connected", fields))
+        if self._auth is not None:
+            fields = {"user": self.user, "expires": expires(self.claims)}
+            self.write(self._frame(self._codec.ack(self._auth.id, fields)))
+            self._auth = None
+
+    def ready(self) -> None:
+        """Take what came before `connected`."""
+        self._pump()
+
+    def ping(self) -> None:
+        """A `ping` event: browsers cannot see protocol pings."""
+        self.send(self.dialect.event("ping", {}))
+
+    # subscribe, unsubscribe
+
+    def _subscribe(self, command: commands.Subscribe) -> None:
+        joining.check(self, command.channel)
+        self.node.seek(self, command.channel)
+        subscription = Subscription(self, command.channel, id=command.id)
+        self.subscriptions[command.channel] = subscription
+        self._barrier = True
+        joining.begin(subscription, since=command.since, last=command.last or 0)
+
+    def acknowledge(self, subscription: Subscription, joined: Joined) -> None:
+        """The ack of a subscribe, or `subscribed` for one that the server made."""
+        fields = {"channel": subscription.channel, **joined.fields()}
+        if subscription.server:
+            self.send(self.dialect.event("subscribed", fields))
+            return
+        if subscription.count is not None:
+            fields["count"] = subscription.count.count
+        self._ack(subscription.id, fields)
+        self._resume()
+
+    def refused(self, subscription: Subscription, error: OpenlineError) -> None:
+        """The error of a subscribe."""
+        super().refused(subscription, error)
+        if not subscription.server and not self.is_closed:
+            self.refuse(error, id=subscription.id)
+            self._resume()
+
+    def unsubscribe_by_server(self, channel: str, reason: str) -> None:
+        """See Session; acks that wait for this channel go first, and a subscribe under way is answered."""
+        self._flush_echoes(channel)
+        subscription = self.subscriptions.get(channel)
+        super().unsubscribe_by_server(channel, reason)
+        if subscription is not None and not subscription.joined and not subscription.server:
+            self.refuse(OpenlineError(Code.FORBIDDEN, reason), id=subscription.id)
+            self._resume()
+
+    def _resume(self) -> None:
+        """What waits is taken in the next turn: here a replay or a sweep may be under way."""
+        self.node.soon(self._passed)
+
+    def _unsubscribe(self, command: commands.Unsubscribe) -> None:
+        subscription = self.subscriptions.get(command.channel)
+        if subscription is None:
+            self.node.namespaces.of(command.channel)
+            raise OpenlineError(Code.NOT_SUBSCRIBED, f"not subscribed to {command.channel}")
+        self._flush_echoes(command.channel)
+        self.drop(subscription)
+        self._ack(command.id, {"channel": command.channel})
+
+    # publish
+
+    def _publish(self, command: commands.Publish) -> None:
+        subscription = self.subscriptions.get(command.channel)
+        token = ""
+        if not command.echo and subscription is not None:
+            if self._echoes is None:
+                self._echoes = Echoes()
+            token = self._echoes.token(self.id)
+        draft = speech.draft(self, command, token=token)
+        if token and self._echoes is not None:
+            self._echoes.add(token, channel=command.channel, command=command.id)
+        self._publishing += 1
+        self.node.publish(draft, partial(self._published, command, token))
+
+    def _published(
+        self, command: commands.Publish, token: str, result: Published | OpenlineError
+    ) -> None:
+        self._publishing -= 1
+        if self.is_closed:
+            return
+        if not token or self._echoes is None:
+            self._answer_publish(command.id, result)
+        elif isinstance(result, OpenlineError):
+            self._echoes.remove(token)
+            self.refuse(result, id=command.id)
+        elif (echo := self._echoes.stored(token, result)) is not None:
+            self._confirm(token, echo)
+        self._pump()
+
+    def _answer_publish(self, id: commands.Id, result: Published | OpenlineError) -> None:
+        if isinstance(result, OpenlineError):
+            self.refuse(result, id=id)
+        else:
+            self._ack(id, _position_fields(result))
+
+    def _confirm(self, token: str, echo: Echo) -> None:
+        """The store has answered before the hub delivered."""
+        assert self._echoes is not None
+        assert echo.result is not None
+        subscription = self.subscriptions.get(echo.channel)
+        if subscription is not None and not subscription.joined:
+            # The server is just subscribing it: whether the message will come as well is not known.
+            if not echo.acked:
+                echo.acked = True
+                self._ack(echo.command, _position_fields(echo.result))
+            return
+        position = self.node.position(echo.channel) if subscription is not None else None
+        verdict = self._echoes.confirm(token, position)
+        if verdict is Verdict.ACK:
+            self._ack(echo.command, _position_fields(echo.result))
+        elif verdict is Verdict.LOOK_AGAIN:
+            self.node.later(DUPLICATE_SECONDS, partial(self._confirm, token, echo))
+
+    def awaits(self, token: str) -> bool:
+        """See Session."""
+        return self._echoes is not None and token in self._echoes
+
+    def echoed(self, publication: Publication) -> None:
+        """The ack of an `echo: false` publish, at the message's place."""
+        echo = self._echoes.remove(publication.token) if self._echoes is not None else None
+        if echo is not None and not echo.acked:
+            result = Published(publication.epoch, publication.offset)
+            self._ack(echo.command, _position_fields(result))
+
+    def _flush_echoes(self, channel: str, position: Position | None = None) -> None:
+        if self._echoes is not None:
+            for command, result in self._echoes.flush(channel, position):
+                self._ack(command, _position_fields(result))
+
+    def reset(self, subscription: Subscription, position: Position, event: bytes) -> None:
+        """See Session; acks that wait for this channel go first."""
+        self._flush_echoes(subscription.channel, position)
+        super().reset(subscription, position, event)
+
+    # presence and history; direct messages
+
+    async def _answer(self, query: commands.Presence | commands.History) -> None:
+        try:
+            self.send(self._frame(await queries.answer(self, query, self._codec)))
+        except OpenlineError as error:
+            self.refuse(error, id=query.id)
+        finally:
+            self._passed()
+
+    def direct(self, data: bytes, ts: int) -> None:
+        """See Session."""
+        self.send(self._frame(self._codec.direct(data, kind=Kind.JSON, ts=ts)))
+
+
+def whole(seconds: float) -> float:
+    """The same number, as an integer where it is one: 25, not 25.0."""
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def _position_fields(result: Published) -> dict[str, Any]:
+    """The result fields of a publish; an ephemeral one has no place."""
+    if not result.offset:
+        return {"duplicate": result.duplicate}
+    return {"epoch": result.epoch, "offset": result.offset, "duplicate": result.duplicate}

@@ -1,0 +1,184 @@
+"""Sessions of the plain routes: a room or a topic named by the URL, and nothing to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from services.gateway.fanout.wire_format import NOTIFY, ROOM
+from services.gateway.hub.port import Joined
+from services.gateway.session import publishing as speech
+from services.gateway.session import subscribing as joining
+from services.gateway.session.authenticating import claims_of
+from services.gateway.session.port import Host
+from services.gateway.session.session import Session
+from services.gateway.websocket.interface import Connection
+from services.kernel.broker.port import Published
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Close, Code, OpenlineError
+from services.kernel.domain.positions import Position
+from services.kernel.protocol import commands, json_codec, plain
+from services.kernel.protocol.commands import BadCommand
+
+
+class PlainSession(Session):
+    """A session with one channel, from `since` on or with its `last` newest messages first."""
+
+    __slots__ = ("_authenticating", "_early", "_last", "_since", "channel")
+
+    def __init__(
+        self,
+        node: Host,
+        connection: Connection,
+        *,
+        channel: str,
+        since: Position | None,
+        last: int,
+    ) -> None:
+        super().__init__(node, connection, self.speaks)
+        self.channel = channel
+        self._since = since
+        self._last = last
+        self._authenticating = False
+        self._early: list[bytes] | None = (
+            None  # made when needed: most never speak before they are told to
+        )
+
+    speaks = ROOM
+
+    def open(self, claims: Claims | None, since: Mapping[str, Position] | None = None) -> None:
+        """See Session; closes with 4003 or 4000 when the channel cannot be had."""
+        self.claims = claims
+        try:
+            joining.check(self, self.channel)
+        except OpenlineError as error:
+            code = Close.PERMISSION if error.code is Code.FORBIDDEN else Close.BAD_REQUEST
+            self.close(code, error.message)
+            return
+        super().open(claims, since)
+
+    def wanted(self, since: Mapping[str, Position]) -> Iterable[tuple[str, Position | None, int]]:
+        """The route's channel alone."""
+        yield self.channel, since.get(self.channel, self._since), self._last
+
+    def received_text(self, text: bytes) -> None:
+        """The first message of a client that brought no token is `auth`; what follows is the route's."""
+        if self.opening is None:
+            self.received(text)
+        elif self.opened or self._authenticating:
+            # A client may speak as soon as its socket is open; until the room is, nothing more is read.
+            if self._early is None:
+                self._early = []
+            self._early.append(text)
+            self.connection.pause_reading()
+        else:
+            self._first(text)
+
+    def ready(self) -> None:
+        """Take what came before `connected`."""
+        early, self._early = self._early, None
+        for text in early or ():
+            self.received(text)
+        self.connection.resume_reading()
+
+    def subscribe_by_server(self, channel: str) -> None:
+        """Nothing: events do not name their channel here, so a second one would be taken for the first."""
+
+    def unsubscribe_by_server(self, channel: str, reason: str) -> None:
+        """Ends the connection: without its channel the route has nothing to say."""
+        if channel == self.channel:
+            self.close(Close.DISCONNECTED, reason)
+
+    def expiring(self) -> None:
+        """Nothing: a token cannot be renewed here; 4200 tells when it is over."""
+
+    def reconnect(self, event: bytes) -> None:
+        """Nothing: 4100 tells when it is time."""
+
+    def received(self, text: bytes) -> None:
+        """A text message of an open session."""
+        raise NotImplementedError
+
+    def _first(self, text: bytes) -> None:
+        try:
+            command = json_codec.CODEC.decode(text)
+        except BadCommand as error:
+            self.close(Close.UNAUTHORIZED, error.message)
+            return
+        if not isinstance(command, commands.Auth):
+            self.close(Close.UNAUTHORIZED, "the first message must be auth, or bring a token")
+            return
+        self._authenticating = True
+        self.node.spawn(self._authenticate(command))
+
+    async def _authenticate(self, command: commands.Auth) -> None:
+        claims = await claims_of(self, command.token)
+        if not self.is_closed:
+            self.open(claims, command.since)
+
+
+class RoomSession(PlainSession):
+    """`/ws/rooms/{room}`: what is typed is published, what others publish is heard."""
+
+    __slots__ = ()
+
+    def greet(self, places: Mapping[str, Joined]) -> None:
+        """`connected` with the place in the room and how many are there."""
+        count = self.subscriptions[self.channel].count
+        fields: dict[str, Any] = {
+            "connection": self.id,
+            "user": self.user,
+            **places[self.channel].fields(),
+        }
+        if count is not None:
+            fields["count"] = count.count
+        self.write(self.dialect.event("connected", fields))
+
+    def received(self, text: bytes) -> None:
+        """Publish, or tell that this user types."""
+        try:
+            if wait := self.charge():
+                raise OpenlineError(
+                    Code.RATE_LIMITED, f"too many messages; wait {wait:.2f} s", retry_after=wait
+                )
+            admit = partial(speech.admit, self)
+            self._take(plain.RoomCodec(self.channel).decode(text, admit=admit))
+        except OpenlineError as error:
+            self.refuse(error)
+
+    def _take(self, command: commands.Command) -> None:
+        self.node.metrics.commands.labels(type(command).__name__.lower()).inc()
+        match command:
+            case commands.Publish():
+                self.node.publish(speech.draft(self, command), self._published)
+            case commands.Typing():
+                speech.typing(self, self.channel)
+            case commands.Ping():
+                self.send(self.dialect.event("pong", {}))
+            case _:
+                pass
+
+    def _published(self, result: Published | OpenlineError) -> None:
+        if isinstance(result, OpenlineError) and not self.is_closed:
+            self.refuse(result)
+
+
+class NotifySession(PlainSession):
+    """`/ws/notify/{topic}`: only listens."""
+
+    __slots__ = ()
+
+    speaks = NOTIFY
+
+    def greet(self, places: Mapping[str, Joined]) -> None:
+        """Nothing: the route speaks of notifications alone."""
+
+    def received(self, text: bytes) -> None:
+        """What is said here is not heard, but counted: whoever never stops is closed with 4000."""
+        del text
+        self.refuse(OpenlineError(Code.BAD_REQUEST, "nothing is read on this route"))
+
+    def received_binary(self, data: bytes) -> None:
+        """See received."""
+        self.received(data)

@@ -1,0 +1,96 @@
+"""What sessions and audiences ask of the gateway they live on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+from services.gateway.fanout.replay_budget import Replays
+from services.gateway.metrics import Metrics
+from services.kernel.broker.outlet import Done
+from services.kernel.broker.port import Draft, NodeBroker, Present
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.limits import Limits
+from services.kernel.domain.namespaces import Namespaces
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Publication
+from services.kernel.domain.schemas import Schemas
+
+if TYPE_CHECKING:
+    from services.gateway.fanout.subscription import Subscription
+    from services.gateway.session.session import Session
+
+
+class Host(Protocol):
+    """The node as its sessions and audiences see it. `now` is seconds of a monotonic clock, `wall` since 1970."""
+
+    name: str
+    limits: Limits
+    namespaces: Namespaces
+    schemas: Schemas
+    replays: Replays[Session]
+    metrics: Metrics
+    broker: NodeBroker
+
+    def now(self) -> float:
+        """The time by which intervals are measured."""
+
+    def wall(self) -> float:
+        """The time by which tokens expire."""
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call in the loop's next turn."""
+
+    def later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call after so many seconds."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something to its end; what it raises is logged."""
+
+    def session(self, connection: str) -> Session | None:
+        """The session of a connection, if it is here."""
+
+    def register(self, session: Session) -> None:
+        """Count a session that knows who it is. Raises `limit_exceeded`, or `unauthorized` for a token revoked by now."""
+
+    def unregister(self, session: Session) -> None:
+        """Forget a session that has ended, known or not."""
+
+    def wake(self, session: Session, at: float) -> None:
+        """Tick a session at this time."""
+
+    def regroup(self, session: Session) -> None:
+        """A session became hindered or unhindered."""
+
+    def subscribe(self, subscription: Subscription, *, since: Position | None, last: int) -> None:
+        """Join a channel; its session's `joined` or `refused` is called, now or later."""
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Leave a channel."""
+
+    def counted(self, channel: str, listeners: int) -> None:
+        """A channel has so many listeners here now; told to the fleet soon."""
+
+    def position(self, channel: str) -> Position | None:
+        """What every listener of a channel here has been given."""
+
+    def newest(self, channel: str) -> Publication | None:
+        """The newest publication of a channel that is kept here."""
+
+    def publish(self, draft: Draft, done: Done) -> None:
+        """Store a draft; `done` gets the result."""
+
+    def charge(self, user: str) -> float:
+        """Count a command of a user; 0, or the seconds to wait."""
+
+    def seek(self, session: Session, channel: str) -> None:
+        """Count a channel that a client asks for and nobody here listens to. Raises `rate_limited`."""
+
+    async def verify(self, token: str) -> Claims:
+        """The claims of a valid token. Raises `unauthorized` or `unavailable`."""
+
+    async def enter(self, subscription: Subscription) -> Present:
+        """Enter presence. Raises `unavailable`."""
+
+    async def leave(self, subscription: Subscription, *, linger: bool) -> None:
+        """Leave presence, at once or after the grace."""

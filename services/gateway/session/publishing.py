@@ -1,0 +1,75 @@
+"""What a client says to a channel: messages to publish, and that it types."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from services.gateway.session.session import Session
+from services.kernel.broker.compose import check_written, compose
+from services.kernel.broker.port import Draft
+from services.kernel.domain import permissions
+from services.kernel.domain.capabilities import Action
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.namespaces import Access
+from services.kernel.protocol.commands import Publish
+
+TYPING_SECONDS = 1.0
+"""Between two typing events of a connection that are passed on."""
+
+
+def admit(session: Session, channel: str, size: int) -> None:
+    """Raises the named error for data of `size` bytes that can never be published, before it costs a look."""
+    namespace = session.node.namespaces.of(channel)
+    if session.opened and session.claims is None:  # and never will have any
+        joins = namespace.subscribe is Access.ANYONE or channel in session.subscriptions
+        permissions.check(None, namespace, channel, Action.PUBLISH, subscribed=joins)
+    check_written(namespace, size)
+
+
+def draft(session: Session, command: Publish, *, token: str = "") -> Draft:
+    """The draft of a client's publish. Raises the named error when it may not, or the data does not fit."""
+    node = session.node
+    namespace = node.namespaces.of(command.channel)
+    subscription = session.subscriptions.get(command.channel)
+    permissions.check(
+        session.claims,
+        namespace,
+        command.channel,
+        Action.PUBLISH,
+        subscribed=subscription is not None and subscription.joined,
+    )
+    if namespace.publish_rate and node.limits.rates:
+        session.rates.message(namespace, node.now())
+    node.schemas.check(namespace, command.data, command.kind)
+    composed = compose(
+        namespace,
+        command.channel,
+        data=command.data,
+        kind=command.kind,
+        ts_ms=int(node.wall() * 1000),
+        sender=session.user,
+        subject=session.user or f"/{session.id}",
+        key=command.key,
+        ephemeral=command.ephemeral,
+        token=token,
+    )
+    node.metrics.messages_in.labels(namespace.name).inc()
+    return composed
+
+
+def typing(session: Session, channel: str) -> None:
+    """Tell the others of a channel that this user types, at most once a second. Raises the error if it may not."""
+    namespace = session.node.namespaces.of(channel)
+    subscription = session.subscriptions.get(channel)
+    if subscription is None:
+        raise OpenlineError(Code.NOT_SUBSCRIBED, f"subscribe to {channel} first")
+    permissions.check(session.claims, namespace, channel, Action.PUBLISH, subscribed=True)
+    now = session.node.now()
+    if now - subscription.typed_at >= TYPING_SECONDS:
+        subscription.typed_at = now
+        session.node.spawn(_tell(session, channel))
+
+
+async def _tell(session: Session, channel: str) -> None:
+    with suppress(OpenlineError):  # typing is at most once
+        await session.node.broker.typing(channel, session.user)

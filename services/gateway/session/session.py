@@ -1,0 +1,389 @@
+"""What every connection has in common: who it is, what it is subscribed to, its heartbeat, its end.
+
+A session never awaits. What needs the store is asked of the node, which calls back. It holds no task, queue or timer
+of its own while it is idle.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+
+import structlog
+
+from services.gateway.fanout.outbox import Outbox
+from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.wire_format import Dialect
+from services.gateway.hub.port import Joined
+from services.gateway.session import subscribing as joining
+from services.gateway.session.heartbeat import Due, Pulse, expires
+from services.gateway.session.port import Host
+from services.gateway.session.rates import Rates
+from services.gateway.websocket import frames as framing
+from services.gateway.websocket.interface import CLOSE_TIMEOUT, Connection
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Close, Code, OpenlineError
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Publication
+
+_ALIVE = framing.pong_frame(b"")
+"""A pong that nobody asked for (RFC 6455 section 5.5.3)."""
+
+log = structlog.get_logger(__name__)
+
+SLOW_PATIENCE = 60.0
+"""Seconds that a slow consumer has to read its buffer and the close behind it."""
+
+
+class Session(Outbox):
+    """A connection's state. `id` names the connection to the whole fleet.
+
+    `opened`: it knows who it is. `slot` is the wheel's.
+    """
+
+    __slots__ = (
+        "_pulse",
+        "_rates",
+        "claims",
+        "id",
+        "node",
+        "opened",
+        "slot",
+        "subscriptions",
+        "user",
+    )
+
+    transport = "websocket"
+    pulse_type: type[Pulse] = Pulse
+
+    def __init__(self, node: Host, connection: Connection, dialect: Dialect) -> None:
+        super().__init__(connection, dialect, limit=node.limits.outbox_bytes)
+        self.id = secrets.token_hex(8)
+        self.node = node
+        self.claims: Claims | None = None
+        self.user: str | None = None
+        self.subscriptions: dict[str, Subscription] = {}
+        self.opened = False
+        self.slot = -1
+        self._rates: Rates | None = None  # made when needed: many never say anything
+        self._pulse = self.pulse_type()
+
+    # Opening
+
+    def open(self, claims: Claims | None, since: Mapping[str, Position] | None = None) -> None:
+        """Begin, as the holder of a verified token or anonymously.
+
+        Closes with 4006 over a connection limit, with 4005 when the token was revoked since it was verified.
+        """
+        self.claims = claims
+        self.user = claims.sub if claims else None
+        try:
+            self.node.register(self)
+        except OpenlineError as error:
+            revoked = error.code is Code.UNAUTHORIZED
+            self.close(Close.REVOKED if revoked else Close.CONNECTION_LIMIT, error.message)
+            return
+        self.opened = True
+        log.debug("opened", connection=self.id, user=self.user, address=self.connection.address)
+        self.schedule()
+        wanted = [
+            (Subscription(self, channel, server=True), position, last)
+            for channel, position, last in self.wanted(since or {})
+        ]
+        if any(position for _, position, _ in wanted):
+            self.node.metrics.reconnects.labels(self.transport).inc()
+        assert self.opening is not None
+        self.opening.awaited = {subscription for subscription, _, _ in wanted}
+        for subscription, _, _ in wanted:
+            self.subscriptions[subscription.channel] = subscription
+        for subscription, position, last in wanted:
+            if self.has(subscription):
+                joining.begin(subscription, since=position, last=last)
+        if not wanted:
+            self._connected()
+
+    def wanted(self, since: Mapping[str, Position]) -> Iterable[tuple[str, Position | None, int]]:
+        """The channels, with positions to recover from, that the server subscribes this session to."""
+        for channel in self.node.namespaces.on_connect(self.user):
+            yield channel, since.get(channel), 0
+
+    def has(self, subscription: Subscription) -> bool:
+        """Whether it was not dropped meanwhile."""
+        return self.subscriptions.get(subscription.channel) is subscription
+
+    def _connected(self) -> None:
+        assert self.opening is not None
+        self.greet(self.opening.places)
+        frames, self.opening = self.opening.frames, None
+        if frames:
+            self.write(bytes(frames))
+        self._unburden()
+        self.node.regroup(self)
+        self.ready()
+
+    def greet(self, places: Mapping[str, Joined]) -> None:
+        """Write the first event, which names the channels that the server subscribed it to and its places in them."""
+        raise NotImplementedError
+
+    def ready(self) -> None:
+        """Opened: what the client sent meanwhile can be taken."""
+
+    # What the audience tells
+
+    def joined(self, subscription: Subscription, joined: Joined) -> None:
+        """The hub has answered a subscription: its place in the channel, and what it missed."""
+        if joined.recovered is not None:
+            namespace = subscription.channel.partition(":")[0]
+            self.node.metrics.recoveries.labels(namespace, str(joined.recovered).lower()).inc()
+        if self.opening is None or not self.opening.awaits(subscription):
+            self.acknowledge(subscription, joined)
+            self._replay(subscription, joined.publications)
+            return
+        self.opening.places[subscription.channel] = joined
+        self._replay(subscription, joined.publications)
+        if not self.is_closed:
+            self._answered(subscription)
+
+    def _answered(self, subscription: Subscription) -> None:
+        """One less to wait for before `connected`."""
+        opening = self.opening
+        if opening is not None and opening.awaits(subscription) and opening.answered(subscription):
+            self._connected()
+
+    def _replay(self, subscription: Subscription, publications: Sequence[Publication]) -> None:
+        if not publications:
+            return
+        size = sum(len(publication.data) for publication in publications)
+        # What is less, any client may leave unread.
+        large = self.unread + size > self.node.limits.outbox_bytes
+        if large and not self._has_room(size):
+            self.close(
+                Close.OVERLOADED, "too many are being sent what they missed; come back in a while"
+            )
+            return
+        message = self.dialect.message
+        frame = b"".join([message(subscription.channel, p) for p in publications])
+        frame = self.dress(subscription, publications, frame)
+        if large:
+            self.node.replays.hold(self, len(frame), self.node.now())
+        self.send_asked(frame)
+        self._unburden()
+
+    def _has_room(self, size: int) -> bool:
+        """Whether a large replay may be sent now; who has not read the like for long makes room for it."""
+        replays = self.node.replays
+        if not replays.admit(size):
+            for session in replays.overdue(self.node.now()):
+                session.close(Close.SLOW_CONSUMER, "slow consumer: read what you asked for")
+        return replays.admit(size)
+
+    def _unburden(self) -> None:
+        """What it was sent has left, as far as it is not stalled."""
+        if self.opening is None and not self.is_stalled:
+            self.node.replays.release(self)
+
+    def acknowledge(self, subscription: Subscription, joined: Joined) -> None:
+        """Answer the client's subscribe."""
+
+    def refused(self, subscription: Subscription, error: OpenlineError) -> None:
+        """The subscription cannot be had now."""
+        self.drop(subscription)
+        if self.opening is not None and self.opening.awaits(subscription):
+            self.close(
+                Close.OVERLOADED, f"cannot subscribe to {subscription.channel} now: {error.message}"
+            )
+
+    def reset(
+        self,
+        subscription: Subscription,  # noqa: ARG002 - for sessions that keep positions
+        position: Position,  # noqa: ARG002
+        event: bytes,
+    ) -> None:
+        """Continuity of a channel is lost, and goes on from `position`; `event` tells so."""
+        self.send(event)
+
+    def awaits(self, token: str) -> bool:  # noqa: ARG002 - for sessions that publish without echo
+        """Whether an `echo: false` publish with this token waits for its delivery."""
+        return False
+
+    def echoed(self, publication: Publication) -> None:
+        """The awaited publication takes its place in the channel's order."""
+
+    # What the client and the back end ask
+
+    def drop(self, subscription: Subscription, *, linger: bool = False) -> None:
+        """Receive nothing more of a subscription, and leave its presence."""
+        self.forget(subscription)
+        if self.has(subscription):
+            del self.subscriptions[subscription.channel]
+        self.node.unsubscribe(subscription)
+        if subscription.present:
+            self.node.spawn(self.node.leave(subscription, linger=linger))
+
+    def subscribe_by_server(self, channel: str) -> None:
+        """The back end subscribes this connection to a channel."""
+        if channel not in self.subscriptions and self.opened and not self.is_closed:
+            subscription = Subscription(self, channel, server=True)
+            self.subscriptions[channel] = subscription
+            joining.begin(subscription, since=None, last=0)
+
+    def unsubscribe_by_server(self, channel: str, reason: str) -> None:
+        """The back end or a lost permission ends a subscription."""
+        subscription = self.subscriptions.get(channel)
+        if subscription is not None:
+            self.drop(subscription)
+            self.send(self.dialect.event("unsubscribed", {"channel": channel, "reason": reason}))
+            self._answered(subscription)
+
+    def direct(self, data: bytes, ts: int) -> None:
+        """A message for this one connection: compact JSON text, and milliseconds since 1970."""
+
+    @property
+    def rates(self) -> Rates:
+        """What counts how often it speaks."""
+        if self._rates is None:
+            self._rates = Rates(self.node.limits)
+        return self._rates
+
+    def charge(self) -> float:
+        """Count a command against the rates; 0, or the seconds to wait."""
+        if not self.node.limits.rates:
+            return 0.0
+        wait = self.rates.command(self.node.now())
+        if not wait and self.user is not None:
+            wait = self.node.charge(self.user)
+        return wait
+
+    def refuse(self, error: OpenlineError, *, id: int | str | None = None) -> None:
+        """Tell the client what was wrong; one that never stops is closed with 4000."""
+        self.node.metrics.errors.labels(error.code.value).inc()
+        if self.rates.refusal(self.node.now()):
+            self.close(Close.BAD_REQUEST, f"too many refused messages; the last: {error.message}")
+            return
+        self.send(self.dialect.error(id, error))
+
+    # Time
+
+    def schedule(self) -> None:
+        """Ask to be woken when something is due."""
+        self.node.wake(self, self._next(self.node.now()))
+
+    def tick(self, now: float) -> float | None:
+        """Heartbeat and expiry; the time of the next tick, or None at the end."""
+        if self.is_closed:
+            return None
+        if not self.opened:
+            self.close(Close.UNAUTHORIZED, "no token came in time; send auth first")
+            return None
+        self._heartbeat(now)
+        self._expiry()
+        return None if self.is_closed else self._next(now)
+
+    def _next(self, now: float) -> float:
+        limits = self.node.limits
+        if not self.opened:
+            return now + limits.auth_seconds
+        due = self._pulse.next(now, received=self.connection.last_received, limits=limits)
+        left = self._pulse.expiry(self.claims, self.node.wall())
+        return due if left is None else min(due, now + left)
+
+    def _heartbeat(self, now: float) -> None:
+        limits = self.node.limits
+        due = self._pulse.due(now, received=self.connection.last_received, limits=limits)
+        if due is Due.PING:
+            self.ping()
+        elif due is Due.DEAD:
+            self.close(Close.NO_HEARTBEAT, f"nothing came for {limits.ping_seconds:g} s")
+        elif due is Due.ALIVE:
+            # Not a ping: its answer would count as life, and the client would never get the `ping` that it waits for.
+            self.connection.send_frame(_ALIVE)
+
+    def ping(self) -> None:
+        """Ask the client for a sign of life."""
+        self.connection.ping()
+
+    def _expiry(self) -> None:
+        left = self._pulse.expiry(self.claims, self.node.wall())
+        if left is None or left > 0:
+            return
+        if self._pulse.is_told:
+            self.close(Close.TOKEN_EXPIRED, "the token has expired")
+            return
+        self._pulse.is_told = True
+        self.expiring()
+
+    def expiring(self) -> None:
+        """Tell the client that its token ends soon."""
+        self.send(self.dialect.event("expiring", {"expires": expires(self.claims)}))
+
+    def renew(self, claims: Claims) -> None:
+        """A new token for the same user; subscriptions that it no longer allows end."""
+        if claims.sub != self.user:
+            raise OpenlineError(
+                Code.FORBIDDEN, "the token is another user's; open a new connection for it"
+            )
+        self.claims = claims
+        self._pulse.is_told = False
+        for channel in joining.void(self, claims):
+            self.unsubscribe_by_server(channel, "permission")
+        self.schedule()
+
+    # The end, and the rest of Receiver
+
+    def received_text(self, text: bytes) -> None:
+        """A text message; see Receiver."""
+        raise NotImplementedError
+
+    def received_binary(self, data: bytes) -> None:
+        """A binary message; see Receiver."""
+        del data
+        self.close(Close.UNSUPPORTED_DATA, "send text messages here")
+
+    def received_pong(self) -> None:
+        """A protocol pong; that something came is all that counts."""
+
+    def stalled(self) -> None:
+        """See Outbox."""
+        super().stalled()
+        self.node.regroup(self)
+
+    def writable(self) -> None:
+        """See Outbox."""
+        super().writable()
+        self._unburden()
+        self.node.regroup(self)
+
+    def reconnect(self, event: bytes) -> None:
+        """The node is leaving; `event` tells within how many seconds to move."""
+        self.send(event)
+
+    def shutdown(self) -> None:
+        """The server stops now."""
+        self.close(Close.DRAINING, "1")
+
+    def close(self, code: int, reason: str = "") -> None:
+        """End the connection with a code that tells the client what to do."""
+        if self.is_closed:
+            return
+        self.node.metrics.closes_of[int(code)].inc()
+        log.info("closing", connection=self.id, user=self.user, code=int(code), reason=reason)
+        self._end(linger=not Close.BAD_REQUEST <= code < Close.DRAINING)
+        # A slow consumer has a full buffer to read before it can learn why.
+        patience = SLOW_PATIENCE if code == Close.SLOW_CONSUMER else CLOSE_TIMEOUT
+        self.connection.close(int(code), reason, patience=patience)
+
+    def closed(self, code: int, reason: str, clean: bool) -> None:  # noqa: FBT001 - Receiver's
+        """The connection is over; see Receiver."""
+        if not self.is_closed:
+            log.debug("closed", connection=self.id, user=self.user, code=code, reason=reason)
+            self.node.metrics.closes_of[int(code)].inc()
+            # A reloaded page goes away (1001) and is back at once.
+            self._end(linger=not clean or code == Close.GOING_AWAY)
+
+    def _end(self, *, linger: bool) -> None:
+        self.is_closed = True
+        self.node.replays.release(self)
+        for subscription in list(self.subscriptions.values()):
+            self.drop(subscription, linger=linger)
+        self.subscriptions.clear()
+        self.node.unregister(self)

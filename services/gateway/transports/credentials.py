@@ -1,0 +1,85 @@
+"""Who opens this connection? The token of a handshake, wherever the client put it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from services.gateway.transports.handshake_request import Asking
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.ops.origins import Origins
+
+COOKIE = "openline_token"
+
+
+class Later(Enum):
+    """The handshake brought no token: the first message must."""
+
+    LATER = "later"
+
+
+LATER = Later.LATER
+
+
+class Verifying(Protocol):
+    """What knows tokens and tickets."""
+
+    async def verify(self, token: str) -> Claims:
+        """The claims of a valid token."""
+
+    async def redeem(self, ticket: str) -> Claims:
+        """The claims of the token a ticket stands for."""
+
+
+class Credential(NamedTuple):
+    """A token, or a ticket that stands for one."""
+
+    text: str
+    is_ticket: bool = False
+
+
+async def identify(
+    connection: Asking, verifying: Verifying, origins: Origins
+) -> Claims | Later | None:
+    """Claims, None for an anonymous session, or LATER. Raises as `credential` does, `unauthorized`, `unavailable`."""
+    found = credential(connection, origins)
+    if not isinstance(found, Credential):
+        return found
+    if found.is_ticket:
+        return await verifying.redeem(found.text)
+    return await verifying.verify(found.text)
+
+
+def credential(connection: Asking, origins: Origins) -> Credential | Later | None:
+    """What a client brings, None when it wants to be anonymous, or LATER.
+
+    The first found counts: Authorization, `ticket`, `token`, cookie, `anonymous`. Raises `forbidden` for a cookie from
+    a foreign page (a browser sends cookies wherever it was told to connect from).
+    """
+    scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
+    if bearer and scheme.lower() == "bearer":
+        return Credential(bearer.strip())
+    query = connection.query_params
+    if ticket := query.get("ticket"):
+        return Credential(ticket, is_ticket=True)
+    if token := query.get("token"):
+        return Credential(token)
+    if cookie := connection.cookies.get(COOKIE):
+        _check_origin(connection, origins)
+        return Credential(cookie)
+    return None if query.get("anonymous") == "1" else LATER
+
+
+def _check_origin(connection: Asking, origins: Origins) -> None:
+    origin = connection.headers.get("origin")
+    if origin is None and connection.scope["type"] == "http":
+        # EventSource sends no Origin to its own server, but says so itself.
+        if connection.headers.get("sec-fetch-site") == "same-origin":
+            return
+    elif origin is not None and origins.allows(origin, connection.headers.get("host")):
+        return
+    raise OpenlineError(
+        Code.FORBIDDEN,
+        "a cookie counts only from our own pages; list others in OPENLINE_ALLOWED_ORIGINS",
+    )

@@ -1,0 +1,131 @@
+"""What is written to a connection: held while it opens, bounded while nobody reads, caught up with afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.gateway.fanout.outbox import Outbox
+from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.wire_format import JSON
+from services.gateway.session import subscribing as joining
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.limits import Limits
+from tests.support.bare_session import fresh, opened
+from tests.support.gateway_host import ManualHost, RecordingConnection, brief
+
+
+@pytest.fixture
+def host():
+    return ManualHost()
+
+
+def test_what_is_held_is_bounded():
+    host = ManualHost(limits=Limits(outbox_bytes=1000))
+    session = fresh(host)
+    host.answering.open = False
+    session.open(Claims(sub="bob"))
+    for _ in range(20):
+        session.send(b"x" * 100)
+    assert session.connection.code == 4104
+    assert session.connection.sent == []
+
+
+def test_a_client_that_recovers_much_is_not_a_slow_one():
+    host = ManualHost(limits=Limits(outbox_bytes=70_000))
+    position = None
+    for number in range(10):
+        host.publish_http("chat:a", str(number) * 30_000)
+        position = position or now_at(host)
+    session = opened(host)
+    session.connection.stuck = True
+    subscription = Subscription(session, "chat:a", server=True)
+    session.subscriptions["chat:a"] = subscription
+    joining.begin(subscription, since=position, last=0)
+    host.run()
+    assert not session.is_closed
+    assert session.connection.waiting > 250_000
+    host.publish_http("chat:a", "x" * 30_000)
+    assert not session.is_closed
+    session.connection.drain()
+    assert session.allowance == 70_000
+
+
+def now_at(host):
+    """The position of chat:a, known to the hub because somebody listens."""
+    opened(host).subscribe_by_server("chat:a")
+    host.run()
+    return host.position("chat:a")
+
+
+def test_what_nobody_reads_ends_the_connection():
+    host = ManualHost(limits=Limits(outbox_bytes=70_000))
+    session = opened(host)
+    session.connection.stall()
+    for _ in range(100):
+        session.send(b"x" * 100)
+    assert session.connection.code == 4101
+    assert session.connection.most <= 70_000
+
+
+def lagging(host):
+    session = opened(host)
+    session.subscribe_by_server("live:a")
+    host.run()
+    session.connection.payloads()
+    session.connection.stall()
+    return session
+
+
+def test_who_has_drained_gets_the_newest_and_how_many_were_skipped(host):
+    session = lagging(host)
+    for number in range(3):
+        host.publish_http("live:a", number)
+        host.advance(1)
+    session.connection.drain()
+    (event,) = session.connection.events()
+    assert (event["data"], event["skipped"]) == (2, 2)
+    session.connection.stall()
+    host.publish_http("live:a", 3)
+    session.connection.drain()
+    (event,) = session.connection.events()
+    assert (event["data"], "skipped" in event) == (3, False)
+
+
+def test_several_channels_catch_up_but_none_that_has_ended(host):
+    session = lagging(host)
+    channels = ["live:b", "live:c"]
+    for channel in channels:
+        session.subscribe_by_server(channel)
+    host.run()
+    for channel in ["live:a", *channels]:
+        host.publish_http(channel, 1)
+    session.unsubscribe_by_server("live:b", "enough")
+    session.connection.drain()
+    told = [event["channel"] for event in session.connection.events() if event["type"] == "message"]
+    assert sorted(told) == ["live:a", "live:c"]
+
+
+def test_what_it_left_meanwhile_is_not_caught_up_with(host):
+    session = lagging(host)
+    host.publish_http("live:a", 1)
+    session.subscriptions["live:a"].audience = None
+    session.connection.drain()
+    assert session.connection.events() == []
+
+
+def test_stalling_takes_it_off_the_fast_list(host):
+    session = opened(host)
+    session.subscribe_by_server("chat:a")
+    host.run()
+    session.connection.stall()
+    assert not session.unhindered
+    session.connection.drain()
+    assert session.unhindered
+    host.publish_http("chat:a", 1)
+    assert brief(session.connection.events()) == [1]
+
+
+def test_what_a_session_must_say_itself(host):
+    outbox = Outbox(RecordingConnection(host), JSON, limit=1000)
+    with pytest.raises(NotImplementedError):
+        outbox.close(4000)

@@ -1,0 +1,43 @@
+"""Calls that the hub wants: handed out once, and given up when nobody answers."""
+
+from __future__ import annotations
+
+from services.gateway.hub.effects import Calls
+from services.gateway.hub.port import LookCall, OpenCall, ReconnectCall
+
+LOOK = LookCall(1, (), 10)
+OPEN = OpenCall("room:a", "new")
+
+
+def asked() -> Calls:
+    calls = Calls(15.0)
+    calls.add(LOOK, 0.0)
+    calls.add(OPEN, 1.0)
+    calls.add(ReconnectCall(), 2.0)
+    return calls
+
+
+def test_calls_are_handed_out_once_in_their_order():
+    calls = asked()
+    assert calls.drain() == [LOOK, OPEN, ReconnectCall()]
+    assert calls.drain() == []
+
+
+def test_serial_numbers_are_never_used_twice():
+    calls = Calls(15.0)
+    assert calls.serial() != calls.serial()
+
+
+def test_what_is_not_answered_in_time_is_overdue():
+    calls = asked()
+    assert calls.next == 15.0
+    assert calls.overdue(14.9) == []
+    assert calls.overdue(16.0) == [LOOK, OPEN]
+
+
+def test_what_was_answered_is_never_overdue():
+    calls = asked()
+    for call in (LOOK, OPEN, OPEN, ReconnectCall()):
+        calls.answered(call)
+    assert calls.next is None
+    assert calls.overdue(99.0) == []

@@ -1,0 +1,147 @@
+"""What the back end tells a gateway to do with its sessions, and which tokens open nothing any more."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from services.gateway.node import control as module
+from services.gateway.node.control import Orders
+from services.gateway.node.registry import Roster
+from services.gateway.session.native import NativeSession
+from services.kernel.broker.port import Entry, EntryType
+from services.kernel.domain import control
+from services.kernel.domain.claims import Claims
+from services.kernel.tokens.revocations import Kind, Revocation
+from tests.support.bare_session import opened
+from tests.support.gateway_host import ManualHost, brief
+from tests.support.revocation_record import Record
+
+BOB, AMY = (Revocation(kind=Kind.TOKEN, value=name, exp=2e9) for name in ("bob", "amy"))
+
+
+@pytest.fixture
+def host():
+    return ManualHost()
+
+
+@pytest.fixture
+def roster():
+    return Roster()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(module, "PRUNE_SECONDS", 0.001)
+
+
+def orders(roster, record=None):
+    return Orders(roster, record or Record(), wall=lambda: 1000.0)
+
+
+def member(host, roster, user):
+    session = opened(host, user, kind=NativeSession, **({"jti": user} if user else {}))
+    roster.add(session)
+    return session
+
+
+def tell(orders, message):
+    orders.obey(Entry(1, EntryType.CONTROL, fragment=control.encode(message)))
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for has nothing to signal with
+            await asyncio.sleep(0.001)
+
+
+# Control messages
+
+
+async def test_one_connection_is_spoken_to_and_disconnected(host, roster):
+    bob, here = member(host, roster, "bob"), orders(roster)
+    tell(here, control.Direct(connection=bob.id, data=msgspec.Raw(b"[1]"), ts=5))
+    tell(here, control.DisconnectConnection(connection="elsewhere"))
+    assert not bob.is_closed
+    tell(here, control.DisconnectConnection(connection=bob.id, code=4010, reason="go"))
+    assert bob.connection.events() == [{"type": "direct", "data": [1], "ts": 5}]
+    assert (bob.connection.code, bob.connection.reason) == (4010, "go")
+
+
+async def test_all_connections_of_a_user_are_subscribed_unsubscribed_disconnected(host, roster):
+    bobs, amy = [member(host, roster, "bob") for _ in range(2)], member(host, roster, "amy")
+    here = orders(roster)
+    tell(here, control.SubscribeUser(user="bob", channel="chat:a"))
+    host.run()
+    tell(here, control.UnsubscribeUser(user="bob", channel="chat:a"))
+    tell(here, control.DisconnectUser(user="bob"))
+    tell(here, control.DisconnectUser(user="nobody"))
+    for bob in bobs:
+        assert brief(bob.connection.events()) == ["subscribed", "unsubscribed"]
+        assert bob.connection.code == 4004
+    assert not amy.is_closed
+
+
+async def test_what_a_newer_version_says_is_passed_over(host, roster):
+    bob, here = member(host, roster, "bob"), orders(roster)
+    here.obey(Entry(1, EntryType.CONTROL, fragment=b'{"do":"dance"}'))
+    tell(here, control.Revoke(kind="nonsense", value="bob", exp=2e9))
+    assert not bob.is_closed
+
+
+# Revocations
+
+
+async def test_a_revoked_token_ends_its_sessions(host, roster):
+    bob, amy, nobody = (member(host, roster, user) for user in ("bob", "amy", None))
+    here = orders(roster)
+    tell(here, control.Revoke(kind="jti", value="bob", exp=2e9))
+    assert here.covers(bob.claims or Claims(sub="bob", jti="bob"))
+    assert [s.connection.code for s in (bob, amy, nobody)] == [4005, None, None]
+
+
+async def test_an_empty_record_ends_nothing(host, roster):
+    bob, here = member(host, roster, "bob"), orders(roster)
+    await here.load()
+    assert not bob.is_closed
+
+
+async def test_the_record_is_read_until_it_is_had(host, roster):
+    record = Record([BOB])
+    record.away = 2
+    bob, here = member(host, roster, "bob"), orders(roster, record)
+    assert not here.is_loaded
+    await here.load()
+    assert (record.reads, here.is_loaded, bob.connection.code) == (3, True, 4005)
+
+
+async def test_what_is_announced_while_the_record_is_read_is_not_lost(roster):
+    record = Record([BOB])
+    here = orders(roster, record)
+    record.reading.clear()
+    loads = [asyncio.create_task(here.load()) for _ in range(2)]
+    await until(lambda: record.reads == 2)
+    tell(here, control.Revoke(kind="jti", value="amy", exp=2e9))
+    record.reading.set()
+    await asyncio.gather(*loads)
+    assert here.covers(Claims(sub="bob", jti="bob"))
+    assert here.covers(Claims(sub="amy", jti="amy"))
+    assert here._loads == []
+
+
+async def test_what_has_ended_is_not_kept(roster):
+    record = Record([BOB])
+    here = orders(roster, record)
+    running = asyncio.create_task(here.run())
+    await until(lambda: here.is_loaded)
+    tell(here, control.Revoke(kind="jti", value="amy", exp=999))
+    tell(here, control.Revoke(kind="jti", value="eve", exp=1001))
+    assert len(here._revoked) == 3
+    await until(lambda: len(here._revoked) == 2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert not here.covers(Claims(sub="amy", jti="amy"))
+    assert here.covers(Claims(sub="eve", jti="eve"))

@@ -1,0 +1,501 @@
+"""A gateway among others, without server: its sessions, what the back end tells it, its lease, its end."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.gateway.fanout.wire_format import JSON
+from services.gateway.metrics import Metrics
+from services.gateway.node import drain as drain_module
+from services.gateway.node import node as module
+from services.gateway.node import partition as line_module
+from services.gateway.node import presence as presence_module
+from services.gateway.node import reports as reports_module
+from services.gateway.node.node import Node
+from services.gateway.session.native import NativeSession
+from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.port import Draft, Entry, EntryType
+from services.kernel.domain import channels, control, namespaces
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.limits import Limits
+from services.kernel.tokens.revocations import Kind, Revocation
+from tests.support.gateway_host import TABLES, RecordingConnection, brief
+from tests.support.refusals import refused
+from tests.support.revocation_record import Record
+
+
+class Verifier:
+    """Each token is good for the user it names; `bad` is none; `kept` needs no looking."""
+
+    def cached(self, token, now):
+        return Claims(sub=token, jti=token) if token == "kept" else None
+
+    async def verify(self, token, now):
+        if token == "bad":
+            raise OpenlineError(Code.UNAUTHORIZED, "bad token")
+        return Claims(sub=token, jti=token)
+
+
+class Tickets:
+    async def redeem(self, ticket):
+        return ticket if ticket == "bob" else None
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(line_module, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(reports_module, "REPORT_SECONDS", 0.01)
+    monkeypatch.setattr(drain_module, "SLOT", 0.01)
+    monkeypatch.setattr(module, "SLOT", 0.01)
+    monkeypatch.setattr(presence_module, "RETRY", 0.005)
+    monkeypatch.setattr(presence_module, "GRACE", 0.02)
+
+
+@asynccontextmanager
+async def running(broker=None, *, name="here", limits=None, revocations=None):
+    node = Node(
+        name=name,
+        broker=broker or MemoryBroker(),
+        namespaces=namespaces.parse(TABLES),
+        limits=limits or Limits(),
+        verifier=Verifier(),
+        tickets=Tickets(),
+        revocations=revocations or Record(),
+        metrics=Metrics(CollectorRegistry()),
+        version="1",
+        drain_seconds=0.05,
+    )
+    task = asyncio.create_task(node.run())
+    try:
+        await until(lambda: node.started)
+        yield node
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await node.close()
+
+
+@pytest.fixture
+async def node():
+    async with running() as node:
+        yield node
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for has nothing to signal with
+            await asyncio.sleep(0.001)
+
+
+async def opened(node, user="bob", *wanted):
+    session = NativeSession(node, RecordingConnection(node), JSON)
+    session.connection.start(session)
+    node.quota.admit(session.connection.address)
+    session.schedule()
+    session.open(Claims(sub=user, jti=user) if user else None)
+    for channel in wanted:
+        session.subscribe_by_server(channel)
+    await until(
+        lambda: session.is_closed or (session.opening is None and all(map(joined(session), wanted)))
+    )
+    session.connection.payloads()
+    return session
+
+
+def joined(session):
+    return lambda channel: session.subscriptions[channel].joined
+
+
+async def tell(node, message):
+    await node.broker.control(control.encode(message))
+
+
+async def publish(node, channel, data=1):
+    draft = Draft(channel=channel, data=msgspec.json.encode(data), meta=b'"ts":1')
+    return (await node.broker.publish([draft]))[0]
+
+
+async def present(node, channel="room:a"):
+    page = await node.broker.members(channel, cursor=None, limit=1000)
+    return sorted(member.connection for member in page.members)
+
+
+# Sessions
+
+
+async def test_what_is_published_reaches_who_is_here(node):
+    session = await opened(node, "bob", "chat:a")
+    await publish(node, "chat:a")
+    await until(lambda: brief(session.connection.events()) == [1])
+    session.received_text(b'{"type":"publish","channel":"chat:a","data":2,"id":1}')
+    await until(lambda: session.connection.sent[-1].endswith(b'"data":2}'))
+
+
+async def test_nothing_is_kept_of_a_session_that_has_ended(node):
+    session = await opened(node, "bob", "room:a")
+    await until(lambda: node._reports._counts == {})
+    assert await node.broker.subscribers(["room:a", channels.connections("bob")]) == [1, 1]
+    session.closed(1000, "", True)
+    await until(lambda: node._reports._counts == {} and not node._tasks)
+    assert await node.broker.subscribers(["room:a", channels.connections("bob")]) == [0, 0]
+    assert (list(node._roster), node._roster.counts(), node._reports._newcomers) == ([], {}, {})
+    assert (node.quota._addresses, node.quota._users) == ({}, {})
+    assert await present(node) == []
+    assert node._presence._members == {}
+    assert node._presence._tails == {}
+
+
+async def test_a_session_that_never_opened_is_forgotten_too(node):
+    session = NativeSession(node, RecordingConnection(node), JSON)
+    node.quota.admit(session.connection.address)
+    session.schedule()
+    session.closed(1006, "", False)
+    assert node.quota._addresses == {}
+
+
+async def test_a_user_has_so_many_connections_here_and_over_the_fleet():
+    broker = MemoryBroker()
+    limits = Limits(connections_per_user=2)
+    async with running(broker, limits=limits) as node, running(broker, limits=limits) as other:
+        mine = [await opened(node), await opened(node), await opened(node)]
+        assert [session.connection.code for session in mine] == [None, None, 4006]
+        await until(lambda: not node._reports._counts)
+        theirs = await opened(other)
+        await until(lambda: theirs.connection.code == 4006)
+        assert [session.is_closed for session in mine] == [False, False, True]
+
+
+async def test_rates_are_shared_with_the_fleet():
+    broker = MemoryBroker()
+    limits = Limits(user_rate=0.001, user_burst=4)
+    async with running(broker, limits=limits) as node, running(broker, limits=limits) as other:
+        assert [node.charge("bob") for _ in range(3)] == [0, 0, 0]
+        other.charge("bob")
+        await until(lambda: other.charge("bob") > 0)
+
+
+async def test_a_tick_that_fails_ends_its_session_alone(node):
+    bad, good = await opened(node), await opened(node)
+
+    def fail(now):
+        raise ValueError("a bug")
+
+    type(bad).tick, original = (
+        lambda self, now: fail(now) if self is bad else original(self, now),
+        type(bad).tick,
+    )
+    try:
+        node.wake(bad, node.now())
+        await until(lambda: bad.connection.code == 1011)
+    finally:
+        type(bad).tick = original
+    assert not good.is_closed
+
+
+async def test_a_task_that_fails_is_logged_and_nothing_else(node):
+    async def fail():
+        raise ValueError("a bug")
+
+    node.spawn(fail())
+    await until(lambda: not node._tasks)
+
+
+# Tokens
+
+
+async def test_tokens_and_tickets(node):
+    assert (await node.verify("bob")).sub == "bob"
+    assert (await node.verify("kept")).sub == "kept"
+    assert (await node.redeem("bob")).sub == "bob"
+    with refused(Code.UNAUTHORIZED, "ticket"):
+        await node.redeem("used")
+    with refused(Code.UNAUTHORIZED):
+        await node.verify("bad")
+
+
+async def test_after_a_resync_the_record_is_read_again():
+    record = Record()
+    async with running(revocations=record) as node:
+        record.known = [Revocation(kind=Kind.TOKEN, value="bob", exp=2e9)]
+        node.resynced(0)
+        await until(lambda: record.reads > 1 and not node._tasks)
+        with refused(Code.UNAUTHORIZED, "revoked"):
+            await node.verify("bob")
+
+
+async def test_what_is_revoked_before_the_bus_is_followed_is_not_missed():
+    record = Record()
+
+    class Late(MemoryBroker):
+        async def beat(self, partition, beat):
+            if not record.known:
+                for _ in range(10):
+                    await asyncio.sleep(
+                        0
+                    )  # who does not wait for the bus has read the record by now
+                record.known = [Revocation(kind=Kind.TOKEN, value="bob", exp=2e9)]
+                await self.control(control.encode(control.Revoke(kind="jti", value="bob", exp=2e9)))
+            return await super().beat(partition, beat)
+
+    async with running(Late(), revocations=record) as node:
+        with refused(Code.UNAUTHORIZED, "revoked"):
+            await node.verify("bob")
+
+
+async def test_a_revoked_token_ends_its_sessions_and_opens_none(node):
+    bob, amy, nobody = await opened(node), await opened(node, "amy"), await opened(node, None)
+    await tell(node, control.Revoke(kind="jti", value="bob", exp=2e9))
+    await tell(node, control.Revoke(kind="nonsense", value="amy", exp=2e9))
+    await until(lambda: bob.connection.code == 4005)
+    with refused(Code.UNAUTHORIZED, "revoked"):
+        await node.verify("bob")
+    assert node.seen("kept").sub == "kept"
+    await tell(node, control.Revoke(kind="jti", value="kept", exp=2e9))
+    await until(lambda: node.seen("kept") is None)
+    assert node.seen("amy") is None  # never verified, so nothing is known of it
+    assert not amy.is_closed
+    assert not nobody.is_closed
+
+
+async def test_a_token_that_is_revoked_between_handshake_and_session_opens_none(node):
+    claims = await node.verify("bob")
+    await tell(node, control.Revoke(kind="jti", value="bob", exp=2e9))
+    await until(lambda: node._orders.covers(claims))
+    bob = await opened(node)
+    assert bob.connection.code == 4005
+    assert len(node._roster) == 0
+
+
+# What the back end tells
+
+
+async def test_the_back_end_disconnects_and_speaks_to_one(node):
+    bob, amy = await opened(node), await opened(node, "amy")
+    await tell(node, control.Direct(connection=bob.id, data=msgspec.Raw(b"[1]"), ts=5))
+    await tell(node, control.DisconnectConnection(connection=bob.id, code=4004, reason="go"))
+    await tell(node, control.DisconnectConnection(connection="elsewhere"))
+    await tell(node, control.DisconnectUser(user="nobody"))
+    await tell(node, control.DisconnectUser(user="amy", code=4010))
+    await node.broker.control(b'{"do":"dance"}')
+    await until(lambda: amy.is_closed)
+    assert bob.connection.events() == [{"type": "direct", "data": [1], "ts": 5}]
+    assert (bob.connection.code, amy.connection.code) == (4004, 4010)
+
+
+async def test_the_back_end_subscribes_and_unsubscribes_a_user(node):
+    bob = await opened(node)
+    await tell(node, control.SubscribeUser(user="bob", channel="chat:a"))
+    await until(lambda: brief(bob.connection.events()) == ["subscribed"])
+    await tell(node, control.UnsubscribeUser(user="bob", channel="chat:a"))
+    await until(lambda: brief(bob.connection.events()) == ["unsubscribed"])
+
+
+# Among others
+
+
+async def test_a_lost_lease_makes_it_someone_else_with_everybody_entered_again():
+    class Away(MemoryBroker):
+        async def beat(self, partition, beat):
+            await asyncio.sleep(0)  # both partitions' beats are under way when the loss is told
+            return await super().beat(partition, beat)
+
+    broker = Away(partitions=2)
+    async with running(broker) as node:
+        rooms = {broker.partition(f"room:{name}"): f"room:{name}" for name in "abcdefgh"}
+        session = await opened(node, "bob", *rooms.values())
+        was = node.incarnation
+
+        def heard(incarnation):
+            told = [*rooms.values(), channels.connections("bob")]
+            here = [broker._of(name).all[name] for name in told]
+            return all(incarnation in channel.listeners for channel in here)
+
+        await until(lambda: heard(was) and not node._reports._counts)
+        rebirths, reborn = [], node._be_reborn
+        node._be_reborn = lambda: rebirths.append(reborn())
+        broker.flush()
+        broker._beaten.clear()
+        for part in broker._parts:
+            part.births[was] = "another history"
+
+        def restored():
+            here = [broker._of(room).all[room] for room in rooms.values()]
+            return heard(node.incarnation) and all(session.id in room.members for room in here)
+
+        await until(restored)
+        assert node.incarnation != was
+        assert len(rebirths) == 1  # one new incarnation, however many partitions tell of the loss
+
+
+async def test_members_of_a_dead_gateway_are_taken_away():
+    broker = MemoryBroker(lease=0.1)
+    async with running(broker) as node:
+        async with running(broker) as dying:
+            await opened(dying, "bob", "room:a")
+        assert await broker.nodes() != []
+        await until(lambda: not broker._parts[0].all["room:a"].members)
+        await until(lambda: not broker._parts[0].ending)
+        assert await present(node) == []
+
+
+async def test_who_moves_when_its_gateway_stops_is_not_seen_to_leave():
+    broker = MemoryBroker()
+    async with running(broker) as node:
+        watcher = await opened(node, "amy", "room:a")
+        async with running(broker) as leaving:
+            await opened(leaving, "bob", "room:a")
+            await until(lambda: brief(watcher.connection.events()) == ["join"])
+            presence_module.GRACE = 60
+            await leaving.drain(0)
+            await asyncio.sleep(0.01)
+        await opened(node, "bob", "room:a")
+        await asyncio.sleep(0.1)
+        assert watcher.connection.events() == []
+        assert await broker.subscribers(["room:a"]) == [2]
+
+
+async def test_a_gateway_that_nobody_lingers_on_gives_its_lease_back():
+    broker = MemoryBroker()
+    async with running(broker) as node:
+        async with running(broker):
+            await until(lambda: len(broker._parts[0].leases) == 2)
+        assert list(broker._parts[0].leases) == [node.incarnation]
+
+
+async def test_its_beat_tells_about_it(node):
+    await opened(node, "bob", "chat:a")
+    await until(lambda: node._hearing._heard)
+    beat = msgspec.json.decode(node._beat().node)
+    assert (beat["node"], beat["connections"], beat["subscriptions"]) == ("here", 1, 3)
+    assert (beat["version"], beat["draining"]) == ("1", False)
+    assert (node.deaf(), node.away()) == ([], [])
+    node.canary(0, Entry(1, EntryType.BEAT, fragment=b'"node":"another","at":1'), node.now() + 99)
+    assert node._hearing.lag(node.now()) < 1
+
+
+async def test_one_that_is_deaf_drops_its_connections_and_is_deaf_until_it_hears():
+    class Deaf(MemoryBroker):
+        is_deaf, dropped = False, 0
+
+        async def read(self, partition, after, *, block=0.01):
+            await until(lambda: not self.is_deaf)  # a dead connection has not even an end
+            return await super().read(partition, after, block=block)
+
+        async def reconnect(self, partition):
+            self.dropped += 1
+
+    broker = Deaf()
+    async with running(broker) as node:
+        await until(lambda: node._hearing._heard)
+        assert (node.deaf(), node.away()) == ([], [])
+        broker.is_deaf = True
+        node._hearing.hear(0, node.now() - 60)
+        await until(lambda: broker.dropped)
+        beaten = node.lines[0].beaten_at
+        await until(lambda: node.lines[0].beaten_at > beaten)
+        assert node.deaf() == [0]
+        assert broker.dropped == 1
+        broker.is_deaf = False
+        await until(lambda: node.deaf() == [])
+
+
+async def test_one_that_stays_deaf_while_another_hears_moves_its_clients(monkeypatch):
+    broker = MemoryBroker()
+    async with running(broker) as node, running(broker, name="there"):
+        session = await opened(node)
+        hear = node.canary
+        monkeypatch.setattr(node, "canary", lambda *told: None)
+        node._hearing.hear(0, node.now() - 60)
+        await until(lambda: session.is_closed)
+        assert (session.connection.code, node.draining) == (4100, True)
+        assert msgspec.json.decode(node._beat().node)["draining"]
+        monkeypatch.setattr(node, "canary", hear)
+        await until(lambda: not node.draining)
+        assert (await opened(node)).opened
+
+
+async def test_only_channels_that_nobody_here_listens_to_are_counted_as_new():
+    async with running(limits=Limits(unheard_rate=0.001, unheard_burst=1)) as node:
+        session = await opened(node, "bob", "chat:a")
+        for _ in range(3):
+            node.seek(session, "chat:a")
+        node.seek(session, "chat:b")
+        with refused(Code.RATE_LIMITED):
+            node.seek(session, "chat:c")
+
+
+async def test_what_is_listened_to_is_told_again_now_and_then(monkeypatch):
+    """The store forgets channels in which nothing was published, unless it is told."""
+    monkeypatch.setattr(module, "KEEP_SECONDS", 0.05)
+    monkeypatch.setattr(module, "KEPT_AT_ONCE", 2)
+    broker = MemoryBroker()
+    async with running(broker) as node:
+        wanted = ["chat:a", "chat:b", "chat:c"]
+        session = await opened(node, "bob", *wanted, "chat:d")
+        await until(lambda: broker._parts[0].all["chat:d"].listeners)
+        session.unsubscribe_by_server("chat:d", "left")
+        await until(lambda: not broker._parts[0].all["chat:d"].listeners)
+        for name in wanted:
+            broker._parts[0].all[name].listeners.clear()
+        await until(lambda: all(broker._parts[0].all[name].listeners for name in wanted))
+        assert not broker._parts[0].all["chat:d"].listeners
+
+
+async def test_draining_moves_everybody_each_at_its_moment(node):
+    sessions = [await opened(node) for _ in range(4)]
+    draining = asyncio.create_task(node.drain(0.08))
+    await until(lambda: any(session.is_closed for session in sessions))
+    assert not all(session.is_closed for session in sessions)
+    late = await opened(node)
+    await draining
+    for session in [*sessions, late]:
+        assert session.connection.code == 4100
+    assert brief(sessions[0].connection.events()) == ["reconnect"]
+    await node.drain(1)
+    assert node.draining
+
+
+async def test_what_it_shows_goes_on_while_the_store_is_away(node, monkeypatch):
+    metrics = node.metrics
+    age = metrics.canary_age.labels(0)
+    await until(lambda: value(metrics.store_up) == 1)
+    node.broker.down = True
+    before = node.now
+    monkeypatch.setattr(node, "now", lambda: before() + 60)
+    assert value(metrics.store_up) == 0
+    assert value(age) > 50
+    node.broker.down = False
+
+
+async def test_series_that_alerts_go_by_begin_at_zero(node):
+    registry = node.metrics._registry
+    for labels in (
+        {"namespace": "room", "reason": "epoch"},
+        {"namespace": "live", "reason": "lagged"},
+    ):
+        assert registry.get_sample_value("openline_gateway_resets_total", labels) == 0
+    labels = {"namespace": "feed", "policy": "drop"}
+    assert registry.get_sample_value("openline_gateway_slow_consumers_total", labels) == 0
+
+
+def value(gauge):
+    ((*_, found),) = [(sample.name, sample.value) for sample in gauge.collect()[0].samples]
+    return found
+
+
+async def test_regrouping_and_places_of_channels_that_are_not_here(node):
+    session = await opened(node)
+    assert node.position("chat:nowhere") is None
+    assert node.newest("chat:nowhere") is None
+    assert node.newest("public:all") is None
+    await publish(node, "public:all")
+    await until(lambda: node.newest("public:all") is not None)
+    session.connection.stall()
+    session.connection.drain()
+    assert node.session(session.id) is session

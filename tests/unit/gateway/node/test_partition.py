@@ -1,0 +1,305 @@
+"""The driver of a partition: it reads, beats and carries out, through outages and failures of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from services.gateway.hub.hub import Hub, OpenCall, ReconnectCall
+from services.gateway.metrics import Metrics
+from services.gateway.node import partition as module
+from services.gateway.node.partition import Line
+from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.port import Beat, Beaten, Draft, Entry, EntryType
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.publications import Publication
+
+
+class Listener:
+    """An audience that notes what it was told."""
+
+    def __init__(self):
+        self.told = []
+        self.fails = False
+
+    def deliver(self, publication):
+        if self.fails:
+            self.fails = False
+            raise ValueError("a bug")
+        self.told.append(publication.offset)
+
+    def reset(self, epoch, offset, *, began, reason):
+        self.told.append("reset")
+
+    def add(self, subscriber, joined):
+        self.told.append("joined")
+
+    def remove(self, subscriber): ...
+    def signal(self, entry): ...
+
+    def refuse(self, subscriber, error):
+        self.told.append("refused")
+
+
+class Reconnecting(MemoryBroker):
+    """Counts how often its connections were dropped; waits but shortly for news."""
+
+    dropped = 0
+
+    async def read(self, partition, after, *, block=0.01):
+        return await super().read(partition, after, block=block)
+
+    async def reconnect(self, partition):
+        self.dropped += 1
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(module, "PAUSE_MAX", 0.02)
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for has nothing to signal with
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def running():
+    broker, listener, beaten = Reconnecting(), Listener(), []
+    sink = SimpleNamespace(
+        audience=lambda channel: listener,
+        control=lambda entry: None,
+        canary=lambda entry, now: None,
+        resynced=lambda now: None,
+    )
+    line = Line(
+        0,
+        Hub(sink, new_epoch=lambda: "e"),
+        broker,
+        beat=lambda: Beat(incarnation="i", node=b"{}"),
+        on_beaten=lambda partition, beat, reply: beaten.append((beat, reply)),
+        metrics=Metrics(CollectorRegistry()),
+    )
+    task = asyncio.create_task(line.run())
+    try:
+        await asyncio.wait_for(line.started.wait(), 5)
+        yield SimpleNamespace(
+            line=line, broker=broker, told=listener.told, listener=listener, beaten=beaten
+        )
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        line.close()
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def at():
+    async with running() as at:
+        yield at
+
+
+async def join(at):
+    now = asyncio.get_running_loop().time()
+    at.line.hub.subscribe("room:a", "bob", since=None, last=0, now=now)
+    at.line.pump()
+    at.line.pump()
+    await until(lambda: "joined" in at.told)
+
+
+async def publish(at):
+    (result,) = await at.broker.publish([Draft(channel="room:a", data=b"1", meta=b'"ts":1')])
+    return result.offset
+
+
+async def test_what_the_bus_brings_is_told(at):
+    await join(at)
+    await publish(at)
+    await publish(at)
+    await until(lambda: at.told == ["joined", 1, 2])
+
+
+async def test_each_beat_is_told_with_its_reply(at):
+    await until(lambda: len(at.beaten) > 1)
+    beat, reply = at.beaten[-1]
+    assert beat.incarnation == "i"
+    assert not reply.lost
+    assert reply.bus >= 1
+    assert at.line.beaten_at >= at.line.beat_sent_at > 0
+
+
+async def test_an_outage_is_waited_out_and_nothing_is_missed(at):
+    await join(at)
+    at.broker.down = True
+    await asyncio.sleep(0.1)
+    at.broker.down = False
+    await publish(at)
+    await until(lambda: at.told == ["joined", 1])
+
+
+async def test_looks_and_opens_that_fail_are_made_again(at):
+    at.broker.down = True
+    now = asyncio.get_running_loop().time()
+    at.line.hub.subscribe("room:a", "bob", since=None, last=0, now=now)
+    at.line.pump()
+    await at.line._carry_out(OpenCall("room:b", "e"))
+    await asyncio.sleep(0.02)
+    at.broker.down = False
+    await until(lambda: at.told == ["joined"])
+
+
+async def test_an_audience_that_fails_does_not_stop_the_line(at):
+    await join(at)
+    at.listener.fails = True
+    await publish(at)
+    await publish(at)
+    await until(lambda: at.told == ["joined", 2])
+
+
+async def test_a_store_that_has_lost_everything_is_told_by_a_reset(at):
+    await join(at)
+    await publish(at)
+    await until(lambda: at.told[-1] == 1)
+    at.broker.flush()
+    await until(lambda: "reset" in at.told)
+    assert at.broker.dropped >= 1
+
+
+async def test_connections_are_dropped_when_asked_for(at):
+    at.line.reconnect()
+    await until(lambda: at.broker.dropped == 1)
+
+    async def away(partition):
+        raise OpenlineError(Code.UNAVAILABLE, "away")
+
+    at.broker.reconnect = away
+    await at.line._carry_out(ReconnectCall())
+    assert at.line.hub.following
+
+
+async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
+    await join(at)
+    hub, broker = at.line.hub, at.broker
+    generation, released = hub.generation, asyncio.Event()
+    read, stale = broker.read, []
+
+    async def late(partition, after, *, block=0.01):
+        broker.read = read
+        await released.wait()
+        next_one = Publication(epoch=hub.position("room:a").epoch, offset=1, data=b"1", meta=b"")
+        stale.append(hub.position_of_reader + 1)
+        return [Entry(stale[0], EntryType.MESSAGE, "room:a", next_one)]
+
+    broker.read = late
+    await until(lambda: broker.read is read)
+    hub.beaten(Beaten(history="another", bus=99), hub.position_of_reader, hub._now)
+    at.line.pump()
+    await until(lambda: hub.following and hub.generation > generation)
+    released.set()
+    await until(lambda: stale and hub.position_of_reader > stale[0])
+    assert at.told == ["joined"]
+
+
+async def test_new_connections_are_followed_by_a_beat(at, monkeypatch):
+    monkeypatch.setattr(module, "BEAT_SECONDS", 60)
+    await asyncio.sleep(0.05)
+    before = len(at.beaten)
+    at.line.reconnect()
+    await until(lambda: len(at.beaten) > before)
+
+
+async def test_a_beat_may_be_hurried(at, monkeypatch):
+    monkeypatch.setattr(module, "BEAT_SECONDS", 60)
+    await asyncio.sleep(0.05)
+    before = len(at.beaten)
+    at.line.hurry()
+    await until(lambda: len(at.beaten) > before)
+
+
+async def test_what_is_due_is_done_and_an_earlier_time_comes_first(at):
+    line, loop = at.line, asyncio.get_running_loop()
+    await join(at)
+    line.hub.unsubscribe("room:a", "bob", loop.time())
+    line._arm()
+    first = line._timer
+    assert first is not None  # when the lingering channel is dropped
+    line._arm()
+    assert line._timer is first
+    line.hub.tick(loop.time() + 3600)
+    line._arm()
+    assert line._timer is None
+    line._tick()
+
+
+def test_what_is_overdue_when_it_is_armed_is_done_on_the_gateways_own_loop():
+    async def overdue():
+        async with running() as at:
+            await join(at)
+            at.line.hub.unsubscribe("room:a", "bob", asyncio.get_running_loop().time() - 3600)
+            at.line._arm()
+            at.line._arm()
+            await until(lambda: at.line.hub.position("room:a") is None)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(overdue())
+
+
+async def test_who_come_in_a_rush_share_calls(at, monkeypatch):
+    monkeypatch.setattr(module, "GATHER", 0.05)
+    monkeypatch.setattr(
+        module, "BEAT_SECONDS", 60
+    )  # the answer to a beat calls for what is due, too
+    await join(at)
+    await asyncio.sleep(0.05)
+    looks = []
+    look = at.line._broker.look
+    at.line._broker.look = lambda partition, wanted: (
+        looks.append(wanted),
+        look(partition, wanted),
+    )[1]
+    at.line._called_at = asyncio.get_running_loop().time()
+    for number in range(3):
+        at.line.hub.subscribe(f"room:{number}", "amy", now=asyncio.get_running_loop().time())
+        at.line.pump()
+        await asyncio.sleep(0.002)
+    assert looks == []
+    await until(lambda: at.told.count("joined") == 4)
+    assert len(looks[0]) == 3
+
+
+async def test_closing_forgets_what_is_under_way(at):
+    await join(at)
+    at.line.hub.unsubscribe("room:a", "bob", asyncio.get_running_loop().time())
+    at.line._arm()
+    at.line._spawn(asyncio.sleep(60))
+    at.line.close()
+    await until(lambda: not at.line._tasks)
+    assert at.line._timer.cancelled()
+
+
+async def test_until_a_beat_has_told_a_position_nothing_is_read():
+    broker = MemoryBroker()
+    broker.down = True
+    sink = SimpleNamespace(resynced=lambda now: None)
+    line = Line(
+        0,
+        Hub(sink, new_epoch=lambda: "e"),
+        broker,
+        beat=lambda: Beat(incarnation="i", node=b"{}"),
+        on_beaten=lambda partition, beat, reply: None,
+        metrics=Metrics(CollectorRegistry()),
+    )
+    task = asyncio.create_task(line.run())
+    await asyncio.sleep(0.05)
+    assert "read" not in broker.counters.calls
+    assert not line.started.is_set()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    line.close()

@@ -1,0 +1,102 @@
+"""Counts of connections, and users' rates shared with the fleet."""
+
+from __future__ import annotations
+
+from services.gateway.node.quota import Quota
+from services.kernel.domain.codes import Code
+from services.kernel.domain.limits import Limits
+from tests.support.refusals import refused
+
+LIMITS = Limits(connections_per_address=2, connections_per_user=2, user_rate=10, user_burst=5)
+
+
+def test_an_address_has_so_many_connections():
+    quota = Quota(LIMITS)
+    quota.admit("a")
+    quota.admit("a")
+    quota.admit("b")
+    with refused(Code.LIMIT_EXCEEDED, "at most 2"):
+        quota.admit("a")
+    quota.release("a")
+    quota.admit("a")
+
+
+def test_a_user_has_so_many_connections():
+    quota = Quota(LIMITS)
+    assert [quota.join("bob"), quota.join("bob")] == [1, 2]
+    with refused(Code.LIMIT_EXCEEDED, "at most 2"):
+        quota.join("bob")
+    assert quota.part("bob") == 1
+    assert quota.join("bob") == 2
+
+
+def test_nothing_is_kept_of_who_has_gone():
+    quota = Quota(LIMITS)
+    quota.admit("a")
+    quota.join("bob")
+    quota.release("a")
+    quota.part("bob")
+    quota.release("a")
+    assert (quota._addresses, quota._users) == ({}, {})
+
+
+def test_without_limits_connections_are_only_counted():
+    quota = Quota(Limits(rates=False, connections_per_address=1, connections_per_user=1))
+    for _ in range(3):
+        quota.admit("a")
+        quota.join("bob")
+
+
+def test_commands_are_charged_and_reported_once():
+    quota = Quota(LIMITS)
+    assert [quota.charge("bob", 0) for _ in range(5)] == [0] * 5
+    assert quota.charge("bob", 0) == 0.1
+    assert quota.charge("bob", 0.1) == 0
+    assert quota.report() == {"bob": 6}
+    assert quota.report() == {}
+
+
+def test_what_others_have_taken_counts():
+    quota = Quota(LIMITS)
+    quota.charge("bob", 0)
+    quota.report()
+    quota.charge("bob", 0)
+    quota.learn({"bob": 2, "somebody": 1}, 0)
+    assert quota.charge("bob", 0) == 0  # one of the two was used since the report
+    assert quota.charge("bob", 0) > 0
+
+
+def test_an_overdrawn_user_waits_longer():
+    quota = Quota(LIMITS)
+    quota.charge("bob", 0)
+    quota.report()
+    quota.learn({"bob": -4}, 0)
+    assert quota.charge("bob", 0) == 0.5
+
+
+def test_buckets_that_are_full_again_are_forgotten():
+    quota = Quota(LIMITS)
+    quota.charge("bob", 0)
+    quota.charge("amy", 10)
+    quota.forget_full(10)
+    assert list(quota._buckets) == ["amy"]
+
+
+def test_an_address_asks_for_so_many_channels_that_are_new_here():
+    quota = Quota(Limits(unheard_rate=2, unheard_burst=3))
+    for _ in range(3):
+        quota.seek("a", 0)
+    with refused(Code.RATE_LIMITED, "wait 0.50 s and ask for at most 2 a second"):
+        quota.seek("a", 0)
+    quota.seek("b", 0)
+    quota.seek("a", 0.5)
+    quota.forget_addresses(1.4)
+    assert list(quota._unheard) == ["a"]
+    quota.forget_addresses(2)
+    assert quota._unheard == {}
+
+
+def test_without_limits_an_address_asks_for_as_many_as_it_likes():
+    quota = Quota(Limits(rates=False, unheard_burst=1))
+    for _ in range(3):
+        quota.seek("a", 0)

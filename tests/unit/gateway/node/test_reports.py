@@ -1,0 +1,121 @@
+"""What a gateway tells the fleet: counts that have changed, again after an outage, and rates of users."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.gateway.node import reports as module
+from services.gateway.node.quota import Quota
+from services.gateway.node.reports import Reports
+from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.port import Beat
+from services.kernel.domain import channels
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.limits import Limits
+from tests.support.bare_session import opened
+from tests.support.gateway_host import ManualHost
+
+
+@pytest.fixture
+async def broker():
+    broker = MemoryBroker()
+    for name in ("here", "there"):
+        await broker.beat(0, Beat(incarnation=name, node=b"{}"))
+    return broker
+
+
+def reports(broker, name="here", limits=None):
+    limits = limits or Limits()
+    return Reports(broker, limits, Quota(limits), incarnation=lambda: name, now=lambda: 0.0)
+
+
+def come(reports, user="bob", count=1):
+    session = opened(ManualHost(), user)
+    reports.connections(user, count)
+    reports.newcomer(user, session)
+    return session
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for has nothing to signal with
+            await asyncio.sleep(0.001)
+
+
+async def test_the_last_count_is_told_once(broker):
+    here = reports(broker)
+    here.listeners("chat:a", 1)
+    here.listeners("chat:a", 3)
+    await here.send_counts()
+    assert await broker.subscribers(["chat:a"]) == [3]
+    broker.down = True
+    await here.send_counts()  # nothing to tell
+
+
+async def test_of_two_gateways_the_later_one_closes_what_is_too_much(broker):
+    limits = Limits(connections_per_user=2)
+    here, there = reports(broker, limits=limits), reports(broker, "there", limits)
+    first = come(here, count=2)
+    await here.send_counts()
+    old, new = come(there, count=1), come(there, count=2)
+    amy = come(there, "amy")
+    await there.send_counts()
+    assert [s.connection.code for s in (first, old, new, amy)] == [None, 4006, 4006, None]
+
+
+async def test_without_limits_nobody_is_closed(broker):
+    here = reports(broker, limits=Limits(connections_per_user=0, rates=False))
+    session = come(here)
+    await here.send_counts()
+    assert not session.is_closed
+
+
+async def test_while_the_store_is_away_counts_wait_and_those_who_left_are_forgotten(broker):
+    here = reports(broker)
+    broker.down = True
+    goes, stays, amy = come(here), come(here, count=2), come(here, "amy")
+    here.listeners("chat:a", 1)
+    goes.closed(1006, "", False)
+    amy.closed(1006, "", False)
+    await here.send_counts()
+    here.listeners("chat:a", 2)
+    assert here._newcomers == {"bob": [stays]}
+    broker.down = False
+    await here.send_counts()
+    assert await broker.subscribers(["chat:a", channels.connections("bob")]) == [2, 2]
+    assert (here._counts, here._newcomers) == ({}, {})
+
+
+async def test_a_count_that_changes_while_an_older_one_fails_is_the_one_that_is_told(broker):
+    here = reports(broker)
+    here.listeners("chat:a", 1)
+    tell = broker.listeners
+
+    async def fail(incarnation, counts):
+        here.listeners("chat:a", 0)
+        broker.listeners = tell
+        raise OpenlineError(Code.UNAVAILABLE, "away")
+
+    broker.listeners = fail
+    await here.send_counts()
+    await here.send_counts()
+    assert await broker.subscribers(["chat:a"]) == [0]
+
+
+async def test_rates_are_shared_with_the_fleet(broker, monkeypatch):
+    monkeypatch.setattr(module, "REPORT_SECONDS", 0.001)
+    limits = Limits(user_rate=0.001, user_burst=4)
+    here, there = reports(broker, limits=limits), reports(broker, "there", limits)
+    running = [asyncio.create_task(one.run()) for one in (here, there)]
+    for _ in range(3):
+        assert here._quota.charge("bob", 0.0) == 0
+    there._quota.charge("bob", 0.0)
+    await until(lambda: there._quota.charge("bob", 0.0) > 0)
+    broker.down = True
+    here._quota.charge("amy", 0.0)
+    await until(lambda: not here._quota.report())
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

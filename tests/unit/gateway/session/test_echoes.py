@@ -1,0 +1,98 @@
+"""Publishes without echo: each is acked once, at its message's place or where none will come."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.gateway.session import echoes as module
+from services.gateway.session.echoes import Echoes, Verdict, covers
+from services.kernel.broker.port import Published
+from services.kernel.domain.codes import Code
+from services.kernel.domain.positions import Position
+from tests.support.refusals import refused
+
+HERE = Position("e", 5)
+
+
+def pending(echoes, result=None, *, channel="chat:a", command=1):
+    """A publish under way, answered by the store when there is a result."""
+    token = echoes.token("me")
+    echoes.add(token, channel=channel, command=command)
+    if result is not None:
+        echoes.stored(token, result)
+    return token
+
+
+def test_tokens_name_the_connection_and_differ():
+    echoes = Echoes()
+    assert [echoes.token("me"), echoes.token("me")] == ["me.1", "me.2"]
+
+
+def test_it_is_pending_until_its_message_comes():
+    echoes = Echoes()
+    token = pending(echoes)
+    assert (token in echoes, len(echoes), echoes.unanswered) == (True, 1, 1)
+    assert echoes.remove(token).command == 1
+    assert (token in echoes, len(echoes)) == (False, 0)
+    assert echoes.remove(token) is None
+    assert echoes.stored(token, Published("e", 6)) is None
+
+
+@pytest.mark.parametrize(
+    ("result", "position", "verdict", "kept"),
+    [
+        (Published("e", 5), None, Verdict.ACK, False),  # not a listener any more
+        (Published("e", 5), HERE, Verdict.ACK, False),  # delivered already: a duplicate's first
+        (Published("e", 6), HERE, Verdict.WAIT, True),  # its message will come
+        (Published("e", 6, duplicate=True), HERE, Verdict.LOOK_AGAIN, True),
+        (Published("", 0), HERE, Verdict.ACK, True),  # ephemeral
+        (Published("lost", 7), HERE, Verdict.ACK, True),  # a reset has come or will
+    ],
+)
+def test_what_is_acked_when_the_store_answers_first(result, position, verdict, kept):
+    echoes = Echoes()
+    token = pending(echoes, result)
+    assert echoes.confirm(token, position) is verdict
+    assert (token in echoes) is kept
+
+
+def test_nothing_is_acked_twice_or_before_it_is_stored():
+    echoes = Echoes()
+    token = pending(echoes)
+    assert echoes.confirm(token, HERE) is Verdict.WAIT
+    echoes.stored(token, Published("lost", 7))
+    assert echoes.confirm(token, HERE) is Verdict.ACK
+    assert echoes.confirm(token, HERE) is Verdict.WAIT
+    assert echoes.confirm("unknown", HERE) is Verdict.WAIT
+    assert (echoes.unanswered, token in echoes) == (0, True)
+
+
+def test_a_flush_acks_what_is_stored_and_keeps_what_may_still_come():
+    echoes = Echoes()
+    behind = pending(echoes, Published("e", 5), command=1)
+    ahead = pending(echoes, Published("e", 6), command=2)
+    open_ = pending(echoes, command=3)
+    other = pending(echoes, Published("e", 1), channel="chat:b", command=4)
+    assert [command for command, _ in echoes.flush("chat:a", HERE)] == [1, 2]
+    assert [token in echoes for token in (behind, ahead, open_, other)] == [False, True, True, True]
+    assert echoes.flush("chat:a", None) == []
+    assert [token in echoes for token in (ahead, open_, other)] == [False, True, True]
+
+
+def test_they_are_bounded_and_those_that_may_never_come_give_way(monkeypatch):
+    monkeypatch.setattr(module, "MAX_ECHOES", 2)
+    echoes = Echoes()
+    ephemeral = pending(echoes, Published("", 0))
+    echoes.confirm(ephemeral, HERE)
+    pending(echoes)
+    pending(echoes)
+    assert ephemeral not in echoes
+    with refused(Code.RATE_LIMITED) as refusal:
+        echoes.token("me")
+    assert refusal.value.retry_after == 1
+
+
+def test_a_position_covers_its_epoch_up_to_its_offset():
+    assert covers(HERE, Published("e", 5))
+    assert not covers(HERE, Published("e", 6))
+    assert not covers(HERE, Published("d", 1))

@@ -1,0 +1,70 @@
+"""What a client says to a channel: its drafts and its typing."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.gateway.session import publishing as speech
+from services.gateway.session.native import NativeSession
+from services.kernel.domain.codes import Code
+from services.kernel.protocol.commands import Publish
+from tests.support.bare_session import kinds, opened
+from tests.support.gateway_host import ManualHost
+from tests.support.refusals import refused
+
+
+@pytest.fixture
+def host():
+    return ManualHost()
+
+
+def test_typing_is_passed_on_once_a_second_and_may_get_lost(host):
+    session, other = opened(host), opened(host, "amy", kind=NativeSession)
+    for one in (session, other):
+        one.subscribe_by_server("chat:a")
+    host.run()
+    speech.typing(session, "chat:a")
+    speech.typing(session, "chat:a")
+    host.run()
+    assert kinds(other) == ["subscribed", "typing"]
+    host.advance(1)
+    host.broker.down = True
+    speech.typing(session, "chat:a")
+    host.run()
+    assert kinds(other) == []
+
+
+def test_a_draft_names_its_sender_and_scopes_its_key(host):
+    bob, nobody = opened(host), opened(host, None)
+    bob.subscribe_by_server("chat:a")
+    host.run()
+    draft = speech.draft(bob, Publish(channel="chat:a", data=b"1", key="k"))
+    assert (draft.key, b'"from":"bob"' in draft.meta) == ("bob/k", True)
+    with refused(Code.FORBIDDEN):
+        speech.draft(nobody, Publish(channel="chat:a", data=b"1"))
+
+
+def test_a_namespace_may_bound_how_often_is_published():
+    tables = {"namespaces": {"chat": {"publish": "anyone", "publish_rate": 1, "publish_burst": 1}}}
+    host = ManualHost(tables=tables)
+    session = opened(host)
+    speech.draft(session, Publish(channel="chat:a", data=b"1"))
+    with refused(Code.RATE_LIMITED):
+        speech.draft(session, Publish(channel="chat:a", data=b"1"))
+
+
+def test_who_is_not_in_a_channel_does_not_type_there(host):
+    with refused(Code.NOT_SUBSCRIBED, "subscribe to chat:a first"):
+        speech.typing(opened(host), "chat:a")
+
+
+def test_what_can_never_be_published_is_refused_unseen(host):
+    bob, nobody = opened(host), opened(host, None)
+    most = 2 * host.namespaces.of("chat:a").message_bytes
+    speech.admit(bob, "chat:a", most)
+    with refused(Code.TOO_LARGE):
+        speech.admit(bob, "chat:a", most + 1)
+    with refused(Code.UNKNOWN_NAMESPACE):
+        speech.admit(bob, "nope:a", 1)
+    with refused(Code.FORBIDDEN):
+        speech.admit(nobody, "chat:a", 1)

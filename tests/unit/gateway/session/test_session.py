@@ -1,0 +1,399 @@
+"""What all sessions share: opening, the outbox, the heartbeat, the token's end, permissions, and the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.wire_format import JSON
+from services.gateway.session import subscribing as joining
+from services.gateway.session.native import NativeSession
+from services.gateway.session.session import Session
+from services.gateway.websocket import frames as framing
+from services.kernel.domain.capabilities import parse as capabilities
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.limits import Limits
+from services.kernel.domain.positions import Position
+from tests.support.bare_session import fresh, kinds, opened
+from tests.support.gateway_host import TABLES, ManualHost, RecordingConnection, brief
+from tests.support.refusals import refused
+
+
+@pytest.fixture
+def host():
+    return ManualHost()
+
+
+# Opening
+
+
+def test_a_session_is_greeted_when_it_has_joined_its_channels(host):
+    session = fresh(host)
+    session.open(Claims(sub="bob"))
+    assert session.connection.sent == []
+    host.run()
+    (event,) = session.connection.events()
+    assert sorted(event["channels"]) == ["public:all", "user:bob"]
+    assert session.unhindered
+
+
+def test_where_the_server_subscribes_nobody_it_is_greeted_at_once():
+    host = ManualHost(tables={**TABLES, "subscribe_on_connect": []})
+    session = fresh(host)
+    session.open(None)
+    assert kinds(session) == ["connected"]
+
+
+@pytest.mark.parametrize(("since", "returns"), [({}, 0), ({"user:bob": Position("e", 1)}, 1)])
+def test_who_opens_with_a_position_is_counted_as_a_return(host, since, returns):
+    session = fresh(host)
+    session.open(Claims(sub="bob"), since)
+    assert host.metrics.reconnects.labels("websocket")._value.get() == returns
+
+
+def test_one_connection_too_many_is_closed(host):
+    host.refusal = OpenlineError(Code.LIMIT_EXCEEDED, "a user has at most 100 connections")
+    session = fresh(host)
+    session.open(Claims(sub="bob"))
+    assert (session.connection.code, session.connection.reason) == (4006, host.refusal.message)
+    assert session in host.ended
+
+
+def test_who_cannot_join_its_channels_is_told_to_come_again(host):
+    host.broker.down = True
+    session = fresh(host)
+    session.open(Claims(sub="bob"))
+    host.run()
+    host.advance(6)
+    assert session.connection.code == 4104
+
+
+def test_an_open_session_outlives_a_channel_that_cannot_be_had(host):
+    session = opened(host)
+    host.broker.down = True
+    session.subscribe_by_server("chat:a")
+    host.advance(6)
+    assert not session.is_closed
+    assert "chat:a" not in session.subscriptions
+
+
+def test_who_has_left_while_opening_joins_nothing(host):
+    session = fresh(host)
+    calls = []
+    original = host.subscribe
+
+    def subscribe(subscription, **options):
+        calls.append(subscription.channel)
+        original(subscription, **options)
+        session.closed(1006, "", False)
+
+    host.subscribe = subscribe
+    session.open(Claims(sub="bob"))
+    host.run()
+    assert calls == ["user:bob"]
+    assert session.connection.events() == []
+
+
+def test_a_channel_that_the_server_ends_while_opening_is_not_waited_for(host):
+    host.answering.open = False
+    session = fresh(host)
+    session.open(Claims(sub="bob"))
+    host.run()
+    session.unsubscribe_by_server("public:all", "enough")
+    session.unsubscribe_by_server("user:bob", "enough")
+    events = session.connection.events()
+    assert [event["type"] for event in events] == ["connected", "unsubscribed", "unsubscribed"]
+    assert events[0]["channels"] == []
+
+
+def test_what_arrives_while_opening_comes_behind_connected(host):
+    host.publish_http("user:bob", 1)
+    session = fresh(host)
+    session.send(JSON.event("early", {}))
+    session.open(Claims(sub="bob"))
+    session.direct(b"1", 1)
+    host.run()
+    assert kinds(session) == ["connected", "early"]
+
+
+# What the audience tells
+
+
+def test_a_reset_says_where_it_goes_on(host):
+    session = opened(host)
+    host.broker.fence()
+    host.beat()
+    host.advance(1)
+    events = session.connection.events()
+    assert sorted(event["channel"] for event in events) == ["public:all", "user:bob"]
+    assert events[0].keys() == {"type", "channel", "epoch", "offset", "began", "reason", "within"}
+
+
+def test_dropping_twice_is_harmless(host):
+    session = opened(host)
+    subscription = session.subscriptions["public:all"]
+    session.drop(subscription)
+    session.drop(subscription)
+    assert session.subscriptions.keys() == {"user:bob"}
+
+
+# What it may do
+
+
+def test_rates_of_connection_and_user(host):
+    bob, nobody = opened(host), opened(host, None)
+    assert bob.charge() == 0
+    host.wait = 3.0
+    assert (bob.charge(), nobody.charge()) == (3.0, 0)
+    assert opened(ManualHost(limits=Limits(rates=False))).charge() == 0
+
+
+def test_who_is_refused_without_end_is_closed():
+    host = ManualHost(limits=Limits(refusal_rate=1, refusal_burst=3))
+    session = opened(host)
+    for _ in range(4):
+        session.refuse(OpenlineError(Code.BAD_REQUEST, "no"))
+    assert kinds(session) == ["error"] * 3
+    assert session.connection.code == 4000
+
+
+def test_only_an_open_session_is_subscribed_by_the_server(host):
+    session = fresh(host)
+    session.subscribe_by_server("chat:a")
+    assert session.subscriptions == {}
+    session = opened(host)
+    session.close(4004)
+    session.subscribe_by_server("chat:a")
+    assert session.subscriptions == {}
+    session.unsubscribe_by_server("chat:a", "")
+
+
+# Time
+
+
+def test_silence_is_asked_about_and_then_ends_the_connection(host):
+    session = opened(host)
+    host.tick(session)
+    assert session.connection.pings == 1
+    host.advance(9)
+    session.connection.last_received = host.now()
+    host.tick(session)
+    assert not session.is_closed
+    host.tick(session)
+    assert session.connection.pings == 2
+    host.tick(session)
+    assert session.connection.code == 4102
+    assert session.tick(host.now()) is None
+
+
+def test_who_speaks_is_not_asked_but_the_line_is_kept_awake(host):
+    session = opened(host, kind=NativeSession)
+    for _ in range(5):
+        host.advance(10)
+        session.connection.last_received = host.now()
+        assert session.tick(host.now()) == host.now() + 25
+    assert session.connection.sent[-5:] == [framing.pong_frame(b"")] * 5
+    assert session.connection.events() == []
+    assert session.connection.pings == 0
+
+
+def test_an_early_look_at_a_silent_client_changes_nothing(host):
+    session = opened(host)
+    host.tick(session)
+    assert session.tick(host.now()) == host.now() + 10
+    assert session.connection.pings == 1
+
+
+def test_who_never_says_who_it_is_is_closed(host):
+    session = fresh(host)
+    session.schedule()
+    assert host.wakes[session] == host.now() + 10
+    host.tick(session)
+    assert session.connection.code == 4001
+
+
+@pytest.mark.parametrize(("life", "ahead"), [(3600, 30), (60, 20), (None, 30)])
+def test_expiry_is_told_ahead_and_the_end_follows(host, life, ahead):
+    exp = host.wall() + (life or 3600)
+    session = opened(host, exp=exp, iat=None if life is None else host.wall())
+    told = None
+    while not session.is_closed:
+        session.connection.last_received = host.now() + 1
+        host.tick(session)
+        if told is None and "expiring" in kinds(session):
+            told = host.wall()
+    assert told == pytest.approx(exp - ahead, abs=0.1)
+    assert host.wall() == pytest.approx(exp + 5, abs=0.1)
+    assert session.connection.code == 4200
+
+
+def test_a_new_token_puts_the_end_off(host):
+    session = opened(host, exp=host.wall() + 40)
+    host.advance(20)
+    session.connection.last_received = host.now()
+    session.tick(host.now())
+    assert kinds(session) == ["expiring"]
+    session.renew(Claims(sub="bob", exp=host.wall() + 1000))
+    host.advance(30)
+    session.connection.last_received = host.now()
+    session.tick(host.now())
+    assert not session.is_closed
+    assert kinds(session) == []
+
+
+# The end
+
+
+def test_closing_ends_everything_once(host):
+    session = opened(host)
+    session.close(4004, "go")
+    session.close(4005)
+    session.closed(4004, "go", True)
+    assert (session.connection.code, host.ended, session.subscriptions) == (4004, [session], {})
+    assert host.sessions == {}
+    assert host.hub._channels["public:all"].listeners == set()
+
+
+@pytest.mark.parametrize(
+    ("end", "lingers"),
+    [
+        (lambda session: session.close(4004), False),
+        (lambda session: session.close(4100), True),
+        (lambda session: session.closed(1000, "", True), False),
+        (lambda session: session.closed(1001, "", True), True),
+        (lambda session: session.closed(1006, "", False), True),
+    ],
+)
+def test_only_an_unclean_end_lingers_in_presence(host, end, lingers):
+    left = []
+
+    async def leave(subscription, *, linger):
+        left.append((subscription.channel, linger))
+
+    host.leave = leave
+    session = opened(host)
+    session.subscribe_by_server("room:a")
+    host.run()
+    end(session)
+    host.run()
+    assert left == [("room:a", lingers)]
+
+
+def test_draining(host):
+    session = opened(host)
+    session.reconnect(session.dialect.event("reconnect", {"within": 3}))
+    assert session.connection.events() == [{"type": "reconnect", "within": 3}]
+    session.shutdown()
+    assert session.connection.code == 4100
+
+
+def test_binary_messages_are_not_for_everybody(host):
+    session = opened(host)
+    session.received_pong()
+    session.received_binary(b"")
+    assert session.connection.code == 1003
+
+
+def test_what_each_kind_of_session_must_say_itself(host):
+    session = Session(host, RecordingConnection(host), JSON)
+    with pytest.raises(NotImplementedError):
+        session.greet({})
+    with pytest.raises(NotImplementedError):
+        session.received_text(b"")
+    assert not session.awaits("token")
+    session.echoed(None)
+
+
+def test_stalling_takes_it_off_the_fast_list_of_its_channels(host):
+    session = opened(host)
+    session.subscribe_by_server("chat:a")
+    host.run()
+    audience = session.subscriptions["chat:a"].audience
+    host.publish_http("chat:a", 1)
+    session.connection.stall()
+    assert audience._groups[session.dialect.name].stale
+    host.publish_http("chat:a", 2)
+    host.advance(1)
+    session.connection.drain()
+    assert audience._groups[session.dialect.name].stale
+    assert brief(session.connection.events()) == [1, 2]
+
+
+def test_what_a_subscription_missed_comes_behind_its_answer(host):
+    host.publish_http("chat:a", 1)
+    session = opened(host)
+    session.subscribe_by_server("chat:a")
+    host.run()
+    epoch = host.position("chat:a").epoch
+    session.unsubscribe_by_server("chat:a", "enough")
+    session.connection.events()
+    subscription = session.subscriptions["chat:a"] = Subscription(session, "chat:a")
+    joining.begin(subscription, since=Position(epoch, 0), last=0)
+    host.run()
+    assert brief(session.connection.events()) == [1]
+    assert host.metrics.recoveries.labels("chat", "true")._value.get() == 1
+
+
+def recovering(host, channel, *, reads):
+    """A session that was sent the whole history of a channel."""
+    session = opened(host)
+    session.connection.stuck = not reads
+    subscription = session.subscriptions[channel] = Subscription(session, channel)
+    joining.begin(subscription, since=None, last=9)
+    host.run()
+    return session
+
+
+@pytest.fixture
+def crowded():
+    """A host that has room for one large replay; the history of `chat:a` is one."""
+    host = ManualHost(limits=Limits(replay_bytes=150_000, outbox_bytes=100_000))
+    host.publish_http("chat:a", "x" * 60_000)
+    host.publish_http("chat:a", "x" * 60_000)
+    host.publish_http("chat:small", "x" * 60_000)
+    return host
+
+
+def test_large_replays_that_are_not_read_are_bounded_over_all_connections(crowded):
+    for _ in range(2):
+        recovering(crowded, "chat:a", reads=True)  # they never count together
+    first = recovering(crowded, "chat:a", reads=False)
+    second = recovering(crowded, "chat:a", reads=False)
+    assert (first.connection.code, second.connection.code) == (None, 4104)
+    assert recovering(crowded, "chat:small", reads=False).connection.code is None
+    first.connection.drain()
+    assert len(first.connection.events()) == 2
+    third = recovering(crowded, "chat:a", reads=False)
+    assert third.connection.code is None
+    third.closed(1006, "", clean=False)
+    assert recovering(crowded, "chat:a", reads=True).connection.code is None
+
+
+def test_who_cannot_be_sent_what_it_missed_is_not_greeted(crowded):
+    crowded.publish_http("user:bob", "x" * 60_000)
+    crowded.publish_http("user:bob", "x" * 60_000)
+    recovering(crowded, "chat:a", reads=False)
+    session = fresh(crowded)
+    epoch = crowded.position("user:bob").epoch
+    session.open(Claims(sub="bob"), {"user:bob": Position(epoch, 0)})
+    crowded.run()
+    assert (session.connection.code, session.connection.events()) == (4104, [])
+
+
+def test_who_never_reads_a_large_replay_makes_room_for_others(crowded):
+    first = recovering(crowded, "chat:a", reads=False)
+    crowded.clock += 60
+    second = recovering(crowded, "chat:a", reads=False)
+    assert (first.connection.code, second.connection.code) == (4101, None)
+
+
+def test_a_new_token_ends_what_it_no_longer_allows(host):
+    session = opened(host)
+    session.subscriptions["chat:b"] = Subscription(session, "chat:b")
+    session.renew(Claims(sub="bob", channels=capabilities({"room:*": ["subscribe"]})))
+    assert session.connection.events() == [
+        {"type": "unsubscribed", "channel": "chat:b", "reason": "permission"}
+    ]
+    with refused(Code.FORBIDDEN, "another user"):
+        session.renew(Claims(sub="amy"))

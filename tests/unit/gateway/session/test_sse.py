@@ -1,0 +1,230 @@
+"""Sessions of an event stream: several channels, and an id from which all of them are recovered."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from services.gateway.session.sse import HEARTBEAT, StreamSession
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.limits import Limits
+from services.kernel.domain.positions import Position
+from services.kernel.protocol import sse
+from tests.support.gateway_host import ManualHost, RecordingConnection
+
+
+@pytest.fixture
+def host():
+    return ManualHost()
+
+
+def opened(host, *channels, at=None, **claims):
+    session = StreamSession(host, RecordingConnection(host), channels, at or {})
+    session.connection.start(session)
+    session.open(Claims(sub="bob", **claims))
+    host.run()
+    return session
+
+
+def blocks(session):
+    """(event, data, positions of the id) of each block since the last call."""
+    found = []
+    for block in session.connection.text().split("\n\n"):
+        event = re.search(r"^event: (.*)$", block, re.MULTILINE)
+        data = re.search(r"^data: (.*)$", block, re.MULTILINE)
+        cursor = re.search(r"^id: (.*)$", block, re.MULTILINE)
+        if event and data:
+            at = sse.decode_cursor(cursor.group(1)) if cursor else None
+            found.append((event.group(1), data.group(1), at))
+    return found
+
+
+def offsets(block):
+    return {channel: position.offset for channel, position in block[2].items()}
+
+
+def events(session):
+    return [event for event, _, _ in blocks(session)]
+
+
+def test_a_stream_begins_with_its_hint_and_its_channels(host):
+    session = opened(host, "chat:a", "room:b")
+    assert session.connection.sent[0] == b"retry: 2000\n\n"
+    first, second = blocks(session)
+    assert first[0] == second[0] == "subscribed"
+    assert '"count":1' in first[1] + second[1]
+    assert offsets(first) == offsets(second) == {"chat:a": 0, "room:b": 0}
+
+
+def test_each_message_carries_the_id_behind_it(host):
+    session = opened(host, "chat:a", "chat:b")
+    blocks(session)
+    host.publish_http("chat:a", 1)
+    host.publish_http("chat:b", 1)
+    host.publish_http("chat:a", 2)
+    host.advance(1)
+    assert [offsets(block) for block in blocks(session)] == [
+        {"chat:a": 1, "chat:b": 0},
+        {"chat:a": 1, "chat:b": 1},
+        {"chat:a": 2, "chat:b": 1},
+    ]
+
+
+def test_the_id_recovers_every_channel(host):
+    session = opened(host, "chat:a", "chat:b")
+    host.publish_http("chat:a", 1)
+    at = blocks(session)[-1][2]
+    session.closed(1006, "", False)
+    host.publish_http("chat:a", 2)
+    host.publish_http("chat:b", 1)
+    session = opened(host, "chat:a", "chat:b", at=at)
+    found = blocks(session)
+    assert [event for event, _, _ in found] == ["subscribed", "subscribed", "message", "message"]
+    assert all('"recovered":true' in data for _, data, _ in found[:2])
+    assert offsets(found[0]) == {"chat:a": 1, "chat:b": 0}
+    assert offsets(found[-1]) == {"chat:a": 2, "chat:b": 1}
+
+
+def test_what_cannot_be_recovered_is_said(host):
+    session = opened(host, "chat:a", at={"chat:a": Position("other", 5)})
+    ((_, data, at),) = blocks(session)
+    assert '"recovered":false' in data
+    assert '"began":0' in data
+    assert at["chat:a"].offset == 0
+
+
+def test_an_ephemeral_message_does_not_move_the_id(host):
+    session = opened(host, "chat:a")
+    blocks(session)
+    host.publish_http("chat:a", 1, ephemeral=True)
+    assert blocks(session)[0][2] is None
+
+
+def test_a_reset_moves_the_id(host):
+    session = opened(host, "chat:a")
+    blocks(session)
+    host.broker.fence()
+    host.beat()
+    host.advance(1)
+    ((event, _, at),) = blocks(session)
+    assert (event, at["chat:a"]) == ("reset", host.position("chat:a"))
+
+
+def test_a_slow_reader_of_a_feed_gets_the_newest_and_its_id(host):
+    session = opened(host, "live:a")
+    session.connection.stall()
+    for number in range(3):
+        host.publish_http("live:a", number)
+    host.advance(1)
+    blocks(session)
+    session.connection.drain()
+    (block,) = blocks(session)
+    assert '"skipped":2' in block[1]
+    assert offsets(block) == {"live:a": 3}
+
+
+def test_the_server_adds_and_ends_channels(host):
+    session = opened(host, "chat:a")
+    blocks(session)
+    session.subscribe_by_server("chat:b")
+    host.run()
+    (block,) = blocks(session)
+    assert (block[0], offsets(block)) == ("subscribed", {"chat:a": 0, "chat:b": 0})
+    session.unsubscribe_by_server("chat:a", "enough")
+    host.publish_http("chat:b", 1)
+    ended, message = blocks(session)
+    assert (ended[0], offsets(message)) == ("unsubscribed", {"chat:b": 1})
+
+
+def test_a_channel_that_ends_before_the_stream_begins_is_not_counted(host):
+    session = StreamSession(host, RecordingConnection(host), ["chat:a", "room:b"], {})
+    host.entering.open = False
+    session.open(Claims(sub="bob"))
+    host.run()
+    session.unsubscribe_by_server("chat:a", "enough")
+    host.entering.open = True
+    host.run()
+    assert events(session) == ["subscribed", "subscribed", "unsubscribed"]
+
+
+def test_a_channel_that_cannot_be_had_is_a_problem(host):
+    session = opened(host, "chat:a")
+    blocks(session)
+    host.broker.down = True
+    session.subscribe_by_server("chat:b")
+    host.advance(6)
+    assert events(session) == ["problem"]
+    host.broker.down = False
+    session.subscribe_by_server("chat:b")
+    session.closed(1006, "", False)
+    assert session._at.keys() == {"chat:a"}
+
+
+def test_a_refusal_after_the_end_is_not_told(host):
+    session = opened(host, "chat:a")
+    subscription = session.subscriptions["chat:a"]
+    session.closed(1006, "", False)
+    blocks(session)
+    session.refused(subscription, OpenlineError(Code.UNAVAILABLE, "away"))
+    assert blocks(session) == []
+
+
+def test_a_comment_keeps_the_line_alive(host):
+    session = opened(host, "chat:a")
+    session.connection.text()
+    host.tick(session)
+    assert session.connection.text() == ":\n\n"
+    began = host.now()
+    host.tick(session)
+    assert host.now() - began == HEARTBEAT
+    session.tick(host.now() + 1)
+    assert session.connection.text() == ":\n\n"
+
+
+def test_expiry_is_told_and_ends_the_stream(host):
+    session = opened(host, "chat:a", exp=host.wall() + 40, iat=host.wall())
+    blocks(session)
+    while not session.is_closed:
+        host.tick(session)
+    assert [event for event, _, _ in blocks(session)] == ["expiring"]
+    assert session.connection.code == 4200
+
+
+def test_direct(host):
+    session = opened(host, "chat:a")
+    blocks(session)
+    session.direct(b'{"a":1}', 17)
+    assert blocks(session) == [("direct", '{"type":"direct","data":{"a":1},"ts":17}', None)]
+
+
+def test_a_reader_that_does_not_read_is_bounded():
+    host = ManualHost(limits=Limits(outbox_bytes=100_000))
+    session = opened(host, "chat:a")
+    session.connection.stall()
+    for number in range(20):
+        host.publish_http("chat:a", str(number) * 10_000)
+        host.advance(1)
+    assert session.connection.code == 4101
+    assert session.connection.most <= 100_000
+
+
+def test_many_channels_that_were_missed_together_count_as_one_large_replay():
+    host = ManualHost(limits=Limits(outbox_bytes=100_000, replay_bytes=150_000))
+    channels = ["chat:a", "chat:b", "chat:c"]
+    before = opened(host, *channels)
+    at = {c: host.position(c) for c in channels}
+    before.close(4004)
+    for channel in channels:
+        host.publish_http(channel, "x" * 60_000)
+    first = StreamSession(host, RecordingConnection(host), channels, at)
+    first.connection.start(first)
+    first.connection.stuck = True
+    first.open(Claims(sub="bob"))
+    host.run()
+    second = opened(host, *channels, at=at)
+    assert (first.connection.code, second.connection.code) == (None, 4104)
+    assert events(second) == []
+    first.connection.drain()
+    assert events(opened(host, *channels, at=at)) == ["subscribed"] * 3 + ["message"] * 3

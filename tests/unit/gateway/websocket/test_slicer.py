@@ -1,0 +1,75 @@
+"""Work in slices: in order, never more than a slice at once, and one that fails holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.gateway.websocket import slicer as pace
+from services.gateway.websocket.slicer import Pace
+
+
+class Clock:
+    """Stands still but for what work says it took."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+async def turns(count=20):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def paced():
+    clock = Clock()
+    return Pace(asyncio.get_running_loop(), clock=clock), clock
+
+
+async def test_work_is_done_in_order_and_others_have_their_turns_between_slices():
+    shared, clock = paced()
+    done = []
+
+    def work(number):
+        done.append(number)
+        clock.now += pace.SLICE / 2
+
+    for number in range(4):
+        shared.add(lambda number=number: work(number))
+    assert not done  # never at once
+    asyncio.get_running_loop().call_soon(done.append, "other")
+    await turns()
+    assert done == [0, 1, "other", 2, 3]
+
+
+async def test_quick_work_shares_a_turn():
+    shared, _ = paced()
+    done = []
+    for number in range(100):
+        shared.add(lambda number=number: done.append(number))
+    await turns(1)
+    assert done == list(range(100))
+
+
+async def test_what_work_asks_for_comes_behind_what_waits():
+    shared, _ = paced()
+    done = []
+    shared.add(lambda: (done.append("first"), shared.add(lambda: done.append("third"))))
+    shared.add(lambda: done.append("second"))
+    await turns()
+    shared.add(lambda: done.append("later"))
+    await turns()
+    assert done == ["first", "second", "third", "later"]
+
+
+async def test_work_that_fails_is_reported_and_the_rest_goes_on():
+    shared, _ = paced()
+    done, said = [], []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: said.append(context["exception"])
+    )
+    shared.add(lambda: 1 / 0)
+    shared.add(lambda: done.append("next"))
+    await turns()
+    assert (done, [type(error) for error in said]) == (["next"], [ZeroDivisionError])
