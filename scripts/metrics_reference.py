@@ -17,7 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from services.auth import metrics as auth
 from services.gateway import metrics as gateway
-from services.kernel.broker.collector import BrokerCalls
+from services.kernel.broker.metrics import BrokerCalls
 from services.kernel.broker.port import Counters
 from services.kernel.ops.version import build_info
 from services.publisher import metrics as publisher

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 from loadtest.bench.line import Line
 from loadtest.bench.posts import Poster
-from services.kernel.broker.compose import compose
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.drafts import compose
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.ops import namespaces
 

@@ -7,7 +7,8 @@ from services.auth.keyring import KeyringError
 from services.auth.settings import Settings
 from services.kernel.broker.port import BrokerConfigurationError
 from services.kernel.domain.codes import OpenlineError
-from services.kernel.ops import logs, serve
+from services.kernel.http import serve
+from services.kernel.ops import logs
 from services.kernel.ops.refusal import refuse
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments

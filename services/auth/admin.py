@@ -19,7 +19,7 @@ from services.auth.revoker import Revoker
 from services.auth.settings import Settings
 from services.auth.store import Client, Store, User
 from services.kernel.broker.port import BrokerConfigurationError
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain import capabilities
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.ops.settings import load

@@ -25,12 +25,12 @@ from services.auth.routes import accounts, connect, forms, inspection, keys, tok
 from services.auth.settings import Settings
 from services.auth.store import Store
 from services.auth.throttle import Throttle
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.limits import Limits
-from services.kernel.ops import health, middleware, problems
-from services.kernel.ops.health import Readiness
-from services.kernel.ops.requests import Requests
+from services.kernel.http import health, middleware, problems
+from services.kernel.http.health import Readiness
+from services.kernel.http.requests import Requests
 from services.kernel.ops.version import version
 from services.kernel.tokens import redis_client, trust
 from services.kernel.tokens.jwks import RemoteKeys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.kernel.ops import requests
+from services.kernel.http import requests
 from services.kernel.ops.version import build_info
 
 BUILD = build_info("auth")

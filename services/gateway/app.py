@@ -21,16 +21,17 @@ from services.gateway.websocket.fast_accept import Front, Welcome
 from services.gateway.websocket.handshake import Request
 from services.gateway.websocket.protocol import LeanProtocol
 from services.gateway.websocket.sniff import Door
-from services.kernel.broker.collector import BrokerCalls
+from services.kernel.broker.metrics import BrokerCalls
 from services.kernel.broker.port import NodeBroker
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces, NamespacesError
-from services.kernel.ops import garbage, health, logs, middleware, namespaces, problems
-from services.kernel.ops.health import Readiness
+from services.kernel.http import health, middleware, problems
+from services.kernel.http.health import Readiness
+from services.kernel.http.serve import Server, serve
+from services.kernel.ops import garbage, logs, namespaces
 from services.kernel.ops.origins import Origins
 from services.kernel.ops.refusal import refuse, refuse_now
-from services.kernel.ops.serve import Server, serve
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
 from services.kernel.ops.version import build_info, version

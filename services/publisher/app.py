@@ -14,17 +14,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from services.kernel.broker.collector import BrokerCalls
+from services.kernel.broker.metrics import BrokerCalls
 from services.kernel.broker.port import Broker, BrokerConfigurationError
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces, NamespacesError
 from services.kernel.domain.schemas import Schemas
-from services.kernel.ops import garbage, health, logs, middleware, namespaces, problems
+from services.kernel.http import health, middleware, problems
+from services.kernel.http.requests import Requests
+from services.kernel.http.serve import Server, serve
+from services.kernel.ops import garbage, logs, namespaces
 from services.kernel.ops.refusal import refuse, refuse_now
-from services.kernel.ops.requests import Requests
-from services.kernel.ops.serve import Server, serve
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
 from services.kernel.ops.version import version

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.kernel.domain.codes import OpenlineError
-from services.kernel.ops import middleware, problems
+from services.kernel.http import middleware, problems
 from services.publisher import metrics
 from services.publisher.routes import answers, reading
 from services.publisher.routes.asked import Asked

@@ -12,7 +12,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from services.kernel.ops.http_protocol import HttpProtocol
+from services.kernel.http.http_protocol import HttpProtocol
 from services.publisher.lane import Answer, Call, Lane
 from services.publisher.routes.asked import Asked
 

@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.kernel.domain.codes import Code
 from services.kernel.domain.namespaces import Namespace
-from services.kernel.ops import requests
+from services.kernel.http import requests
 from services.kernel.ops.version import build_info
 
 BUILD = build_info("publisher")

@@ -9,7 +9,7 @@ import structlog
 
 from services.kernel.broker.port import Broker
 from services.kernel.domain.codes import OpenlineError
-from services.kernel.ops.health import Readiness
+from services.kernel.http.health import Readiness
 from services.kernel.tokens.jwks import RemoteKeys
 from services.kernel.tokens.revocations import Revocations, Revoked
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from services.kernel.broker.compose import check_size, check_written, compose
-from services.kernel.broker.outlet import Outcome, Outlet
+from services.kernel.broker.drafts import check_size, check_written, compose
 from services.kernel.broker.port import Broker, ChannelPage, Draft, History, Members, Published
+from services.kernel.broker.publish_queue import Outcome, Outlet
 from services.kernel.domain import control, data
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.control import Control, Direct

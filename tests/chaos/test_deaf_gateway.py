@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from services.kernel.broker.port import Draft, Published
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from tests.support.deafening_proxy import DeafeningProxy
 from tests.support.redis_server import RedisServer, start_redis
 from tests.support.service_process import ServiceProcess

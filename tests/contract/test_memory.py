@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from tests.contract.broker_contract import LEASE, BrokerContract
 
 

@@ -7,10 +7,10 @@ import logging
 
 import pytest
 
-from services.kernel.broker.keys import layout
 from services.kernel.broker.port import BrokerConfigurationError
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code
+from services.kernel.redis.keys import layout
 from tests.contract.steps import draft, expect_error, publish
 from tests.support.redis_server import free_port, start_redis
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from services.kernel.broker.port import Look
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.positions import Position
 from tests.contract.broker_contract import LEASE, BrokerContract
 from tests.contract.steps import beat, draft, member, publish

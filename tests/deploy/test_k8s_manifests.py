@@ -20,7 +20,7 @@ from scripts.manifests import NEWEST, OLDEST, OVERLAYS
 from services.auth.settings import Settings as Auth
 from services.gateway import app as gateway_app
 from services.gateway.settings import Settings as Gateway
-from services.kernel.ops import health
+from services.kernel.http import health
 from services.kernel.ops.settings import FILE, PREFIX
 from services.publisher.app import DRAIN_SECONDS
 from services.publisher.settings import Settings as Publisher

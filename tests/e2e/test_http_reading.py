@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.kernel.broker.port import Beat, Member
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from tests.support.api_clients import add_client, token_of
 from tests.support.event_stream import EventStream
 from tests.support.people import People

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.kernel.broker.port import NodeBroker
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.positions import Position
 from tests.contract.steps import beat, look, member, publish, texts
 from tests.support.redis_server import start_redis

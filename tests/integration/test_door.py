@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from services.gateway.websocket import sniff as door
 from services.gateway.websocket.protocol import LeanProtocol
 from services.gateway.websocket.sniff import Door
-from services.kernel.ops.http_protocol import HttpProtocol
+from services.kernel.http.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer
 

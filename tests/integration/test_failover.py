@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from services.kernel.broker.port import EntryType, Look, Looked, Stale
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
 from tests.contract.steps import (

@@ -15,7 +15,7 @@ from services.gateway.websocket import frames as framing
 from services.gateway.websocket.fast_accept import Welcome
 from services.gateway.websocket.protocol import LeanProtocol
 from services.gateway.websocket.sniff import Door as AtTheDoor
-from services.kernel.ops.http_protocol import HttpProtocol
+from services.kernel.http.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer
 

@@ -22,7 +22,7 @@ from services.gateway.websocket import slicer as pace
 from services.gateway.websocket.connection import serve, take
 from services.gateway.websocket.protocol import LeanProtocol
 from services.gateway.websocket.sniff import Door
-from services.kernel.ops.http_protocol import HttpProtocol
+from services.kernel.http.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer, frame
 

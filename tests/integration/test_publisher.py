@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from services.kernel.broker.port import Beat, EntryType, Member
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain import control
 from services.kernel.domain.control import Control
 from services.kernel.tokens.revocations import Kind, Revocation

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import (
     Beat,
     Draft,
@@ -31,7 +31,7 @@ from services.kernel.broker.port import (
     Published,
     Stale,
 )
-from services.kernel.broker.redis_streams import RedisBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind, Publication

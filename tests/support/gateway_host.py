@@ -18,7 +18,7 @@ from services.gateway.session.port import Done
 from services.gateway.session.session import Session
 from services.gateway.websocket import frames as framing
 from services.gateway.websocket.interface import MAX_BUFFERED
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat, Draft, Entry, Member, Present
 from services.kernel.domain import namespaces
 from services.kernel.domain.claims import Claims

@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 
-from services.kernel.ops.http_protocol import HttpProtocol
+from services.kernel.http.http_protocol import HttpProtocol
 
 
 @contextmanager

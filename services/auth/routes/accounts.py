@@ -11,7 +11,7 @@ from services.auth.routes import bodies, models
 from services.auth.routes.bearer import PartsOf
 from services.auth.store import User
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.ops import addresses, problems
+from services.kernel.http import addresses, problems
 
 _log = structlog.get_logger(__name__)
 

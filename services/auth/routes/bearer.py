@@ -12,7 +12,7 @@ from services.auth.parts import Parts
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.permissions import check_scope
-from services.kernel.ops import addresses
+from services.kernel.http import addresses
 from services.kernel.tokens.verifier import Verifier
 
 _SCOPES = {

@@ -13,7 +13,7 @@ from services.auth.routes import bearer, bodies, models
 from services.auth.routes.bearer import Admin, Bearer, PartsOf
 from services.kernel.domain.capabilities import Action, Capabilities
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.ops import problems
+from services.kernel.http import problems
 from services.kernel.tokens.tickets import TTL
 
 _log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from services.auth import grants
 from services.auth.routes import bearer, models
 from services.auth.routes.bearer import Admin, Bearer, PartsOf
 from services.kernel.domain.codes import Code
-from services.kernel.ops import problems
+from services.kernel.http import problems
 
 _log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from services.auth.parts import Parts
 from services.auth.routes import forms, models
 from services.auth.routes.bearer import PartsOf
 from services.auth.store import Client
-from services.kernel.ops import addresses
+from services.kernel.http import addresses
 
 _log = structlog.get_logger(__name__)
 

@@ -29,7 +29,6 @@ from services.gateway.node.registry import Roster
 from services.gateway.node.reports import REPORT_SECONDS, Reports
 from services.gateway.node.timer_wheel import SLOT, Wheel
 from services.gateway.session.session import Session
-from services.kernel.broker.outlet import Done, Outlet
 from services.kernel.broker.port import (
     KEEP_SECONDS,
     Beat,
@@ -39,6 +38,7 @@ from services.kernel.broker.port import (
     NodeBroker,
     Present,
 )
+from services.kernel.broker.publish_queue import Done, Outlet
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.limits import Limits

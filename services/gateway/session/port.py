@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from services.gateway.fanout.replay_budget import Replays
 from services.gateway.metrics import Metrics
-from services.kernel.broker.outlet import Done
 from services.kernel.broker.port import Draft, NodeBroker, Present
+from services.kernel.broker.publish_queue import Done
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces

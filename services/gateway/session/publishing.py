@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from services.gateway.session.session import Session
-from services.kernel.broker.compose import check_written, compose
+from services.kernel.broker.drafts import check_written, compose
 from services.kernel.broker.port import Draft
 from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action

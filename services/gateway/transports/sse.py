@@ -18,7 +18,7 @@ from services.kernel.domain.capabilities import Action
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
-from services.kernel.ops import addresses, problems
+from services.kernel.http import addresses, problems
 from services.kernel.ops.origins import Origins
 from services.kernel.protocol import sse
 

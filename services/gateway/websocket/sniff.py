@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from services.gateway.websocket import handshake
 from services.gateway.websocket.handshake import Refusal, Request
-from services.kernel.ops.http_protocol import HttpProtocol
+from services.kernel.http.http_protocol import HttpProtocol
 
 _BODY = (b"content-length", b"transfer-encoding", b"expect")
 """Headers of which uvicorn knows more than we do."""

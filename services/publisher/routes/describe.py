@@ -11,8 +11,8 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.kernel.broker import cursors
-from services.kernel.ops import problems
+from services.kernel.broker import paging as cursors
+from services.kernel.http import problems
 from services.publisher.routes import bodies, reading
 
 Call = Callable[[Request], Awaitable[Response]]

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from services.kernel.domain import permissions
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.ops import addresses
-from services.kernel.ops.addresses import Network
+from services.kernel.http import addresses
+from services.kernel.http.addresses import Network
 from services.kernel.tokens.revocations import Revoked
 from services.kernel.tokens.verifier import Verifier
 from services.publisher.allowance import Allowance

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.ops import namespaces
 from services.publisher.app import Parts
 from services.publisher.settings import Settings

@@ -15,7 +15,7 @@ import uvicorn
 from prometheus_client import REGISTRY
 from uvicorn.server import ServerState
 
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits

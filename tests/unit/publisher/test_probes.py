@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import BrokerConfigurationError
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError

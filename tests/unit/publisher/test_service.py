@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import EntryType, Published
 from services.kernel.domain import control, namespaces
 from services.kernel.domain.codes import Code

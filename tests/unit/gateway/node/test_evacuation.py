@@ -11,7 +11,7 @@ from services.gateway.node import drain as drain_module
 from services.gateway.node.bus_health import Hearing
 from services.gateway.node.evacuation import Evacuation
 from services.gateway.node.registry import Roster
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat
 from tests.support.bare_session import kinds, opened
 from tests.support.gateway_host import ManualHost

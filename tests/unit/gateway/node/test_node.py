@@ -18,7 +18,7 @@ from services.gateway.node import presence as presence_module
 from services.gateway.node import reports as reports_module
 from services.gateway.node.node import Node
 from services.gateway.session.native import NativeSession
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Draft, Entry, EntryType
 from services.kernel.domain import channels, control, namespaces
 from services.kernel.domain.claims import Claims

@@ -14,7 +14,7 @@ from services.gateway.hub.hub import Hub, OpenCall, ReconnectCall
 from services.gateway.metrics import Metrics
 from services.gateway.node import partition as module
 from services.gateway.node.partition import Line
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat, Beaten, Draft, Entry, EntryType
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.publications import Publication

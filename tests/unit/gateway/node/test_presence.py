@@ -9,7 +9,7 @@ import pytest
 
 from services.gateway.node import presence as module
 from services.gateway.node.presence import Presence
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat, EntryType
 from services.kernel.domain import namespaces
 from services.kernel.domain.claims import Claims

@@ -9,7 +9,7 @@ import pytest
 from services.gateway.node import reports as module
 from services.gateway.node.quota import Quota
 from services.gateway.node.reports import Reports
-from services.kernel.broker.memory import MemoryBroker
+from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat
 from services.kernel.domain import channels
 from services.kernel.domain.codes import Code, OpenlineError

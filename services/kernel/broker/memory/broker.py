@@ -1,0 +1,298 @@
+"""The broker in memory: the model that the Redis adapter is compared with, and the store of unit tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from services.kernel.broker.memory.partition import MemoryPartition
+from services.kernel.broker.paging import unwrap, wrap
+from services.kernel.broker.port import (
+    Beat,
+    Beaten,
+    ChannelPage,
+    Counters,
+    Draft,
+    Entry,
+    EntryType,
+    History,
+    Look,
+    Looked,
+    Member,
+    Members,
+    NodeBroker,
+    Present,
+    Published,
+    Stale,
+)
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.positions import Position
+from services.kernel.redis import keys
+
+HISTORY_BYTES = 1_048_576
+READ = 1000
+REAP = 500
+"""Bounds of a page of history, of a read and of a reap, as in the Redis adapter."""
+
+
+class MemoryBroker:
+    """`NodeBroker` in one process; nodes that share the object share the store.
+
+    Tests turn it off with `down`, and let it lose everything, or only its good name, with `flush` and `fence`.
+    """
+
+    def __init__(
+        self,
+        *,
+        partitions: int = 1,
+        bus_length: int = 50_000,
+        lease: float = 10.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`lease` in seconds; `clock` answers in seconds."""
+        self.partitions = partitions
+        self.counters = Counters()
+        self.down = False
+        self._clock = clock
+        self._bus_length = bus_length
+        self._lease = int(lease * 1000)
+        self._parts = [self._empty() for _ in range(partitions)]
+        self._beaten: set[tuple[int, str]] = set()
+        self._buckets: dict[str, tuple[float, float]] = {}
+        self._news = asyncio.Condition()
+
+    def _empty(self) -> MemoryPartition:
+        return MemoryPartition(bus_length=self._bus_length, lease=self._lease)
+
+    def flush(self) -> None:
+        """Lose everything, as FLUSHALL does."""
+        self._parts = [self._empty() for _ in self._parts]
+
+    def fence(self) -> None:
+        """A new history id, as after a promotion that lost nothing or a restart."""
+        for part in self._parts:
+            part.history = secrets.token_hex(8)
+
+    async def start(self) -> None:
+        """Nothing to check."""
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    def partition(self, channel: str) -> int:
+        """The partition a channel lives in."""
+        return keys.partition(channel, self.partitions)
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _count(self, operation: str, number: int = 1) -> None:
+        """Count calls, and refuse them while the store is down."""
+        counts = [self.counters.calls, self.counters.failures]
+        for count in counts if self.down else counts[:1]:
+            count[operation] = count.get(operation, 0) + number
+        if self.down:
+            raise OpenlineError(Code.UNAVAILABLE, "the message store is unavailable: it is down")
+
+    def _of(self, channel: str) -> MemoryPartition:
+        return self._parts[self.partition(channel)]
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    async def publish(self, drafts: Sequence[Draft]) -> list[Published | OpenlineError]:
+        """Store drafts in order; one result a draft."""
+        try:
+            self._count("publish", len(drafts))
+        except OpenlineError as error:
+            return [error] * len(drafts)
+        now = self._now()
+        results = [
+            self._of(draft.channel).publish(draft, epoch=_fresh(), now=now) for draft in drafts
+        ]
+        await self._tell()
+        return results
+
+    async def history(
+        self, channel: str, *, since: Position | None, limit: int, reverse: bool
+    ) -> History:
+        """A page of history. Raises `conflict` for a `since` of another epoch."""
+        self._count("history")
+        part, now = self._of(channel), self._now()
+        head = part.opened(channel, epoch=_fresh(), now=now)
+        if since is not None and since.epoch != head.epoch:
+            raise OpenlineError(
+                Code.CONFLICT,
+                f"since is of another epoch of {channel}",
+                position=(head.epoch, head.offset),
+            )
+        page, more = part.channel(channel, now).page(
+            None if since is None else since.offset,
+            reverse=reverse,
+            limit=max(1, limit),
+            budget=HISTORY_BYTES,
+        )
+        return History(epoch=head.epoch, offset=head.offset, publications=page, more=more)
+
+    async def drop(self, channel: str) -> Position:
+        """Drop the history: a new epoch, the offset goes on."""
+        self._count("drop")
+        position = self._of(channel).drop(channel, epoch=_fresh(), now=self._now())
+        await self._tell()
+        return position
+
+    async def look(self, partition: int, looks: Sequence[Look]) -> list[Looked | Stale]:
+        """Compare channels of one partition with their logs."""
+        self._count("look", len(looks))
+        now = self._now()
+        return [self._parts[partition].look(look, now=now) for look in looks]
+
+    async def open(self, channel: str, epoch: str) -> None:
+        """Make the head valid."""
+        self._count("open")
+        self._of(channel).opened(channel, epoch=epoch, now=self._now())
+
+    async def read(self, partition: int, after: int, *, block: float = 2.0) -> list[Entry]:
+        """Bus entries after an id; empty when none came within `block` seconds."""
+        self._count("read")
+        found = self._parts[partition].after(after, READ)
+        if found or block <= 0:
+            return found
+        try:
+            async with asyncio.timeout(block), self._news:
+                await self._news.wait_for(lambda: bool(self._parts[partition].after(after, 1)))
+        except TimeoutError:
+            return []
+        return self._parts[partition].after(after, READ)
+
+    async def reconnect(self, partition: int) -> None:
+        """Nothing to drop."""
+
+    async def beat(self, partition: int, beat: Beat) -> Beaten:
+        """Renew the lease and put the canary on the bus."""
+        self._count("beat")
+        first = (partition, beat.incarnation) not in self._beaten
+        self._beaten.add((partition, beat.incarnation))
+        reply = self._parts[partition].beat(beat, first=first, now=self._now())
+        await self._tell()
+        return reply
+
+    async def reap(self, partition: int, incarnation: str) -> bool:
+        """Let up to 500 members of a dead incarnation leave."""
+        self._count("reap")
+        more = self._parts[partition].reap(incarnation, most=REAP, now=self._now())
+        await self._tell()
+        return more
+
+    async def resign(self, incarnation: str) -> None:
+        """End the lease at once."""
+        self._count("resign")
+        for part in self._parts:
+            part.resign(incarnation)
+
+    async def enter(
+        self, channel: str, member: Member, incarnation: str, *, announce: bool
+    ) -> Present:
+        """A connection becomes present."""
+        self._count("enter")
+        now = self._now()
+        present = self._of(channel).enter(channel, member, incarnation, announce=announce, now=now)
+        await self._tell()
+        return present
+
+    async def leave(
+        self, channel: str, connection: str, incarnation: str, *, announce: bool, linger: bool
+    ) -> bool:
+        """A connection leaves, or lingers."""
+        self._count("leave")
+        there = self._of(channel).leave(
+            channel, connection, incarnation, announce=announce, linger=linger
+        )
+        await self._tell()
+        return there
+
+    async def members(self, channel: str, *, cursor: str | None, limit: int) -> Members:
+        """A page of who is present, in the order of connections' names."""
+        after = unwrap(cursor)
+        self._count("members")
+        here = self._of(channel).all[channel]
+        names, more = _page((name for name in here.members if name > after), max(1, limit))
+        page = tuple(here.members[name].member for name in names)
+        present = here.present()
+        end = wrap(names[-1]) if more else None
+        return Members(members=page, count=present.count, users=present.users, cursor=end)
+
+    async def typing(self, channel: str, user: str | None) -> None:
+        """Tell the channel's subscribers that a user types."""
+        self._count("typing")
+        fragment = b'"user":' + json.dumps(user).encode()
+        self._of(channel).put(EntryType.TYPING, channel, fragment=fragment)
+        await self._tell()
+
+    async def control(self, message: bytes) -> None:
+        """Put a control message on the bus of partition 0."""
+        self._count("control")
+        self._parts[0].put(EntryType.CONTROL, fragment=message)
+        await self._tell()
+
+    async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
+        """Set a node's subscribers a channel."""
+        self._count("listeners")
+        now = self._now()
+        for channel, count in counts.items():
+            self._of(channel).listen(incarnation, {channel: count}, now=now)
+
+    async def subscribers(self, channels: Sequence[str]) -> list[int]:
+        """Connections subscribed to each channel."""
+        self._count("subscribers", len(channels))
+        return [sum(self._of(name).all[name].listeners.values()) for name in channels]
+
+    async def channels(self, prefix: str, *, cursor: str | None, limit: int) -> ChannelPage:
+        """A page of channels that have subscribers."""
+        after = unwrap(cursor)
+        self._count("channels")
+        found = (
+            name
+            for part in self._parts
+            for name, channel in part.all.items()
+            if channel.listeners and after < name < prefix + "\x7f" and name.startswith(prefix)
+        )
+        names, more = _page(found, max(1, limit))
+        counts = await self.subscribers(names)
+        return ChannelPage(
+            tuple(zip(names, counts, strict=True)), wrap(names[-1]) if more else None
+        )
+
+    async def nodes(self) -> list[bytes]:
+        """What living nodes told with their last beats."""
+        self._count("nodes")
+        return self._parts[0].living(self._now())
+
+    async def spend(
+        self, usage: Mapping[str, float], *, rate: float, burst: float
+    ) -> dict[str, float]:
+        """Take from users' buckets; what each has left, not below -burst."""
+        self._count("spend")
+        now = self._clock()
+        for user, taken in usage.items():
+            left, at = self._buckets.get(user, (burst, now))
+            left = min(burst, left + max(0.0, now - at) * rate)
+            self._buckets[user] = (max(-burst, left - taken), now)
+        return {user: self._buckets[user][0] for user in usage}
+
+
+def _fresh() -> str:
+    return secrets.token_hex(8)
+
+
+def _page(names: Iterable[str], limit: int) -> tuple[list[str], bool]:
+    """The first names in their order, and whether there are more."""
+    found = sorted(names)
+    return found[:limit], len(found) > limit
+
+
+_: type[NodeBroker] = MemoryBroker

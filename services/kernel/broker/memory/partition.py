@@ -1,0 +1,261 @@
+"""A partition in memory: history record, bus, leases and channels, one method a script. Pure: time is an argument."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import defaultdict, deque
+from collections.abc import Mapping
+
+from services.kernel.broker.memory.channel import Channel, Head, Presence, publication
+from services.kernel.broker.port import (
+    Beat,
+    Beaten,
+    Draft,
+    Entry,
+    EntryType,
+    Look,
+    Looked,
+    Member,
+    Present,
+    Published,
+    Stale,
+)
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Publication
+
+KEY_LIFE = 300_000
+HEAD_LIFE = 7 * 86_400_000
+UNPUBLISHED_LIFE = 3_600_000
+"""Milliseconds, as in the Redis adapter."""
+
+NO_LEASE = "the message store is unavailable: this node holds no lease now"
+
+
+class MemoryPartition:
+    """`now` and `lease` are milliseconds of the store's clock."""
+
+    def __init__(self, *, bus_length: int, lease: int) -> None:
+        self.history = secrets.token_hex(8)
+        self.bus: deque[Entry] = deque(maxlen=bus_length)
+        self.last = 0
+        self.all: defaultdict[str, Channel] = defaultdict(Channel)
+        self.leases: dict[str, int] = {}
+        self.births: dict[str, str] = {}
+        self.nodes: dict[str, bytes] = {}
+        self.ending: set[str] = set()
+        self._lease = lease
+        self._grace = 0
+
+    def channel(self, name: str, now: int) -> Channel:
+        """A channel, without what has expired."""
+        channel = self.all[name]
+        channel.expire(now)
+        return channel
+
+    def opened(self, name: str, *, epoch: str, now: int) -> Head:
+        """The channel's head, made valid in this history."""
+        dies = now + UNPUBLISHED_LIFE
+        return self.channel(name, now).opened(self.history, epoch=epoch, dies=dies)
+
+    def put(
+        self,
+        kind: EntryType,
+        channel: str = "",
+        *,
+        message: Publication | None = None,
+        fragment: bytes = b"",
+    ) -> int:
+        """Append to the bus; the entry's id."""
+        self.last += 1
+        self.bus.append(Entry(self.last, kind, channel, message, fragment))
+        return self.last
+
+    def after(self, position: int, most: int) -> list[Entry]:
+        """Bus entries after an id."""
+        if position >= self.last:
+            return []
+        return [entry for entry in self.bus if entry.id > position][:most]
+
+    def publish(self, draft: Draft, *, epoch: str, now: int) -> Published | OpenlineError:
+        """Store one draft."""
+        channel = self.channel(draft.channel, now)
+        subscribers = sum(channel.listeners.values())
+        if draft.key is not None and draft.key in channel.seen:
+            was, offset, _ = channel.seen[draft.key]
+            return Published(was, offset, duplicate=True, subscribers=subscribers)
+        if draft.expect is not None or not draft.ephemeral:
+            head = self.opened(draft.channel, epoch=epoch, now=now)
+            if draft.expect not in (None, Position(head.epoch, head.offset)):
+                return conflict(draft, Position(head.epoch, head.offset))
+        place = self._store(channel, draft, now)
+        if draft.key is not None:
+            channel.seen[draft.key] = (*place, now + KEY_LIFE)
+        return Published(*place, subscribers=subscribers)
+
+    def _store(self, channel: Channel, draft: Draft, now: int) -> Position:
+        if draft.ephemeral:
+            head = channel.head
+            epoch = head.epoch if head is not None and head.history == self.history else ""
+            self.put(EntryType.EPHEMERAL, draft.channel, message=publication(epoch, 0, draft))
+            return Position(epoch, 0)
+        life = max(HEAD_LIFE, draft.history_ttl * 2000)
+        message = channel.append(draft, now=now, head_life=life)
+        self.put(EntryType.MESSAGE, draft.channel, message=message)
+        return Position(message.epoch, message.offset)
+
+    def look(self, look: Look, *, now: int) -> Looked | Stale:
+        """Compare a channel with its log."""
+        channel = self.channel(look.channel, now)
+        head = channel.head
+        if head is None or head.history != self.history:
+            return Stale()
+        start, page = channel.missing(look)
+        return Looked(
+            history=self.history,
+            bus=self.last,
+            epoch=head.epoch,
+            offset=head.offset,
+            began=head.began,
+            start=start,
+            publications=page,
+        )
+
+    def drop(self, name: str, *, epoch: str, now: int) -> Position:
+        """A new epoch; the offset goes on; the log goes."""
+        head = self.opened(name, epoch=epoch, now=now)
+        head.epoch, head.began = epoch, head.offset
+        head.dies = max(head.dies, now + HEAD_LIFE)
+        self.all[name].log.clear()
+        nudge = publication(epoch, head.offset, Draft(channel=name, data=b"", meta=b""))
+        self.put(EntryType.NUDGE, name, message=nudge)
+        return Position(epoch, head.offset)
+
+    def beat(self, beat: Beat, *, first: bool, now: int) -> Beaten:
+        """Renew a lease, and see whose has ended."""
+        name = beat.incarnation
+        self.leases = {other: min(at, now) for other, at in self.leases.items()}
+        if self._away(now):
+            self._grace = now + self._lease
+        held = self.births.get(name)
+        lost = (
+            name in self.ending or held not in (None, self.history) or (held is None and not first)
+        )
+        if not lost:
+            self.leases[name] = now
+            self.births[name] = self.history
+            self.nodes[name] = beat.node
+        told = f'"node":{json.dumps(name)},"at":{now}'.encode()
+        bus = self.put(EntryType.BEAT, fragment=told)
+        over = {other for other in self.leases if self._over(other, now)}
+        expired = tuple(sorted(self.ending | over))
+        return Beaten(history=self.history, bus=bus, lost=lost, expired=expired)
+
+    def _away(self, now: int) -> bool:
+        return bool(self.leases) and now - max(self.leases.values()) > self._lease / 3
+
+    def _over(self, incarnation: str, now: int) -> bool:
+        return now >= self._grace and now - self.leases[incarnation] > self._lease
+
+    def resign(self, incarnation: str) -> None:
+        """End a lease at once."""
+        if self.leases.pop(incarnation, None) is not None:
+            self.nodes.pop(incarnation, None)
+            self.ending.add(incarnation)
+
+    def reap(self, incarnation: str, *, most: int, now: int) -> bool:
+        """Let some members of a dead incarnation leave; True while there are more."""
+        if incarnation not in self.ending:
+            known = incarnation in self.leases
+            if not known or self._away(now) or not self._over(incarnation, now):
+                return False
+            self.resign(incarnation)
+        held = [
+            (name, connection)
+            for name, channel in self.all.items()
+            for connection, present in channel.members.items()
+            if present.incarnation == incarnation
+        ]
+        for name, connection in held[:most]:
+            announce = self.all[name].members[connection].announce
+            self._remove(name, connection, announce=announce)
+        heard = [channel for channel in self.all.values() if incarnation in channel.listeners]
+        for channel in heard[:most]:
+            del channel.listeners[incarnation]
+        if len(held) >= most or len(heard) >= most:
+            return True
+        self.ending.discard(incarnation)
+        self.births.pop(incarnation, None)
+        return False
+
+    def enter(
+        self, name: str, member: Member, incarnation: str, *, announce: bool, now: int
+    ) -> Present:
+        """A connection becomes present."""
+        self._need_lease(incarnation)
+        channel = self.channel(name, now)
+        former = channel.lingering(member.user) if member.user is not None else None
+        known = member.connection in channel.members
+        if known:
+            del channel.members[member.connection]
+        elif former is not None:
+            del channel.members[former]
+        channel.members[member.connection] = Presence(member, incarnation, announce)
+        if announce and not known and former is None:
+            self._tell(EntryType.JOIN, name, member)
+        return channel.present()
+
+    def leave(
+        self, name: str, connection: str, incarnation: str, *, announce: bool, linger: bool
+    ) -> bool:
+        """A connection leaves, or lingers."""
+        present = self.all[name].members.get(connection)
+        if present is None or present.incarnation != incarnation:
+            return False
+        if linger:
+            present.lingering = True
+        else:
+            self._remove(name, connection, announce=announce)
+        return True
+
+    def _remove(self, name: str, connection: str, *, announce: bool) -> None:
+        present = self.all[name].members.pop(connection)
+        if announce:
+            self._tell(EntryType.LEAVE, name, present.member)
+
+    def _tell(self, kind: EntryType, name: str, member: Member) -> None:
+        present = self.all[name].present()
+        user, connection = json.dumps(member.user), json.dumps(member.connection)
+        counts = f'"count":{present.count},"users":{present.users}'
+        fragment = f'"user":{user},"connection":{connection},{counts}'
+        self.put(kind, name, fragment=fragment.encode())
+
+    def listen(self, incarnation: str, counts: Mapping[str, int], *, now: int) -> None:
+        """Set a node's subscribers a channel."""
+        self._need_lease(incarnation)
+        for name, count in counts.items():
+            if count:
+                channel = self.channel(name, now)
+                channel.listeners[incarnation] = count
+                channel.keep(now, UNPUBLISHED_LIFE)
+            else:
+                self.all[name].listeners.pop(incarnation, None)
+
+    def living(self, now: int) -> list[bytes]:
+        """What living nodes told."""
+        order = sorted(self.leases, key=lambda name: (self.leases[name], name))
+        return [self.nodes[name] for name in order if now - self.leases[name] <= self._lease]
+
+    def _need_lease(self, incarnation: str) -> None:
+        if incarnation not in self.leases:
+            raise OpenlineError(Code.UNAVAILABLE, NO_LEASE)
+
+
+def conflict(draft: Draft, position: Position) -> OpenlineError:
+    """The refusal of a draft whose `expect` is not the channel's position."""
+    return OpenlineError(
+        Code.CONFLICT,
+        f"{draft.channel} is not at the expected position {draft.expect}",
+        position=(position.epoch, position.offset),
+    )

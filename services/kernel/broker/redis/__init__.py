@@ -1,0 +1,1 @@
+"""The broker on Redis Streams: one Lua file an operation."""

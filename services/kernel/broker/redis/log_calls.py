@@ -1,0 +1,88 @@
+"""Bundles: drafts of one partition that a single script call stores, since the call costs more than storing one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from services.kernel.broker.port import Draft
+from services.kernel.broker.redis.partitions import run
+from services.kernel.domain.publications import Kind
+from services.kernel.redis.keys import Keys
+from services.kernel.redis.link import Command
+
+MOST = 64
+"""Drafts in one call: nothing else runs in Redis meanwhile, and they take half a millisecond."""
+
+MOST_BYTES = 65_536
+"""Bytes of data after which no further draft joins a call."""
+
+KEY_LIFE = 300_000
+"""Milliseconds for which an idempotency key is remembered."""
+
+HEAD_LIFE = 7 * 86_400_000
+"""Milliseconds that a head lives at least after a publication: when it goes, its readers are told to start anew."""
+
+_KINDS = {kind: f"{kind.value} " for kind in Kind}
+
+
+def bundled(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
+    """The same drafts in their order, cut where one call must end.
+
+    A call holds either drafts with a key or drafts without, since only the former may be sent twice, and a channel with
+    one history size and ttl.
+    """
+    begin, size = 0, 0
+    options: dict[str, tuple[int, int]] = {}
+    for place, draft in enumerate(drafts):
+        mine = (draft.history_size, draft.history_ttl)
+        if place > begin and (
+            place - begin >= MOST
+            or size >= MOST_BYTES
+            or (draft.key is None) != (drafts[begin].key is None)
+            or options.get(draft.channel, mine) != mine
+        ):
+            yield drafts[begin:place]
+            begin, size, options = place, 0, {}
+        options[draft.channel] = mine
+        size += len(draft.data)
+    if begin < len(drafts):
+        yield drafts[begin:]
+
+
+def command(keys: Keys, fence: Sequence[Any], epoch: str, drafts: Sequence[Draft]) -> Command:
+    """The script call that stores a bundle. `epoch` is fresh; channels whose history begins are named after it."""
+    numbers: dict[str, int] = {}
+    names: list[str] = [keys.record, keys.bus]
+    seen: list[str] = []
+    channels: list[Any] = []
+    letters: list[Any] = []
+    for draft in drafts:
+        channel = draft.channel
+        number = numbers.get(channel)
+        if number is None:
+            number = numbers[channel] = len(numbers) + 1
+            names += (keys.head(channel), keys.log(channel), keys.listeners(channel))
+            channels += (channel, draft.history_size, *_lives(draft))
+        if draft.key is not None:
+            seen.append(keys.seen(channel, draft.key))
+        letters += (
+            number,
+            0 if draft.key is None else len(seen),
+            _KINDS[draft.kind] + draft.token,
+            draft.data,
+            draft.meta,
+            1 if draft.ephemeral else 0,
+            "" if draft.expect is None else f"{draft.expect[0]} {draft.expect[1]}",
+        )
+    names += seen
+    args = (*fence, epoch, KEY_LIFE, len(numbers), *channels, *letters)
+    lanes = tuple(numbers)
+    return run("publish", names, *args, again=bool(seen), lanes=lanes, size=len(drafts))
+
+
+def _lives(draft: Draft) -> tuple[int, int]:
+    """Milliseconds that log and head live."""
+    ttl = draft.history_ttl * 1000
+    # Renewed at nine tenths: at least twice the log's.
+    return ttl, max(HEAD_LIFE, ttl * 9 // 4)

@@ -1,0 +1,230 @@
+"""The partitions of a Redis store: their keys and connections, the checks at the start, and how a script is called."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import AuthenticationError, RedisError
+
+from services.kernel.broker.port import BrokerConfigurationError, Counters
+from services.kernel.broker.redis.bus_reader import BusReader
+from services.kernel.broker.redis.scripts import script
+from services.kernel.redis import keys
+from services.kernel.redis.connections import Dial
+from services.kernel.redis.errors import translate
+from services.kernel.redis.link import Command, Link
+from services.kernel.redis.pipe import Pipe
+
+OLDEST = (7, 0)
+"""The Redis version from which a stream counts its own ids (`0-*`) and scripts carry flags."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the store is used. `bus_length` in entries, `lease` in seconds; `trusted_restart` keeps ids over restarts."""
+
+    bus_length: int = 50_000
+    trusted_restart: bool = False
+    lease: float = 10.0
+
+
+class Partition:
+    """One partition's keys and its three connections: reading the bus, writing, and reading logs.
+
+    Pages of a log can be large; they must not hold up publishing or beats.
+    """
+
+    def __init__(self, number: int, *, dial: Dial, check: Any) -> None:
+        self.keys = keys.Keys(number)
+        # The address may lead to another master by now, while what was connected stays with the former one.
+        self.writes = Link(dial, check, demoted=self.reset)
+        self.reads = Link(dial, check, demoted=self.reset)
+        self.reader = BusReader(dial, self.keys.bus)
+
+    def reset(self) -> None:
+        """End all connections; each is made anew when next used."""
+        self.reader.reset()
+        self.writes.reset()
+        self.reads.reset()
+
+    async def close(self) -> None:
+        """Drop all connections and refuse what waits."""
+        await self.reader.close()
+        await self.writes.close()
+        await self.reads.close()
+
+
+class RedisPartitions:
+    """What all parts of the Redis broker share."""
+
+    def __init__(self, url: str, *, partitions: int, options: Options) -> None:
+        self.partitions = partitions
+        self.counters = Counters()
+        self._options = options
+        self._checked = False
+        dial = Dial(url)
+        self._parts = [Partition(n, dial=dial, check=self._check) for n in range(partitions)]
+
+    def partition(self, channel: str) -> int:
+        """The partition a channel lives in."""
+        return keys.partition(channel, self.partitions)
+
+    async def start(self) -> None:
+        """Check server and layout; an unreachable server is checked when it is first reached.
+
+        Raises BrokerConfigurationError with one line that names the fix.
+        """
+        try:
+            await self._parts[0].writes.ask(("PING",))
+        except AuthenticationError as error:
+            raise BrokerConfigurationError(
+                "Redis refuses user name or password: correct those in OPENLINE_REDIS_URL"
+            ) from error
+        except (RedisError, OSError) as error:
+            _log.warning("redis cannot be reached yet: %s", translate(error).message)
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        for part in self._parts:
+            await part.close()
+
+    async def reconnect(self, partition: int) -> None:
+        """Drop this partition's connections."""
+        self._parts[partition].reset()
+
+    def _of(self, channel: str) -> Partition:
+        return self._parts[self.partition(channel)]
+
+    def _fence(self) -> tuple[Any, ...]:
+        """The first arguments of each writing script: candidate history id, trusted restart, bus length."""
+        options = self._options
+        return (fresh(), int(options.trusted_restart), options.bus_length)
+
+    async def _call(self, operation: str, link: Link, commands: Sequence[Command]) -> list[Any]:
+        """Replies to commands, an OpenlineError in the place of each that failed; counted for the metrics."""
+        replies = await link.call(commands)
+        failed = 0
+        for place, reply in enumerate(replies):
+            if isinstance(reply, Exception):
+                failed += 1
+                replies[place] = translate(reply)
+        self._count(operation, len(replies), failed)
+        return replies
+
+    def _count(self, operation: str, number: int, failed: int) -> None:
+        calls, failures = self.counters.calls, self.counters.failures
+        calls[operation] = calls.get(operation, 0) + number
+        if failed:
+            failures[operation] = failures.get(operation, 0) + failed
+
+    async def _one(self, operation: str, link: Link, command: Command) -> Any:
+        """The reply to one command. Raises OpenlineError."""
+        (reply,) = await self._call(operation, link, [command])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def _check(self, pipe: Pipe) -> None:
+        """Refuse a server that can never serve, with the first connection that reaches it.
+
+        The layout is looked at with each: a flush takes it away, and whoever came next could choose another.
+        """
+        if not self._checked:
+            await self._check_server(pipe)
+            self._checked = True
+        await self._check_layout(pipe)
+
+    async def _check_server(self, pipe: Pipe) -> None:
+        server, replication, policy, aof, fsync = await pipe.ask(
+            ("INFO", "server"),
+            ("INFO", "replication"),
+            ("CONFIG", "GET", "maxmemory-policy"),
+            ("CONFIG", "GET", "appendonly"),
+            ("CONFIG", "GET", "appendfsync"),
+        )
+        if isinstance(server, Exception):
+            raise server
+        _check_server(server, replication)
+        appends = _check_settings(policy, aof)
+        if self._options.trusted_restart:
+            _check_trust(replication, safe=appends and _value(fsync) == b"always")
+
+    async def _check_layout(self, pipe: Pipe) -> None:
+        (found,) = await pipe.ask(("GET", keys.layout()))
+        if found is None:
+            mine = ("SET", keys.layout(), self.partitions, "NX")
+            _, found = await pipe.ask(mine, ("GET", keys.layout()))
+        if isinstance(found, bytes) and found != str(self.partitions).encode():
+            raise BrokerConfigurationError(
+                f"this Redis holds data laid out for {found.decode()} partitions:"
+                f" set OPENLINE_PARTITIONS={found.decode()}, or use an empty database"
+            )
+
+
+def fresh() -> str:
+    """A new random name for a history or an epoch: never derived from another value."""
+    return secrets.token_hex(8)
+
+
+def run(
+    name: str,
+    names: Sequence[Any],
+    *args: Any,
+    again: bool = False,
+    lanes: tuple[str, ...] = (),
+    size: int = 1,
+) -> Command:
+    """The command that runs a script with these keys and arguments."""
+    parts = (b"EVALSHA", script(name).sha, len(names), *names, *args)
+    return Command(parts, again, lanes, size)
+
+
+def _check_server(server: bytes, replication: bytes) -> None:
+    version = re.search(rb"redis_version:(\d+)\.(\d+)", server)
+    if version is not None and (int(version[1]), int(version[2])) < OLDEST:
+        raise BrokerConfigurationError(
+            f"Redis {version[1].decode()}.{version[2].decode()} is too old:"
+            " point OPENLINE_REDIS_URL at Redis 7.0 or newer, or Valkey"
+        )
+    if b"role:master" not in replication:
+        raise BrokerConfigurationError(
+            "this Redis is a replica: point OPENLINE_REDIS_URL at the master"
+        )
+    if not re.search(rb"^master_replid:[0-9a-f]+", replication, re.MULTILINE):
+        raise BrokerConfigurationError(
+            "this server's INFO replication names no master_replid, by which losses are noticed:"
+            " point OPENLINE_REDIS_URL at Redis 7.0 or newer, or Valkey, without a proxy that hides it"
+        )
+
+
+def _check_settings(policy: Any, aof: Any) -> bool:
+    """Whether the server keeps an append-only file. A server that hides its settings is taken at its word."""
+    if _value(policy) not in (b"noeviction", None):
+        raise BrokerConfigurationError(
+            "Redis may evict our data: set maxmemory-policy noeviction in its configuration"
+        )
+    if _value(aof) == b"no":
+        _log.warning(
+            "redis keeps no append-only file: a restart loses all history; set appendonly yes"
+        )
+    return _value(aof) == b"yes"
+
+
+def _check_trust(replication: bytes, *, safe: bool) -> None:
+    if not safe or b"connected_slaves:0" not in replication:
+        raise BrokerConfigurationError(
+            "OPENLINE_TRUSTED_RESTART is only for one Redis without replicas:"
+            " set appendonly yes and appendfsync always, or unset it"
+        )
+
+
+def _value(setting: Any) -> bytes | None:
+    """The value in a CONFIG GET reply."""
+    return setting[1] if isinstance(setting, list) and len(setting) == 2 else None  # noqa: PLR2004 - name, value

@@ -1,0 +1,1 @@
+"""The pipelining Redis client: connections, scripts, errors, and how every key is spelled."""

@@ -1,0 +1,202 @@
+"""A link: one Redis connection shared by many callers, whose commands leave together and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as Late
+
+from services.kernel.broker.port import BrokerConfigurationError
+from services.kernel.redis.connections import Check, Dial, Identity
+from services.kernel.redis.pipe import Pipe
+
+_log = logging.getLogger(__name__)
+
+BATCH = 512
+"""Commands sent before their replies are read; the others wait for the next round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. `again`: it may run twice, so it is repeated once when the connection is lost before its reply came.
+
+    Commands that share one of `lanes` keep their order even where a script had to be loaded anew. `size` says how many
+    it counts for in a batch.
+    """
+
+    parts: tuple[Any, ...]
+    again: bool = False
+    lanes: tuple[str, ...] = ()
+    size: int = 1
+
+
+@dataclass(slots=True)
+class _Call:
+    commands: Sequence[Command]
+    answer: asyncio.Future[list[Any]]
+
+
+class Link:
+    """Connects when first used, and anew after a loss. Replies are values; errors are exceptions as values.
+
+    `demoted` is called when the server says that it is not the master: it need not end connections made before.
+    """
+
+    def __init__(self, dial: Dial, check: Check, *, demoted: Callable[[], None]) -> None:
+        self._dial = dial
+        self._check = check
+        self._demoted = demoted
+        self._identity = Identity()
+        self._pipe: Pipe | None = None
+        self._away: Exception | None = None  # what kept us from the server the last time
+        self._waiting: list[_Call] = []
+        self._runner: asyncio.Task[None] | None = None
+
+    async def call(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to commands, one each; an exception in the place of a reply that is none."""
+        if not commands:
+            return []
+        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Call(commands, answer))
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run())
+        return await answer
+
+    def reset(self) -> None:
+        """End the connection; the next call makes another."""
+        if self._pipe is not None:
+            self._pipe.cut()
+
+    def _drop(self) -> None:
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.cut()
+
+    async def close(self) -> None:
+        """Drop the connection and refuse what still waits."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.cancel()
+            await asyncio.wait([runner])
+        self._refuse(Lost("closed"))
+        self._drop()
+
+    async def _run(self) -> None:
+        while self._waiting:
+            calls = self._take()
+            commands = [command for call in calls for command in call.commands]
+            replies: list[Any] = [Lost("closed")] * len(commands)
+            try:
+                replies = await self._serve(commands)
+            except Exception:  # noqa: BLE001 - a fault of ours must not leave every later caller waiting
+                _log.exception("a batch of redis commands failed")
+                self._drop()
+            finally:
+                _hand_out(calls, replies)
+            if self._away is not None:
+                # Each batch would wait for the connection as long again, and in an outage the queue grow and grow.
+                self._refuse(self._away)
+        self._runner = None
+
+    def _refuse(self, error: Exception) -> None:
+        """Tell all who wait the same."""
+        left, self._waiting = self._waiting, []
+        for call in left:
+            _hand_out([call], [error] * len(call.commands))
+
+    def _take(self) -> list[_Call]:
+        number, size = 0, 0
+        for call in self._waiting:
+            weight = sum(command.size for command in call.commands)
+            if number and size + weight > BATCH:
+                break
+            number += 1
+            size += weight
+        calls, self._waiting = self._waiting[:number], self._waiting[number:]
+        return calls
+
+    async def _serve(self, commands: Sequence[Command]) -> list[Any]:
+        replies = await self._exchange(commands)
+        if self._away is None:  # else it is not asked twice: callers wait
+            again = [i for i, reply in enumerate(replies) if _lost(reply) and commands[i].again]
+            await self._repeat(commands, replies, again)
+        forgotten = _forgotten(commands, replies)
+        if forgotten:
+            # A flush of scripts on a living connection: a new one loads them.
+            self._drop()
+            await self._repeat(commands, replies, forgotten)
+        return replies
+
+    async def _repeat(
+        self, commands: Sequence[Command], replies: list[Any], places: list[int]
+    ) -> None:
+        if places:
+            second = await self._exchange([commands[i] for i in places])
+            for place, reply in zip(places, second, strict=True):
+                replies[place] = reply
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send and read once. What was not answered has the error that ended the connection."""
+        self._away = None
+        try:
+            pipe = await self._connected()
+        except (RedisError, OSError, BrokerConfigurationError) as error:
+            self._away = error
+            self._drop()
+            return [error] * len(commands)
+        replies = await pipe.send([command.parts for command in commands])
+        if pipe.ended:
+            self._drop()
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            self._demoted()
+        return replies
+
+    async def _connected(self) -> Pipe:
+        if self._pipe is not None and self._pipe.ended:
+            self._drop()
+        if self._pipe is None:
+            pipe = await self._dial.connect()
+            try:
+                await self._check(pipe)
+                await self._identity.introduce(pipe)
+            except BaseException:
+                pipe.cut()
+                raise
+            self._pipe = pipe
+        return self._pipe
+
+    async def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Plain commands for checks at the start, outside the queue. Raises RedisError or OSError."""
+        return await (await self._connected()).ask(*commands)
+
+
+def _lost(reply: object) -> bool:
+    return isinstance(reply, Lost | Late | OSError)
+
+
+def _forgotten(commands: Sequence[Command], replies: Sequence[Any]) -> list[int]:
+    """Commands to be sent again because their script was unknown, unless a later one of a lane of theirs has run."""
+    passed: set[str] = set()
+    places: list[int] = []
+    for i in range(len(replies) - 1, -1, -1):
+        lanes = commands[i].lanes
+        if not isinstance(replies[i], NoScriptError):
+            passed.update(lanes)
+        elif passed.isdisjoint(lanes):
+            places.append(i)
+    return places[::-1]
+
+
+def _hand_out(calls: Sequence[_Call], replies: Sequence[Any]) -> None:
+    start = 0
+    for call in calls:
+        end = start + len(call.commands)
+        if not call.answer.done():
+            call.answer.set_result(list(replies[start:end]))
+        start = end

@@ -1,0 +1,58 @@
+"""Scripts: whole, documented, each called from one place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.kernel.broker.redis import scripts
+
+FOLDER = Path(scripts.__file__).parent
+EVERY = scripts.everything()
+
+
+def names(script: scripts.Script) -> str:
+    return script.name
+
+
+def test_every_file_is_a_script_or_included():
+    files = {path.stem for path in (FOLDER / "lua").glob("*.lua")}
+    included = set(re.findall(r"--include (\w+)", "".join(_text(name) for name in files)))
+    assert {script.name for script in EVERY} == files - included
+
+
+@pytest.mark.parametrize("script", EVERY, ids=names)
+def test_a_script_says_what_it_is_given(script):
+    text = _text(script.name)
+    assert text.startswith("#!lua")
+    assert "\n-- KEYS: " in text
+    assert "\n-- ARGV: " in text
+    assert "\n-- Returns " in text
+
+
+@pytest.mark.parametrize("script", EVERY, ids=names)
+def test_a_script_has_one_caller(script):
+    call = re.compile(rf'run\(\s*"{script.name}"')
+    sources = (path.read_text("utf-8") for path in FOLDER.glob("*.py"))
+    assert sum(len(call.findall(source)) for source in sources) == 1
+
+
+@pytest.mark.parametrize("script", EVERY, ids=names)
+def test_a_script_is_complete(script):
+    assert b"--include" not in script.source
+    assert script.source.startswith(b"#!lua")
+    assert re.fullmatch(rb"[0-9a-f]{40}", script.sha)
+
+
+@pytest.mark.parametrize("script", EVERY, ids=names)
+def test_a_script_that_writes_to_the_bus_is_fenced(script):
+    """Each writing script compares the history record, but for those that touch neither bus nor logs."""
+    text = script.source.decode()
+    if "'XADD'" in text:
+        assert "fence(KEYS[1]" in text
+
+
+def _text(name: str) -> str:
+    return (FOLDER / "lua" / f"{name}.lua").read_text("utf-8")

@@ -1,0 +1,142 @@
+"""A link: what it sends again, and what it must not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as Late
+
+from services.kernel.broker.redis.scripts import everything
+from services.kernel.redis.connections import Dial
+from services.kernel.redis.link import BATCH, Command, Link, _forgotten
+from tests.support.redis_server import start_redis
+
+GONE = NoScriptError("x")
+
+
+def lanes(*names: str) -> list[Command]:
+    return [Command((), lanes=(name,) if name else ()) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("commands", "replies", "again"),
+    [
+        (lanes("a", "b", "a"), [GONE, GONE, GONE], [0, 1, 2]),
+        (lanes("a", "b", "a"), [1, 2, 3], []),
+        # The script came back in the middle: what was overtaken in its lane is given up, or it would come out of order.
+        (lanes("a", "b", "a", "a"), [GONE, GONE, 1, GONE], [1, 3]),
+        (lanes("a", "a"), [ResponseError("x"), GONE], [1]),
+        (lanes("a", "a"), [GONE, ResponseError("x")], []),
+        (lanes("", ""), [GONE, 1], [0]),
+    ],
+)
+def test_forgotten_scripts_are_sent_again_in_the_order_of_their_lane(commands, replies, again):
+    assert _forgotten(commands, replies) == again
+
+
+async def accept(_: Any) -> None:
+    """A check that finds nothing wrong."""
+
+
+def unasked() -> None:
+    """No server here is demoted."""
+    raise AssertionError
+
+
+@pytest.fixture
+async def link(tmp_path):
+    with start_redis(tmp_path) as server:
+        link = Link(Dial(server.url), accept, demoted=unasked)
+        yield link
+        await link.close()
+
+
+async def test_replies_come_in_the_order_of_commands(link):
+    calls = [link.call([Command(("INCR", "n")) for _ in range(3)]) for _ in range(4)]
+    assert await asyncio.gather(*calls) == [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]]
+    assert await link.call([]) == []
+
+
+async def test_more_than_a_batch_is_sent_in_parts(link):
+    calls = [link.call([Command(("INCR", "n"))]) for _ in range(BATCH + 10)]
+    assert [reply for (reply,) in await asyncio.gather(*calls)] == list(range(1, BATCH + 11))
+    (last,) = (await link.call([Command(("INCR", "n"))] * (BATCH * 2)))[-1:]
+    assert last == BATCH * 3 + 10
+
+
+async def test_an_error_reply_harms_no_neighbour(link):
+    replies = await link.call(
+        [Command(("SET", "k", "v")), Command(("INCR", "k")), Command(("GET", "k"))]
+    )
+    assert isinstance(replies[1], ResponseError)
+    assert (replies[0], replies[2]) == (b"OK", b"v")
+
+
+async def test_a_caller_that_gives_up_harms_no_neighbour(link):
+    first = asyncio.create_task(link.call([Command(("INCR", "n"))]))
+    second = asyncio.create_task(link.call([Command(("INCR", "n"))]))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == [2]
+
+
+async def test_a_connection_that_is_lost_repeats_only_what_may_be_repeated():
+    """A server that takes commands and hangs up before it answers."""
+    heard: list[list[bytes]] = []
+    handlers: list[Any] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        commands = []
+        heard.append(commands)
+        handlers.append(asyncio.current_task())
+        while (line := await reader.readline()).startswith(b"*"):
+            parts = []
+            for _ in range(int(line[1:])):
+                size = int((await reader.readline())[1:])
+                parts.append((await reader.readexactly(size + 2))[:-2])
+            commands.append(parts[0])
+            if parts[0] in (b"ONCE", b"TWICE") and len(heard) == 1:
+                await asyncio.sleep(0.02)
+                break
+            known = b"*%d\r\n" % len(everything()) + b":1\r\n" * len(everything())
+            answer = {b"CLIENT": b":5\r\n", b"INFO": b"$10\r\nrun_id:abc\r\n", b"SCRIPT": known}
+            writer.write(answer.get(parts[0], b"+done\r\n"))
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    link = Link(Dial(f"redis://127.0.0.1:{port}"), accept, demoted=unasked)
+    once, twice = await link.call([Command(("ONCE",)), Command(("TWICE",), again=True)])
+    assert isinstance(once, Exception)
+    assert twice == b"done"
+    assert b"ONCE" not in heard[1]
+    await link.close()
+    server.close()
+    await asyncio.gather(*handlers)
+
+
+async def test_a_server_that_cannot_be_reached_costs_all_who_wait_one_try():
+    """It takes connections and never answers: each further batch would wait as long again."""
+    connections: list[asyncio.StreamWriter] = []
+
+    def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    link = Link(Dial(f"redis://127.0.0.1:{port}?socket_timeout=0.05"), accept, demoted=unasked)
+    calls = [link.call([Command(("INCR", "n"))]) for _ in range(BATCH * 3)]
+    replies = [reply for (reply,) in await asyncio.gather(*calls)]
+    assert all(isinstance(reply, Late) for reply in replies)
+    assert len(connections) == 1
+    (reply,) = await link.call([Command(("INCR", "n"))])
+    assert isinstance(reply, Late)
+    assert len(connections) == 2
+    await link.close()
+    server.close()
+    for writer in connections:
+        writer.close()

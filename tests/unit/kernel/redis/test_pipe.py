@@ -1,0 +1,154 @@
+"""A pipe: replies in their order, and what becomes of them when the connection ends."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.exceptions import AuthenticationError, InvalidResponse, ResponseError
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import TimeoutError as Late
+
+from services.kernel.redis.connections import Dial
+from services.kernel.redis.pipe import Pipe
+from tests.support.redis_server import RedisServer, free_port, start_redis
+
+
+@pytest.fixture
+def server(tmp_path):
+    with start_redis(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def pipe(server) -> AsyncIterator[Pipe]:
+    pipe = await Dial(f"{server.url}?socket_timeout=0.3").connect()
+    yield pipe
+    pipe.cut()
+
+
+async def test_replies_come_in_order_also_to_several_that_ask_at_once(pipe):
+    asked = [pipe.ask(*[("INCR", "n")] * 3) for _ in range(3)]
+    assert await asyncio.gather(*asked) == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    assert await pipe.ask() == []
+
+
+async def test_an_error_reply_is_a_value(pipe):
+    stored, refused, found = await pipe.ask(("SET", "k", b"\x00v"), ("INCR", "k"), ("GET", "k"))
+    assert isinstance(refused, ResponseError)
+    assert (stored, found) == (b"OK", b"\x00v")
+    assert not pipe.ended
+
+
+async def test_a_large_reply_comes_whole(pipe):
+    value = b"x" * 3_000_000
+    assert await pipe.ask(("SET", "k", value), ("GET", "k"), ("PING",)) == [b"OK", value, b"PONG"]
+
+
+async def test_who_gives_up_harms_nobody(pipe):
+    first = asyncio.create_task(pipe.ask(("INCR", "n")))
+    second = asyncio.create_task(pipe.ask(("INCR", "n")))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == [2]
+
+
+async def test_a_server_that_hangs_is_given_up_and_what_came_before_is_kept(server, pipe):
+    await pipe.ask(("PING",))
+    await asyncio.sleep(0.4)  # an idle connection may be silent
+    assert await pipe.ask(("PING",)) == [b"PONG"]
+    waiting = pipe.send([("INCR", "n"), ("BLPOP", "none", 5), ("INCR", "n")])
+    first, *rest = await waiting
+    assert first == 1
+    assert [type(error) for error in rest] == [Late, Late]
+    assert pipe.ended
+    with pytest.raises(Late):
+        await pipe.ask(("PING",))
+
+
+async def test_a_slow_answer_is_waited_for_as_long_as_the_command_may_block(server):
+    pipe = await Dial(f"{server.url}?socket_timeout=0.2").connect(blocking=1)
+    assert await pipe.ask(("BLPOP", "none", 0.5)) == [None]
+    pipe.cut()
+
+
+async def test_whoever_waits_hears_of_the_end(server, pipe):
+    waiting = pipe.ask(("BLPOP", "none", 5))
+    task = asyncio.create_task(waiting)
+    await asyncio.sleep(0.05)
+    server.stop(kill=True)
+    with pytest.raises(Lost):
+        await task
+    assert pipe.ended
+
+
+async def test_a_cut_ends_what_waits(pipe):
+    task = asyncio.create_task(pipe.ask(("BLPOP", "none", 5)))
+    await asyncio.sleep(0)
+    pipe.cut()
+    with pytest.raises(Lost):
+        await task
+
+
+async def test_a_reply_that_nobody_asked_for_ends_the_connection(pipe):
+    pipe.data_received(b"+OK\r\n")
+    assert pipe.ended
+    with pytest.raises(InvalidResponse):
+        await pipe.ask(("PING",))
+
+
+async def test_an_answer_that_the_server_serves_nobody_ends_the_connection(pipe):
+    waiting = pipe.send([("PING",), ("PING",)])
+    pipe.data_received(b"+PONG\r\n-LOADING Redis is loading the dataset in memory\r\n")
+    first, second = await waiting
+    assert (first, str(second)) == (b"PONG", "Redis is loading the dataset in memory")
+    assert isinstance(second, Lost)
+    assert pipe.ended
+
+
+async def test_the_password_and_database_of_the_url_count(server):
+    with server.client() as client:
+        client.acl_setuser("app", enabled=True, passwords=["+secret"], keys="*", commands=["+@all"])
+    url = f"redis://app:secret@127.0.0.1:{server.port}/3"
+    pipe = await Dial(url).connect()
+    (who,) = await pipe.ask(("CLIENT", "INFO"))
+    pipe.cut()
+    assert b"user=app" in who
+    assert b"db=3" in who
+    with pytest.raises(AuthenticationError):
+        await Dial(url.replace("secret", "wrong")).connect()
+
+
+def _certificate(folder: Any) -> tuple[str, str]:
+    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", key, "-out", certificate),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return key, certificate
+
+
+async def test_an_encrypted_connection_works_as_a_plain_one(tmp_path):
+    key, certificate = _certificate(tmp_path)
+    port = free_port()
+    options = ("--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key)
+    server: RedisServer
+    with start_redis(tmp_path, *options, "--tls-auth-clients", "no") as server:
+        url = f"rediss://127.0.0.1:{port}/0"
+        pipe = await Dial(f"{url}?ssl_ca_certs={certificate}").connect()
+        value = b"x" * 300_000
+        assert await pipe.ask(("SET", "k", value), ("GET", "k")) == [b"OK", value]
+        server.stop(kill=True)
+        with pytest.raises(Lost):
+            await pipe.ask(("PING",))
+        await asyncio.sleep(0)
+        assert pipe.ended
