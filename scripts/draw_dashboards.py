@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
+import httpx2
 from matplotlib import dates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ class Source:
     """Prometheus, asked for the panels' queries over a stretch of time."""
 
     def __init__(self, url: str, *, seconds: float, rate: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30)
+        self._http = httpx2.Client(base_url=url, timeout=30)
         self.end = time.time()
         self.begin = self.end - seconds
         self._step = max(1.0, seconds / 150)

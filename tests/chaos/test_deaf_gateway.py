@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -69,7 +69,7 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 
 async def answers(gateway: ServiceProcess, status: int, *, patience: float = 20) -> None:
     """Wait until a gateway says that it is ready, or not."""
-    async with asyncio.timeout(patience), httpx.AsyncClient() as http:
+    async with asyncio.timeout(patience), httpx2.AsyncClient() as http:
         while (await http.get(f"{gateway.url}/readyz")).status_code != status:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
@@ -77,7 +77,7 @@ async def answers(gateway: ServiceProcess, status: int, *, patience: float = 20)
 def moved(gateway: ServiceProcess) -> float:
     """How often a gateway has moved its clients, by its metrics."""
     name = "openline_gateway_evacuations_total "
-    lines = httpx.get(f"{gateway.url}/metrics").text.splitlines()
+    lines = httpx2.get(f"{gateway.url}/metrics").text.splitlines()
     return float(next(line for line in lines if line.startswith(name)).removeprefix(name))
 
 

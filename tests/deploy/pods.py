@@ -14,7 +14,7 @@ import subprocess
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import yaml
 
 from scripts import manifests
@@ -94,9 +94,9 @@ class Node:
         if "tcpSocket" in probe:
             return reaches(self.address(name), ports[probe["tcpSocket"]["port"]])
         get = probe["httpGet"]
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(httpx2.HTTPError):
             url = f"http://{self.address(name)}:{ports[get['port']]}{get['path']}"
-            return httpx.get(url, timeout=probe.get("timeoutSeconds", 1)).is_success
+            return httpx2.get(url, timeout=probe.get("timeoutSeconds", 1)).is_success
         return False
 
     def wait(self, name, pod, kind):

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.compose import ComposeStack
@@ -77,7 +77,7 @@ def test_our_own_redis_and_postgresql_do_not_run(stack: ComposeStack) -> None:
 async def test_a_message_travels_over_https(stack: ComposeStack, trust: ssl.SSLContext) -> None:
     async with People(stack.run) as people:
         await people.http.aclose()
-        people.http = httpx.AsyncClient(base_url=stack.url, verify=trust, timeout=15)
+        people.http = httpx2.AsyncClient(base_url=stack.url, verify=trust, timeout=15)
         token = await people.minted("alice")
         client = await WireClient.open(people.ws(), token, ssl=trust)
         await client.subscribe("room:lobby")
@@ -91,10 +91,10 @@ async def test_a_message_travels_over_https(stack: ComposeStack, trust: ssl.SSLC
 
 def test_plain_http_only_points_to_https(stack: ComposeStack) -> None:
     plain = f"http://localhost:{stack.port}"
-    answer = httpx.get(f"{plain}/v1/channels?x=1")
+    answer = httpx2.get(f"{plain}/v1/channels?x=1")
     assert answer.status_code == 308
     assert answer.headers["location"] == "https://localhost/v1/channels?x=1"
-    assert httpx.get(f"{plain}/healthz").json() == {"status": "ok"}
+    assert httpx2.get(f"{plain}/healthz").json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -103,7 +103,7 @@ def test_only_the_present_versions_of_tls_are_spoken(
 ) -> None:
     context = ssl.create_default_context(cafile=str(stack.folder / "tls/tls.crt"))
     context.minimum_version = context.maximum_version = version
-    assert httpx.get(f"{stack.url}/healthz", verify=context).status_code == 200
+    assert httpx2.get(f"{stack.url}/healthz", verify=context).status_code == 200
 
 
 def test_a_renewed_certificate_is_taken_by_a_reload(stack: ComposeStack) -> None:
@@ -125,8 +125,8 @@ def test_a_renewed_certificate_is_taken_by_a_reload(stack: ComposeStack) -> None
 
     def renewed_is_shown() -> bool:
         try:
-            return httpx.get(f"{stack.url}/healthz", verify=context).status_code == 200
-        except httpx.ConnectError:
+            return httpx2.get(f"{stack.url}/healthz", verify=context).status_code == 200
+        except httpx2.ConnectError:
             return False
 
     wait_until(renewed_is_shown, timeout=15)

@@ -6,7 +6,7 @@ import itertools
 import json
 import subprocess
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.compose import ComposeStack
@@ -34,7 +34,7 @@ def test_every_target_of_prometheus_is_up(stack: ComposeStack) -> None:
 @pytest.mark.parametrize("metric", ["redis_up", "nginx_up"])
 def test_exporters_reach_what_they_watch(stack: ComposeStack, metric: str) -> None:
     url, query = f"{stack.prometheus}/api/v1/query", {"query": f"{metric} == 1"}
-    wait_until(lambda: httpx.get(url, params=query).json()["data"]["result"], timeout=60)
+    wait_until(lambda: httpx2.get(url, params=query).json()["data"]["result"], timeout=60)
 
 
 def test_containers_are_hardened(stack: ComposeStack) -> None:

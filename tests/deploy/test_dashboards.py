@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -179,7 +179,7 @@ def test_variables_have_something_to_choose_from(watched: Watched) -> None:
 def test_promtool_finds_no_fault_with_names_and_units(watched: Watched, service: str) -> None:
     run = watched.stack.run
     url = run["gateways"][0] if service == "gateway" else run[service]
-    shown = httpx.get(f"{url}/metrics").content
+    shown = httpx2.get(f"{url}/metrics").content
     result = subprocess.run(
         ["promtool", "check", "metrics"], input=shown, capture_output=True, check=False
     )

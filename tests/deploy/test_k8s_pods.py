@@ -9,7 +9,7 @@ import os
 import secrets
 import subprocess
 
-import httpx
+import httpx2
 import pytest
 
 from scripts import manifests
@@ -168,7 +168,7 @@ def test_prometheus_reaches_the_services(node):
     url = f"http://{node.address('prometheus')}:9090/api/v1/targets"
 
     def health():
-        active = httpx.get(url).json()["data"]["activeTargets"]
+        active = httpx2.get(url).json()["data"]["activeTargets"]
         by_job = itertools.groupby(active, lambda target: target["labels"]["job"])
         return {job: {target["health"] for target in targets} for job, targets in by_job}
 
@@ -179,13 +179,13 @@ def test_prometheus_reaches_the_services(node):
 
 def test_locust_loads_what_is_there(locust):
     def stats():
-        return httpx.get(f"{locust}/stats/requests", timeout=10).json()
+        return httpx2.get(f"{locust}/stats/requests", timeout=10).json()
 
     wait_until(lambda: stats()["workers"], timeout=30)
     form = {"user_count": 14, "spawn_rate": 14, "host": "http://nginx:8080"}
-    assert httpx.post(f"{locust}/swarm", data=form, timeout=10).json()["success"]
+    assert httpx2.post(f"{locust}/swarm", data=form, timeout=10).json()["success"]
     wait_until(lambda: stats()["stats"][-1]["num_requests"] > 100, timeout=60)
-    httpx.get(f"{locust}/stop", timeout=10)
+    httpx2.get(f"{locust}/stop", timeout=10)
     assert stats()["errors"] == []
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import django
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from django.conf import settings
@@ -214,7 +214,7 @@ async def test_the_python_client_renews_its_token_and_says_what_it_lost(reader: 
     await until(lambda: len(tokens) == 2 and channel in client.positions)
     socket = client.socket
     dropped = await asyncio.to_thread(
-        httpx.delete, f"{stack.url}/v1/channels/{channel}/messages", headers=stack.bearer()
+        httpx2.delete, f"{stack.url}/v1/channels/{channel}/messages", headers=stack.bearer()
     )
     assert dropped.status_code == 200
     await until(lambda: lost)
@@ -282,7 +282,7 @@ def edited(
 @runs(NAMESPACES, "Options", 0)
 def test_the_namespaces_of_the_page_work(edited: Stack) -> None:
     answers = {
-        data: httpx.post(
+        data: httpx2.post(
             f"{edited.url}/v1/channels/ticker:gold/messages",
             json={"data": json.loads(data)},
             headers=edited.bearer(),
@@ -292,7 +292,7 @@ def test_the_namespaces_of_the_page_work(edited: Stack) -> None:
     assert list(answers.values()) == [201, 422]
     token = edited.connect_token("alice", channels={"doc:42": ["subscribe", "publish"]})
     for channel, status in (("doc:42", 200), ("doc:43", 403), ("dco:42", 404)):
-        with httpx.stream(
+        with httpx2.stream(
             "GET", f"{edited.url}/sse?channel={channel}", headers=edited.bearer(token)
         ) as answer:
             assert answer.status_code == status, channel
@@ -313,7 +313,7 @@ def test_a_token_of_an_own_issuer_opens_a_stream(
 def personal(stack: Stack, token: str, user: str) -> int:
     """The status of a stream of the user's own channel."""
     address = f"{stack.url}/sse?channel=user:{user}"
-    with httpx.stream("GET", address, headers=stack.bearer(token)) as answer:
+    with httpx2.stream("GET", address, headers=stack.bearer(token)) as answer:
         return answer.status_code
 
 
@@ -328,7 +328,7 @@ def test_a_client_is_added(reader: Follower) -> None:
             add._replace(code=add.code.replace("shop", name)), OPENLINE_DATABASE_URL=database
         )
     )
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{reader.stack.url}/auth/token",
         data={"grant_type": "client_credentials"},
         auth=(added["client_id"], added["client_secret"]),
@@ -352,9 +352,11 @@ def test_a_fastapi_back_end_mints_tokens_and_sets_the_cookie(
         kept = shop.cookies["openline_token"]
     cookies = {"Cookie": f"openline_token={kept}", "Origin": reader.stack.url}
     address = f"{reader.stack.url}/sse?channel=user:alice"
-    with httpx.stream("GET", address, headers=cookies) as answer:
+    with httpx2.stream("GET", address, headers=cookies) as answer:
         assert answer.status_code == 200
-    with httpx.stream("GET", address, headers={**cookies, "Origin": "https://evil.test"}) as answer:
+    with httpx2.stream(
+        "GET", address, headers={**cookies, "Origin": "https://evil.test"}
+    ) as answer:
         assert answer.status_code == 403
 
 
@@ -378,7 +380,7 @@ def test_a_token_allows_what_its_claim_lists(backend: types.ModuleType, reader: 
     defined: dict[str, Any] = {"openline": backend.openline}
     exec(mint.code.replace("doc:", "notify:"), defined)
     for channel, status in (("room:team-1", 200), ("notify:42", 200), ("room:lobby", 403)):
-        with httpx.stream(
+        with httpx2.stream(
             "GET",
             f"{reader.stack.url}/sse?channel={channel}",
             headers=reader.stack.bearer(defined["token"]),
@@ -393,7 +395,7 @@ def test_a_ticket_is_good_once(reader: Follower) -> None:
     statuses = []
     for _ in range(2):
         address = f"{reader.stack.url}/sse?channel=user:alice&ticket={ticket}"
-        with httpx.stream("GET", address) as answer:
+        with httpx2.stream("GET", address) as answer:
             statuses.append(answer.status_code)
     assert statuses == [200, 401]
 
@@ -407,7 +409,7 @@ def test_each_service_says_how_it_is(reader: Follower) -> None:
     answers = reader.run(ask).replace("}{", "}\n{").splitlines()
     assert [json.loads(answer).get("ready", True) for answer in answers] == [True] * 4
     assert json.loads(answers[0])["store"] == "ok"
-    assert httpx.get(f"{reader.stack.url}/readyz").status_code == 404
+    assert httpx2.get(f"{reader.stack.url}/readyz").status_code == 404
 
 
 def test_each_service_shows_its_metrics_and_those_of_its_process(stack: Stack) -> None:
@@ -417,7 +419,7 @@ def test_each_service_shows_its_metrics_and_those_of_its_process(stack: Stack) -
         ("publisher", stack.run["publisher"]),
         ("auth", stack.run["auth"]),
     ):
-        shown = httpx.get(f"{url}/metrics").text
+        shown = httpx2.get(f"{url}/metrics").text
         for name in set(re.findall(rf"`(openline_{service}_\w+)`", reference)):
             assert f"# TYPE {name} " in shown, name
         assert "process_resident_memory_bytes " in shown

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
+import httpx2
 import jwt
 import pytest
 
@@ -44,7 +44,7 @@ async def register(people: People, username: str) -> None:
     assert (answer.status_code, answer.json()) == (201, {"user": username})
 
 
-async def grant(people: People, **form: str) -> httpx.Response:
+async def grant(people: People, **form: str) -> httpx2.Response:
     return await people.http.post("/auth/token", data=form)
 
 
@@ -55,7 +55,7 @@ async def granted(people: People, **form: str) -> dict[str, Any]:
     return body
 
 
-async def tell(people: People, path: str, token: str) -> httpx.Response:
+async def tell(people: People, path: str, token: str) -> httpx2.Response:
     return await people.http.post(
         f"/auth/{path}", data={"token": token}, auth=demo_client(people.run)
     )

@@ -7,7 +7,7 @@ import itertools
 import json
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.api_clients import demo_client
@@ -127,7 +127,7 @@ async def test_no_query_of_any_call_is_an_error_of_ours(people: People) -> None:
     names = ("since", "limit", "reverse", "cursor", "prefix", "key", "ephemeral", "level", "%00")
     values = ("", "%00", "%FF", "%F0%9F%92%A9", "-1", "9" * 400, "a=b;c", "%", "[]", "'%22<>", "+")
 
-    async def ask(method: str, path: str, query: str) -> httpx.Response:
+    async def ask(method: str, path: str, query: str) -> httpx2.Response:
         body: dict[str, Any] = {}
         if path == CHANNEL and method == "POST":
             body = {"json": {"data": 1, "ephemeral": True}}
@@ -149,7 +149,7 @@ async def test_ten_megabytes_are_refused_and_cost_nobody_else(people: People) ->
     async def send() -> None:
         try:
             answer = await people.call("POST", CHANNEL, content=large, headers=headers)
-        except httpx.WriteError:
+        except httpx2.WriteError:
             return  # refused and closed before all of it was sent
         problem(answer, 413, "too_large")
 

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.api_clients import demo_client
@@ -27,8 +27,8 @@ PATHS = [
 
 
 @pytest.fixture
-def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, headers=stack.bearer(), timeout=15) as client:
+def http(stack: Stack) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=stack.url, headers=stack.bearer(), timeout=15) as client:
         yield client
 
 
@@ -68,7 +68,7 @@ def http(stack: Stack) -> Iterator[httpx.Client]:
     ],
 )
 def test_what_is_not_there_or_not_so_is_a_problem(
-    http: httpx.Client, method: str, path: str, status: int
+    http: httpx2.Client, method: str, path: str, status: int
 ) -> None:
     answer = http.request(method, path)
     problem(answer, status, "bad_request")
@@ -77,13 +77,13 @@ def test_what_is_not_there_or_not_so_is_a_problem(
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/notify/orders", "/auth/register", "/nothing"])
-def test_a_body_beyond_one_mebibyte_is_413_everywhere(http: httpx.Client, path: str) -> None:
+def test_a_body_beyond_one_mebibyte_is_413_everywhere(http: httpx2.Client, path: str) -> None:
     headers = {"content-type": "application/json"}
     problem(http.post(path, content=b"x" * (2**20 + 1), headers=headers), 413, "too_large")
 
 
 @pytest.mark.parametrize("path", ["/auth/token", "/auth/revoke", "/auth/introspect"])
-def test_a_large_form_is_refused_as_oauth_says(http: httpx.Client, path: str) -> None:
+def test_a_large_form_is_refused_as_oauth_says(http: httpx2.Client, path: str) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
     for size in (65_537, 2**20 + 1):
         answer = http.post(path, content=b"x" * size, headers=form)
@@ -111,7 +111,7 @@ def test_a_large_form_is_refused_as_oauth_says(http: httpx.Client, path: str) ->
     ],
 )
 def test_what_is_no_http_is_a_problem(stack: Stack, raw: bytes, status: int) -> None:
-    address = (httpx.URL(stack.url).host, httpx.URL(stack.url).port or 80)
+    address = (httpx2.URL(stack.url).host, httpx2.URL(stack.url).port or 80)
     with socket.create_connection(address, timeout=5) as connection:
         connection.sendall(raw)
         answer = b""
@@ -123,7 +123,7 @@ def test_what_is_no_http_is_a_problem(stack: Stack, raw: bytes, status: int) -> 
     assert b'"status":%d' % status in body
 
 
-def test_a_file_is_given_whole_or_refused_with_a_problem(http: httpx.Client) -> None:
+def test_a_file_is_given_whole_or_refused_with_a_problem(http: httpx2.Client) -> None:
     # What is compressed has no ranges anyway.
     part = {"range": "bytes=9999999-", "accept-encoding": "identity"}
     assert http.get("/index.html", headers=part).status_code == 200
@@ -134,7 +134,7 @@ def test_a_file_is_given_whole_or_refused_with_a_problem(http: httpx.Client) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_browser_on_localhost_may(http: httpx.Client, path: str) -> None:
+def test_a_browser_on_localhost_may(http: httpx2.Client, path: str) -> None:
     asked = {
         "origin": LOCAL,
         "access-control-request-method": "POST",
@@ -155,7 +155,7 @@ def test_a_browser_on_localhost_may(http: httpx.Client, path: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil:3000"])
-def test_a_browser_elsewhere_may_not(http: httpx.Client, path: str, origin: str) -> None:
+def test_a_browser_elsewhere_may_not(http: httpx2.Client, path: str, origin: str) -> None:
     asked = {"origin": origin, "access-control-request-method": "POST"}
     answer = http.options(path, headers=asked)
     problem(answer, 400, "bad_request")
@@ -192,7 +192,7 @@ async def test_a_script_elsewhere_reads_a_stream_with_a_token_in_its_header(
 
 
 def test_a_publisher_that_is_down_is_a_503_that_says_when_to_come_back(
-    stack: Stack, http: httpx.Client
+    stack: Stack, http: httpx2.Client
 ) -> None:
     stack.down("publisher")
     try:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.api_clients import add_client, demo_client, token_of
@@ -24,7 +24,7 @@ def room() -> str:
     return f"room:{secrets.token_hex(6)}"
 
 
-async def post(people: People, channel: str, **options: Any) -> httpx.Response:
+async def post(people: People, channel: str, **options: Any) -> httpx2.Response:
     return await people.call("POST", f"/v1/channels/{channel}/messages", **options)
 
 
@@ -170,7 +170,7 @@ async def test_names_of_the_whole_grammar_in_plain_and_percent_encoded(
     people: People, written: str
 ) -> None:
     prefix = f"room:{secrets.token_hex(3)}"
-    name = f"{prefix}{httpx.URL('http://x/' + written).path[1:]}"[:205]
+    name = f"{prefix}{httpx2.URL('http://x/' + written).path[1:]}"[:205]
     path = f"/v1/channels/{prefix}{written}"[: 205 + 13]
     body = {"data": 1}
     answer = await people.call("POST", f"{path}/messages", json=body)

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import jwt
 import pytest
 
@@ -83,29 +83,29 @@ def test_administration_is_answered_to_its_networks_only(
 ) -> None:
     body = {"sub": "u", "channel": "room:a"} if method == "POST" else None
     headers = {**strict.bearer(), "x-forwarded-for": "10.99.0.1", "forwarded": "for=10.99.0.1"}
-    answer = httpx.request(method, strict.url + path, headers=headers, json=body)
+    answer = httpx2.request(method, strict.url + path, headers=headers, json=body)
     assert "OPENLINE_ADMIN_NETWORKS" in problem(answer, 403, "forbidden")["detail"]
 
 
 def test_introspection_is_administration_and_revocation_is_not(strict: Stack) -> None:
     client, form = demo_client(strict.run), {"token": "x"}
-    answer = httpx.post(f"{strict.url}/auth/introspect", data=form, auth=client)
+    answer = httpx2.post(f"{strict.url}/auth/introspect", data=form, auth=client)
     oauth_error(answer, 403, "access_denied")
-    assert httpx.post(f"{strict.url}/auth/revoke", data=form, auth=client).status_code == 200
+    assert httpx2.post(f"{strict.url}/auth/revoke", data=form, auth=client).status_code == 200
 
 
 def test_publishing_and_reading_are_not_administration(strict: Stack) -> None:
     assert strict.publish("room:a", 1)["offset"] == 1
     for path in ("/v1/channels", "/v1/channels/room:a/messages", "/v1/channels/room:a/presence"):
-        assert httpx.get(strict.url + path, headers=strict.bearer()).status_code == 200
+        assert httpx2.get(strict.url + path, headers=strict.bearer()).status_code == 200
 
 
 def test_registration_is_closed_and_passwords_are_no_grant(strict: Stack) -> None:
     body = {"username": "stranger", "password": "correct horse"}
-    problem(httpx.post(f"{strict.url}/auth/register", json=body), 403, "forbidden")
+    problem(httpx2.post(f"{strict.url}/auth/register", json=body), 403, "forbidden")
     form = {"grant_type": "password", **strict.run["users"][0]}
-    oauth_error(httpx.post(f"{strict.url}/auth/token", data=form), 400, "unsupported_grant_type")
-    found = httpx.get(f"{strict.url}/.well-known/oauth-authorization-server").json()
+    oauth_error(httpx2.post(f"{strict.url}/auth/token", data=form), 400, "unsupported_grant_type")
+    found = httpx2.get(f"{strict.url}/.well-known/oauth-authorization-server").json()
     assert set(found["grant_types_supported"]) == {"client_credentials", "refresh_token"}
 
 
@@ -206,18 +206,18 @@ def test_a_token_that_says_something_else_is_refused(
     federated: Stack, issuer: TokenIssuer, claims: dict[str, object]
 ) -> None:
     headers = federated.bearer(issuer.token(**claims))  # type: ignore[arg-type]
-    problem(httpx.get(f"{federated.url}/v1/channels", headers=headers), 401, "unauthorized")
-    answer = httpx.post(f"{federated.url}/auth/tickets", headers=headers)
+    problem(httpx2.get(f"{federated.url}/v1/channels", headers=headers), 401, "unauthorized")
+    answer = httpx2.post(f"{federated.url}/auth/tickets", headers=headers)
     problem(answer, 401, "unauthorized")
 
 
 def test_an_origin_that_is_listed_may_beside_localhost(federated: Stack) -> None:
     for origin in ("https://app.example.org", "http://localhost:1"):
         headers = {"origin": origin, "access-control-request-method": "POST"}
-        answer = httpx.options(f"{federated.url}/v1/messages", headers=headers)
+        answer = httpx2.options(f"{federated.url}/v1/messages", headers=headers)
         assert answer.headers["access-control-allow-origin"] == origin
     headers = {"origin": "https://app.example.org:444", "access-control-request-method": "POST"}
-    problem(httpx.options(f"{federated.url}/v1/messages", headers=headers), 400, "bad_request")
+    problem(httpx2.options(f"{federated.url}/v1/messages", headers=headers), 400, "bad_request")
 
 
 # ------------------------------------------------------------------------------------------------- the document
@@ -237,7 +237,7 @@ def test_the_document_of_auth_is_true_through_the_front_door(
 def test_an_address_may_log_in_or_register_60_times_a_minute(federated: Stack) -> None:
     """Last of this stack's tests: it uses up what the address has."""
     body = {"username": "x"}
-    with httpx.Client(base_url=federated.url) as client:
+    with httpx2.Client(base_url=federated.url) as client:
         answers = [
             client.post("/auth/register", json=body, headers={"x-forwarded-for": f"10.0.0.{n}"})
             for n in range(70)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -105,7 +105,7 @@ class Visitor:
 
 def notify(stack: Stack, **fields: str) -> None:
     """Send a notification; whether it arrived shows on the page (the count in the answer lags by half a second)."""
-    answer = httpx.post(f"{stack.url}/notify/demo", data=fields, headers=stack.bearer())
+    answer = httpx2.post(f"{stack.url}/notify/demo", data=fields, headers=stack.bearer())
     assert answer.status_code == 200, answer.text
 
 
@@ -302,7 +302,7 @@ def test_lost_history_is_told_and_what_is_void_disappears(visit: Visits, stack: 
     ada = visit.join("ada")
     ada.say("kept by nobody")
     ada.expect_said("kept by nobody")
-    answer = httpx.delete(
+    answer = httpx2.delete(
         f"{stack.url}/v1/channels/room:{visit.room}/messages", headers=stack.bearer()
     )
     assert answer.is_success, answer.text
@@ -314,7 +314,7 @@ def test_lost_history_is_told_and_what_is_void_disappears(visit: Visits, stack: 
 
 def test_a_tab_sent_away_stays_away_until_asked(visit: Visits, stack: Stack) -> None:
     ada = visit.join("ada")
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{stack.url}/v1/users/{ada.name}/disconnect",
         json={"code": 4004, "reason": "maintenance"},
         headers=stack.bearer(),

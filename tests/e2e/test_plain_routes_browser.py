@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import Browser
 
@@ -67,7 +67,7 @@ class Person:
 
 def notify(stack: Stack, topic: str, **fields: str) -> int:
     """Send a notification; how many connections it was sent to."""
-    answer = httpx.post(f"{stack.url}/notify/{topic}", data=fields, headers=stack.bearer())
+    answer = httpx2.post(f"{stack.url}/notify/{topic}", data=fields, headers=stack.bearer())
     assert answer.status_code == 200, answer.text
     sent: int = answer.json()["sent"]
     return sent

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from deploy.local.plan import free_port, is_free
@@ -70,7 +70,7 @@ def test_the_screen_shows_the_address_a_login_and_three_lines(stack):
     user = stack.run["users"][0]
     assert f"{user['username']} / {user['password']}" in screen
     assert len(screen.splitlines()) < 30
-    assert httpx.get(f"{stack.url}/").status_code == 200
+    assert httpx2.get(f"{stack.url}/").status_code == 200
 
 
 def test_the_three_lines_work_as_printed(stack):
@@ -138,17 +138,17 @@ def test_the_accounts_in_run_json_are_good(stack):
 def test_every_service_answers_on_its_own_port_and_not_through_the_front_door(stack):
     run = stack.run
     for url in (*run["gateways"], run["auth"], run["publisher"]):
-        assert httpx.get(f"{url}/healthz").status_code == 200
-        assert httpx.get(f"{url}/readyz").status_code == 200
-        assert "openline_" in httpx.get(f"{url}/metrics").text
+        assert httpx2.get(f"{url}/healthz").status_code == 200
+        assert httpx2.get(f"{url}/readyz").status_code == 200
+        assert "openline_" in httpx2.get(f"{url}/metrics").text
     for path in ("/readyz", "/metrics"):
-        assert httpx.get(stack.url + path).status_code == 404
+        assert httpx2.get(stack.url + path).status_code == 404
 
 
 def test_logs_are_json_and_hold_no_token(stack):
     token = stack.user_token("alice")
-    httpx.get(f"{stack.url}/sse?channel=nowhere:x&token={token}")
-    httpx.get(f"{stack.url}/sse?channel=room:x&token={token}x")
+    httpx2.get(f"{stack.url}/sse?channel=nowhere:x&token={token}")
+    httpx2.get(f"{stack.url}/sse?channel=room:x&token={token}x")
     for name in ("auth", "publisher", "gateway-1", "gateway-2", "nginx-access"):
         log = stack.log(name)
         assert token not in log
@@ -157,7 +157,7 @@ def test_logs_are_json_and_hold_no_token(stack):
 
 def test_a_refused_handshake_is_not_an_error_in_the_log(stack):
     assert (
-        httpx.get(f"{stack.gateways[0]}/ws?token=nonsense", headers=handshake()).status_code == 401
+        httpx2.get(f"{stack.gateways[0]}/ws?token=nonsense", headers=handshake()).status_code == 401
     )
     levels = {json.loads(line)["level"] for line in stack.log("gateway-1").splitlines()}
     assert "error" not in levels
@@ -251,7 +251,7 @@ def test_a_service_that_dies_is_started_again_and_that_is_announced(stack):
 def test_a_killed_nginx_comes_back_on_its_port(stack):
     workers = stack.processes()
     stack.kill("nginx")
-    assert httpx.get(f"{stack.url}/healthz").status_code == 200
+    assert httpx2.get(f"{stack.url}/healthz").status_code == 200
     assert workers
 
 
@@ -280,12 +280,14 @@ def test_a_second_copy_runs_beside_the_first_and_leaves_nothing_when_it_ends(
         )
         if number is signal.SIGINT:
             other.start()
-            page = httpx.get(f"{other.url}/v1/channels/room:lobby/messages", headers=other.bearer())
+            page = httpx2.get(
+                f"{other.url}/v1/channels/room:lobby/messages", headers=other.bearer()
+            )
             assert [message["data"] for message in page.json()["messages"]] == [{"text": "kept"}]
             assert other.run["users"] == its["users"]
     finally:
         other.stop()
-    assert httpx.get(f"{stack.url}/healthz").status_code == 200
+    assert httpx2.get(f"{stack.url}/healthz").status_code == 200
 
 
 def test_a_paused_gateway_does_not_survive_ctrl_c(tmp_path):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -328,7 +328,7 @@ def test_server_sent_events(reader: Follower) -> None:
     publish(reader, "missed")
     address = f"{reader.stack.url}/sse?channel=room:{reader.room}&channel=public:all"
     headers = {"Last-Event-ID": cursor, **reader.stack.bearer(reader.stack.user_token())}
-    with httpx.stream("GET", address, headers=headers) as again:
+    with httpx2.stream("GET", address, headers=headers) as again:
         data = (line for line in again.iter_lines() if line.startswith("data: "))
         kept = [json.loads(next(data).removeprefix("data: ")) for _ in range(3)]
     assert kept[2]["data"] == "missed"

@@ -8,7 +8,7 @@ import re
 import stat
 import time
 
-import httpx
+import httpx2
 import jwt
 import pytest
 from redis.asyncio import Redis
@@ -56,7 +56,7 @@ def strict(auth, folder, redis_server):
 
 @pytest.fixture(scope="module")
 def http(auth):
-    with httpx.Client(base_url=auth.url, trust_env=False) as client:
+    with httpx2.Client(base_url=auth.url, trust_env=False) as client:
         yield client
 
 
@@ -263,7 +263,7 @@ def test_of_refreshes_at_the_same_time_at_most_one_succeeds(auth, http, alice):
     secret = login(http, alice)["refresh_token"]
 
     async def race():
-        async with httpx.AsyncClient(base_url=auth.url, trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=auth.url, trust_env=False) as client:
             form = {"grant_type": "refresh_token", "refresh_token": secret}
             return await asyncio.gather(*(client.post("/auth/token", data=form) for _ in range(8)))
 
@@ -319,7 +319,7 @@ def test_a_bad_registration_says_what_would_be_right(http, sent, status, said):
 
 
 def test_without_being_opened_there_is_no_registration_and_no_password_grant(strict, alice):
-    with httpx.Client(base_url=strict.url, trust_env=False) as http:
+    with httpx2.Client(base_url=strict.url, trust_env=False) as http:
         body = {"username": "mallory", "password": "a fine password"}
         assert "closed" in problem(http.post("/auth/register", json=body), 403, "forbidden")
         answer = token(http, grant_type="password", username=alice[0], password=alice[1])
@@ -331,7 +331,7 @@ def test_without_being_opened_there_is_no_registration_and_no_password_grant(str
 def test_logins_of_an_address_have_a_rate(folder, redis_server, alice):
     with (
         AuthService(folder, redis_server.url, OPENLINE_AUTH_PASSWORD_GRANT="on") as limited,
-        httpx.Client(base_url=limited.url, trust_env=False) as http,
+        httpx2.Client(base_url=limited.url, trust_env=False) as http,
     ):
         form = {"grant_type": "password", "username": "alice"}  # no password: cheap, and counted
         answers = [http.post("/auth/token", data=form) for _ in range(70)]
@@ -539,7 +539,7 @@ def test_a_rotated_key_signs_on_every_instance_and_old_tokens_stay_good(auth, st
     answer = http.post("/auth/keys/rotate", headers=bearer(http, boss))
     assert answer.status_code == 200
     assert answer.json()["kid"] in before, "the next key was published before it signs"
-    with httpx.Client(base_url=strict.url, trust_env=False) as other:
+    with httpx2.Client(base_url=strict.url, trust_env=False) as other:
         new = token(other, grant_type="client_credentials", auth=boss).json()["access_token"]
     assert jwt.get_unverified_header(new)["kid"] == answer.json()["kid"]
     assert jwt.get_unverified_header(old)["kid"] != answer.json()["kid"]
@@ -578,7 +578,7 @@ def test_other_algorithms_by_configuration(tmp_path, redis_server, algorithm):
         OPENLINE_HS256_SECRET="s" * 32,
     ) as auth:
         made = auth.add("add-client", "boss", "--scope", EVERYTHING)
-        with httpx.Client(base_url=auth.url, trust_env=False) as http:
+        with httpx2.Client(base_url=auth.url, trust_env=False) as http:
             headers = bearer(http, (made["client_id"], made["client_secret"]))
             assert jwt.get_unverified_header(headers["authorization"][7:])["alg"] == algorithm
             assert http.post("/auth/tickets", headers=headers).status_code == 200
@@ -617,7 +617,7 @@ def test_without_redis_logins_work_and_tickets_say_unavailable(tmp_path):
         made = auth.add("add-client", "boss", "--scope", EVERYTHING)
         client = (made["client_id"], made["client_secret"])
         server.stop()
-        with httpx.Client(base_url=auth.url, trust_env=False) as http:
+        with httpx2.Client(base_url=auth.url, trust_env=False) as http:
             headers = bearer(http, client)
             problem(http.post("/auth/tickets", headers=headers), 503, "unavailable")
             text = headers["authorization"][7:]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.auth_service import AuthService
@@ -34,7 +34,7 @@ def token(auth):
     made = auth.add("add-client", "boss", "--scope", "publish read manage tokens")
     client = (made["client_id"], made["client_secret"])
     form = {"grant_type": "client_credentials"}
-    answer = httpx.post(f"{auth.url}/auth/token", data=form, auth=client)
+    answer = httpx2.post(f"{auth.url}/auth/token", data=form, auth=client)
     return answer.json()["access_token"]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -114,8 +114,8 @@ def _pages(folder: Path) -> Path:
 def _wait_for(url: str) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(url).status_code == 200:
+        with contextlib.suppress(httpx2.TransportError):
+            if httpx2.get(url).status_code == 200:
                 return
         time.sleep(0.02)
     raise AssertionError(f"{url} does not answer")
@@ -138,7 +138,7 @@ def healthy(request):
             backend.requests.clear()
 
 
-def is_problem(response: httpx.Response, status: int, code: str) -> bool:
+def is_problem(response: httpx2.Response, status: int, code: str) -> bool:
     document = response.json()
     return (
         response.status_code == status
@@ -187,7 +187,7 @@ def test_every_file_that_nginx_writes_lies_in_the_data_folder(door):
     ],
 )
 def test_each_path_reaches_its_service(door, method, path, service):
-    said = httpx.request(method, door.url + path).json()
+    said = httpx2.request(method, door.url + path).json()
     assert (said["backend"], said["method"]) == (service, method)
     assert said["path"].replace("%7C", "|") == path
 
@@ -211,16 +211,16 @@ def test_websocket_paths_reach_a_gateway(door, path):
     ],
 )
 def test_the_services_own_pages_are_not_reachable(door, path):
-    url = httpx.URL(door.url).copy_with(raw_path=path.encode())
-    with httpx.Client() as client:
-        response = client.send(httpx.Request("GET", url))
+    url = httpx2.URL(door.url).copy_with(raw_path=path.encode())
+    with httpx2.Client() as client:
+        response = client.send(httpx2.Request("GET", url))
     assert is_problem(response, 404, "bad_request")
     asked = [r for b in (*door.gateways, door.auth, door.publisher) for r in b.requests]
     assert asked == []
 
 
 def test_healthz_is_answered_by_the_front_door_itself(door):
-    response = httpx.get(f"{door.url}/healthz")
+    response = httpx2.get(f"{door.url}/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
@@ -235,27 +235,27 @@ def test_what_a_client_says_of_itself_is_replaced(door):
         "Forwarded": "for=203.0.113.9",
         "X-Real-IP": "203.0.113.9",
     }
-    headers = httpx.get(f"{door.url}/v1/nodes", headers=forged).json()["headers"]
+    headers = httpx2.get(f"{door.url}/v1/nodes", headers=forged).json()["headers"]
     assert headers["x-forwarded-for"] == "127.0.0.1"
     assert headers["x-forwarded-proto"] == "http"
     assert {"x-forwarded-host", "forwarded", "x-real-ip"}.isdisjoint(headers)
 
 
 def test_host_arrives_with_its_port_for_the_origin_check(door):
-    headers = httpx.get(f"{door.url}/v1/nodes").json()["headers"]
+    headers = httpx2.get(f"{door.url}/v1/nodes").json()["headers"]
     assert headers["host"] == door.url.removeprefix("http://")
 
 
 @pytest.mark.parametrize(("given", "kept"), [("abc-123", True), ("x y", False), ("a" * 65, False)])
 def test_a_sane_request_id_is_passed_on_and_any_other_replaced(door, given, kept):
-    headers = httpx.get(f"{door.url}/v1/nodes", headers={"X-Request-Id": given}).json()["headers"]
+    headers = httpx2.get(f"{door.url}/v1/nodes", headers={"X-Request-Id": given}).json()["headers"]
     assert (headers["x-request-id"] == given) is kept
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", headers["x-request-id"])
 
 
 def test_authorization_and_origin_pass_unchanged(door):
     sent = {"Authorization": "Bearer abc", "Origin": "http://localhost:5173"}
-    headers = httpx.options(f"{door.url}/v1/nodes", headers=sent).json()["headers"]
+    headers = httpx2.options(f"{door.url}/v1/nodes", headers=sent).json()["headers"]
     assert headers["authorization"] == "Bearer abc"
     assert headers["origin"] == "http://localhost:5173"
 
@@ -296,7 +296,7 @@ def test_no_eventsource_gets_an_error_while_another_gateway_lives(door):
     door.gateways[1].release.set()
     try:
         for n in range(20):
-            response = httpx.get(f"{door.url}/sse?channel=public:all&sid={n}")
+            response = httpx2.get(f"{door.url}/sse?channel=public:all&sid={n}")
             assert (response.status_code, response.headers["x-backend"]) == (200, "gateway-2")
     finally:
         door.gateways[0].start()
@@ -317,7 +317,7 @@ def test_without_any_gateway_the_answer_is_a_problem_that_says_when_to_return(do
     for gateway in door.gateways:
         gateway.stop()
     try:
-        response = httpx.get(f"{door.url}/sse?channel=public:all")
+        response = httpx2.get(f"{door.url}/sse?channel=public:all")
         assert is_problem(response, 503, "unavailable")
         assert response.headers["retry-after"] == "1"
         with pytest.raises(InvalidStatus) as refused:
@@ -330,7 +330,7 @@ def test_without_any_gateway_the_answer_is_a_problem_that_says_when_to_return(do
 
 def test_a_publish_is_not_sent_twice_when_the_publisher_dies_during_it(door):
     door.publisher.mode = "dies"
-    response = httpx.post(f"{door.url}/v1/messages", json={})
+    response = httpx2.post(f"{door.url}/v1/messages", json={})
     assert is_problem(response, 503, "unavailable")
     assert len(door.publisher.requests) == 1
 
@@ -339,7 +339,7 @@ def test_a_publish_is_not_sent_twice_when_the_publisher_dies_during_it(door):
 
 
 def test_an_event_leaves_before_the_next_one_exists(door):
-    with httpx.stream(
+    with httpx2.stream(
         "GET", f"{door.url}/sse?channel=public:all", headers={"Accept-Encoding": "gzip"}
     ) as stream:
         assert "content-encoding" not in stream.headers
@@ -355,7 +355,7 @@ def test_an_event_leaves_before_the_next_one_exists(door):
 
 def test_every_answer_carries_the_security_headers(door):
     for path in ("/", "/v1/nodes", "/healthz", "/nothing-here"):
-        headers = httpx.get(door.url + path).headers
+        headers = httpx2.get(door.url + path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["server"] == "nginx"
@@ -371,14 +371,14 @@ def test_every_answer_carries_the_security_headers(door):
     ],
 )
 def test_pages_are_served_from_files(door, path, kind, content):
-    response = httpx.get(door.url + path)
+    response = httpx2.get(door.url + path)
     assert response.status_code == 200
     assert response.headers["content-type"].startswith(kind)
     assert content in response.text
 
 
 def test_pages_may_load_scripts_from_files_and_open_sockets_to_this_host_only(door):
-    response = httpx.get(f"{door.url}/")
+    response = httpx2.get(f"{door.url}/")
     policy = response.headers["content-security-policy"]
     assert response.status_code == 200
     assert "unsafe" not in policy
@@ -387,17 +387,17 @@ def test_pages_may_load_scripts_from_files_and_open_sockets_to_this_host_only(do
 
 
 def test_a_body_beyond_one_mebibyte_is_a_problem_document(door):
-    response = httpx.post(f"{door.url}/v1/messages", content=b"x" * (1_048_576 + 1))
+    response = httpx2.post(f"{door.url}/v1/messages", content=b"x" * (1_048_576 + 1))
     assert is_problem(response, 413, "too_large")
-    assert httpx.post(f"{door.url}/v1/messages", content=b"x" * 1_048_576).status_code == 200
+    assert httpx2.post(f"{door.url}/v1/messages", content=b"x" * 1_048_576).status_code == 200
 
 
 def test_what_is_no_http_is_a_problem_document(door):
-    response = httpx.get(door.url + "/?" + "x" * 40_000)
+    response = httpx2.get(door.url + "/?" + "x" * 40_000)
     assert is_problem(response, 414, "too_large")
-    response = httpx.get(door.url, headers={"X-Long": "x" * 40_000})
+    response = httpx2.get(door.url, headers={"X-Long": "x" * 40_000})
     assert is_problem(response, 400, "bad_request")
-    response = httpx.post(f"{door.url}/")
+    response = httpx2.post(f"{door.url}/")
     assert is_problem(response, 405, "bad_request")
     assert response.headers["allow"] == "GET, HEAD"
 
@@ -407,7 +407,7 @@ def test_what_is_no_http_is_a_problem_document(door):
 )
 def test_the_answer_to_what_was_not_read_to_its_end_is_not_lost(door, start):
     """A close with bytes unread would be a reset, and most callers would see only that."""
-    address = ("127.0.0.1", httpx.URL(door.url).port)
+    address = ("127.0.0.1", httpx2.URL(door.url).port)
     for _ in range(50):
         with socket.create_connection(address, timeout=5) as connection:
             connection.sendall(start + b"x" * 400_000)
@@ -419,11 +419,11 @@ def test_the_answer_to_what_was_not_read_to_its_end_is_not_lost(door, start):
 
 @pytest.mark.parametrize("path", ["/auth", "/v1", "/notify"])
 def test_a_path_without_its_rest_is_not_redirected(door, path):
-    assert is_problem(httpx.get(door.url + path), 404, "bad_request")
+    assert is_problem(httpx2.get(door.url + path), 404, "bad_request")
 
 
 def test_problems_of_the_front_door_carry_the_request_id(door):
-    response = httpx.get(f"{door.url}/nothing-here.json", headers={"X-Request-Id": "trace-me"})
+    response = httpx2.get(f"{door.url}/nothing-here.json", headers={"X-Request-Id": "trace-me"})
     assert is_problem(response, 404, "bad_request")
     assert response.headers["x-request-id"] == "trace-me"
 
@@ -431,10 +431,10 @@ def test_problems_of_the_front_door_carry_the_request_id(door):
 @pytest.mark.parametrize("path", ["/auth/token", "/auth/revoke", "/auth/introspect"])
 def test_oauth_endpoints_are_refused_in_the_form_of_their_standard(door, path):
     """RFC 6749 section 5.2."""
-    large = httpx.post(door.url + path, content=b"x" * (1_048_576 + 1))
+    large = httpx2.post(door.url + path, content=b"x" * (1_048_576 + 1))
     assert (large.status_code, large.json()["error"]) == (413, "invalid_request")
     door.auth.mode = "dies"
-    gone = httpx.post(door.url + path)
+    gone = httpx2.post(door.url + path)
     assert (gone.status_code, gone.json()["error"]) == (503, "temporarily_unavailable")
     assert gone.headers["retry-after"] == "1"
     for response in (large, gone):
@@ -444,7 +444,7 @@ def test_oauth_endpoints_are_refused_in_the_form_of_their_standard(door, path):
 
 
 def test_a_flood_of_an_oauth_endpoint_is_told_to_slow_down(door):
-    with httpx.Client() as client:
+    with httpx2.Client() as client:
         answers = [client.post(f"{door.url}/auth/token") for _ in range(1200)]
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert (refused.json()["error"], refused.headers["retry-after"]) == ("slow_down", "1")
@@ -475,7 +475,7 @@ def test_no_token_gets_into_the_access_log(door, query, logged):
 
 
 def test_the_access_log_names_the_request_and_where_it_went(door):
-    httpx.get(f"{door.url}/v1/logged", headers={"X-Request-Id": "trace-me"})
+    httpx2.get(f"{door.url}/v1/logged", headers={"X-Request-Id": "trace-me"})
     entry = door.access_log("/v1/logged")[0]
     assert entry["request_id"] == "trace-me"
     assert entry["upstream"] == f"127.0.0.1:{door.publisher.port}"
@@ -483,7 +483,7 @@ def test_the_access_log_names_the_request_and_where_it_went(door):
 
 
 def test_every_line_of_the_access_log_is_json_whatever_was_sent(door):
-    address = ("127.0.0.1", httpx.URL(door.url).port)
+    address = ("127.0.0.1", httpx2.URL(door.url).port)
     for line in (
         b"GET /v1/\xff\xfe HTTP/1.1",
         b"GET /v1/%FF%00%22 HTTP/1.1",
@@ -503,7 +503,7 @@ def test_every_line_of_the_access_log_is_json_whatever_was_sent(door):
 
 
 def test_a_flood_from_one_address_is_told_to_slow_down(door):
-    with httpx.Client() as client:
+    with httpx2.Client() as client:
         answers = [client.get(f"{door.url}/auth/flood") for _ in range(1200)]
     refused = [answer for answer in answers if answer.status_code != 200]
     assert refused
@@ -512,11 +512,11 @@ def test_a_flood_from_one_address_is_told_to_slow_down(door):
 
 
 def test_minting_tokens_for_many_users_at_once_is_no_flood(door):
-    with httpx.Client() as client:
+    with httpx2.Client() as client:
         url = f"{door.url}/auth/connect-tokens"
         assert {client.post(url).status_code for _ in range(1200)} == {200}
 
 
 def test_limits_can_be_lifted(tmp_path):
-    with front_door(tmp_path, limits=False) as free, httpx.Client() as client:
+    with front_door(tmp_path, limits=False) as free, httpx2.Client() as client:
         assert {client.get(f"{free.url}/auth/flood").status_code for _ in range(1200)} == {200}

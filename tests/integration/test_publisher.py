@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from services.kernel.broker.port import Beat, EntryType, Member
@@ -72,15 +72,15 @@ def publisher(folder, redis, issuer) -> Iterator[ServiceProcess]:
 
 
 @pytest.fixture(scope="module")
-def api(publisher, issuer) -> Iterator[httpx.Client]:
+def api(publisher, issuer) -> Iterator[httpx2.Client]:
     """A client that may do everything."""
     with client(publisher, issuer.token()) as client_:
         yield client_
 
 
-def client(process: ServiceProcess, token: str | None, **options: Any) -> httpx.Client:
+def client(process: ServiceProcess, token: str | None, **options: Any) -> httpx2.Client:
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    return httpx.Client(base_url=process.url, headers=headers, timeout=15, **options)
+    return httpx2.Client(base_url=process.url, headers=headers, timeout=15, **options)
 
 
 _names = iter(range(10**6))
@@ -91,7 +91,7 @@ def channel() -> str:
     return f"room:test{next(_names)}"
 
 
-def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     """The problem document of an answer that must be this refusal."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -103,14 +103,14 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return body
 
 
-def publish(api: httpx.Client, channel: str, **body: Any) -> dict[str, Any]:
+def publish(api: httpx2.Client, channel: str, **body: Any) -> dict[str, Any]:
     answer = api.post(f"/v1/channels/{channel}/messages", json=body)
     assert answer.status_code == 201, answer.text
     result: dict[str, Any] = answer.json()
     return result
 
 
-def history(api: httpx.Client, channel: str, **query: Any) -> dict[str, Any]:
+def history(api: httpx2.Client, channel: str, **query: Any) -> dict[str, Any]:
     answer = api.get(f"/v1/channels/{channel}/messages", params=query)
     assert answer.status_code == 200, answer.text
     result: dict[str, Any] = answer.json()
@@ -494,7 +494,7 @@ class TestControl:
 
 
 class TestNotify:
-    def sent(self, api: httpx.Client, topic: str) -> dict[str, Any]:
+    def sent(self, api: httpx2.Client, topic: str) -> dict[str, Any]:
         message = history(api, f"notify:{topic}", limit=1, reverse="1")["messages"][0]
         data: dict[str, Any] = message["data"]
         return data
@@ -632,7 +632,7 @@ class TestPermissions:
             assert answer.headers["www-authenticate"] == "Bearer"
 
     def test_every_call_is_listed_above(self, publisher):
-        paths = httpx.get(publisher.url + "/openapi.json").json()["paths"]
+        paths = httpx2.get(publisher.url + "/openapi.json").json()["paths"]
         documented = {(m.upper(), path) for path, calls in paths.items() for m in calls}
         assert len(documented) == len(self.EVERY)
 
@@ -649,12 +649,12 @@ class TestPermissions:
         ],
     )
     def test_a_token_that_is_none_is_unauthorized(self, publisher, headers):
-        answer = httpx.get(publisher.url + "/v1/channels", headers=headers)
+        answer = httpx2.get(publisher.url + "/v1/channels", headers=headers)
         problem(answer, 401, "unauthorized")
 
     def test_a_token_anywhere_else_does_not_count(self, publisher, issuer):
         for name in ("token", "access_token", "ticket"):
-            answer = httpx.get(publisher.url + "/v1/channels", params={name: issuer.token()})
+            answer = httpx2.get(publisher.url + "/v1/channels", params={name: issuer.token()})
             problem(answer, 401, "unauthorized")
 
     def test_expired_foreign_and_doubled_tokens(self, publisher, issuer):
@@ -668,12 +668,12 @@ class TestPermissions:
             with client(publisher, token) as wrong:
                 problem(wrong.get("/v1/channels"), 401, "unauthorized")
         twice = [("authorization", f"Bearer {issuer.token()}")] * 2
-        answer = httpx.get(publisher.url + "/v1/channels", headers=twice)
+        answer = httpx2.get(publisher.url + "/v1/channels", headers=twice)
         problem(answer, 401, "unauthorized")
 
     def test_the_scheme_is_written_as_one_likes(self, publisher, issuer):
         headers = {"authorization": f"bEARER {issuer.token()}"}
-        assert httpx.get(publisher.url + "/v1/channels", headers=headers).status_code == 200
+        assert httpx2.get(publisher.url + "/v1/channels", headers=headers).status_code == 200
 
     def test_a_channels_claim_limits_a_scope(self, publisher, issuer):
         token = issuer.token(channels={"room:mine*": ["publish"], "notify:*": ["publish"]})

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.support.stack import ROOT, Stack
 
@@ -54,7 +54,7 @@ def administer(stack: Stack, *arguments: str) -> dict[str, Any]:
 def token_of(stack: Stack, client: tuple[str, str], scope: str | None = None) -> str:
     """An access token of a client, with all that it holds unless `scope` asks for less."""
     form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
-    answer = httpx.post(f"{stack.url}/auth/token", data=form, auth=client)
+    answer = httpx2.post(f"{stack.url}/auth/token", data=form, auth=client)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["access_token"])
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from tests.support.redis_server import free_port
 
@@ -54,8 +54,8 @@ class AuthService:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=1).is_success
-        except httpx.HTTPError:
+            return httpx2.get(f"{self.url}/readyz", timeout=1).is_success
+        except httpx2.HTTPError:
             return False
 
     def admin(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ import secrets
 from contextlib import suppress
 from typing import Any
 
-import httpx
+import httpx2
 import redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -23,7 +23,7 @@ SETTINGS = {"OPENLINE_OUTBOX_BYTES": "65536", "OPENLINE_DRAIN_SECONDS": "3"}
 
 PADDING = "x" * 8_000
 TROUBLE = (
-    httpx.TransportError,
+    httpx2.TransportError,
     InvalidHandshake,
     ConnectionClosed,
     OSError,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from deploy.local.plan import free_port
 from tests.support.stack import ROOT, wait_until
@@ -138,7 +138,7 @@ class ComposeStack:
 
     def targets(self) -> dict[str, list[str]]:
         """The health of what Prometheus scrapes, by job."""
-        found = httpx.get(f"{self.prometheus}/api/v1/targets", timeout=10).json()
+        found = httpx2.get(f"{self.prometheus}/api/v1/targets", timeout=10).json()
         health: dict[str, list[str]] = {}
         for target in found["data"]["activeTargets"]:
             health.setdefault(target["labels"]["job"], []).append(target["health"])

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 
 PATIENCE = 10.0
 
@@ -25,7 +25,7 @@ class Block(NamedTuple):
 class EventStream:
     """An open response. `ended` is set when its body is over."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx2.Response) -> None:
         self.response = response
         self.blocks: list[Block] = []
         self.ended = asyncio.Event()
@@ -36,11 +36,11 @@ class EventStream:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, http: httpx.AsyncClient, url: str, **options: Any
+        cls, http: httpx2.AsyncClient, url: str, **options: Any
     ) -> AsyncIterator[EventStream]:
         """Demand a stream."""
         async with http.stream("GET", url, **options) as response:
-            if response.status_code != httpx.codes.OK:
+            if response.status_code != httpx2.codes.OK:
                 raise AssertionError(f"{response.status_code}: {await response.aread()!r}")
             stream = cls(response)
             try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from tests.support.wire import WireClient
 
@@ -20,7 +20,7 @@ class People:
     def __init__(self, run: Mapping[str, Any]) -> None:
         self.run = run
         self.front_door: str = run["front_door"]
-        self.http = httpx.AsyncClient(base_url=self.front_door, timeout=15)
+        self.http = httpx2.AsyncClient(base_url=self.front_door, timeout=15)
         self._tokens = _tokens.setdefault(f"{self.front_door} {run['pids']['supervisor']}", {})
 
     async def __aenter__(self) -> Self:
@@ -54,7 +54,7 @@ class People:
         token: str = answer.json()["token"]
         return token
 
-    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def call(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """An HTTP call of the back end through the front door."""
         headers = {"authorization": f"Bearer {await self.backend()}"} | options.pop("headers", {})
         return await self.http.request(method, path, headers=headers, **options)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
+import httpx2
 
 
-def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     """The problem document of an answer that must be this refusal, complete and consistent with its headers."""
     assert answer.status_code == status, f"{answer.status_code}: {answer.text[:300]}"
     assert answer.headers["content-type"] == "application/problem+json"
@@ -16,7 +16,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["type"] == f"urn:openline:problem:{code}"
     assert body["title"]
     assert body["detail"]
-    if status == httpx.codes.UNAUTHORIZED:
+    if status == httpx2.codes.UNAUTHORIZED:
         assert answer.headers["www-authenticate"].startswith("Bearer")
     if status in (429, 503):
         assert body["retry_after"] > 0
@@ -24,7 +24,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return body
 
 
-def oauth_error(answer: httpx.Response, status: int, error: str) -> dict[str, Any]:
+def oauth_error(answer: httpx2.Response, status: int, error: str) -> dict[str, Any]:
     """The body of an OAuth refusal."""
     assert answer.status_code == status, f"{answer.status_code}: {answer.text[:300]}"
     assert answer.headers["content-type"] == "application/json"
@@ -32,6 +32,6 @@ def oauth_error(answer: httpx.Response, status: int, error: str) -> dict[str, An
     body: dict[str, Any] = answer.json()
     assert body["error"] == error, body
     assert body["error_description"]
-    if status == httpx.codes.UNAUTHORIZED:
+    if status == httpx2.codes.UNAUTHORIZED:
         assert answer.headers["www-authenticate"].startswith("Basic")
     return body

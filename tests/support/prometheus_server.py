@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
+import httpx2
 import yaml
 
 from tests.support.redis_server import free_port
@@ -57,8 +57,8 @@ class Program:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / f"{self.name}.log").read_text()
         try:
-            return httpx.get(self.url + self._path, timeout=2).status_code == 200
-        except httpx.TransportError:
+            return httpx2.get(self.url + self._path, timeout=2).status_code == 200
+        except httpx2.TransportError:
             return False
 
 
@@ -125,7 +125,7 @@ class Prometheus(Program):
         return found
 
     def _get(self, call: str, **parameters: Any) -> Any:
-        answer = httpx.get(f"{self.url}/api/v1/{call}", params=parameters, timeout=15)
+        answer = httpx2.get(f"{self.url}/api/v1/{call}", params=parameters, timeout=15)
         assert answer.status_code == 200, f"{parameters}: {answer.text}"
         return answer.json()["data"]
 

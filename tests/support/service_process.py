@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-import httpx
+import httpx2
 
 from tests.support.redis_server import free_port
 
@@ -63,8 +63,8 @@ class ServiceProcess:
     def _wait(self, path: str) -> None:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(self.url + path, timeout=2).status_code == 200:
+            with contextlib.suppress(httpx2.TransportError):
+                if httpx2.get(self.url + path, timeout=2).status_code == 200:
                     return
             time.sleep(0.05)
         raise RuntimeError(f"the service did not become ready:\n{self.log[-3000:]}")

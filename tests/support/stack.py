@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -178,8 +178,8 @@ class Stack:
         else:
             address = f"{run[name]}/readyz"
         try:
-            return httpx.get(address, timeout=2).status_code == 200
-        except httpx.TransportError:
+            return httpx2.get(address, timeout=2).status_code == 200
+        except httpx2.TransportError:
             return False
 
     def _redis_answers(self) -> bool:
@@ -211,7 +211,7 @@ class Stack:
 
     def connect_token(self, sub: str, **claims: Any) -> str:
         """A token that a back end mints for its user `sub`; `channels`, `info` and `ttl` may be given."""
-        response = httpx.post(
+        response = httpx2.post(
             f"{self.url}/auth/connect-tokens", json={"sub": sub, **claims}, headers=self.bearer()
         )
         assert response.status_code == 201, response.text
@@ -219,7 +219,7 @@ class Stack:
 
     def ticket(self, token: str) -> str:
         """A ticket for a token's holder: good once, for 30 s."""
-        response = httpx.post(
+        response = httpx2.post(
             f"{self.url}/auth/tickets", headers={"Authorization": f"Bearer {token}"}
         )
         assert response.is_success, response.text
@@ -231,7 +231,7 @@ class Stack:
 
     def publish(self, channel: str, data: Any, **fields: Any) -> dict[str, Any]:
         """Publish over HTTP through the front door; the answer. Fails unless it is 201."""
-        response = httpx.post(
+        response = httpx2.post(
             f"{self.url}/v1/channels/{channel}/messages",
             json={"data": data, **fields},
             headers=self.bearer(),
@@ -244,7 +244,7 @@ class Stack:
         kept_until, token = self._tokens.get(name, (0.0, ""))
         if time.monotonic() < kept_until:
             return token
-        response = httpx.post(f"{self.url}/auth/token", data=form, auth=auth)
+        response = httpx2.post(f"{self.url}/auth/token", data=form, auth=auth)
         assert response.status_code == 200, response.text
         answer = response.json()
         self._tokens[name] = (time.monotonic() + answer["expires_in"] / 2, answer["access_token"])

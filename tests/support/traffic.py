@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.support.people import People
 
@@ -41,7 +41,7 @@ class Traffic:
                     f"/v1/channels/{channel}/messages",
                     json={"data": data, "key": f"k{number}"},
                 )
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 self.refused.append((0, type(error).__name__))
             else:
                 body = answer.json()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-import httpx
+import httpx2
 import msgspec
 
 from services.kernel.tokens.keys import Key, UntrustedKeyError, from_jwk, select
@@ -40,7 +40,7 @@ class RemoteKeys:
         cooldown: float = 5,
         timeout: float = 3,
         clock: Callable[[], float] = time.monotonic,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.generation = 0
         self._urls = tuple(dict.fromkeys(urls))
@@ -48,7 +48,7 @@ class RemoteKeys:
         self._cooldown = cooldown
         self._timeout = timeout
         self._clock = clock
-        self._client = httpx.AsyncClient(
+        self._client = httpx2.AsyncClient(
             timeout=timeout, transport=transport, headers={"accept": "application/json"}
         )
         self._sets: dict[str, tuple[bytes, tuple[Key, ...]]] = {}
@@ -117,7 +117,7 @@ class RemoteKeys:
             async with asyncio.timeout(self._timeout):
                 body = await self._body(url)
             keys = _keys(body)
-        except (KeySetError, httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        except (KeySetError, httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             if url not in self._failing:
                 _log.warning("jwks_failed", extra={"url": url, "error": repr(error)})
             self._failing.add(url)
@@ -128,7 +128,7 @@ class RemoteKeys:
     async def _body(self, url: str) -> bytes:
         body = bytearray()
         async with self._client.stream("GET", url) as response:
-            if response.status_code != httpx.codes.OK:
+            if response.status_code != httpx2.codes.OK:
                 raise KeySetError(f"status {response.status_code}")
             async for chunk in response.aiter_bytes():
                 body += chunk

@@ -117,3 +117,26 @@ def test_a_lock_of_an_image_names_no_index(image: str) -> None:
     text = (ROOT / f"deploy/requirements/{image}.txt").read_text("utf-8")
     assert "://" not in text
     assert "--index" not in text
+
+
+def test_no_file_of_ours_imports_the_httpx_that_nobody_releases() -> None:
+    found = {
+        module: folder
+        for folder in ("services", "deploy", "scripts", "loadtest", "tests")
+        for module in imported(ROOT / folder)
+    }
+    assert "httpx2" in found
+    assert not {"httpx", "httpcore"} & set(found)
+
+
+@pytest.mark.parametrize("lock", ["requirements.txt", "deploy/requirements/loadtest.txt"])
+def test_what_runs_does_without_the_httpx_that_nobody_releases(lock: str) -> None:
+    assert locked(lock)
+    assert not {"httpx", "httpcore"} & set(locked(lock))
+
+
+def test_no_example_of_the_docs_imports_the_httpx_that_nobody_releases() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    assert re.search(r"^\s*import httpx2\b", text, re.MULTILINE)
+    assert not re.findall(r"^\s*(?:import|from) httpx\b.*", text, re.MULTILINE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from services.kernel.broker.memory.broker import MemoryBroker
@@ -85,22 +85,22 @@ def test_names_for_generated_clients_are_unique(document):
 
 
 async def test_405_names_every_method_of_a_path(parts):
-    transport = httpx.ASGITransport(parts.app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    transport = httpx2.ASGITransport(parts.app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.patch("/v1/channels/room:a/messages")
     assert answer.status_code == 405
     assert answer.headers["allow"] == "DELETE, GET, POST"
 
 
 async def test_an_unexpected_fault_is_a_problem_without_details(parts):
-    transport = httpx.ASGITransport(parts.app, raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(parts.app, raise_app_exceptions=False)
 
     async def fail(*_):
         raise RuntimeError("secret detail")
 
     route = next(route for route in parts.app.routes if route.path == "/v1/channels")
     route.endpoint.__self__._guard.caller = fail
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.get("/v1/channels")
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal"

@@ -9,7 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from prometheus_client import REGISTRY
@@ -129,7 +129,7 @@ def parsed(raw):
     first, *named = head.split(b"\r\n")
     headers = [tuple(line.split(b": ", 1)) for line in named]
     assert dict(headers)[b"content-length"] == b"%d" % len(body)
-    return httpx.Response(int(first.split()[1]), headers=headers, content=body)
+    return httpx2.Response(int(first.split()[1]), headers=headers, content=body)
 
 
 async def ask(parts, path, body=b'{"data":1}', *, lane=True, **more):
