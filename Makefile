@@ -2,14 +2,15 @@
 
 PYTHON_FILES := services deploy scripts loadtest tests
 BIN := .venv/bin
-# For more of pytest: make test PYTEST="-k recover -x"
+# For more of pytest: make test PYTEST="-k recover -x". PYTEST_ADDOPTS, which pytest reads itself, works too.
 PYTEST ?=
+NEED := scripts/setup.sh
 OVERLAY ?= dev
 export REDIS_URL DATABASE_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-slow bench lint types fmt coverage contracts nginx-check rules-check dashboards lock docs ci clean \
-	load capacity images images-push up down logs scale roll test-docker \
+.PHONY: help run dev setup unit test test-slow bench lint types fmt coverage contracts nginx-check rules-check dashboards lock \
+	docs ci clean load capacity images images-push up down logs scale roll test-docker \
 	k8s-secrets k8s-rotate-keys k8s-check test-deploy
 
 ##@ Begin here
@@ -22,27 +23,35 @@ help:  ## List the verbs
 	@echo "  A second copy beside the first: OPENLINE_PORT=8090 OPENLINE_VAR=var-8090 make run"
 
 run:  ## Run everything on this machine until Ctrl-C (sets up what is missing)
-	@scripts/setup.sh run && OPENLINE_TIED=1 exec $(BIN)/python -m deploy.local.run
+	@$(NEED) run && OPENLINE_TIED=1 exec $(BIN)/python -m deploy.local.run
 
-setup:  ## Set up what run, test and lint need
-	@scripts/setup.sh test
+setup:  ## Set up what run, dev, unit, lint and test need
+	@$(NEED) test
 
-test: setup  ## Run the tests: unit, contract, property, integration, end to end
-	@$(BIN)/python -m pytest -m "not slow and not browser and not docker and not deploy" $(PYTEST)
+unit:  ## Run the tests that need no server, in under half a minute: unit, contract and property
+	@$(NEED) dev
+	@$(BIN)/python -m pytest -n auto --hypothesis-profile quick tests/unit tests/contract tests/property -m "not server and not slow" $(PYTEST)
+
+test:  ## Run the tests: unit, contract, property, integration, end to end
+	@$(NEED) test
+	@$(BIN)/python -m pytest -n auto -m "not slow and not browser and not docker and not deploy" $(PYTEST)
 
 test-slow:  ## Run the slower tests: long schedules, faults, a real browser
-	@scripts/setup.sh browser
+	@$(NEED) browser
 	@$(BIN)/python -m pytest -m "(slow or browser) and not docker and not deploy" $(PYTEST)
 
 ##@ Measure
 
-bench: setup  ## Measure what a delivery, connection, handshake and publish cost (BENCH_ROUNDS, BENCH_ONLY, BENCH_QUICK=1)
+bench:  ## Measure what a delivery, connection, handshake and publish cost (BENCH_ROUNDS, BENCH_ONLY, BENCH_QUICK=1)
+	@$(NEED) nginx
 	@$(BIN)/python -m loadtest.bench $(BENCH)
 
-load: setup  ## Load what `make run` has started, or LOAD_HOST, or a system of its own; LOAD="-u 500 --shape spike"
+load:  ## Load what `make run` has started, or LOAD_HOST, or a system of its own; LOAD="-u 500 --shape spike"
+	@$(NEED) nginx
 	@$(BIN)/python -m loadtest.swarm $(LOAD)
 
-capacity: setup  ## How much a gateway carries here, and how many of everything CAPACITY_FOR=1000000 connections need
+capacity:  ## How much a gateway carries here, and how many of everything CAPACITY_FOR=1000000 connections need
+	@$(NEED) nginx
 	@$(BIN)/python -m loadtest.capacity $(CAPACITY)
 
 ##@ Containers
@@ -71,54 +80,62 @@ roll:  ## Replace the gateways by the present image and settings, one after anot
 ##@ Kubernetes, and tests of deployments
 
 k8s-secrets:  ## Make the missing secret files of an overlay (OVERLAY=prod REDIS_URL=... DATABASE_URL=...; dev needs none)
-	@scripts/setup.sh python && $(BIN)/python -m scripts.k8s_secrets $(OVERLAY)
+	@$(NEED) python && $(BIN)/python -m scripts.k8s_secrets $(OVERLAY)
 
 k8s-rotate-keys:  ## Sign tokens with the next key from the next kubectl apply on (OVERLAY=dev unless given)
-	@scripts/setup.sh python && $(BIN)/python -m scripts.k8s_secrets --rotate $(OVERLAY)
+	@$(NEED) python && $(BIN)/python -m scripts.k8s_secrets --rotate $(OVERLAY)
 
 k8s-check:  ## Check the manifests: built, valid for the oldest and newest Kubernetes, restricted, checkov
-	@scripts/setup.sh deploy && $(BIN)/python -m scripts.check_k8s
+	@$(NEED) manifests && $(BIN)/python -m scripts.check_k8s
 
 test-deploy:  ## Run the tests of manifests (kubectl, a stand-in of the API server) and of dashboards and alerts (Prometheus)
-	@scripts/setup.sh deploy && $(BIN)/python -m pytest -m "deploy and not docker" $(PYTEST)
+	@$(NEED) deploy && $(BIN)/python -m pytest -m "deploy and not docker" $(PYTEST)
 
 test-docker:  ## Run the tests that need a Docker engine: images, compose, faults, pods
-	@scripts/setup.sh deploy
+	@$(NEED) docker
 	@$(BIN)/python -m tests.deploy.standins
 	@scripts/compose.sh images
 	@$(BIN)/python -m pytest -m docker $(PYTEST)
 
 ##@ Change it
 
-lint: setup  ## Check style, spelling, import contracts, the Dockerfile, the nginx configuration and the rules of Prometheus
+lint:  ## Check style, spelling, import contracts and the Dockerfile
+	@$(NEED) dev
 	$(BIN)/ruff format --check $(PYTHON_FILES)
 	$(BIN)/ruff check $(PYTHON_FILES)
 	$(BIN)/codespell
 	$(BIN)/interrogate -q tests
 	$(BIN)/hadolint deploy/Dockerfile
-	@$(MAKE) --no-print-directory contracts nginx-check rules-check
-
-contracts: setup  ## Check who may import whom
 	$(BIN)/lint-imports
 
-nginx-check: setup  ## Check the nginx configuration with nginx and gixy
+contracts:  ## Check who may import whom
+	@$(NEED) dev
+	$(BIN)/lint-imports
+
+nginx-check:  ## Check the nginx configuration with nginx and gixy
+	@$(NEED) nginx
 	$(BIN)/python -m scripts.check_nginx
 
-rules-check: setup  ## Check and test the rules of Prometheus, and Alertmanager's configuration
+rules-check:  ## Check and test the rules of Prometheus, and Alertmanager's configuration
+	@$(NEED) rules
 	promtool check config deploy/prometheus/prometheus.yml
 	promtool test rules deploy/prometheus/tests/*.yml
 	amtool check-config deploy/alertmanager/alertmanager.yml
 
-dashboards: setup  ## Write Grafana's dashboards, which are built by code
+dashboards:  ## Write Grafana's dashboards, which are built by code
+	@$(NEED) dev
 	$(BIN)/python -m deploy.grafana
 
-coverage: setup  ## Demand that each pure module is covered wholly by its own test file
+coverage:  ## Demand that each pure module is covered wholly by its own test file
+	@$(NEED) dev
 	@$(BIN)/python -m tests.support.own_coverage
 
-types: setup  ## Check types
+types:  ## Check types
+	@$(NEED) dev
 	$(BIN)/mypy
 
-fmt: setup  ## Format, and fix what can be fixed
+fmt:  ## Format, and fix what can be fixed
+	@$(NEED) dev
 	$(BIN)/ruff format $(PYTHON_FILES)
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
 
@@ -135,7 +152,8 @@ lock:  ## Lock the newest packages, with hashes (needs uv)
 	uv pip compile --group tools --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
 		--upgrade -o requirements-tools.txt
 
-docs: setup  ## Write the reference that is generated from the code
+docs:  ## Write the reference that is generated from the code
+	@$(NEED) dev
 	$(BIN)/python -m scripts.settings_reference
 	$(BIN)/python -m scripts.metrics_reference
 	$(BIN)/python -m scripts.protocol_reference

@@ -14,6 +14,8 @@ from services.kernel.redis.keys import layout
 from tests.contract.steps import draft, expect_error, publish
 from tests.support.redis_server import free_port, start_redis
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(params=["redis", "valkey"])
 def start(tmp_path, request):

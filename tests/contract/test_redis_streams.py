@@ -15,6 +15,8 @@ from tests.contract.broker_contract import LEASE, BrokerContract
 from tests.contract.steps import beat, draft, member, publish
 from tests.support.redis_server import start_redis
 
+pytestmark = pytest.mark.server
+
 
 class RedisContract(BrokerContract):
     @pytest.fixture

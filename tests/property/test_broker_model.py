@@ -37,6 +37,8 @@ from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind, Publication
 from tests.support.redis_server import RedisServer, start_redis
 
+pytestmark = pytest.mark.server
+
 CHANNELS = st.sampled_from(["room:a", "room:b", "user:c"])
 USERS = st.sampled_from(["ann", "bob", None])
 CONNECTIONS = st.sampled_from(["c1", "c2", "c3", "c4"])

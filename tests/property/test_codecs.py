@@ -22,7 +22,8 @@ from services.kernel.protocol.commands import TYPES, BadCommand, Command
 JSON, MSGPACK = json_codec.CODEC, msgpack_codec.CODEC
 CODECS = [JSON, MSGPACK, plain.RoomCodec("room:x"), plain.NotifyCodec()]
 
-quick = settings(max_examples=300, deadline=None)
+EXAMPLES = settings.default.max_examples
+quick = settings(max_examples=3 * EXAMPLES, deadline=None)
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 integers = st.integers(data.MIN_INTEGER, data.MAX_INTEGER)
@@ -119,7 +120,7 @@ def attempt(call, argument):
 
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 def test_any_frame_is_a_command_or_a_named_refusal(codec):
-    @settings(max_examples=600, deadline=None)
+    @settings(max_examples=6 * EXAMPLES, deadline=None)
     @given(hostile)
     @example(b"[" * 100_000)
     @example(b"\x91" * 100_000)
@@ -205,7 +206,7 @@ def has_lone_surrogate(raw):
     return False
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=6 * EXAMPLES, deadline=None)
 @given(json_like | wild.map(lambda value: json.dumps(value).encode()))
 @example(b'{"a":"\\ud800"}')
 @example(b"[" * 64 + b"]" * 64)
@@ -234,7 +235,7 @@ def test_the_scan_finds_bytes_where_the_value_holds_them(value):
             packed.scan(raw[:cut])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=6 * EXAMPLES, deadline=None)
 @given(msgpack_like | st.binary(max_size=40))
 def test_what_the_scan_lets_through_the_decoder_can_read(raw):
     outcome = attempt(data.check_msgpack, raw)

@@ -10,12 +10,13 @@ import os
 from random import SystemRandom
 
 import pytest
+from hypothesis import settings
 
 from tests.property.simulator.schedules import make, search, shrink, violation
 from tests.property.simulator.switches import SWITCHES
 from tests.property.simulator.world import World
 
-SCHEDULES = int(os.environ.get("OPENLINE_SCHEDULES", "3000"))
+SCHEDULES = int(os.environ.get("OPENLINE_SCHEDULES") or 30 * settings.default.max_examples)
 FIRST = int(os.environ.get("OPENLINE_SEED", "0"))
 CHUNKS = 6
 FOUND_WITHIN = 2000

@@ -26,7 +26,7 @@ LIMITS = Limits(outbox_bytes=70_000, channels_per_connection=4, connection_burst
 CHANNELS = ["chat:a", "chat:b", "room:a", "live:a", "feed:a", "public:all", "user:bob"]
 SIZES = [1, 10, 30_000]
 QUICK = settings(
-    max_examples=150,
+    max_examples=settings.default.max_examples * 3 // 2,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

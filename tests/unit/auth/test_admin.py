@@ -100,6 +100,7 @@ def test_short_secrets_and_passwords_are_refused(run, monkeypatch):
         assert "characters" in err
 
 
+@pytest.mark.server
 def test_disabling_revokes_and_says_when_it_could_not(run, tmp_path, monkeypatch):
     run("add-user", "alice")
     code, _, err = run("disable", "user", "alice")

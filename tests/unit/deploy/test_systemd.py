@@ -62,6 +62,7 @@ def test_nginx_writes_only_where_its_unit_lets_it(directive: str) -> None:
     assert str(Path(found[1]).parent) in {f"{roots[kind]}/{name}" for kind, name in given}
 
 
+@pytest.mark.server
 def test_nginx_takes_the_frame(tmp_path: Path) -> None:
     folder = tmp_path / "nginx"
     shutil.copytree(ROOT / "nginx", folder)

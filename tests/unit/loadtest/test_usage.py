@@ -11,6 +11,8 @@ import pytest
 
 from loadtest.bench import usage
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def spinning():

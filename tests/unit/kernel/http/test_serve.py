@@ -12,6 +12,8 @@ import urllib.request
 
 import pytest
 
+pytestmark = pytest.mark.server
+
 PROGRAM = """
 import asyncio, resource, sys
 from fastapi import FastAPI

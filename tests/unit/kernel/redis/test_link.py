@@ -14,6 +14,8 @@ from services.kernel.redis.connections import Dial
 from services.kernel.redis.link import BATCH, Command, Link, _forgotten
 from tests.support.redis_server import start_redis
 
+pytestmark = pytest.mark.server
+
 GONE = NoScriptError("x")
 
 

@@ -16,6 +16,8 @@ from services.kernel.redis.connections import Dial
 from services.kernel.redis.pipe import Pipe
 from tests.support.redis_server import RedisServer, free_port, start_redis
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def server(tmp_path):

@@ -24,6 +24,7 @@ async def test_a_server_that_never_answers_costs_no_more_than_the_patience(monke
         await client.aclose()
 
 
+@pytest.mark.server
 async def test_in_a_rush_calls_wait_for_few_connections_and_none_fails(tmp_path):
     with start_redis(tmp_path) as server:
         client = redis_client.connect(server.url)

@@ -73,6 +73,7 @@ async def client(server):
     await one.aclose()
 
 
+@pytest.mark.server
 async def test_the_record_holds_what_is_in_force(client):
     record = RedisRevocations(client, clock=lambda: 100)
     for one in (TOKEN, SUBJECT, CLIENT):
@@ -83,6 +84,7 @@ async def test_the_record_holds_what_is_in_force(client):
     assert len(await record.load(200)) == 0
 
 
+@pytest.mark.server
 async def test_adding_forgets_what_has_ended_and_never_shortens(client):
     await RedisRevocations(client, clock=lambda: 100).add(TOKEN)
     shorter = Revocation(kind=Kind.TOKEN, value="a:b", exp=150)
@@ -94,6 +96,7 @@ async def test_adding_forgets_what_has_ended_and_never_shortens(client):
     assert await client.zcard(KEY) == 1
 
 
+@pytest.mark.server
 async def test_a_member_of_a_newer_version_does_not_void_the_others(client):
     await client.zadd(KEY, {"device:x": 500})
     await RedisRevocations(client, clock=lambda: 100).add(TOKEN)

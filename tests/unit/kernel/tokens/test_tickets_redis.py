@@ -11,6 +11,8 @@ from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.support.redis_server import start_redis
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

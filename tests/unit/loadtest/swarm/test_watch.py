@@ -9,7 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from loadtest.swarm.watch import Watch
+
+pytestmark = pytest.mark.server
 
 BUSY = "import time\nheld = bytearray(40_000_000)\nwhile True: pass"
 

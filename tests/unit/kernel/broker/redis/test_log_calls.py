@@ -12,6 +12,8 @@ from services.kernel.domain.positions import Position
 from services.kernel.redis.keys import Keys
 from tests.support.redis_server import start_redis
 
+pytestmark = pytest.mark.server
+
 
 def draft(channel="room:a", data=b"1", **options) -> Draft:
     return Draft(channel=channel, data=data, meta=b"", **options)
