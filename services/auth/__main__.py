@@ -5,8 +5,8 @@ from __future__ import annotations
 from services.auth import app
 from services.auth.keyring import KeyringError
 from services.auth.settings import Settings
-from services.kernel.broker.port import BrokerConfigurationError
 from services.kernel.domain.codes import OpenlineError
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.http import serve
 from services.kernel.ops import logs
 from services.kernel.ops.refusal import refuse
@@ -28,7 +28,7 @@ def main() -> None:
         application = app.create(settings)
     except OpenlineError as error:
         refuse(f"OPENLINE_DATABASE_URL: {error.message}; start the database or correct the URL")
-    except BrokerConfigurationError as error:
+    except ConfigurationError as error:
         refuse(str(error))
     except UntrustedKeyError as error:
         refuse(f"OPENLINE_HS256_SECRET: {error}; make one with: openssl rand -hex 32")

@@ -18,12 +18,11 @@ from services.auth.grants import SCOPES
 from services.auth.revoker import Revoker
 from services.auth.settings import Settings
 from services.auth.store import Client, Store, User
-from services.kernel.broker.port import BrokerConfigurationError
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain import capabilities
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.ops.settings import load
-from services.kernel.tokens import redis_client
 from services.kernel.tokens.revocations import Kind
 from services.kernel.tokens.revocations_redis import RedisRevocations
 
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             command(_Call(arguments, settings, store))
         finally:
             store.close()
-    except (OpenlineError, BrokerConfigurationError, OSError) as error:
+    except (OpenlineError, ConfigurationError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
@@ -190,8 +189,7 @@ async def _revoke(settings: Settings, kind: Kind, name: str) -> None:
     broker = RedisBroker(
         settings.redis_url, partitions=settings.partitions, trusted_restart=settings.trusted_restart
     )
-    redis = redis_client.connect(settings.redis_url)
-    revoker = Revoker(RedisRevocations(redis), announce=Announcer(broker))
+    revoker = Revoker(RedisRevocations(broker.client), announce=Announcer(broker))
     try:
         await revoker.revoke_all(kind, name, longest=LONGEST)
     except OpenlineError as error:
@@ -201,7 +199,6 @@ async def _revoke(settings: Settings, kind: Kind, name: str) -> None:
         ) from error
     finally:
         await broker.close()
-        await redis.aclose()
 
 
 def _given(wanted: argparse.Namespace) -> str | None:

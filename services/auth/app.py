@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 from fastapi import FastAPI, Request, Response
-from redis.asyncio import Redis
 from starlette.concurrency import run_in_threadpool
 
 from services.auth import metrics
@@ -32,7 +31,9 @@ from services.kernel.http import health, middleware, problems
 from services.kernel.http.health import Readiness
 from services.kernel.http.requests import Requests
 from services.kernel.ops.version import version
-from services.kernel.tokens import redis_client, trust
+from services.kernel.redis.client import Client
+from services.kernel.redis.link import Command
+from services.kernel.tokens import trust
 from services.kernel.tokens.jwks import RemoteKeys
 from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.kernel.tokens.tickets_redis import RedisTickets
@@ -50,7 +51,7 @@ _log = structlog.get_logger(__name__)
 class Probes:
     """What /readyz answers: whether database and Redis answered when last asked. Without Redis logins still work."""
 
-    def __init__(self, store: Store, redis: Redis) -> None:
+    def __init__(self, store: Store, redis: Client) -> None:
         self._store = store
         self._redis = redis
         self._answers = {"database": False, "redis": False}
@@ -79,8 +80,8 @@ class Probes:
 
     async def _ping(self) -> bool:
         try:
-            await self._redis.ping()
-        except Exception:  # noqa: BLE001 - whatever it is, Redis did not answer
+            await self._redis.read(Command(("PING",), again=True), what="Redis is away")
+        except OpenlineError:
             return False
         return True
 
@@ -97,7 +98,7 @@ def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> Fas
     """The ASGI application.
 
     Raises `OpenlineError` when the database cannot be reached, OSError when the keys' folder cannot be written,
-    `UntrustedKeyError` for a short secret, `BrokerConfigurationError` for a Redis URL that can never work.
+    `UntrustedKeyError` for a short secret, `ConfigurationError` for a Redis URL that can never work.
     """
     broker = RedisBroker(
         settings.redis_url,
@@ -105,9 +106,8 @@ def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> Fas
         trusted_restart=settings.trusted_restart,
     )
     store = Store(settings.database_url)
-    redis = redis_client.connect(settings.redis_url)
-    parts, remote = _parts(settings, store, redis, announce=Announcer(broker), clock=clock)
-    probes = Probes(store, redis)
+    parts, remote = _parts(settings, store, broker.client, announce=Announcer(broker), clock=clock)
+    probes = Probes(store, broker.client)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -117,7 +117,6 @@ def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> Fas
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await remote.close()
-        await redis.aclose()
         await broker.close()
         parts.passwords.close()
         store.close()
@@ -128,7 +127,7 @@ def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> Fas
 def _parts(
     settings: Settings,
     store: Store,
-    redis: Redis,
+    redis: Client,
     *,
     announce: Announce,
     clock: Callable[[], float],

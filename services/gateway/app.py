@@ -35,7 +35,8 @@ from services.kernel.ops.refusal import refuse, refuse_now
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
 from services.kernel.ops.version import build_info, version
-from services.kernel.tokens import redis_client, trust
+from services.kernel.redis.client import Client
+from services.kernel.tokens import trust
 from services.kernel.tokens.keys import UntrustedKeyError
 from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.kernel.tokens.tickets_redis import RedisTickets
@@ -44,13 +45,14 @@ from services.kernel.tokens.tickets_redis import RedisTickets
 class Gateway:
     """The application and the node behind it. Make it inside a running event loop."""
 
-    def __init__(self, settings: Settings, broker: NodeBroker, *, namespaces: Namespaces) -> None:
+    def __init__(
+        self, settings: Settings, broker: NodeBroker, *, redis: Client, namespaces: Namespaces
+    ) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         BrokerCalls("gateway", broker.counters, registry=self.registry)
         verifier, self.keys = trust.of(settings)
-        self._redis = redis_client.connect(settings.redis_url)
         name = settings.node or f"gateway-{secrets.token_hex(3)}"
         build_info("gateway", registry=self.registry, node=name)
         self.node = Node(
@@ -59,8 +61,8 @@ class Gateway:
             namespaces=namespaces,
             limits=_limits(settings),
             verifier=verifier,
-            tickets=RedisTickets(self._redis),
-            revocations=RedisRevocations(self._redis),
+            tickets=RedisTickets(redis),
+            revocations=RedisRevocations(redis),
             metrics=Metrics(self.registry),
             version=version(),
             drain_seconds=settings.drain_seconds,
@@ -80,7 +82,6 @@ class Gateway:
         """Give everything back."""
         await self.node.close()
         await self.keys.close()
-        await self._redis.aclose()
 
     def ready(self) -> Readiness:
         """Not ready while starting, leaving, or deaf alone; an outage that all share is only named."""
@@ -97,12 +98,14 @@ class Gateway:
         return Readiness(ok, detail)
 
 
-def create(settings: Settings, broker: NodeBroker, *, namespaces: Namespaces) -> FastAPI:
+def create(
+    settings: Settings, broker: NodeBroker, *, redis: Client, namespaces: Namespaces
+) -> FastAPI:
     """The ASGI application; its `state.gateway`, and `state.front` for its server (Front), are set while it runs."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gateway = app.state.gateway = Gateway(settings, broker, namespaces=namespaces)
+        gateway = app.state.gateway = Gateway(settings, broker, redis=redis, namespaces=namespaces)
         origins = Origins(settings.allowed_origins)
         app.routes.extend(health.routes(gateway.ready, registry=gateway.registry))
         sockets = WebSocketRoutes(gateway.node, origins, echo_max_bytes=settings.echo_max_bytes)
@@ -162,7 +165,8 @@ def main() -> None:
             bus_length=settings.bus_length,
             trusted_restart=settings.trusted_restart,
         )
-        app = create(settings, broker, namespaces=namespaces.load(settings.namespaces))
+        known = namespaces.load(settings.namespaces)
+        app = create(settings, broker, redis=broker.client, namespaces=known)
     except NamespacesError as error:
         refuse(f"OPENLINE_NAMESPACES={settings.namespaces}: {error}")
     except UntrustedKeyError as error:

@@ -15,9 +15,10 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from services.kernel.broker.metrics import BrokerCalls
-from services.kernel.broker.port import Broker, BrokerConfigurationError
+from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces, NamespacesError
 from services.kernel.domain.schemas import Schemas
@@ -29,8 +30,9 @@ from services.kernel.ops.refusal import refuse, refuse_now
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
 from services.kernel.ops.version import version
-from services.kernel.tokens import redis_client, trust
+from services.kernel.tokens import trust
 from services.kernel.tokens.keys import UntrustedKeyError
+from services.kernel.tokens.revocations import Revocations
 from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.publisher import metrics
 from services.publisher.lane import Lane
@@ -57,14 +59,14 @@ class Parts:
         settings: Settings,
         broker: Broker,
         *,
+        revocations: Revocations,
         namespaces: Namespaces,
         clock: Callable[[], float] = time.time,
     ) -> None:
         verifier, self.keys = trust.of(settings)
         self._tasks: list[asyncio.Task[None]] = []
         self.broker = broker
-        self.redis = redis_client.connect(settings.redis_url)
-        self.probes = Probes(broker, RedisRevocations(self.redis), keys=self.keys, clock=clock)
+        self.probes = Probes(broker, revocations, keys=self.keys, clock=clock)
         guard = Guard(
             verifier,
             admin_networks=settings.admin_networks,
@@ -122,7 +124,6 @@ class Parts:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.keys.close()
-        await self.redis.aclose()
         await self.broker.close()
 
 
@@ -150,10 +151,15 @@ def create(settings: Settings) -> Parts:
             partitions=settings.partitions,
             trusted_restart=settings.trusted_restart,
         )
-        return Parts(settings, broker, namespaces=namespaces.load(settings.namespaces))
+        return Parts(
+            settings,
+            broker,
+            revocations=RedisRevocations(broker.client),
+            namespaces=namespaces.load(settings.namespaces),
+        )
     except NamespacesError as error:
         refuse(f"OPENLINE_NAMESPACES={settings.namespaces}: {error}")
-    except BrokerConfigurationError as error:
+    except ConfigurationError as error:
         refuse(str(error))
     except UntrustedKeyError as error:
         refuse(f"OPENLINE_HS256_SECRET: {error}")
@@ -172,7 +178,7 @@ def main() -> None:
     async def started(_: Server) -> None:
         try:
             await parts.probes.ask()
-        except BrokerConfigurationError as error:
+        except ConfigurationError as error:
             refuse_now(str(error))
         parts.watch()
         garbage.settle()

@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from services.kernel.broker.port import BrokerConfigurationError
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.keys import layout
 from tests.contract.steps import draft, expect_error, publish
 from tests.support.redis_server import free_port, start_redis
@@ -32,7 +32,7 @@ def start(tmp_path, request):
 
 async def refusal(url: str, **options) -> str:
     """The one line with which a broker refuses to start."""
-    with pytest.raises(BrokerConfigurationError) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         await works(url, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)

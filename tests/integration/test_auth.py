@@ -13,6 +13,8 @@ import jwt
 import pytest
 from redis.asyncio import Redis
 
+from services.kernel.redis.client import Client
+from services.kernel.redis.connections import Dial
 from services.kernel.tokens import trust
 from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.kernel.tokens.tickets_redis import RedisTickets
@@ -86,6 +88,13 @@ async def redis(redis_server):
     client = Redis.from_url(redis_server.url)
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+async def store(redis_server):
+    client = Client(Dial(redis_server.url))
+    yield client
+    await client.close()
 
 
 def token(http, **form):
@@ -444,14 +453,14 @@ def test_connect_tokens_need_the_scope_and_an_administrative_network(http, boss,
     assert "OPENLINE_ADMIN_NETWORKS" in detail
 
 
-async def test_a_ticket_stands_for_its_token_once(http, alice, redis):
+async def test_a_ticket_stands_for_its_token_once(http, alice, store):
     access = login(http, alice)["access_token"]
     answer = http.post("/auth/tickets", headers={"authorization": f"Bearer {access}"})
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     ticket = answer.json()["ticket"]
-    assert await RedisTickets(redis).redeem(ticket) == access
-    assert await RedisTickets(redis).redeem(ticket) is None
+    assert await RedisTickets(store).redeem(ticket) == access
+    assert await RedisTickets(store).redeem(ticket) is None
 
 
 def test_tickets_need_a_valid_token(http, alice):
@@ -464,7 +473,7 @@ def test_tickets_need_a_valid_token(http, alice):
 # --- revoking and looking
 
 
-async def test_a_revoked_token_is_recorded_and_no_longer_accepted(http, boss, redis):
+async def test_a_revoked_token_is_recorded_and_no_longer_accepted(http, boss, redis, store):
     headers = bearer(http, boss)
     text = headers["authorization"].removeprefix("Bearer ")
     seen = http.post("/auth/introspect", data={"token": text}, auth=boss).json()
@@ -475,7 +484,7 @@ async def test_a_revoked_token_is_recorded_and_no_longer_accepted(http, boss, re
     seen = http.post("/auth/introspect", data={"token": text}, auth=boss).json()
     assert seen == {"active": False}
     problem(http.post("/auth/tickets", headers=headers), 401, "unauthorized")
-    revoked = await RedisRevocations(redis).load(time.time())
+    revoked = await RedisRevocations(store).load(time.time())
     assert len(revoked) >= 1
     assert await redis.zscore("ol:{p0}:revoked", f"jti:{content(text)['jti']}")
     entries = await redis.xrevrange("ol:{p0}:bus", count=1)

@@ -206,10 +206,6 @@ class Counters:
     failures: dict[str, int] = field(default_factory=dict)
 
 
-class BrokerConfigurationError(Exception):
-    """The store can never serve as it is configured; the text is one line that names the fix."""
-
-
 class Broker(Protocol):
     """What every service may ask."""
 
@@ -219,7 +215,7 @@ class Broker(Protocol):
     async def start(self) -> None:
         """Connect, check the server (role master, noeviction, version; warn without AOF) and the partition layout.
 
-        Raises BrokerConfigurationError with one line that names the fix when the server can never serve.
+        Raises ConfigurationError with one line that names the fix when the server can never serve.
         """
 
     async def close(self) -> None:

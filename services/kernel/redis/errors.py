@@ -6,8 +6,8 @@ import logging
 
 from redis import exceptions
 
-from services.kernel.broker.port import BrokerConfigurationError
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.configuration import ConfigurationError
 
 _log = logging.getLogger(__name__)
 
@@ -49,22 +49,40 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def unavailable(reason: str) -> OpenlineError:
-    """The refusal of a call that may succeed later."""
-    return OpenlineError(Code.UNAVAILABLE, f"the message store is unavailable: {reason}")
+WHAT = "the message store is unavailable"
 
 
-def translate(error: Exception) -> OpenlineError:
-    """Our error for one of redis-py's: `unavailable` where waiting may help, else `internal`, which is logged."""
-    if isinstance(error, BrokerConfigurationError):
-        return unavailable(str(error))
+def unavailable(
+    reason: str, *, what: str = WHAT, retry_after: float | None = None
+) -> OpenlineError:
+    """The refusal of a call that may succeed later: `what` cannot be done, and the reason."""
+    return OpenlineError(Code.UNAVAILABLE, f"{what}: {reason}", retry_after=retry_after)
+
+
+def translate(
+    error: Exception, *, what: str = WHAT, retry_after: float | None = None
+) -> OpenlineError:
+    """Our error for one of a connection's: `unavailable` where waiting may help, else `internal`, which is logged.
+
+    `what` begins the message of an `unavailable`.
+    """
+    reason = _reason(error)
+    if reason is not None:
+        return unavailable(reason, what=what, retry_after=retry_after)
+    _log.error("redis refused a call: %s", error)
+    return OpenlineError(Code.INTERNAL, "the message store refused a call")
+
+
+def _reason(error: Exception) -> str | None:
+    """Why waiting may help; None where it will not."""
+    if isinstance(error, ConfigurationError):
+        return str(error)
     for kind, reason in _BY_CLASS:
         if isinstance(error, kind):
-            return unavailable(reason)
+            return reason
     text = str(error)
     # A script's refusal arrives as "READONLY ...", or as "... script: <sha>, on @user_script:1: -READONLY ..."
     for word, reason in _AWAY.items():
         if text.startswith(word) or f"-{word} " in text:
-            return unavailable(reason)
-    _log.error("redis refused a call: %s", text)
-    return OpenlineError(Code.INTERNAL, "the message store refused a call")
+            return reason
+    return None

@@ -28,6 +28,9 @@ class Keys:
         self.grace = tag + "grace"  # exists while nobody may be reaped
         self.births = tag + "births"  # hash incarnation -> history id at its first beat
         self.channels = tag + "channels"  # ZSET of channels that have subscribers, by name
+        self.revoked = (
+            tag + "revoked"
+        )  # ZSET revocation -> seconds since 1970 at which it ends; partition 0 only
 
     def head(self, channel: str) -> str:
         """Hash {epoch, offset, began, history}."""
@@ -68,6 +71,10 @@ class Keys:
     def seen(self, channel: str, key: str) -> str:
         """String `epoch offset`: where the publication with this idempotency key went."""
         return f"{self._tag}seen:{channel} {key}"
+
+    def ticket(self, digest: str) -> str:
+        """String: the token that a ticket stands for, by the ticket's digest; partition 0 only."""
+        return f"{self._tag}ticket:{digest}"
 
     def bucket(self, user: str) -> str:
         """Hash {left, at}: a user's token bucket."""

@@ -12,9 +12,10 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as Late
 
-from services.kernel.broker.port import BrokerConfigurationError
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.connections import Check, Dial, Identity
 from services.kernel.redis.pipe import Pipe
+from services.kernel.redis.scripts import Script
 
 _log = logging.getLogger(__name__)
 
@@ -45,14 +46,22 @@ class _Call:
 class Link:
     """Connects when first used, and anew after a loss. Replies are values; errors are exceptions as values.
 
+    `check` looks at each new connection, and may raise what refuses it. `scripts` are made known to each server.
     `demoted` is called when the server says that it is not the master: it need not end connections made before.
     """
 
-    def __init__(self, dial: Dial, check: Check, *, demoted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        dial: Dial,
+        check: Check,
+        *,
+        demoted: Callable[[], None],
+        scripts: Sequence[Script] = (),
+    ) -> None:
         self._dial = dial
         self._check = check
         self._demoted = demoted
-        self._identity = Identity()
+        self._identity = Identity(scripts)
         self._pipe: Pipe | None = None
         self._away: Exception | None = None  # what kept us from the server the last time
         self._waiting: list[_Call] = []
@@ -146,7 +155,7 @@ class Link:
         self._away = None
         try:
             pipe = await self._connected()
-        except (RedisError, OSError, BrokerConfigurationError) as error:
+        except (RedisError, OSError, ConfigurationError) as error:
             self._away = error
             self._drop()
             return [error] * len(commands)

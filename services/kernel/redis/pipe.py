@@ -81,7 +81,10 @@ class Pipe(asyncio.Protocol):
             if self._timer is None:
                 self._timer = self._loop.call_later(self._patience, self._look)
         self._waiting.append(batch)
-        self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
+        try:
+            self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
+        except RuntimeError as error:  # uvloop's, where a reset came a moment ago
+            self._end(Lost(f"the connection was lost: {error}"))
         return batch.done
 
     def cut(self) -> None:

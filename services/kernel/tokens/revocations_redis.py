@@ -1,56 +1,46 @@
-"""Revocations in Redis: the sorted set `ol:{p0}:revoked`, scored by when each ends."""
+"""Revocations in Redis: one sorted set for the fleet, scored by when each ends."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
-from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.redis.client import Client
+from services.kernel.redis.keys import Keys
+from services.kernel.redis.link import Command
 from services.kernel.tokens.revocations import Revocation, Revoked
 
-KEY = "ol:{p0}:revoked"
+_KEY = Keys(0).revoked
+_WHAT = "revocations cannot be read or kept"
 
 
 class RedisRevocations:
     """The `Revocations` port. Adding also drops what has ended, so the set stays as small as what is in force."""
 
-    def __init__(self, client: Redis, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: Client, *, clock: Callable[[], float] = time.time) -> None:
         self._client = client
         self._clock = clock
 
     async def add(self, revocation: Revocation) -> None:
         """As `Revocations.add`."""
-        try:
-            # GT: to revoke again never shortens; a new member is added all the same.
-            await self._client.zadd(KEY, {revocation.member: revocation.exp}, gt=True)
-            await self._client.zremrangebyscore(KEY, "-inf", self._clock() - 1)
-        except (RedisError, OSError) as error:
-            raise _unavailable() from error
+        # GT: to revoke again never shortens; a new member is added all the same.
+        adding = ("ZADD", _KEY, "GT", revocation.exp, revocation.member)
+        dropping = ("ZREMRANGEBYSCORE", _KEY, "-inf", self._clock() - 1)
+        await self._client.write(
+            Command(adding, again=True), Command(dropping, again=True), what=_WHAT
+        )
 
     async def load(self, now: float) -> Revoked:
         """As `Revocations.load`."""
-        try:
-            rows = await self._client.zrangebyscore(KEY, f"({now}", "+inf", withscores=True)
-        except (RedisError, OSError) as error:
-            raise _unavailable() from error
-        return Revoked(_parse(rows))
+        command = ("ZRANGEBYSCORE", _KEY, f"({now}", "+inf", "WITHSCORES")
+        (rows,) = await self._client.read(Command(command, again=True), what=_WHAT)
+        return Revoked(_parse(zip(rows[::2], rows[1::2], strict=True)))
 
 
-def _parse(rows: Iterable[Any]) -> Iterator[Revocation]:
+def _parse(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Revocation]:
     for member, exp in rows:
-        text = member.decode() if isinstance(member, bytes) else member
         try:
-            yield Revocation.parse(text, float(exp))
+            yield Revocation.parse(member.decode(), float(exp))
         except ValueError:
             # Written by a newer version: not to understand one must not void the others.
             continue
-
-
-def _unavailable() -> OpenlineError:
-    return OpenlineError(
-        Code.UNAVAILABLE, "revocations cannot be read or kept: Redis does not answer", retry_after=1
-    )

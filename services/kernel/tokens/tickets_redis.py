@@ -1,29 +1,32 @@
-"""Tickets in Redis: `ol:{p0}:ticket:<digest>` holds the token until it is used or too old."""
+"""Tickets in Redis: a key a ticket, which holds the token until it is used or too old."""
 
 from __future__ import annotations
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
-from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.redis.client import Client
+from services.kernel.redis.keys import Keys
+from services.kernel.redis.link import Command
 from services.kernel.tokens.tickets import TTL, digest, make
 
-PREFIX = "ol:{p0}:ticket:"
+_KEYS = Keys(0)
+_WHAT = "tickets cannot be kept or used"
 
 
 class RedisTickets:
-    """The `Tickets` port. GETDEL is one step on the server: of two gateways only one gets the token."""
+    """The `Tickets` port. GETDEL is one step on the server: of two gateways only one gets the token.
 
-    def __init__(self, client: Redis) -> None:
+    Both commands are sent once more when the connection is lost: a ticket whose redemption was not answered is used up
+    or is not, and only asking again tells.
+    """
+
+    def __init__(self, client: Client) -> None:
         self._client = client
 
     async def issue(self, token: str, *, ttl: float = TTL) -> str:
         """As `Tickets.issue`."""
         ticket = make()
-        try:
-            await self._client.set(f"{PREFIX}{digest(ticket)}", token, px=max(1, int(ttl * 1000)))
-        except (RedisError, OSError) as error:
-            raise _unavailable() from error
+        name = _KEYS.ticket(str(digest(ticket)))
+        command = ("SET", name, token, "PX", max(1, int(ttl * 1000)))
+        await self._client.write(Command(command, again=True), what=_WHAT)
         return ticket
 
     async def redeem(self, ticket: str) -> str | None:
@@ -31,14 +34,6 @@ class RedisTickets:
         key = digest(ticket)
         if key is None:
             return None
-        try:
-            token = await self._client.getdel(PREFIX + key)
-        except (RedisError, OSError) as error:
-            raise _unavailable() from error
-        return token.decode() if isinstance(token, bytes) else token
-
-
-def _unavailable() -> OpenlineError:
-    return OpenlineError(
-        Code.UNAVAILABLE, "tickets cannot be kept or used: Redis does not answer", retry_after=1
-    )
+        command = Command(("GETDEL", _KEYS.ticket(key)), again=True)
+        (token,) = await self._client.write(command, what=_WHAT)
+        return None if token is None else str(token, "utf-8")

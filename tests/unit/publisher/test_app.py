@@ -11,6 +11,7 @@ from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.ops import namespaces
 from services.publisher.app import Parts
 from services.publisher.settings import Settings
+from tests.support.revocation_record import Record
 
 CALLS = {
     ("post", "/v1/channels/{channel}/messages"),
@@ -34,7 +35,8 @@ CALLS = {
 @pytest.fixture
 def parts():
     known = namespaces.load(Path(__file__).parents[3] / "deploy/namespaces.toml")
-    return Parts(Settings(jwks_urls=("http://127.0.0.1:1/jwks",)), MemoryBroker(), namespaces=known)
+    settings = Settings(jwks_urls=("http://127.0.0.1:1/jwks",))
+    return Parts(settings, MemoryBroker(), revocations=Record(), namespaces=known)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from services.publisher.app import Parts
 from services.publisher.lane import Lane
 from services.publisher.lane_protocol import LaneProtocol
 from services.publisher.settings import Settings
+from tests.support.revocation_record import Record
 
 SCOPES = {"good": {"publish"}, "reader": {"read"}}
 ONE = "/v1/channels/room:a/messages"
@@ -46,7 +47,7 @@ class Verifier:
 def parts():
     known = namespaces.load(Path(__file__).parents[3] / "deploy/namespaces.toml")
     settings = Settings(jwks_urls=("http://127.0.0.1:1/jwks",), allowed_origins=(ORIGIN,))
-    parts = Parts(settings, MemoryBroker(), namespaces=known, clock=time.time)
+    parts = Parts(settings, MemoryBroker(), revocations=Record(), namespaces=known, clock=time.time)
     parts._messages._guard._verifier = Verifier()
     return parts
 

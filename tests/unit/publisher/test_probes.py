@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from services.kernel.broker.memory.broker import MemoryBroker
-from services.kernel.broker.port import BrokerConfigurationError
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.tokens.revocations import Kind, Revocation, Revoked
 from services.publisher import probes
 from services.publisher.probes import Probes
@@ -89,10 +89,10 @@ async def test_an_outage_keeps_the_revocations_that_are_known(watching, record):
 
 async def test_a_server_that_can_never_serve_is_not_hidden(watching, broker, monkeypatch):
     async def start():
-        raise BrokerConfigurationError("set maxmemory-policy noeviction")
+        raise ConfigurationError("set maxmemory-policy noeviction")
 
     monkeypatch.setattr(broker, "start", start)
-    with pytest.raises(BrokerConfigurationError):
+    with pytest.raises(ConfigurationError):
         await watching.ask()
 
 

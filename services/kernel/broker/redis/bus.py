@@ -6,9 +6,10 @@ import json
 
 from redis.exceptions import RedisError
 
-from services.kernel.broker.port import Beat, Beaten, BrokerConfigurationError, Entry, EntryType
+from services.kernel.broker.port import Beat, Beaten, Entry, EntryType
 from services.kernel.broker.redis import entries
 from services.kernel.broker.redis.partitions import Partition, RedisPartitions, run
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.errors import translate
 
 CHUNK = 500
@@ -26,7 +27,7 @@ class BusPart(RedisPartitions):
         calls["read"] = calls.get("read", 0) + 1
         try:
             return await self._parts[partition].reader.read(after, block=block)
-        except (RedisError, OSError, BrokerConfigurationError) as error:
+        except (RedisError, OSError, ConfigurationError) as error:
             failures["read"] = failures.get("read", 0) + 1
             raise translate(error) from error
 

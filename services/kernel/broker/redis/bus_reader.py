@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from redis.exceptions import ReadOnlyError
-
 from services.kernel.broker.port import Entry
 from services.kernel.broker.redis import entries
-from services.kernel.redis.connections import Dial
+from services.kernel.redis.connections import Dial, check_master
 from services.kernel.redis.pipe import Pipe
 
 WINDOW = 0.003
@@ -62,12 +60,9 @@ class BusReader:
         return [entries.entry(stream_id, fields) for stream_id, fields in reply[0][1]]
 
     async def _dialled(self) -> Pipe:
-        """A connection to the master: a replica, or a master that was demoted, would answer reads all the same."""
         connection = await self._dial.connect(blocking=LONGEST)
         try:
-            (replication,) = await connection.ask(("INFO", "replication"))
-            if not isinstance(replication, bytes) or b"role:master" not in replication:
-                raise ReadOnlyError("this server is not the master")
+            await check_master(connection)
         except BaseException:
             connection.cut()
             raise

@@ -11,11 +11,13 @@ from typing import Any
 
 from redis.exceptions import AuthenticationError, RedisError
 
-from services.kernel.broker.port import BrokerConfigurationError, Counters
+from services.kernel.broker.port import Counters
 from services.kernel.broker.redis.bus_reader import BusReader
-from services.kernel.broker.redis.scripts import script
+from services.kernel.broker.redis.scripts import everything, script
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis import keys
-from services.kernel.redis.connections import Dial
+from services.kernel.redis.client import Client
+from services.kernel.redis.connections import Check, Dial
 from services.kernel.redis.errors import translate
 from services.kernel.redis.link import Command, Link
 from services.kernel.redis.pipe import Pipe
@@ -41,24 +43,23 @@ class Partition:
     Pages of a log can be large; they must not hold up publishing or beats.
     """
 
-    def __init__(self, number: int, *, dial: Dial, check: Any) -> None:
+    def __init__(self, number: int, *, dial: Dial, check: Check) -> None:
         self.keys = keys.Keys(number)
         # The address may lead to another master by now, while what was connected stays with the former one.
-        self.writes = Link(dial, check, demoted=self.reset)
-        self.reads = Link(dial, check, demoted=self.reset)
+        self.client = Client(dial, check=check, scripts=everything(), demoted=self.reset)
+        self.writes = self.client.writes
+        self.reads = self.client.reads
         self.reader = BusReader(dial, self.keys.bus)
 
     def reset(self) -> None:
         """End all connections; each is made anew when next used."""
         self.reader.reset()
-        self.writes.reset()
-        self.reads.reset()
+        self.client.reset()
 
     async def close(self) -> None:
         """Drop all connections and refuse what waits."""
         await self.reader.close()
-        await self.writes.close()
-        await self.reads.close()
+        await self.client.close()
 
 
 class RedisPartitions:
@@ -76,15 +77,20 @@ class RedisPartitions:
         """The partition a channel lives in."""
         return keys.partition(channel, self.partitions)
 
+    @property
+    def client(self) -> Client:
+        """The connections that writing and reading share, for what else is kept on this server: tickets, revocations."""
+        return self._parts[0].client
+
     async def start(self) -> None:
         """Check server and layout; an unreachable server is checked when it is first reached.
 
-        Raises BrokerConfigurationError with one line that names the fix.
+        Raises ConfigurationError with one line that names the fix.
         """
         try:
             await self._parts[0].writes.ask(("PING",))
         except AuthenticationError as error:
-            raise BrokerConfigurationError(
+            raise ConfigurationError(
                 "Redis refuses user name or password: correct those in OPENLINE_REDIS_URL"
             ) from error
         except (RedisError, OSError) as error:
@@ -162,7 +168,7 @@ class RedisPartitions:
             mine = ("SET", keys.layout(), self.partitions, "NX")
             _, found = await pipe.ask(mine, ("GET", keys.layout()))
         if isinstance(found, bytes) and found != str(self.partitions).encode():
-            raise BrokerConfigurationError(
+            raise ConfigurationError(
                 f"this Redis holds data laid out for {found.decode()} partitions:"
                 f" set OPENLINE_PARTITIONS={found.decode()}, or use an empty database"
             )
@@ -189,16 +195,14 @@ def run(
 def _check_server(server: bytes, replication: bytes) -> None:
     version = re.search(rb"redis_version:(\d+)\.(\d+)", server)
     if version is not None and (int(version[1]), int(version[2])) < OLDEST:
-        raise BrokerConfigurationError(
+        raise ConfigurationError(
             f"Redis {version[1].decode()}.{version[2].decode()} is too old:"
             " point OPENLINE_REDIS_URL at Redis 7.0 or newer, or Valkey"
         )
     if b"role:master" not in replication:
-        raise BrokerConfigurationError(
-            "this Redis is a replica: point OPENLINE_REDIS_URL at the master"
-        )
+        raise ConfigurationError("this Redis is a replica: point OPENLINE_REDIS_URL at the master")
     if not re.search(rb"^master_replid:[0-9a-f]+", replication, re.MULTILINE):
-        raise BrokerConfigurationError(
+        raise ConfigurationError(
             "this server's INFO replication names no master_replid, by which losses are noticed:"
             " point OPENLINE_REDIS_URL at Redis 7.0 or newer, or Valkey, without a proxy that hides it"
         )
@@ -207,7 +211,7 @@ def _check_server(server: bytes, replication: bytes) -> None:
 def _check_settings(policy: Any, aof: Any) -> bool:
     """Whether the server keeps an append-only file. A server that hides its settings is taken at its word."""
     if _value(policy) not in (b"noeviction", None):
-        raise BrokerConfigurationError(
+        raise ConfigurationError(
             "Redis may evict our data: set maxmemory-policy noeviction in its configuration"
         )
     if _value(aof) == b"no":
@@ -219,7 +223,7 @@ def _check_settings(policy: Any, aof: Any) -> bool:
 
 def _check_trust(replication: bytes, *, safe: bool) -> None:
     if not safe or b"connected_slaves:0" not in replication:
-        raise BrokerConfigurationError(
+        raise ConfigurationError(
             "OPENLINE_TRUSTED_RESTART is only for one Redis without replicas:"
             " set appendonly yes and appendfsync always, or unset it"
         )

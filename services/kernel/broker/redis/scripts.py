@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from services.kernel.redis.scripts import Script
+
 _INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
 _INCLUDED = frozenset({"fence", "head", "lease", "page", "presence"})
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """One operation: its whole source, and the SHA-1 that EVALSHA names it by."""
-
-    name: str
-    source: bytes
-    sha: bytes
 
 
 def _read(name: str) -> str:

@@ -6,8 +6,8 @@ import pytest
 from redis import exceptions
 from redis._parsers.base import BaseParser
 
-from services.kernel.broker.port import BrokerConfigurationError
 from services.kernel.domain.codes import Code
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.errors import translate
 
 
@@ -61,7 +61,7 @@ def test_what_a_server_answers_is_understood_as_redis_py_reads_it(reply, says):
         (exceptions.ResponseError("UNBLOCKED force unblock"), "role"),
         (exceptions.ResponseError("MASTERDOWN Link with MASTER is down"), "master"),
         (exceptions.ResponseError("x script: f, on @user_script:1: -READONLY You"), "master"),
-        (BrokerConfigurationError("set maxmemory-policy noeviction"), "noeviction"),
+        (ConfigurationError("set maxmemory-policy noeviction"), "noeviction"),
     ],
 )
 def test_what_may_pass_is_unavailable(error, says):
@@ -70,6 +70,12 @@ def test_what_may_pass_is_unavailable(error, says):
     assert refusal.temporary
     assert says in refusal.message
     assert "pw" not in refusal.message.split()
+
+
+def test_a_refusal_says_what_cannot_be_done_and_when_to_come_back():
+    refusal = translate(ConnectionResetError(), what="tickets cannot be used", retry_after=1)
+    assert refusal.message == "tickets cannot be used: the server cannot be reached"
+    assert refusal.retry_after == 1
 
 
 def test_what_will_not_pass_is_internal_and_logged(caplog):

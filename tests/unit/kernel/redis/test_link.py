@@ -51,7 +51,7 @@ def unasked() -> None:
 @pytest.fixture
 async def link(tmp_path):
     with start_redis(tmp_path) as server:
-        link = Link(Dial(server.url), accept, demoted=unasked)
+        link = Link(Dial(server.url), accept, demoted=unasked, scripts=everything())
         yield link
         await link.close()
 
@@ -111,7 +111,7 @@ async def test_a_connection_that_is_lost_repeats_only_what_may_be_repeated():
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    link = Link(Dial(f"redis://127.0.0.1:{port}"), accept, demoted=unasked)
+    link = Link(Dial(f"redis://127.0.0.1:{port}"), accept, demoted=unasked, scripts=everything())
     once, twice = await link.call([Command(("ONCE",)), Command(("TWICE",), again=True)])
     assert isinstance(once, Exception)
     assert twice == b"done"

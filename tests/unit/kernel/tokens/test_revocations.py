@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from redis.asyncio import Redis
 
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.redis.client import Client
+from services.kernel.redis.connections import Dial
+from services.kernel.redis.keys import Keys
 from services.kernel.tokens.revocations import Kind, Revocation, Revoked
-from services.kernel.tokens.revocations_redis import KEY, RedisRevocations
+from services.kernel.tokens.revocations_redis import RedisRevocations
 from tests.support.redis_server import start_redis
+
+KEY = Keys(0).revoked
 
 TOKEN = Revocation(kind=Kind.TOKEN, value="a:b", exp=200)
 SUBJECT = Revocation(kind=Kind.SUBJECT, value="client:x", exp=200, cutoff=100.5)
@@ -67,10 +71,11 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 async def client(server):
-    one = Redis.from_url(server.url)
-    await one.flushall()
+    with server.client() as redis:
+        redis.flushall()
+    one = Client(Dial(server.url))
     yield one
-    await one.aclose()
+    await one.close()
 
 
 @pytest.mark.server
@@ -85,28 +90,31 @@ async def test_the_record_holds_what_is_in_force(client):
 
 
 @pytest.mark.server
-async def test_adding_forgets_what_has_ended_and_never_shortens(client):
+async def test_adding_forgets_what_has_ended_and_never_shortens(client, server):
     await RedisRevocations(client, clock=lambda: 100).add(TOKEN)
     shorter = Revocation(kind=Kind.TOKEN, value="a:b", exp=150)
     await RedisRevocations(client, clock=lambda: 100).add(shorter)
-    assert await client.zscore(KEY, TOKEN.member) == 200
+    with server.client() as redis:
+        assert redis.zscore(KEY, TOKEN.member) == 200
     await RedisRevocations(client, clock=lambda: 300).add(
         Revocation(kind=Kind.TOKEN, value="new", exp=400)
     )
-    assert await client.zcard(KEY) == 1
+    with server.client() as redis:
+        assert redis.zcard(KEY) == 1
 
 
 @pytest.mark.server
-async def test_a_member_of_a_newer_version_does_not_void_the_others(client):
-    await client.zadd(KEY, {"device:x": 500})
+async def test_a_member_of_a_newer_version_does_not_void_the_others(client, server):
+    with server.client() as redis:
+        redis.zadd(KEY, {"device:x": 500})
     await RedisRevocations(client, clock=lambda: 100).add(TOKEN)
     assert len(await RedisRevocations(client).load(150)) == 1
 
 
 async def test_without_redis_the_record_is_unavailable(tmp_path):
-    client = Redis.from_url("redis://127.0.0.1:1/0")
+    client = Client(Dial("redis://127.0.0.1:1/0"))
     for call in (RedisRevocations(client).add(TOKEN), RedisRevocations(client).load(0)):
         with pytest.raises(OpenlineError) as caught:
             await call
         assert caught.value.code is Code.UNAVAILABLE
-    await client.aclose()
+    await client.close()

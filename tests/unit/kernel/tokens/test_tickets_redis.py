@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis.asyncio import Redis
 
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.redis.client import Client
+from services.kernel.redis.connections import Dial
 from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.support.redis_server import start_redis
 
@@ -22,9 +23,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 async def client(server):
-    one = Redis.from_url(server.url)
+    one = Client(Dial(server.url))
     yield one
-    await one.aclose()
+    await one.close()
 
 
 async def test_of_many_gateways_one_redeems_a_ticket(client):
@@ -46,16 +47,17 @@ async def test_what_is_no_ticket_is_not_even_looked_up(client):
         assert await tickets.redeem(text) is None
 
 
-async def test_the_store_does_not_hold_the_ticket(client):
+async def test_the_store_does_not_hold_the_ticket(client, server):
     ticket = await RedisTickets(client).issue("token")
-    keys = [key.decode() for key in await client.keys("ol:{p0}:ticket:*")]
+    with server.client() as redis:
+        keys = [key.decode() for key in redis.keys("ol:{p0}:ticket:*")]
     assert keys
     assert not any(ticket in key for key in keys)
 
 
 async def test_without_redis_tickets_are_unavailable(tmp_path):
     with start_redis(tmp_path) as server:
-        client = Redis.from_url(server.url)
+        client = Client(Dial(server.url))
         tickets = RedisTickets(client)
         ticket = await tickets.issue("token")
         server.stop()
@@ -63,4 +65,4 @@ async def test_without_redis_tickets_are_unavailable(tmp_path):
             with pytest.raises(OpenlineError) as caught:
                 await call
             assert caught.value.code is Code.UNAVAILABLE
-        await client.aclose()
+        await client.close()
