@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from services.gateway.fanout.audience import Audience
 from services.gateway.fanout.replay_budget import Replays
-from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.hub import Hub, LookCall, OpenCall
 from services.gateway.metrics import Metrics
 from services.gateway.session.port import Done
@@ -309,7 +309,7 @@ class ManualHost:
             raise known
         return known
 
-    async def enter(self, subscription: Subscription) -> Present:
+    async def enter(self, subscription: Subscription, info: object) -> Present:
         await self.entering
         session = subscription.session
         member = Member(user=session.user, connection=session.id)

@@ -10,14 +10,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import msgspec
-
 from services.gateway.fanout import wire_format as dialect
-from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.port import ChannelHost
+from services.gateway.fanout.presence_events import PresenceEvents
+from services.gateway.fanout.subscriber import Subscriber, Subscription
 from services.gateway.fanout.wire_format import SIGNALS, Dialect
 from services.gateway.hub.port import Joined
-from services.gateway.session.port import Host
-from services.gateway.session.session import Session
 from services.kernel.broker.port import Entry, EntryType
 from services.kernel.domain.codes import Close, OpenlineError
 from services.kernel.domain.namespaces import Namespace, Slow
@@ -26,12 +24,6 @@ from services.kernel.domain.publications import Publication
 
 SLICE = 512
 """Writes between two turns of the loop: at some 6 us each a sweep holds up others for 3 ms at most."""
-
-ONE_BY_ONE = 200
-"""Members up to which joins and leaves are told one by one; above, only their number, once a second."""
-
-TYPING_SECONDS = 1.0
-COUNT_SECONDS = 1.0
 
 CATCH_UP_SECONDS = 0.1
 """Before a subscriber that has drained is looked at again when the channel's position is not known."""
@@ -68,8 +60,7 @@ class Audience:
     """All subscribers of a channel here. The hub calls it in the channel's order."""
 
     __slots__ = (
-        "_count",
-        "_counted_at",
+        "_events",
         "_flushed_at",
         "_groups",
         "_host",
@@ -78,13 +69,12 @@ class Audience:
         "_scheduled",
         "_since",
         "_size",
-        "_typed_at",
         "_window",
         "channel",
         "namespace",
     )
 
-    def __init__(self, channel: str, namespace: Namespace, host: Host) -> None:
+    def __init__(self, channel: str, namespace: Namespace, host: ChannelHost) -> None:
         self.channel = channel
         self.namespace = namespace
         self._host = host
@@ -96,9 +86,7 @@ class Audience:
         self._scheduled = False
         self._since = 0.0
         self._flushed_at = float("-inf")
-        self._typed_at: dict[str | None, float] = {}
-        self._counted_at = float("-inf")
-        self._count: bytes | None = None
+        self._events: PresenceEvents | None = None  # made when needed: most channels have none
 
     def __len__(self) -> int:
         return self._size
@@ -123,9 +111,9 @@ class Audience:
             return
         self.flush()
         if entry.type is EntryType.TYPING:
-            self._typing(entry.fragment)
+            self._events_of().typing(entry.fragment)
         else:
-            self._presence(SIGNALS[entry.type], entry.fragment)
+            self._events_of().joined_or_left(SIGNALS[entry.type], entry.fragment)
 
     def reset(self, epoch: str, offset: int, *, began: int, reason: str) -> None:
         """Continuity is lost for everyone here; live messages follow from `offset` + 1."""
@@ -178,7 +166,7 @@ class Audience:
 
     # What sessions tell
 
-    def regroup(self, session: Session) -> None:
+    def regroup(self, session: Subscriber) -> None:
         """The session became hindered or unhindered."""
         group = self._groups.get(session.dialect.name)
         if group is not None:
@@ -307,7 +295,7 @@ class Audience:
             return
         session.send(session.dress(subscription, publications, frame))
 
-    def _keeps(self, session: Session, size: int) -> bool:
+    def _keeps(self, session: Subscriber, size: int) -> bool:
         """Whether a stalled session still gets a frame of this size; a full one may be closed for it."""
         keeps = self.namespace.slow is not Slow.LATEST and not session.full(size)
         if not keeps:
@@ -342,39 +330,12 @@ class Audience:
 
     # Presence and typing
 
-    def _typing(self, fragment: bytes) -> None:
-        user = msgspec.json.decode(b"{" + fragment + b"}").get("user")
-        now = self._host.now()
-        if now - self._typed_at.get(user, float("-inf")) < TYPING_SECONDS * 0.9:
-            return
-        if len(self._typed_at) > ONE_BY_ONE:
-            self._typed_at.clear()
-        self._typed_at[user] = now
-        self._tell("typing", fragment, lambda session: session.user != user or user is None)
+    def _events_of(self) -> PresenceEvents:
+        if self._events is None:
+            self._events = PresenceEvents(self._host, self._tell)
+        return self._events
 
-    def _presence(self, event: str, fragment: bytes) -> None:
-        fields = msgspec.json.decode(b"{" + fragment + b"}")
-        if fields["count"] > ONE_BY_ONE:
-            counts = f'"count":{fields["count"]},"users":{fields["users"]}'.encode()
-            self._counted(counts)
-            return
-        self._count = None  # an older number that waits for its second would come last
-        connection = fields["connection"]
-        self._tell(event, fragment, lambda session: session.id != connection)
-
-    def _counted(self, counts: bytes) -> None:
-        waiting, self._count = self._count is not None, counts
-        if not waiting:
-            wait = self._counted_at + COUNT_SECONDS - self._host.now()
-            self._host.later(max(0.0, wait), self._tell_count)
-
-    def _tell_count(self) -> None:
-        counts, self._count = self._count, None
-        if counts is not None:
-            self._counted_at = self._host.now()
-            self._tell("count", counts, lambda _session: True)
-
-    def _tell(self, event: str, fragment: bytes, to: Callable[[Session], bool]) -> None:
+    def _tell(self, event: str, fragment: bytes, to: Callable[[Subscriber], bool]) -> None:
         for group in list(self._groups.values()):
             frame = group.dialect.signal(event, self.channel, fragment)
             if not frame:

@@ -15,7 +15,7 @@ import structlog
 
 from services.gateway.fanout.audience import Audience
 from services.gateway.fanout.replay_budget import Replays
-from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.hub import Hub
 from services.gateway.metrics import Metrics
 from services.gateway.node.bus_health import Hearing
@@ -330,9 +330,9 @@ class Node:
             )
         return await self.verify(token)
 
-    async def enter(self, subscription: Subscription) -> Present:
+    async def enter(self, subscription: Subscription, info: object) -> Present:
         """Enter presence."""
-        return await self._presence.enter(subscription)
+        return await self._presence.enter(subscription, info)
 
     async def leave(self, subscription: Subscription, *, linger: bool) -> None:
         """Leave presence."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.subscriber import Subscription
 from services.kernel.broker.port import Member, NodeBroker, Present
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.namespaces import Namespaces
@@ -48,10 +48,9 @@ class Presence:
         """How many are present or linger."""
         return len(self._members)
 
-    async def enter(self, subscription: Subscription) -> Present:
-        """Become present. Raises `unavailable`."""
+    async def enter(self, subscription: Subscription, info: object) -> Present:
+        """Become present, with what the token says of its holder. Raises `unavailable`."""
         session = subscription.session
-        info = session.claims.info if session.claims else None
         member = Member(
             user=session.user,
             connection=session.id,

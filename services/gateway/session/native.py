@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.subscriber import Subscription
 from services.gateway.fanout.wire_format import Framed
 from services.gateway.hub.port import Joined
 from services.gateway.session import publishing as speech
@@ -263,7 +263,7 @@ class NativeSession(Session):
         subscription = Subscription(self, command.channel, id=command.id)
         self.subscriptions[command.channel] = subscription
         self._barrier = True
-        joining.begin(subscription, since=command.since, last=command.last or 0)
+        self.join(subscription, since=command.since, last=command.last or 0)
 
     def acknowledge(self, subscription: Subscription, joined: Joined) -> None:
         """The ack of a subscribe, or `subscribed` for one that the server made."""

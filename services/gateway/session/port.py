@@ -1,48 +1,37 @@
-"""What sessions and audiences ask of the gateway they live on."""
+"""What sessions ask of the gateway they live on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from services.gateway.fanout.port import ChannelHost
 from services.gateway.fanout.replay_budget import Replays
-from services.gateway.metrics import Metrics
+from services.gateway.fanout.subscriber import Subscription
 from services.kernel.broker.port import Draft, NodeBroker, Present
 from services.kernel.broker.publish_queue import Done
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.positions import Position
-from services.kernel.domain.publications import Publication
 from services.kernel.domain.schemas import Schemas
 
 if TYPE_CHECKING:
-    from services.gateway.fanout.subscription import Subscription
     from services.gateway.session.session import Session
 
 
-class Host(Protocol):
-    """The node as its sessions and audiences see it. `now` is seconds of a monotonic clock, `wall` since 1970."""
+class Host(ChannelHost, Protocol):
+    """The node as its sessions see it. `wall` is seconds since 1970."""
 
     name: str
     limits: Limits
     namespaces: Namespaces
     schemas: Schemas
     replays: Replays[Session]
-    metrics: Metrics
     broker: NodeBroker
-
-    def now(self) -> float:
-        """The time by which intervals are measured."""
 
     def wall(self) -> float:
         """The time by which tokens expire."""
-
-    def soon(self, callback: Callable[[], None]) -> None:
-        """Call in the loop's next turn."""
-
-    def later(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Call after so many seconds."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something to its end; what it raises is logged."""
@@ -68,15 +57,6 @@ class Host(Protocol):
     def unsubscribe(self, subscription: Subscription) -> None:
         """Leave a channel."""
 
-    def counted(self, channel: str, listeners: int) -> None:
-        """A channel has so many listeners here now; told to the fleet soon."""
-
-    def position(self, channel: str) -> Position | None:
-        """What every listener of a channel here has been given."""
-
-    def newest(self, channel: str) -> Publication | None:
-        """The newest publication of a channel that is kept here."""
-
     def publish(self, draft: Draft, done: Done) -> None:
         """Store a draft; `done` gets the result."""
 
@@ -89,8 +69,8 @@ class Host(Protocol):
     async def verify(self, token: str) -> Claims:
         """The claims of a valid token. Raises `unauthorized` or `unavailable`."""
 
-    async def enter(self, subscription: Subscription) -> Present:
-        """Enter presence. Raises `unavailable`."""
+    async def enter(self, subscription: Subscription, info: object) -> Present:
+        """Enter presence with what the token says of its holder. Raises `unavailable`."""
 
     async def leave(self, subscription: Subscription, *, linger: bool) -> None:
         """Leave presence, at once or after the grace."""

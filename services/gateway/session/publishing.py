@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from services.gateway.fanout.presence_events import TYPING_SECONDS
 from services.gateway.session.session import Session
 from services.kernel.broker.drafts import check_written, compose
 from services.kernel.broker.port import Draft
@@ -13,7 +14,6 @@ from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.namespaces import Access
 from services.kernel.protocol.commands import Publish
 
-TYPING_SECONDS = 1.0
 """Between two typing events of a connection that are passed on."""
 
 

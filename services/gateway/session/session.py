@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
-from services.gateway.fanout.outbox import Outbox
-from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.subscriber import Subscriber, Subscription
 from services.gateway.fanout.wire_format import Dialect
 from services.gateway.hub.port import Joined
 from services.gateway.session import subscribing as joining
@@ -35,7 +34,7 @@ SLOW_PATIENCE = 60.0
 """Seconds that a slow consumer has to read its buffer and the close behind it."""
 
 
-class Session(Outbox):
+class Session(Subscriber):
     """A connection's state. `id` names the connection to the whole fleet.
 
     `opened`: it knows who it is. `slot` is the wheel's.
@@ -98,7 +97,7 @@ class Session(Outbox):
             self.subscriptions[subscription.channel] = subscription
         for subscription, position, last in wanted:
             if self.has(subscription):
-                joining.begin(subscription, since=position, last=last)
+                self.join(subscription, since=position, last=last)
         if not wanted:
             self._connected()
 
@@ -110,6 +109,29 @@ class Session(Outbox):
     def has(self, subscription: Subscription) -> bool:
         """Whether it was not dropped meanwhile."""
         return self.subscriptions.get(subscription.channel) is subscription
+
+    def join(self, subscription: Subscription, *, since: Position | None, last: int) -> None:
+        """Enter presence where it is on, then join at the hub; `joined` or `refused` is called, now or later."""
+        if self.node.namespaces.of(subscription.channel).presence:
+            self.node.spawn(self._join_present(subscription, since=since, last=last))
+        else:
+            self.node.subscribe(subscription, since=since, last=last)
+
+    async def _join_present(
+        self, subscription: Subscription, *, since: Position | None, last: int
+    ) -> None:
+        if not self.has(subscription):
+            return
+        subscription.present = True  # from now on dropping it leaves, behind this call
+        try:
+            info = self.claims.info if self.claims else None
+            subscription.count = await self.node.enter(subscription, info)
+        except OpenlineError as error:
+            if self.has(subscription):
+                self.refused(subscription, error)
+            return
+        if self.has(subscription):
+            self.node.subscribe(subscription, since=since, last=last)
 
     def _connected(self) -> None:
         assert self.opening is not None
@@ -225,7 +247,7 @@ class Session(Outbox):
         if channel not in self.subscriptions and self.opened and not self.is_closed:
             subscription = Subscription(self, channel, server=True)
             self.subscriptions[channel] = subscription
-            joining.begin(subscription, since=None, last=0)
+            self.join(subscription, since=None, last=0)
 
     def unsubscribe_by_server(self, channel: str, reason: str) -> None:
         """The back end or a lost permission ends a subscription."""
@@ -343,12 +365,12 @@ class Session(Outbox):
         """A protocol pong; that something came is all that counts."""
 
     def stalled(self) -> None:
-        """See Outbox."""
+        """See Subscriber."""
         super().stalled()
         self.node.regroup(self)
 
     def writable(self) -> None:
-        """See Outbox."""
+        """See Subscriber."""
         super().writable()
         self._unburden()
         self.node.regroup(self)

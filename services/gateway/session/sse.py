@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.subscriber import Subscription
 from services.gateway.fanout.wire_format import SSE
 from services.gateway.hub.port import Joined
 from services.gateway.session.heartbeat import Due, Pulse

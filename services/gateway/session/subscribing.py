@@ -1,15 +1,13 @@
-"""Who may subscribe to a channel, and the way in: presence where it is on, then the hub."""
+"""Which channels a session may subscribe to."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.gateway.fanout.subscription import Subscription
 from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.domain.positions import Position
 
 if TYPE_CHECKING:
     from services.gateway.session.session import Session
@@ -41,27 +39,3 @@ def void(session: Session, claims: Claims) -> list[str]:
             except OpenlineError:
                 channels.append(subscription.channel)
     return channels
-
-
-def begin(subscription: Subscription, *, since: Position | None, last: int) -> None:
-    """Enter presence where it is on, then join at the hub; the session's `joined` or `refused` is called."""
-    node = subscription.session.node
-    if node.namespaces.of(subscription.channel).presence:
-        node.spawn(_enter(subscription, since=since, last=last))
-    else:
-        node.subscribe(subscription, since=since, last=last)
-
-
-async def _enter(subscription: Subscription, *, since: Position | None, last: int) -> None:
-    session = subscription.session
-    if not session.has(subscription):
-        return
-    subscription.present = True  # from now on dropping it leaves, behind this call
-    try:
-        subscription.count = await session.node.enter(subscription)
-    except OpenlineError as error:
-        if session.has(subscription):
-            session.refused(subscription, error)
-        return
-    if session.has(subscription):
-        session.node.subscribe(subscription, since=since, last=last)

@@ -12,7 +12,6 @@ from services.gateway.node.presence import Presence
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat, EntryType
 from services.kernel.domain import namespaces
-from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from tests.support.gateway_host import TABLES
 from tests.support.refusals import refused
@@ -54,17 +53,17 @@ async def node():
     return node
 
 
-def subscription(connection="c", channel="room:a", claims=None, user="bob"):
-    session = SimpleNamespace(id=connection, user=user, claims=claims)
+def subscription(connection="c", channel="room:a", user="bob"):
+    session = SimpleNamespace(id=connection, user=user)
     return SimpleNamespace(session=session, channel=channel)
 
 
 async def test_entering_tells_who_is_there_and_leaving_ends_it(node):
-    bob = subscription(claims=Claims(sub="bob", info={"name": "Bob"}))
-    assert (await node.presence.enter(bob)).count == 1
+    bob = subscription()
+    assert (await node.presence.enter(bob, info={"name": "Bob"})).count == 1
     page = await node.broker.members("room:a", cursor=None, limit=10)
     assert (page.members[0].user, page.members[0].info) == ("bob", b'{"name":"Bob"}')
-    await node.presence.enter(subscription("d"))
+    await node.presence.enter(subscription("d"), info=None)
     await node.presence.leave(bob, linger=False)
     assert await node.members() == ["d"]
     assert node.told() == [EntryType.JOIN, EntryType.JOIN, EntryType.LEAVE]
@@ -73,16 +72,16 @@ async def test_entering_tells_who_is_there_and_leaving_ends_it(node):
 
 
 async def test_where_joins_are_not_told_they_are_not(node):
-    await node.presence.enter(subscription(channel="chat:a"))
+    await node.presence.enter(subscription(channel="chat:a"), info=None)
     assert node.told() == []
 
 
 async def test_a_quick_return_within_the_grace_shows_nothing(node):
     old, new = subscription("old"), subscription("new")
-    await node.presence.enter(old)
+    await node.presence.enter(old, info=None)
     leaving = asyncio.create_task(node.presence.leave(old, linger=True))
     await asyncio.sleep(0.005)
-    await node.presence.enter(new)
+    await node.presence.enter(new, info=None)
     await leaving
     assert await node.members() == ["new"]
     assert node.told() == [EntryType.JOIN]
@@ -90,7 +89,7 @@ async def test_a_quick_return_within_the_grace_shows_nothing(node):
 
 async def test_who_does_not_return_within_the_grace_leaves(node):
     old = subscription("old")
-    await node.presence.enter(old)
+    await node.presence.enter(old, info=None)
     await node.presence.leave(old, linger=True)
     assert await node.members() == []
 
@@ -108,9 +107,9 @@ async def test_calls_for_the_same_connection_keep_their_order(node, monkeypatch)
     calls = [
         asyncio.create_task(call)
         for call in (
-            node.presence.enter(bob),
+            node.presence.enter(bob, info=None),
             node.presence.leave(bob, linger=False),
-            node.presence.enter(bob),
+            node.presence.enter(bob, info=None),
         )
     ]
     await asyncio.sleep(0.005)
@@ -123,7 +122,7 @@ async def test_a_failed_entry_is_told_and_left_again(node):
     bob = subscription()
     node.broker.down = True
     with refused(Code.UNAVAILABLE):
-        await node.presence.enter(bob)
+        await node.presence.enter(bob, info=None)
     leaving = asyncio.create_task(node.presence.leave(bob, linger=False))
     await asyncio.sleep(0.01)
     assert not leaving.done()
@@ -134,7 +133,7 @@ async def test_a_failed_entry_is_told_and_left_again(node):
 
 async def test_lingering_is_given_up_and_leaving_is_not(node):
     bob = subscription()
-    await node.presence.enter(bob)
+    await node.presence.enter(bob, info=None)
     node.broker.down = True
     leaving = asyncio.create_task(node.presence.leave(bob, linger=True))
     await asyncio.sleep(0.05)
@@ -146,7 +145,7 @@ async def test_lingering_is_given_up_and_leaving_is_not(node):
 async def test_everyone_is_entered_again_once_the_new_incarnation_has_a_lease(node):
     many = [subscription(f"c{number:03}") for number in range(200)]
     for one in many:
-        await node.presence.enter(one)
+        await node.presence.enter(one, info=None)
     gone = many.pop()
     node.broker.flush()
     node.incarnation = "second"
@@ -169,7 +168,7 @@ async def test_who_waited_behind_a_call_may_be_cancelled(node, monkeypatch):
         raise OpenlineError(Code.UNAVAILABLE, "late")
 
     monkeypatch.setattr(node.broker, "enter", slow)
-    entering = asyncio.create_task(node.presence.enter(bob))
+    entering = asyncio.create_task(node.presence.enter(bob, info=None))
     behind = asyncio.create_task(node.presence.leave(bob, linger=False))
     await asyncio.sleep(0.001)
     behind.cancel()
@@ -194,6 +193,6 @@ async def test_calls_are_made_a_few_at_a_time(node, monkeypatch):
         return await enter(*arguments, **options)
 
     monkeypatch.setattr(node.broker, "enter", watched)
-    calls = [node.presence.enter(subscription(f"c{number}")) for number in range(200)]
+    calls = [node.presence.enter(subscription(f"c{number}"), info=None) for number in range(200)]
     await asyncio.gather(*calls)
     assert most == module.CONCURRENT

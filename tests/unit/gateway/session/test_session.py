@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.subscriber import Subscription
 from services.gateway.fanout.wire_format import JSON
-from services.gateway.session import subscribing as joining
 from services.gateway.session.native import NativeSession
 from services.gateway.session.session import Session
 from services.gateway.websocket import frames as framing
@@ -329,7 +328,7 @@ def test_what_a_subscription_missed_comes_behind_its_answer(host):
     session.unsubscribe_by_server("chat:a", "enough")
     session.connection.events()
     subscription = session.subscriptions["chat:a"] = Subscription(session, "chat:a")
-    joining.begin(subscription, since=Position(epoch, 0), last=0)
+    session.join(subscription, since=Position(epoch, 0), last=0)
     host.run()
     assert brief(session.connection.events()) == [1]
     assert host.metrics.recoveries.labels("chat", "true")._value.get() == 1
@@ -340,7 +339,7 @@ def recovering(host, channel, *, reads):
     session = opened(host)
     session.connection.stuck = not reads
     subscription = session.subscriptions[channel] = Subscription(session, channel)
-    joining.begin(subscription, since=None, last=9)
+    session.join(subscription, since=None, last=9)
     host.run()
     return session
 
@@ -397,3 +396,74 @@ def test_a_new_token_ends_what_it_no_longer_allows(host):
     ]
     with refused(Code.FORBIDDEN, "another user"):
         session.renew(Claims(sub="amy"))
+
+
+# Joining: presence first, then the hub
+
+
+def presence(host, session, channel="room:a"):
+    subscription = Subscription(session, channel)
+    session.subscriptions[channel] = subscription
+    session.join(subscription, since=None, last=0)
+    return subscription
+
+
+def there(host, channel="room:a"):
+    return host.broker._of(channel).all[channel].members.keys()
+
+
+def test_presence_is_entered_before_the_channel_is_joined(host):
+    session = opened(host)
+    host.entering.open = False
+    subscription = presence(host, session)
+    host.run()
+    assert not subscription.joined
+    host.entering.open = True
+    host.run()
+    assert subscription.joined
+    assert (subscription.count.count, list(there(host))) == (1, [session.id])
+
+
+def test_who_is_dropped_before_it_entered_never_enters(host):
+    session = opened(host)
+    subscription = presence(host, session)
+    session.drop(subscription)
+    host.run()
+    assert not there(host)
+    assert not subscription.present
+
+
+def test_who_is_dropped_while_entering_leaves_and_joins_nothing(host):
+    session = opened(host)
+    host.entering.open = False
+    subscription = presence(host, session)
+    host.run()
+    session.drop(subscription)
+    assert subscription.present
+    host.entering.open = True
+    host.run()
+    assert not subscription.joined
+
+
+def test_who_comes_back_at_once_stays_present(host):
+    session = opened(host)
+    first = presence(host, session)
+    host.run()
+    session.drop(first)
+    second = presence(host, session)
+    host.run()
+    assert second.joined
+    assert list(there(host)) == [session.id]
+
+
+def test_a_failure_to_enter_refuses_who_still_wants_to(host):
+    session = opened(host)
+    stays, gone = presence(host, session), presence(host, session, "room:b")
+    host.entering.open = False
+    host.run()
+    session.drop(gone)
+    host.broker.down = True
+    host.entering.open = True
+    host.run()
+    assert session.subscriptions.keys() == {"user:bob", "public:all"}
+    assert not stays.joined

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.fanout.outbox import Outbox
-from services.gateway.fanout.subscription import Subscription
+from services.gateway.fanout.subscriber import Opening, Subscriber, Subscription
 from services.gateway.fanout.wire_format import JSON
-from services.gateway.session import subscribing as joining
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.limits import Limits
 from tests.support.bare_session import fresh, opened
@@ -40,7 +38,7 @@ def test_a_client_that_recovers_much_is_not_a_slow_one():
     session.connection.stuck = True
     subscription = Subscription(session, "chat:a", server=True)
     session.subscriptions["chat:a"] = subscription
-    joining.begin(subscription, since=position, last=0)
+    session.join(subscription, since=position, last=0)
     host.run()
     assert not session.is_closed
     assert session.connection.waiting > 250_000
@@ -126,6 +124,23 @@ def test_stalling_takes_it_off_the_fast_list(host):
 
 
 def test_what_a_session_must_say_itself(host):
-    outbox = Outbox(RecordingConnection(host), JSON, limit=1000)
+    outbox = Subscriber(RecordingConnection(host), JSON, limit=1000)
     with pytest.raises(NotImplementedError):
         outbox.close(4000)
+
+
+def test_the_last_answer_ends_the_wait():
+    opening = Opening()
+    opening.awaited = {"a", "b"}
+    assert opening.awaits("a")
+    assert not opening.answered("a")
+    assert not opening.awaits("a")
+    assert opening.answered("b")
+
+
+def test_no_more_is_held_than_allowed():
+    opening = Opening()
+    assert opening.hold(b"12345", allowance=10)
+    assert opening.hold(b"12345", allowance=10)
+    assert not opening.hold(b"1", allowance=10)
+    assert opening.frames == b"1234512345"

@@ -1,19 +1,100 @@
-"""What is written to a connection: held while the session opens, bounded while its client does not read."""
+"""A connection as fan-out sees it: what it is subscribed to, and what is written to it.
+
+Writes are held until it was told `connected`, and bounded while its client does not read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from services.gateway.fanout.opening import Opening
-from services.gateway.fanout.subscription import Subscription
 from services.gateway.fanout.wire_format import Dialect
+from services.gateway.hub.port import Joined
 from services.gateway.websocket.interface import Connection
-from services.kernel.domain.codes import Close
+from services.kernel.broker.port import Present
+from services.kernel.domain.codes import Close, OpenlineError
+from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 
+if TYPE_CHECKING:
+    from services.gateway.fanout.audience import Audience
 
-class Outbox:
-    """The writing side of a session. Its base and not a part of it: a delivery stays one call, an idle session small.
+
+class Subscription:
+    """Ties a subscriber to the audience of one channel.
+
+    `sent` is the last offset written while the subscriber lags (-1: it does not lag), in epoch `epoch`. `server` marks
+    one that the server made; `joined` one whose join has been answered; `present` one that was entered into presence,
+    `count` the members counted then. `typed_at` is when its typing was last passed on, in seconds.
+    """
+
+    __slots__ = (
+        "audience",
+        "channel",
+        "count",
+        "epoch",
+        "id",
+        "joined",
+        "present",
+        "sent",
+        "server",
+        "session",
+        "typed_at",
+    )
+
+    def __init__(
+        self,
+        session: Subscriber,
+        channel: str,
+        *,
+        id: int | str | None = None,
+        server: bool = False,
+    ) -> None:
+        self.session = session
+        self.channel = channel
+        self.id = id
+        self.server = server
+        self.joined = False
+        self.audience: Audience | None = None
+        self.present = False
+        self.count: Present | None = None
+        self.sent = -1
+        self.epoch = ""
+        self.typed_at = float("-inf")
+
+
+class Opening:
+    """Frames that must not overtake `connected`, and the places in the channels that it names.
+
+    `awaited` are the subscriptions that have not been answered yet.
+    """
+
+    __slots__ = ("awaited", "frames", "places")
+
+    def __init__(self) -> None:
+        self.frames = bytearray()
+        self.places: dict[str, Joined] = {}
+        self.awaited: set[Subscription] = set()
+
+    def awaits(self, subscription: Subscription) -> bool:
+        """Whether `connected` waits for this subscription."""
+        return subscription in self.awaited
+
+    def answered(self, subscription: Subscription) -> bool:
+        """Wait for it no longer; whether it was the last one."""
+        self.awaited.discard(subscription)
+        return not self.awaited
+
+    def hold(self, frame: bytes, *, allowance: int) -> bool:
+        """Keep a frame; False when it would be more than `allowance` bytes together."""
+        if len(self.frames) + len(frame) > allowance:
+            return False
+        self.frames += frame
+        return True
+
+
+class Subscriber:
+    """The side of a session that fan-out uses. Its base and not a part: a delivery stays one call, an idle session small.
 
     `opening` is there until the session was told `connected`. `is_stalled`: its write buffer is above the high-water
     mark. `allowance`: bytes its buffer may hold before it counts as full. `dresses`: its messages differ from those of
@@ -33,6 +114,10 @@ class Outbox:
     )
 
     dresses = False
+
+    id: str
+    user: str | None
+    subscriptions: dict[str, Subscription]
 
     def __init__(self, connection: Connection, dialect: Dialect, *, limit: int) -> None:
         self.connection = connection
@@ -66,7 +151,7 @@ class Outbox:
             self.close(Close.OVERLOADED, "too much arrived while the connection was opening")
 
     def send_asked(self, frame: bytes) -> None:
-        """Send what the client has asked for: who recovers much is not slow, so the limit counts from behind it."""
+        """Send what the client has asked for. Replaying a large history is not slow: raise the limit by its size."""
         self.allowance = max(self.allowance, self.unread + len(frame) + self._limit)
         self.send(frame)
 
@@ -114,6 +199,28 @@ class Outbox:
         else:
             frame = self.dialect.message(subscription.channel, publication)
         self.send(self.dress(subscription, (publication,), frame))
+
+    # What an audience calls
+
+    def joined(self, subscription: Subscription, joined: Joined) -> None:
+        """The hub has answered a subscription: its place in the channel, and what it missed."""
+        raise NotImplementedError
+
+    def refused(self, subscription: Subscription, error: OpenlineError) -> None:
+        """The subscription cannot be had now."""
+        raise NotImplementedError
+
+    def reset(self, subscription: Subscription, position: Position, event: bytes) -> None:
+        """Continuity of a channel is lost, and goes on from `position`; `event` says so to the client."""
+        raise NotImplementedError
+
+    def awaits(self, token: str) -> bool:
+        """Whether an `echo: false` publish with this token waits for its delivery."""
+        raise NotImplementedError
+
+    def echoed(self, publication: Publication) -> None:
+        """The awaited publication takes its place in the channel's order."""
+        raise NotImplementedError
 
     def close(self, code: int, reason: str = "") -> None:
         """End the connection with a code that tells the client what to do."""

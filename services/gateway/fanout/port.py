@@ -1,0 +1,38 @@
+"""What fan-out asks of the gateway it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from services.gateway.fanout.subscriber import Subscriber
+from services.gateway.metrics import Metrics
+from services.kernel.domain.positions import Position
+from services.kernel.domain.publications import Publication
+
+
+class ChannelHost(Protocol):
+    """The node as an audience sees it. `now` is seconds of a monotonic clock."""
+
+    metrics: Metrics
+
+    def now(self) -> float:
+        """The time by which intervals are measured."""
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call in the loop's next turn."""
+
+    def later(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call after this many seconds."""
+
+    def session(self, connection: str) -> Subscriber | None:
+        """The subscriber with this connection id, if it is here."""
+
+    def counted(self, channel: str, listeners: int) -> None:
+        """A channel has this many listeners here now; reported to the fleet soon."""
+
+    def position(self, channel: str) -> Position | None:
+        """What every listener of a channel here has been given."""
+
+    def newest(self, channel: str) -> Publication | None:
+        """The newest publication of a channel that is kept here."""
