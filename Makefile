@@ -7,6 +7,8 @@ PYTEST ?=
 NEED := scripts/setup.sh
 OVERLAY ?= dev
 export REDIS_URL DATABASE_URL
+# Without compiled files every process of a test would compile all that it imports anew: half of the time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev setup unit test test-slow bench lint types fmt coverage contracts nginx-check rules-check dashboards lock \
@@ -30,11 +32,12 @@ setup:  ## Set up what run, dev, unit, lint and test need
 
 unit:  ## Run the tests that need no server, in under half a minute: unit, contract and property
 	@$(NEED) dev
-	@$(BIN)/python -m pytest -n auto --hypothesis-profile quick tests/unit tests/contract tests/property -m "not server and not slow" $(PYTEST)
+	@$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile quick -p no:schemathesis -p no:kmock -p no:locust \
+		tests/unit tests/contract tests/property -m "not server and not slow" $(PYTEST)
 
 test:  ## Run the tests: unit, contract, property, integration, end to end
 	@$(NEED) test
-	@$(BIN)/python -m pytest -n auto -m "not slow and not browser and not docker and not deploy" $(PYTEST)
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not browser and not docker and not deploy" $(PYTEST)
 
 test-slow:  ## Run the slower tests: long schedules, faults, a real browser
 	@$(NEED) browser

@@ -12,7 +12,8 @@ from services.kernel.domain.codes import Code
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.keys import layout
 from tests.contract.steps import draft, expect_error, publish
-from tests.support.redis_server import free_port, start_redis
+from tests.support.ports import free_port
+from tests.support.redis_server import start_redis
 
 pytestmark = pytest.mark.server
 

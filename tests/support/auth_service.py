@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx2
 
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 ISSUER = "http://openline.test"
 

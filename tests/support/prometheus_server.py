@@ -14,7 +14,7 @@ from typing import Any, Self
 import httpx2
 import yaml
 
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 from tests.support.stack import Stack, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,15 +12,9 @@ from typing import Literal, Self
 
 import redis
 
+from tests.support.ports import free_port
+
 Flavour = Literal["redis", "valkey"]
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def binary(flavour: Flavour) -> str:

@@ -12,7 +12,7 @@ from typing import Self
 
 import httpx2
 
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 

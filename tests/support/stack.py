@@ -15,6 +15,8 @@ from typing import Any, Self
 
 import httpx2
 
+from tests.support.ports import free_block
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,7 +30,7 @@ class Stack:
         given = {
             name: value for name, value in os.environ.items() if not name.startswith("OPENLINE_")
         }
-        mine = {"OPENLINE_PORT": "0", "OPENLINE_VAR": str(self.var)}
+        mine = {**_ports(), "OPENLINE_VAR": str(self.var)}
         self.environment = {**given, **mine, **variables}
         self.process: subprocess.Popen[bytes]
         self._tokens: dict[str, tuple[float, str]] = {}
@@ -249,6 +251,12 @@ class Stack:
         answer = response.json()
         self._tokens[name] = (time.monotonic() + answer["expires_in"] / 2, answer["access_token"])
         return str(answer["access_token"])
+
+
+def _ports() -> dict[str, str]:
+    """Ports that no other test gets; gateways take as many as they are from the last one on."""
+    names = ("PORT", "AUTH_PORT", "PUBLISHER_PORT", "STATUS_PORT", "REDIS_PORT", "GATEWAY_PORT")
+    return {f"OPENLINE_{name}": str(port) for port, name in enumerate(names, free_block())}
 
 
 def wait_until(condition: Callable[[], Any], *, timeout: float = 10) -> None:

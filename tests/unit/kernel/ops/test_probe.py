@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from services.kernel.ops import probe
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from redis.exceptions import TimeoutError as Late
 
 from services.kernel.redis.connections import Dial
 from services.kernel.redis.pipe import Pipe
-from tests.support.redis_server import RedisServer, free_port, start_redis
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer, start_redis
 
 pytestmark = pytest.mark.server
 
