@@ -27,6 +27,10 @@ help:  ## List the verbs
 run:  ## Run everything on this machine until Ctrl-C (sets up what is missing)
 	@$(NEED) run && OPENLINE_TIED=1 exec $(BIN)/python -m deploy.local.run
 
+dev:  ## The same, and a service restarts when its files change
+	@$(NEED) run && OPENLINE_TIED=1 OPENLINE_RELOAD=on OPENLINE_DRAIN_SECONDS="$${OPENLINE_DRAIN_SECONDS:-0}" \
+		exec $(BIN)/python -m deploy.local.run
+
 setup:  ## Set up what run, dev, unit, lint and test need
 	@$(NEED) test
 

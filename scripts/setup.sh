@@ -5,9 +5,9 @@
 #
 #   scripts/setup.sh python     the services' packages                                          make k8s-secrets
 #   scripts/setup.sh dev        the packages for development                                    make unit, lint, types, fmt
-#   scripts/setup.sh run        python; nginx, curl                                             make run
+#   scripts/setup.sh run        python; nginx, curl                                             make run, dev
 #   scripts/setup.sh nginx      dev; nginx                                                      make nginx-check, bench, load
-#   scripts/setup.sh test       nginx; curl, redis-server, faketime                             make test, dev
+#   scripts/setup.sh test       nginx; curl, redis-server, faketime                             make test
 #   scripts/setup.sh browser    test; chromium, PostgreSQL                                      make test-slow
 #   scripts/setup.sh rules      dev; Prometheus, Alertmanager                                   make rules-check
 #   scripts/setup.sh manifests  dev; kubectl, checkov                                           make k8s-check

@@ -58,6 +58,9 @@ class Settings(FromEnvironment):
     public_url: HttpUrl | None = Field(
         None, description="the front door as clients see it, when not http://127.0.0.1:PORT"
     )
+    reload: bool = Field(
+        False, description="on or off; on restarts a service when its files change (`make dev`)"
+    )
     limits: bool = Field(True, description="on or off; off lifts rates and connection counts")
     allowed_origins: OriginList = Field((), description="comma-separated origins of browsers")
 

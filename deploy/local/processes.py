@@ -25,7 +25,9 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to run. `ready` is awaited until it says True. `last_wish` is the signal it gets if we die."""
+    """What to run. `ready` is awaited until it says True. The kernel sends it
+    `if_we_die` when this process dies.
+    """
 
     name: str
     command: Sequence[str]
@@ -33,11 +35,11 @@ class Program:
     folder: Path
     log: Path
     ready: Callable[[], Awaitable[bool]]
-    last_wish: signal.Signals = signal.SIGKILL
+    if_we_die: signal.Signals = signal.SIGKILL
 
 
 class Process:
-    """One kept process. `on_change` hears of every new process id, `announce` gets lines for the terminal."""
+    """One kept process. `on_change` is called after each start, `announce` with lines for the terminal."""
 
     def __init__(
         self, program: Program, *, on_change: Callable[[], None], announce: Callable[[str], None]
@@ -51,6 +53,12 @@ class Process:
         self._stopping = False
         self._started = 0.0
         self._failures = 0
+        self._again = asyncio.Event()
+
+    @property
+    def command(self) -> Sequence[str]:
+        """What it runs."""
+        return self.program.command
 
     @property
     def pid(self) -> int | None:
@@ -76,13 +84,19 @@ class Process:
             await asyncio.sleep(0.05)
         self._watch = asyncio.create_task(self._keep())
 
+    def restart(self) -> None:
+        """End it by SIGTERM, so that it is started again at once."""
+        self._announce(f"{self.program.name} has changed; restarting it")
+        self._again.set()
+        self._signal(signal.SIGTERM)
+
     def terminate(self) -> None:
         """Ask it to end, and do not start it again."""
         self._stopping = True
         if self._watch:
             self._watch.cancel()
         self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)  # a paused process would not hear the first
+        self._signal(signal.SIGCONT)  # a paused process would not get the first
 
     async def ended(self, timeout: float) -> None:  # noqa: ASYNC109 - a grace, then force
         """Wait for the end; after `timeout` seconds the whole process group is killed."""
@@ -103,7 +117,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # the terminal's Ctrl-C is for us; we end them in order
-                preexec_fn=_die_with(os.getpid(), self.program.last_wish),
+                preexec_fn=_die_with(os.getpid(), self.program.if_we_die),
             )
         self._started = time.monotonic()
         self._on_change()
@@ -114,18 +128,27 @@ class Process:
             code = await self._process.wait()
             # Children of a killed parent (nginx workers) would keep its port.
             self._signal(signal.SIGKILL, group=True)
-            if time.monotonic() - self._started > _STEADY:
+            if not self._again.is_set():
+                await self._back_off(code)
+            if self._again.is_set():
+                self._again.clear()
                 self._failures = 0
-            pause = _BACKOFF[min(self._failures, len(_BACKOFF) - 1)]
-            self._failures += 1
-            self._announce(f"{self.program.name} {_how(code)}; starting it again in {pause:g} s")
-            await asyncio.sleep(pause)
             while self.hold.exists():  # noqa: ASYNC110 - a file cannot wake us
                 await asyncio.sleep(0.05)
             try:
                 await self._spawn()
             except OSError as error:
                 self._announce(f"{self.program.name} cannot be started: {error}")
+
+    async def _back_off(self, code: int) -> None:
+        """Wait longer after each failure in a row, but no longer than until `restart`."""
+        if time.monotonic() - self._started > _STEADY:
+            self._failures = 0
+        pause = _BACKOFF[min(self._failures, len(_BACKOFF) - 1)]
+        self._failures += 1
+        self._announce(f"{self.program.name} {_how(code)}; starting it again in {pause:g} s")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._again.wait(), pause)
 
     def _signal(self, number: signal.Signals, *, group: bool = False) -> None:
         if self._process is None or (self.pid is None and not group):
@@ -154,13 +177,13 @@ def _rotate(log: Path) -> None:
         log.replace(log.with_suffix(".log.1"))
 
 
-def die_with_parent(wish: signal.Signals) -> None:
-    """From now on the kernel sends this process `wish` when its parent dies, however it dies (Linux only)."""
+def die_with_parent(number: signal.Signals) -> None:
+    """From now on the kernel sends this process `number` when its parent dies, however it dies (Linux only)."""
     if sys.platform == "linux":
-        _prctl(wish)
+        _prctl(number)
 
 
-def _die_with(parent: int, wish: signal.Signals) -> Callable[[], None] | None:
+def _die_with(parent: int, number: signal.Signals) -> Callable[[], None] | None:
     """What a child does before it becomes its program."""
     if sys.platform != "linux":
         return None
@@ -168,7 +191,7 @@ def _die_with(parent: int, wish: signal.Signals) -> Callable[[], None] | None:
     def before_exec() -> None:
         # An ignored SIGINT would be inherited from whoever started us in the background.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _prctl(wish)
+        _prctl(number)
         if os.getppid() != parent:
             os._exit(1)
 
@@ -179,5 +202,5 @@ def _die_with(parent: int, wish: signal.Signals) -> Callable[[], None] | None:
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def _prctl(wish: signal.Signals) -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, int(wish))
+def _prctl(number: signal.Signals) -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(number))

@@ -54,7 +54,7 @@ def redis(plan: Plan) -> Program:
         folder=folder,
         log=plan.var / "logs" / "redis.log",
         ready=readiness.redis(plan.redis_port),
-        last_wish=signal.SIGTERM,
+        if_we_die=signal.SIGTERM,
     )
 
 
@@ -95,7 +95,7 @@ def front_door(plan: Plan) -> Program:
             find_nginx(),
             *("-p", f"{folder}/"),
             *("-c", str(main)),
-            # Said here as well, because nginx opens its default error log before it reads the configuration.
+            # Given here as well: nginx opens its default error log before it reads the configuration.
             *("-e", str(plan.var / "logs" / "nginx-error.log")),
         ],
         environment=environment(plan),
@@ -103,7 +103,7 @@ def front_door(plan: Plan) -> Program:
         log=plan.var / "logs" / "nginx.log",
         ready=readiness.http(f"{plan.front_door}/healthz"),
         # Its workers would outlive a killed master.
-        last_wish=signal.SIGTERM,
+        if_we_die=signal.SIGTERM,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import redis as redis_client
 
-from deploy.local import accounts, plan, programs, screen
+from deploy.local import accounts, plan, programs, reload, screen
 from deploy.local.accounts import Demo
 from deploy.local.plan import Plan
 from deploy.local.processes import Process, Program, StartError, die_with_parent
@@ -51,6 +51,10 @@ class Run:
         await self._start(programs.front_door(self.plan))
         self._up = True
         self._write()
+
+    def reload(self) -> Coroutine[Any, Any, None]:
+        """Restart services whose files change from now on, for ever."""
+        return reload.watch(self._processes)
 
     async def stop(self) -> None:
         """End everything, Redis last, and wait until it has ended."""
@@ -98,33 +102,37 @@ def main() -> None:
         programs.check_settings(the_plan)
         plan.check_ports(the_plan)
         _raise_file_limit()
-        sys.exit(asyncio.run(_run(the_plan)))
+        sys.exit(asyncio.run(_run(the_plan, reloads=settings.reload)))
 
 
-async def _run(the_plan: Plan) -> int:
-    told = asyncio.Event()
+async def _run(the_plan: Plan, *, reloads: bool) -> int:
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, stop.set)
     began = time.monotonic()
     _say("starting Redis, auth, the publisher, the gateways and nginx ...")
     run = Run(the_plan)
     starting = asyncio.create_task(run.start())
-    waiting = asyncio.create_task(told.wait())
+    waiting = asyncio.create_task(stop.wait())
+    tasks = {starting, waiting}
     try:
-        await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
             sys.stdout.write(screen.ready(the_plan, run.demo) + "\n")
             _say(f"ready after {time.monotonic() - began:.1f} s")
+            if reloads:
+                tasks.add(asyncio.create_task(run.reload()))
+                _say("watching the services' files; a service whose files change is restarted")
             await waiting
     except (StartError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     finally:
-        for task in (starting, waiting):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(starting, waiting, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         _say("stopping ...")
         await run.stop()
         _say("stopped")

@@ -248,6 +248,19 @@ def test_a_service_that_dies_is_started_again_and_that_is_announced(stack):
     stack.publish("public:news", 1)
 
 
+def test_with_reload_a_service_restarts_when_a_file_of_it_changes_and_the_others_go_on(tmp_path):
+    with Stack(tmp_path, OPENLINE_RELOAD="on") as stack:
+        wait_until(lambda: "watching" in stack.screen)
+        before = stack.run["pids"]
+        (ROOT / "services/publisher/__main__.py").touch()
+        wait_until(lambda: stack.run["pids"].get("publisher") not in (None, before["publisher"]))
+        stack.wait_ready("publisher")
+        assert "publisher has changed; restarting it" in stack.screen
+        stack.publish("public:news", 1)
+        now = stack.run["pids"]
+        assert {name for name in now if now[name] != before[name]} == {"publisher"}
+
+
 def test_a_killed_nginx_comes_back_on_its_port(stack):
     workers = stack.processes()
     stack.kill("nginx")
