@@ -11,7 +11,7 @@ export REDIS_URL DATABASE_URL
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev setup unit test test-slow bench lint types fmt coverage contracts nginx-check rules-check dashboards lock \
+.PHONY: help run dev setup unit test test-store test-slow bench lint types fmt coverage contracts nginx-check rules-check dashboards lock \
 	docs ci clean load capacity images images-push up down logs scale roll test-docker \
 	k8s-secrets k8s-rotate-keys k8s-check test-deploy
 
@@ -42,6 +42,12 @@ unit:  ## Run the tests that need no server, in under half a minute: unit, contr
 test:  ## Run the tests: unit, contract, property, integration, end to end
 	@$(NEED) test
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not browser and not docker and not deploy" $(PYTEST)
+
+test-store:  ## Run the broker's contract against a store: OPENLINE_TEST_REDIS=redis://... (it is EMPTIED), or the path of a server
+	@[ -n "$$OPENLINE_TEST_REDIS" ] || { echo "openline: give OPENLINE_TEST_REDIS, a URL or the path of a server" >&2; exit 2; }
+	@$(NEED) dev
+	@$(BIN)/python -m pytest tests/contract/test_redis_streams.py tests/property/test_broker_model.py \
+		-k "TestRedis or redis]" $(PYTEST)
 
 test-slow:  ## Run the slower tests: long schedules, faults, a real browser
 	@$(NEED) browser

@@ -13,7 +13,7 @@ from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.positions import Position
 from tests.contract.broker_contract import LEASE, BrokerContract
 from tests.contract.steps import beat, draft, member, publish
-from tests.support.redis_server import start_redis
+from tests.support.redis_server import given_or_started, start_redis
 
 pytestmark = pytest.mark.server
 
@@ -145,7 +145,7 @@ class RedisContract(BrokerContract):
 
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory):
-    with start_redis(tmp_path_factory.mktemp("redis"), flavour="redis") as server:
+    with given_or_started(tmp_path_factory.mktemp("redis"), "redis") as server:
         yield server
 
 

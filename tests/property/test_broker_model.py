@@ -35,7 +35,7 @@ from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind, Publication
-from tests.support.redis_server import RedisServer, start_redis
+from tests.support.redis_server import GivenServer, RedisServer, given_or_started
 
 pytestmark = pytest.mark.server
 
@@ -64,7 +64,7 @@ class Names:
 class BrokerModel(RuleBasedStateMachine):
     """Each rule makes one call on both and compares the answers."""
 
-    server: ClassVar[RedisServer]
+    server: ClassVar[GivenServer | RedisServer]
     loop: ClassVar[asyncio.AbstractEventLoop]
 
     @initialize()
@@ -308,7 +308,7 @@ def _who(entry: Entry) -> str:
 @pytest.mark.parametrize("flavour", ["redis", "valkey"])
 def test_memory_is_a_model_of_redis_streams(tmp_path, flavour):
     """One state machine, run against each real server."""
-    with start_redis(tmp_path, flavour=flavour) as server, asyncio.Runner() as runner:
+    with given_or_started(tmp_path, flavour) as server, asyncio.Runner() as runner:
         BrokerModel.server = server
         BrokerModel.loop = runner.get_loop()
         run_state_machine_as_test(

