@@ -42,11 +42,11 @@ if [ -z "${OPENLINE_SETUP_LOCKED:-}" ] && have flock; then
 fi
 
 good_python() {
-    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' >/dev/null 2>&1
 }
 
 find_python() {
-    for name in ${PYTHON:-python3.13 python3.12 python3.11 python3}; do
+    for name in ${PYTHON:-python3.14 python3.13 python3.12 python3.11 python3}; do
         if have "$name" && good_python "$name"; then command -v "$name"; return; fi
     done
     return 1
@@ -54,9 +54,9 @@ find_python() {
 
 python=
 if ! python=$(find_python); then
-    [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is no Python 3.11, 3.12 or 3.13"
+    [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is no Python 3.11, 3.12, 3.13 or 3.14"
     install "Python" "which runs everything" python3 python3-venv
-    python=$(find_python) || fail "Python 3.11, 3.12 or 3.13 is needed; this system has none: install one, or give PYTHON=/path/to/it"
+    python=$(find_python) || fail "Python 3.11, 3.12, 3.13 or 3.14 is needed; this system has none: install one, or give PYTHON=/path/to/it"
 fi
 
 # A stamp names the lock and this folder: the scripts of a copied environment would still call the old one.

@@ -22,7 +22,6 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 LABEL = "openline.standin"
 BASE = "openline-standin/debian"
-BASE_OF_OURS = "python:3.11-slim"
 # An image is made whole or not at all: its packages need no fsync each.
 _LEAN = "force-unsafe-io\n" + "".join(
     f"path-exclude /usr/share/{name}/*\n" for name in ("doc", "locale", "man")
@@ -32,7 +31,7 @@ _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 def main() -> int:
     """0 when all are there."""
-    wanted = {"python": BASE_OF_OURS, **names()}
+    wanted = {"python": base_of_ours(), **names()}
     wanted.pop("grafana")
     missing = {target: image for target, image in wanted.items() if not _good(image)}
     if missing and not all(_pull(image) for image in missing.values()):
@@ -45,6 +44,14 @@ def names() -> dict[str, str]:
     """The images that are not ours, by their names in the compose file's list."""
     listed = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))["x-images"]
     return {name: _default(str(value)) for name, value in listed.items()}
+
+
+def base_of_ours() -> str:
+    """The image that ours are built on, by the Dockerfile."""
+    text = (ROOT / "deploy/Dockerfile").read_text("utf-8")
+    found = re.search(r"^ARG PYTHON=(\S+)$", text, re.MULTILINE)
+    assert found
+    return found[1]
 
 
 def _default(value: str) -> str:
