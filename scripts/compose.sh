@@ -67,7 +67,7 @@ case ${1:-} in
         registry=${2:-}
         [ -n "$registry" ] || fail "which registry? make images-push REGISTRY=registry.example.org/team"
         for name in gateway auth publisher loadtest; do
-            docker tag "openline/$name:$version" "${registry%/}/openline/$name:$version"
+            docker tag "${OPENLINE_REGISTRY:-localhost/}openline/$name:$version" "${registry%/}/openline/$name:$version"
             docker push "${registry%/}/openline/$name:$version"
         done
         ;;

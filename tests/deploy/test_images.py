@@ -35,11 +35,11 @@ def run(image: str, *command: str) -> str:
     """What a command prints in the image, as hardened as it is meant to run."""
     program, *arguments = command
     options = ("--rm", *RESTRICTED, "--entrypoint", program)
-    return docker("run", *options, f"openline/{image}:dev", *arguments)
+    return docker("run", *options, f"localhost/openline/{image}:dev", *arguments)
 
 
 def described(image: str) -> dict:
-    (found,) = json.loads(docker("image", "inspect", f"openline/{image}:dev"))
+    (found,) = json.loads(docker("image", "inspect", f"localhost/openline/{image}:dev"))
     return found["Config"]
 
 
@@ -121,7 +121,7 @@ def publisher() -> Iterator[str]:
         "0s",
         "--health-retries",
         "2",
-        "openline/publisher:dev",
+        "localhost/openline/publisher:dev",
     )
     yield name
     docker("rm", "-f", name)

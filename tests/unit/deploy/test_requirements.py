@@ -143,3 +143,12 @@ def test_no_example_of_the_docs_imports_the_httpx_that_nobody_releases() -> None
     text = "\n".join(page.read_text("utf-8") for page in pages)
     assert re.search(r"^\s*import httpx2\b", text, re.MULTILINE)
     assert not re.findall(r"^\s*(?:import|from) httpx\b.*", text, re.MULTILINE)
+
+
+def test_each_package_that_we_name_has_its_line_in_the_page_and_no_other_has() -> None:
+    page = (ROOT / "docs/dependencies.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.MULTILINE)
+    named = {Requirement(line).name for line in PROJECT["project"]["dependencies"]}
+    named |= {Requirement(line).name for group in GROUPS for line in wanted(group)}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == named
