@@ -22,7 +22,7 @@ from services.gateway.websocket.handshake import Request
 from services.gateway.websocket.protocol import LeanProtocol
 from services.gateway.websocket.sniff import Door
 from services.kernel.broker.metrics import BrokerCalls
-from services.kernel.broker.port import NodeBroker
+from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces, NamespacesError
@@ -46,7 +46,7 @@ class Gateway:
     """The application and the node behind it. Make it inside a running event loop."""
 
     def __init__(
-        self, settings: Settings, broker: NodeBroker, *, redis: Client, namespaces: Namespaces
+        self, settings: Settings, broker: Broker, *, redis: Client, namespaces: Namespaces
     ) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
@@ -98,9 +98,7 @@ class Gateway:
         return Readiness(ok, detail)
 
 
-def create(
-    settings: Settings, broker: NodeBroker, *, redis: Client, namespaces: Namespaces
-) -> FastAPI:
+def create(settings: Settings, broker: Broker, *, redis: Client, namespaces: Namespaces) -> FastAPI:
     """The ASGI application; its `state.gateway`, and `state.front` for its server (Front), are set while it runs."""
 
     @asynccontextmanager

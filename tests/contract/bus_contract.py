@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 
-from services.kernel.broker.port import EntryType, NodeBroker
+from services.kernel.broker.port import Broker, EntryType
 from tests.contract.steps import beat, draft, head, publish
 
 
 class BusContract:
     """Needs the fixtures `make` and `broker`."""
 
-    async def test_ids_count_up_by_one_over_all_channels(self, broker: NodeBroker) -> None:
+    async def test_ids_count_up_by_one_over_all_channels(self, broker: Broker) -> None:
         for channel in ("room:a", "room:b", "room:a"):
             await publish(broker, channel, "x")
         await broker.typing("room:a", "bob")
@@ -21,28 +21,28 @@ class BusContract:
         assert [entry.id for entry in found] == [1, 2, 3, 4, 5]
         assert [entry.channel for entry in found] == ["room:a", "room:b", "room:a", "room:a", ""]
 
-    async def test_publications_come_in_offset_order(self, broker: NodeBroker) -> None:
+    async def test_publications_come_in_offset_order(self, broker: Broker) -> None:
         await asyncio.gather(*(publish(broker, "room:a", "x", "y") for _ in range(20)))
         found = [entry.publication for entry in await broker.read(0, 0)]
         assert [p.offset for p in found if p is not None] == list(range(1, 41))
 
-    async def test_reading_starts_after_a_position(self, broker: NodeBroker) -> None:
+    async def test_reading_starts_after_a_position(self, broker: Broker) -> None:
         await publish(broker, "room:a", "1", "2", "3")
         assert [entry.id for entry in await broker.read(0, 2)] == [3]
 
-    async def test_an_idle_bus_answers_with_nothing_in_time(self, broker: NodeBroker) -> None:
+    async def test_an_idle_bus_answers_with_nothing_in_time(self, broker: Broker) -> None:
         assert await broker.read(0, 0, block=0.05) == []
         assert await broker.read(0, 0, block=0) == []
         await publish(broker, "room:a", "1")
         assert await broker.read(0, 1, block=0.05) == []
 
-    async def test_a_waiting_read_is_woken(self, broker: NodeBroker) -> None:
+    async def test_a_waiting_read_is_woken(self, broker: Broker) -> None:
         waiting = asyncio.create_task(broker.read(0, 0, block=5))
         await asyncio.sleep(0.05)
         await publish(broker, "room:a", "1")
         assert [entry.id for entry in await asyncio.wait_for(waiting, 2)] == [1]
 
-    async def test_a_read_that_was_given_up_loses_nothing(self, broker: NodeBroker) -> None:
+    async def test_a_read_that_was_given_up_loses_nothing(self, broker: Broker) -> None:
         waiting = asyncio.create_task(broker.read(0, 0, block=5))
         await asyncio.sleep(0.05)
         waiting.cancel()
@@ -50,7 +50,7 @@ class BusContract:
         await publish(broker, "room:a", "1")
         assert [entry.id for entry in await broker.read(0, 0)] == [1]
 
-    async def test_reconnecting_keeps_what_was_there(self, broker: NodeBroker) -> None:
+    async def test_reconnecting_keeps_what_was_there(self, broker: Broker) -> None:
         await publish(broker, "room:a", "1")
         await broker.read(0, 0)
         await broker.reconnect(0)
@@ -65,7 +65,7 @@ class BusContract:
         assert [entry.id for entry in found] == list(range(found[0].id, 1001))
         assert (await head(broker, "room:a")).bus == 1000
 
-    async def test_signals_carry_their_fragments(self, broker: NodeBroker) -> None:
+    async def test_signals_carry_their_fragments(self, broker: Broker) -> None:
         await broker.typing("room:a", "bob")
         await broker.typing("room:a", None)
         await broker.control(b'{"do":"disconnect","user":"bob"}')
@@ -76,7 +76,7 @@ class BusContract:
         assert (control.type, control.channel) == (EntryType.CONTROL, "")
         assert control.fragment == b'{"do":"disconnect","user":"bob"}'
 
-    async def test_a_beat_puts_the_canary_on_the_bus(self, broker: NodeBroker, now) -> None:
+    async def test_a_beat_puts_the_canary_on_the_bus(self, broker: Broker, now) -> None:
         await publish(broker, "room:a", "1")
         beaten = await beat(broker, "i1")
         (entry,) = await broker.read(0, 1)
@@ -85,7 +85,7 @@ class BusContract:
         assert told["node"] == "i1"
         assert abs(told["at"] - now() * 1000) < 5000
 
-    async def test_a_beat_tells_history_and_position(self, broker: NodeBroker) -> None:
+    async def test_a_beat_tells_history_and_position(self, broker: Broker) -> None:
         first = await beat(broker, "i1")
         await publish(broker, "room:a", "1", "2")
         second = await beat(broker, "i1")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from services.kernel.broker.port import NodeBroker, Published
+from services.kernel.broker.port import Broker, Published
 from tests.contract.steps import beat, draft, look, member, publish
 
 NAMES = [f"room:{n:02}" for n in range(20)]
 PARTITIONS = 3
 
 
-async def beat_everywhere(broker: NodeBroker, incarnation: str) -> None:
+async def beat_everywhere(broker: Broker, incarnation: str) -> None:
     for number in range(PARTITIONS):
         await beat(broker, incarnation, number)
 

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from services.kernel.broker.port import EntryType, NodeBroker, Present
+from services.kernel.broker.port import Broker, EntryType, Present
 from services.kernel.domain import channels
 from services.kernel.domain.codes import Code, OpenlineError
 from tests.contract.steps import beat, draft, member, publish_one
 
 
-async def told(broker: NodeBroker) -> list[tuple[str, dict[str, object]]]:
+async def told(broker: Broker) -> list[tuple[str, dict[str, object]]]:
     """Joins and leaves on the bus so far."""
     kinds = {EntryType.JOIN: "join", EntryType.LEAVE: "leave"}
     return [
@@ -22,9 +22,7 @@ async def told(broker: NodeBroker) -> list[tuple[str, dict[str, object]]]:
     ]
 
 
-async def enter(
-    broker: NodeBroker, connection: str, user: str | None = "bob", **options
-) -> Present:
+async def enter(broker: Broker, connection: str, user: str | None = "bob", **options) -> Present:
     """Enter room:a, announced, by incarnation i1 unless told otherwise."""
     wanted = {"channel": "room:a", "incarnation": "i1", "announce": True, **options}
     return await broker.enter(
@@ -35,7 +33,7 @@ async def enter(
     )
 
 
-async def leave(broker: NodeBroker, connection: str, **options) -> bool:
+async def leave(broker: Broker, connection: str, **options) -> bool:
     """Leave room:a, announced, by incarnation i1 unless told otherwise."""
     wanted = {"incarnation": "i1", "announce": True, "linger": False, **options}
     return await broker.leave(
@@ -47,14 +45,14 @@ async def leave(broker: NodeBroker, connection: str, **options) -> bool:
     )
 
 
-async def present(broker: NodeBroker) -> tuple[list[str], int, int]:
+async def present(broker: Broker) -> tuple[list[str], int, int]:
     """Connections in room:a, and the two counts."""
     page = await broker.members("room:a", cursor=None, limit=1000)
     assert page.cursor is None
     return [m.connection for m in page.members], page.count, page.users
 
 
-async def expired(broker: NodeBroker, pass_time, *, survivor: str) -> tuple[str, ...]:
+async def expired(broker: Broker, pass_time, *, survivor: str) -> tuple[str, ...]:
     """Who is found dead while another goes on beating; a pause of a busy machine only delays that."""
     for _ in range(100):
         await pass_time(0.1)
@@ -68,7 +66,7 @@ async def expired(broker: NodeBroker, pass_time, *, survivor: str) -> tuple[str,
 class PresenceContract:
     """Needs the fixtures `make`, `broker`, `pass_time`."""
 
-    async def test_entering_counts_and_announces(self, broker: NodeBroker) -> None:
+    async def test_entering_counts_and_announces(self, broker: Broker) -> None:
         await beat(broker, "i1")
         assert await enter(broker, "c1", "bob") == Present(1, 1)
         assert await enter(broker, "c2", "bob") == Present(2, 1)
@@ -78,7 +76,7 @@ class PresenceContract:
             {"user": "eve", "connection": "c3", "count": 3, "users": 2},
         )
 
-    async def test_each_anonymous_connection_is_a_user(self, broker: NodeBroker) -> None:
+    async def test_each_anonymous_connection_is_a_user(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1", None)
         assert await enter(broker, "c2", None) == Present(2, 2)
@@ -86,19 +84,19 @@ class PresenceContract:
         page = await broker.members("room:a", cursor=None, limit=5)
         assert page.members == (member("c1", None), member("c2", None))
 
-    async def test_entering_again_is_silent(self, broker: NodeBroker) -> None:
+    async def test_entering_again_is_silent(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1")
         assert await enter(broker, "c1") == Present(1, 1)
         assert len(await told(broker)) == 1
 
-    async def test_unannounced_members_enter_and_leave_in_silence(self, broker: NodeBroker) -> None:
+    async def test_unannounced_members_enter_and_leave_in_silence(self, broker: Broker) -> None:
         await beat(broker, "i1")
         assert await enter(broker, "c1", announce=False) == Present(1, 1)
         assert await leave(broker, "c1", announce=False)
         assert await told(broker) == []
 
-    async def test_leaving_announces_once(self, broker: NodeBroker) -> None:
+    async def test_leaving_announces_once(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1")
         assert await leave(broker, "c1")
@@ -106,14 +104,14 @@ class PresenceContract:
         assert [event for event, _ in await told(broker)] == ["join", "leave"]
         assert await present(broker) == ([], 0, 0)
 
-    async def test_a_user_leaves_with_the_last_connection(self, broker: NodeBroker) -> None:
+    async def test_a_user_leaves_with_the_last_connection(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1")
         await enter(broker, "c2")
         await leave(broker, "c1")
         assert await present(broker) == (["c2"], 1, 1)
 
-    async def test_lingering_members_count_until_they_leave(self, broker: NodeBroker) -> None:
+    async def test_lingering_members_count_until_they_leave(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1")
         assert await leave(broker, "c1", linger=True)
@@ -122,7 +120,7 @@ class PresenceContract:
         assert await leave(broker, "c1")
         assert [event for event, _ in await told(broker)] == ["join", "leave"]
 
-    async def test_a_quick_return_shows_nothing(self, broker: NodeBroker) -> None:
+    async def test_a_quick_return_shows_nothing(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await beat(broker, "i2")
         await enter(broker, "c1")
@@ -132,7 +130,7 @@ class PresenceContract:
         assert await present(broker) == (["c2"], 1, 1)
         assert [event for event, _ in await told(broker)] == ["join"]
 
-    async def test_only_the_same_user_takes_a_lingering_place(self, broker: NodeBroker) -> None:
+    async def test_only_the_same_user_takes_a_lingering_place(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1", "bob")
         await enter(broker, "c2", None)
@@ -142,7 +140,7 @@ class PresenceContract:
             await enter(broker, connection, user)
         assert [event for event, _ in await told(broker)] == ["join"] * 5
 
-    async def test_a_lingering_place_is_taken_once(self, broker: NodeBroker) -> None:
+    async def test_a_lingering_place_is_taken_once(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1")
         await leave(broker, "c1", linger=True)
@@ -150,7 +148,7 @@ class PresenceContract:
         assert await enter(broker, "c3") == Present(2, 1)
         assert [event for event, _ in await told(broker)] == ["join", "join"]
 
-    async def test_a_lingering_connection_may_come_back_itself(self, broker: NodeBroker) -> None:
+    async def test_a_lingering_connection_may_come_back_itself(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1")
         await leave(broker, "c1", linger=True)
@@ -158,7 +156,7 @@ class PresenceContract:
         assert await enter(broker, "c2") == Present(2, 1)
         assert await present(broker) == (["c1", "c2"], 2, 1)
 
-    async def test_members_are_paged_with_exact_counts(self, broker: NodeBroker) -> None:
+    async def test_members_are_paged_with_exact_counts(self, broker: Broker) -> None:
         await beat(broker, "i1")
         names = [f"c{n:02}" for n in range(7)]
         for name in names:
@@ -173,7 +171,7 @@ class PresenceContract:
             await enter(broker, "c00", "uc00")
         assert (seen, cursor) == (names, None)
 
-    async def test_a_foreign_cursor_is_refused(self, broker: NodeBroker) -> None:
+    async def test_a_foreign_cursor_is_refused(self, broker: Broker) -> None:
         for cursor in ("x", "c6", "cff", "é", "=" * 9, "a" * 5000):
             with pytest.raises(OpenlineError) as caught:
                 await broker.members("room:a", cursor=cursor, limit=3)
@@ -182,7 +180,7 @@ class PresenceContract:
                 await broker.channels("room:", cursor=cursor, limit=3)
             assert caught.value.code is Code.BAD_REQUEST
 
-    async def test_without_a_lease_nothing_is_written(self, broker: NodeBroker) -> None:
+    async def test_without_a_lease_nothing_is_written(self, broker: Broker) -> None:
         for attempt in (enter(broker, "c1"), broker.listeners("i1", {"room:a": 2})):
             with pytest.raises(OpenlineError) as caught:
                 await attempt
@@ -209,7 +207,7 @@ class PresenceContract:
         assert (await beat(broker, "i1")).expired == ()
         assert (await beat(broker, "dead")).lost
 
-    async def test_a_living_node_is_not_reaped(self, broker: NodeBroker) -> None:
+    async def test_a_living_node_is_not_reaped(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1")
         assert not await broker.reap(0, "i1")
@@ -217,7 +215,7 @@ class PresenceContract:
         assert await present(broker) == (["c1"], 1, 1)
         assert not (await beat(broker, "i1")).lost
 
-    async def test_many_members_are_reaped_in_parts(self, broker: NodeBroker) -> None:
+    async def test_many_members_are_reaped_in_parts(self, broker: Broker) -> None:
         await beat(broker, "dead")
         for n in range(600):
             await enter(broker, f"c{n}", incarnation="dead", announce=False)
@@ -237,7 +235,7 @@ class PresenceContract:
         assert not await broker.reap(0, "i2")
         assert not (await beat(broker, "i2")).lost
 
-    async def test_who_resigns_is_gone_at_once(self, broker: NodeBroker) -> None:
+    async def test_who_resigns_is_gone_at_once(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await beat(broker, "i2")
         await enter(broker, "c1")
@@ -250,7 +248,7 @@ class PresenceContract:
         await broker.reap(0, "i1")
         assert await present(broker) == ([], 0, 0)
 
-    async def test_who_entered_again_is_not_reaped(self, broker: NodeBroker) -> None:
+    async def test_who_entered_again_is_not_reaped(self, broker: Broker) -> None:
         await beat(broker, "old")
         await enter(broker, "c1", incarnation="old")
         await beat(broker, "new")
@@ -261,7 +259,7 @@ class PresenceContract:
         assert await present(broker) == (["c1"], 1, 1)
         assert [event for event, _ in await told(broker)] == ["join"]
 
-    async def test_subscribers_are_summed_over_nodes(self, broker: NodeBroker) -> None:
+    async def test_subscribers_are_summed_over_nodes(self, broker: Broker) -> None:
         for name in ("i1", "i2"):
             await beat(broker, name)
         await broker.listeners("i1", {"room:a": 3, "room:b": 1})
@@ -273,7 +271,7 @@ class PresenceContract:
         assert await broker.subscribers(["room:a", "room:b"]) == [4, 0]
         assert await broker.subscribers([]) == []
 
-    async def test_channels_are_listed_by_name_and_prefix(self, broker: NodeBroker) -> None:
+    async def test_channels_are_listed_by_name_and_prefix(self, broker: Broker) -> None:
         await beat(broker, "i1")
         names = ["live:z", "room:a", "room:b", "room:b2", "room:|", "user:a"]
         await broker.listeners("i1", dict.fromkeys([*names, channels.connections("bob")], 2))
@@ -297,7 +295,7 @@ class PresenceContract:
         await pass_time(1.2)
         assert await broker.nodes() == []
 
-    async def test_buckets_fill_and_overdraw(self, broker: NodeBroker, pass_time) -> None:
+    async def test_buckets_fill_and_overdraw(self, broker: Broker, pass_time) -> None:
         assert await broker.spend({}, rate=1, burst=10) == {}
         left = await broker.spend({"bob": 4, "eve": 12.5}, rate=5, burst=10)
         assert left == {"bob": 6, "eve": -2.5}

@@ -8,11 +8,11 @@ from typing import Any
 from services.kernel.broker.port import (
     Beat,
     Beaten,
+    Broker,
     Draft,
     Look,
     Looked,
     Member,
-    NodeBroker,
     Published,
 )
 from services.kernel.domain.codes import Code, OpenlineError
@@ -25,14 +25,14 @@ def draft(channel: str, text: str = "x", **options: Any) -> Draft:
     return Draft(channel=channel, data=text.encode(), meta=b'"ts":1', **options)
 
 
-async def publish_one(broker: NodeBroker, message: Draft) -> Published:
+async def publish_one(broker: Broker, message: Draft) -> Published:
     """Publish what must be stored."""
     (result,) = await broker.publish([message])
     assert isinstance(result, Published), result
     return result
 
 
-async def publish(broker: NodeBroker, channel: str, *messages: str) -> list[Published]:
+async def publish(broker: Broker, channel: str, *messages: str) -> list[Published]:
     """Publish texts that must be stored."""
     results = await broker.publish([draft(channel, message) for message in messages])
     assert all(isinstance(result, Published) for result in results), results
@@ -40,7 +40,7 @@ async def publish(broker: NodeBroker, channel: str, *messages: str) -> list[Publ
 
 
 async def look(
-    broker: NodeBroker, channel: str, *, since: tuple[Position, ...] = (), last: int = 0
+    broker: Broker, channel: str, *, since: tuple[Position, ...] = (), last: int = 0
 ) -> Looked:
     """Look at what must not be stale."""
     (looked,) = await broker.look(broker.partition(channel), [Look(channel, since, last)])
@@ -48,7 +48,7 @@ async def look(
     return looked
 
 
-async def head(broker: NodeBroker, channel: str) -> Looked:
+async def head(broker: Broker, channel: str) -> Looked:
     """Look at the head only."""
     return await look(broker, channel)
 
@@ -65,7 +65,7 @@ def expect_error(result: object, code: Code) -> OpenlineError:
     return result
 
 
-async def beat(broker: NodeBroker, incarnation: str, partition: int = 0) -> Beaten:
+async def beat(broker: Broker, incarnation: str, partition: int = 0) -> Beaten:
     """One beat of a node."""
     told = b'{"node":"' + incarnation.encode() + b'"}'
     return await broker.beat(partition, Beat(incarnation=incarnation, node=told))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.kernel.broker.port import NodeBroker
+from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.positions import Position
 from tests.contract.steps import beat, look, member, publish, texts
@@ -20,11 +20,11 @@ LEASE = 0.6
 """Seconds; tests that wait for no lease's end have a longer one."""
 
 
-async def present(broker: NodeBroker) -> int:
+async def present(broker: Broker) -> int:
     return (await broker.members("room:a", cursor=None, limit=9)).count
 
 
-async def expired(broker: NodeBroker, *, survivor: str) -> tuple[str, ...]:
+async def expired(broker: Broker, *, survivor: str) -> tuple[str, ...]:
     """Who is found dead while another goes on beating; a pause of a busy machine only delays that."""
     for _ in range(100):
         await asyncio.sleep(0.1)

@@ -21,13 +21,13 @@ from hypothesis.stateful import (
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import (
     Beat,
+    Broker,
     Draft,
     Entry,
     EntryType,
     Look,
     Looked,
     Member,
-    NodeBroker,
     Published,
     Stale,
 )
@@ -74,7 +74,7 @@ class BrokerModel(RuleBasedStateMachine):
         self.epochs, self.histories = Names(), Names()
         self.positions: list[tuple[Position, Position]] = []
         self.read = 0
-        self.real: NodeBroker = RedisBroker(self.server.url, lease=1000)
+        self.real: Broker = RedisBroker(self.server.url, lease=1000)
         self.model = MemoryBroker(lease=1000)
         for node in ("n1", "n2"):
             self.beat(node)

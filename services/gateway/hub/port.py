@@ -73,7 +73,7 @@ class Sink(Protocol):
 
 
 class LookCall(NamedTuple):
-    """Ask `NodeBroker.look` for these channels; answer with `Hub.looked`, None for a failure.
+    """Ask `Broker.look` for these channels; answer with `Hub.looked`, None for a failure.
 
     `position` is the reader's when the call was made: an older reply does not count.
     """
@@ -84,14 +84,14 @@ class LookCall(NamedTuple):
 
 
 class OpenCall(NamedTuple):
-    """Ask `NodeBroker.open`; answer with `Hub.opened`."""
+    """Ask `Broker.open`; answer with `Hub.opened`."""
 
     channel: str
     epoch: str
 
 
 class ReconnectCall(NamedTuple):
-    """Ask `NodeBroker.reconnect`; answer with `Hub.reconnected`, then beat."""
+    """Ask `Broker.reconnect`; answer with `Hub.reconnected`, then beat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from services.gateway.metrics import Metrics
 from services.gateway.node.bus_health import Hearing, refuge
 from services.gateway.node.drain import drain
 from services.gateway.node.registry import Roster
-from services.kernel.broker.port import NodeBroker
+from services.kernel.broker.port import Broker
 from services.kernel.domain.codes import OpenlineError
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ class Evacuation:
         self,
         hearing: Hearing,
         roster: Roster,
-        broker: NodeBroker,
+        broker: Broker,
         *,
         name: str,
         seconds: float,

@@ -33,9 +33,9 @@ from services.kernel.broker.port import (
     KEEP_SECONDS,
     Beat,
     Beaten,
+    Broker,
     Draft,
     Entry,
-    NodeBroker,
     Present,
 )
 from services.kernel.broker.publish_queue import Done, Outlet
@@ -66,7 +66,7 @@ class Node:
         self,
         *,
         name: str,
-        broker: NodeBroker,
+        broker: Broker,
         namespaces: Namespaces,
         limits: Limits,
         verifier: Verifier,

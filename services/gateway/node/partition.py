@@ -11,7 +11,7 @@ import structlog
 
 from services.gateway.hub.hub import Effect, Hub, LookCall, OpenCall
 from services.gateway.metrics import Metrics
-from services.kernel.broker.port import Beat, Beaten, Looked, NodeBroker, Stale
+from services.kernel.broker.port import Beat, Beaten, Broker, Looked, Stale
 from services.kernel.domain.codes import OpenlineError
 
 BEAT_SECONDS = 1.0
@@ -35,7 +35,7 @@ class Line:
         self,
         partition: int,
         hub: Hub,
-        broker: NodeBroker,
+        broker: Broker,
         *,
         beat: Callable[[], Beat],
         on_beaten: Callable[[int, Beat, Beaten], None],

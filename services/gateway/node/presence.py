@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from services.gateway.fanout.subscriber import Subscription
-from services.kernel.broker.port import Member, NodeBroker, Present
+from services.kernel.broker.port import Broker, Member, Present
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.namespaces import Namespaces
 
@@ -32,7 +32,7 @@ class Presence:
 
     def __init__(
         self,
-        broker: NodeBroker,
+        broker: Broker,
         namespaces: Namespaces,
         *,
         incarnation: Callable[[], str],

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from services.gateway.node.quota import Quota, too_many
 from services.gateway.session.session import Session
-from services.kernel.broker.port import NodeBroker
+from services.kernel.broker.port import Broker
 from services.kernel.domain import channels
 from services.kernel.domain.codes import Close, OpenlineError
 from services.kernel.domain.limits import Limits
@@ -22,7 +22,7 @@ class Reports:
 
     def __init__(
         self,
-        broker: NodeBroker,
+        broker: Broker,
         limits: Limits,
         quota: Quota,
         *,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from services.gateway.fanout.port import ChannelHost
 from services.gateway.fanout.replay_budget import Replays
 from services.gateway.fanout.subscriber import Subscription
-from services.kernel.broker.port import Draft, NodeBroker, Present
+from services.kernel.broker.port import Broker, Draft, Present
 from services.kernel.broker.publish_queue import Done
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.limits import Limits
@@ -28,7 +28,7 @@ class Host(ChannelHost, Protocol):
     namespaces: Namespaces
     schemas: Schemas
     replays: Replays[Session]
-    broker: NodeBroker
+    broker: Broker
 
     def wall(self) -> float:
         """The time by which tokens expire."""

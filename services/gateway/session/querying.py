@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.gateway.session.session import Session
-from services.kernel.broker.members import members_fields
+from services.kernel.broker.paging import members_fields
 from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action
 from services.kernel.protocol.codec import Codec

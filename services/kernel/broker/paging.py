@@ -1,9 +1,13 @@
-"""Cursors handed to clients: a name after which the next page begins, wrapped so that nobody takes it for more."""
+"""Pages of names: cursors handed to clients: a name after which the next page begins, wrapped so that nobody takes it for more."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import msgspec
+
+from services.kernel.broker.port import Members
 from services.kernel.domain.codes import Code, OpenlineError
 
 PATTERN = "^(c([0-7][0-9a-f])*)?$"
@@ -28,3 +32,24 @@ def unwrap(cursor: str | None) -> str:
     except UnicodeDecodeError:
         pass
     raise OpenlineError(Code.BAD_REQUEST, "cursor must be one that an earlier page returned")
+
+
+def members_fields(page: Members) -> dict[str, Any]:
+    """A page of members as the fields of an answer, the same over sockets and HTTP.
+
+    `members` ({user, connection, info, since}), `count`, `users` and `cursor` (None at the end).
+    """
+    return {
+        "members": [
+            {
+                "user": member.user,
+                "connection": member.connection,
+                "info": msgspec.json.decode(member.info) if member.info else None,
+                "since": member.since,
+            }
+            for member in page.members
+        ],
+        "count": page.count,
+        "users": page.users,
+        "cursor": page.cursor,
+    }

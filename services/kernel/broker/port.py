@@ -206,23 +206,8 @@ class Counters:
     failures: dict[str, int] = field(default_factory=dict)
 
 
-class Broker(Protocol):
-    """What every service may ask."""
-
-    partitions: int
-    counters: Counters
-
-    async def start(self) -> None:
-        """Connect, check the server (role master, noeviction, version; warn without AOF) and the partition layout.
-
-        Raises ConfigurationError with one line that names the fix when the server can never serve.
-        """
-
-    async def close(self) -> None:
-        """Give all connections back. Idempotent."""
-
-    def partition(self, channel: str) -> int:
-        """The partition a channel lives in."""
+class Log(Protocol):
+    """Channels' logs and heads."""
 
     async def publish(self, drafts: Sequence[Draft]) -> list[Published | OpenlineError]:
         """Store drafts, in order for each channel, in one round trip a partition; one result a draft.
@@ -241,30 +226,6 @@ class Broker(Protocol):
     async def drop(self, channel: str) -> Position:
         """Drop the history: a new epoch, the offset goes on. Readers are told through a nudge."""
 
-    async def members(self, channel: str, *, cursor: str | None, limit: int) -> Members:
-        """A page of who is present. Raises `bad_request` for a cursor it did not hand out."""
-
-    async def channels(self, prefix: str, *, cursor: str | None, limit: int) -> ChannelPage:
-        """A page of channels that have subscribers and begin with `prefix`, in the order of their names."""
-
-    async def subscribers(self, channels: Sequence[str]) -> list[int]:
-        """Connections subscribed to each channel over the fleet, right within a second."""
-
-    async def nodes(self) -> list[bytes]:
-        """The JSON objects that living nodes told with their last beats."""
-
-    async def control(self, message: bytes) -> None:
-        """Put a control message (a JSON object) on the bus of partition 0: every gateway acts on it."""
-
-    async def spend(
-        self, usage: Mapping[str, float], *, rate: float, burst: float
-    ) -> dict[str, float]:
-        """Take from users' buckets shared by the fleet; the answer is what each has left (negative: overdrawn)."""
-
-
-class NodeBroker(Broker, Protocol):
-    """What a gateway asks besides: reading the bus, looking, presence and leases."""
-
     async def look(self, partition: int, looks: Sequence[Look]) -> list[Looked | Stale]:
         """Compare channels of one partition with their logs; read-only; one round trip."""
 
@@ -274,6 +235,10 @@ class NodeBroker(Broker, Protocol):
         Does nothing where both match already. Raises `unavailable` on a server that is not the master.
         """
 
+
+class Bus(Protocol):
+    """The stream of a partition that every gateway reads."""
+
     async def read(self, partition: int, after: int, *, block: float = 2.0) -> list[Entry]:
         """Bus entries after an id, oldest first; empty when none came within `block` seconds.
 
@@ -282,6 +247,16 @@ class NodeBroker(Broker, Protocol):
 
     async def reconnect(self, partition: int) -> None:
         """Drop this partition's connections; the next call finds the current master anew."""
+
+    async def control(self, message: bytes) -> None:
+        """Put a control message (a JSON object) on the bus of partition 0: every gateway acts on it."""
+
+    async def typing(self, channel: str, user: str | None) -> None:
+        """Tell the channel's subscribers that a user types; at most once, not kept."""
+
+
+class Fleet(Protocol):
+    """Leases of gateways, what they have subscribers in, and what users share over the fleet."""
 
     async def beat(self, partition: int, beat: Beat) -> Beaten:
         """Renew the lease, put the canary on the bus, and learn history id, last bus id and whom to reap.
@@ -295,6 +270,31 @@ class NodeBroker(Broker, Protocol):
 
     async def resign(self, incarnation: str) -> None:
         """End the lease at once, on a clean stop: what is left of it may be reaped."""
+
+    async def nodes(self) -> list[bytes]:
+        """The JSON objects that living nodes told with their last beats."""
+
+    async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
+        """Set this node's number of subscribers a channel; 0 removes it.
+
+        A channel in which nothing was published is forgotten an hour after it was opened, and its next epoch is another
+        one: tell the numbers again within KEEP_SECONDS, and it lives on while somebody listens.
+        """
+
+    async def subscribers(self, channels: Sequence[str]) -> list[int]:
+        """Connections subscribed to each channel over the fleet, right within a second."""
+
+    async def channels(self, prefix: str, *, cursor: str | None, limit: int) -> ChannelPage:
+        """A page of channels that have subscribers and begin with `prefix`, in the order of their names."""
+
+    async def spend(
+        self, usage: Mapping[str, float], *, rate: float, burst: float
+    ) -> dict[str, float]:
+        """Take from users' buckets shared by the fleet; the answer is what each has left (negative: overdrawn)."""
+
+
+class Presence(Protocol):
+    """Who is in a channel."""
 
     async def enter(
         self, channel: str, member: Member, incarnation: str, *, announce: bool
@@ -312,12 +312,24 @@ class NodeBroker(Broker, Protocol):
         there.
         """
 
-    async def typing(self, channel: str, user: str | None) -> None:
-        """Tell the channel's subscribers that a user types; at most once, not kept."""
+    async def members(self, channel: str, *, cursor: str | None, limit: int) -> Members:
+        """A page of who is present. Raises `bad_request` for a cursor it did not hand out."""
 
-    async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
-        """Set this node's number of subscribers a channel; 0 removes it.
 
-        A channel in which nothing was published is forgotten an hour after it was opened, and its next epoch is another
-        one: tell the numbers again within KEEP_SECONDS, and it lives on while somebody listens.
+class Broker(Log, Bus, Fleet, Presence, Protocol):
+    """All that services may ask."""
+
+    partitions: int
+    counters: Counters
+
+    async def start(self) -> None:
+        """Connect, check the server (role master, noeviction, version; warn without AOF) and the partition layout.
+
+        Raises `ConfigurationError` with one line that names the fix when the server can never serve.
         """
+
+    async def close(self) -> None:
+        """Give all connections back. Idempotent."""
+
+    def partition(self, channel: str) -> int:
+        """The partition a channel lives in."""

@@ -13,6 +13,7 @@ from services.kernel.broker.paging import unwrap, wrap
 from services.kernel.broker.port import (
     Beat,
     Beaten,
+    Broker,
     ChannelPage,
     Counters,
     Draft,
@@ -23,7 +24,6 @@ from services.kernel.broker.port import (
     Looked,
     Member,
     Members,
-    NodeBroker,
     Present,
     Published,
     Stale,
@@ -39,7 +39,7 @@ REAP = 500
 
 
 class MemoryBroker:
-    """`NodeBroker` in one process; nodes that share the object share the store.
+    """`Broker` in one process; nodes that share the object share the store.
 
     Tests turn it off with `down`, and let it lose everything, or only its good name, with `flush` and `fence`.
     """
@@ -295,4 +295,4 @@ def _page(names: Iterable[str], limit: int) -> tuple[list[str], bool]:
     return found[:limit], len(found) > limit
 
 
-_: type[NodeBroker] = MemoryBroker
+_: type[Broker] = MemoryBroker

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from services.kernel.broker.port import PAGE, PAGE_BYTES, Draft, Look, Member, Present
+from services.kernel.broker.ttls import head_ttl, log_ttl
 from services.kernel.domain.publications import Publication
 
 
@@ -22,7 +23,7 @@ class Head:
 
 @dataclass(slots=True)
 class Presence:
-    """A member with whom to thank for it, and whether it lingers."""
+    """A member, the incarnation that entered it, and whether it is in its leave grace."""
 
     member: Member
     incarnation: str
@@ -60,17 +61,17 @@ class Channel:
             self.head.history = history
         return self.head
 
-    def keep(self, now: int, life: int) -> None:
+    def keep(self, now: int, ttl: int) -> None:
         """Somebody listens: the head, if there is one, is not to go."""
-        if self.head is not None and self.head.dies - now < life / 2:
-            self.head.dies = now + life
+        if self.head is not None and self.head.dies - now < ttl / 2:
+            self.head.dies = now + ttl
 
-    def append(self, draft: Draft, *, now: int, head_life: int) -> Publication:
+    def append(self, draft: Draft, *, now: int) -> Publication:
         """The next publication; the head is there."""
         assert self.head is not None
         self.head.offset += 1
-        self.head.dies = now + head_life
-        self.log_dies = now + draft.history_ttl * 1000
+        self.head.dies = now + head_ttl(draft.history_ttl)
+        self.log_dies = now + log_ttl(draft.history_ttl)
         self.log.append((self.head.offset, draft))
         del self.log[: max(0, len(self.log) - draft.history_size)]
         return publication(self.head.epoch, self.head.offset, draft)

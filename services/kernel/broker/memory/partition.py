@@ -21,14 +21,10 @@ from services.kernel.broker.port import (
     Published,
     Stale,
 )
+from services.kernel.broker.ttls import HEAD_TTL, KEY_TTL, UNPUBLISHED_TTL
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
-
-KEY_LIFE = 300_000
-HEAD_LIFE = 7 * 86_400_000
-UNPUBLISHED_LIFE = 3_600_000
-"""Milliseconds, as in the Redis adapter."""
 
 NO_LEASE = "the message store is unavailable: this node holds no lease now"
 
@@ -56,7 +52,7 @@ class MemoryPartition:
 
     def opened(self, name: str, *, epoch: str, now: int) -> Head:
         """The channel's head, made valid in this history."""
-        dies = now + UNPUBLISHED_LIFE
+        dies = now + UNPUBLISHED_TTL
         return self.channel(name, now).opened(self.history, epoch=epoch, dies=dies)
 
     def put(
@@ -91,7 +87,7 @@ class MemoryPartition:
                 return conflict(draft, Position(head.epoch, head.offset))
         place = self._store(channel, draft, now)
         if draft.key is not None:
-            channel.seen[draft.key] = (*place, now + KEY_LIFE)
+            channel.seen[draft.key] = (*place, now + KEY_TTL)
         return Published(*place, subscribers=subscribers)
 
     def _store(self, channel: Channel, draft: Draft, now: int) -> Position:
@@ -100,8 +96,7 @@ class MemoryPartition:
             epoch = head.epoch if head is not None and head.history == self.history else ""
             self.put(EntryType.EPHEMERAL, draft.channel, message=publication(epoch, 0, draft))
             return Position(epoch, 0)
-        life = max(HEAD_LIFE, draft.history_ttl * 2000)
-        message = channel.append(draft, now=now, head_life=life)
+        message = channel.append(draft, now=now)
         self.put(EntryType.MESSAGE, draft.channel, message=message)
         return Position(message.epoch, message.offset)
 
@@ -126,7 +121,7 @@ class MemoryPartition:
         """A new epoch; the offset goes on; the log goes."""
         head = self.opened(name, epoch=epoch, now=now)
         head.epoch, head.began = epoch, head.offset
-        head.dies = max(head.dies, now + HEAD_LIFE)
+        head.dies = max(head.dies, now + HEAD_TTL)
         self.all[name].log.clear()
         nudge = publication(epoch, head.offset, Draft(channel=name, data=b"", meta=b""))
         self.put(EntryType.NUDGE, name, message=nudge)
@@ -238,7 +233,7 @@ class MemoryPartition:
             if count:
                 channel = self.channel(name, now)
                 channel.listeners[incarnation] = count
-                channel.keep(now, UNPUBLISHED_LIFE)
+                channel.keep(now, UNPUBLISHED_TTL)
             else:
                 self.all[name].listeners.pop(incarnation, None)
 

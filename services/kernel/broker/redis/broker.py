@@ -1,43 +1,17 @@
-"""The broker over Redis Streams: logs and heads of channels, and all parts put together."""
+"""The broker over Redis Streams, put together from its parts."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
-
-from services.kernel.broker.port import (
-    PAGE,
-    PAGE_BYTES,
-    Draft,
-    History,
-    Look,
-    Looked,
-    NodeBroker,
-    Published,
-    Stale,
-)
-from services.kernel.broker.redis import entries
-from services.kernel.broker.redis.bus import BusPart
-from services.kernel.broker.redis.log_calls import HEAD_LIFE, bundled, command
-from services.kernel.broker.redis.partitions import Options, Partition, fresh, run
-from services.kernel.broker.redis.presence import PresencePart
-from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.domain.positions import Position
-from services.kernel.domain.publications import Publication
-from services.kernel.redis.errors import translate
-from services.kernel.redis.link import Command
-
-HISTORY_BYTES = 1_048_576
-"""Bytes of data that a page of `history` holds at most (one publication always fits)."""
-
-_STORED, _DUPLICATE, _CONFLICT = range(3)
-_TRIES = 3
+from services.kernel.broker.port import Broker
+from services.kernel.broker.redis.bus import RedisBus
+from services.kernel.broker.redis.fleet import RedisFleet
+from services.kernel.broker.redis.log import RedisLog
+from services.kernel.broker.redis.partitions import Options, Partitions
+from services.kernel.broker.redis.presence import RedisPresence
 
 
-class RedisBroker(BusPart, PresencePart):
-    """`NodeBroker` over Redis 7.0 or newer, or Valkey."""
+class RedisBroker:
+    """`Broker` over Redis 7.0 or newer, or Valkey. Its calls are those of its parts, without a step between."""
 
     def __init__(
         self,
@@ -50,152 +24,30 @@ class RedisBroker(BusPart, PresencePart):
     ) -> None:
         """`lease` in seconds. Connects in `start` or when first used."""
         options = Options(bus_length=bus_length, trusted_restart=trusted_restart, lease=lease)
-        super().__init__(url, partitions=partitions, options=options)
-        self._beaten = set()
+        redis = Partitions(url, partitions=partitions, options=options)
+        self.partitions, self.counters, self.client = partitions, redis.counters, redis.client
+        self.start, self.close, self.partition = redis.start, redis.close, redis.partition
 
-    async def publish(self, drafts: Sequence[Draft]) -> list[Published | OpenlineError]:
-        """Store drafts, in order for each channel; one result a draft.
+        log = RedisLog(redis)
+        self.publish, self.history, self.drop = log.publish, log.history, log.drop
+        self.look, self.open = log.look, log.open
 
-        When the connection is lost meanwhile, drafts with a key are sent once more. Those without are refused as
-        `unavailable`: they may have been stored.
-        """
-        if self.partitions == 1:
-            return await self._store(self._parts[0], drafts)
-        by_part: dict[int, list[int]] = defaultdict(list)
-        for place, draft in enumerate(drafts):
-            by_part[self.partition(draft.channel)].append(place)
-        stored = await asyncio.gather(
-            *(
-                self._store(self._parts[number], [drafts[place] for place in places])
-                for number, places in by_part.items()
-            )
+        bus = RedisBus(redis)
+        self.read, self.reconnect = bus.read, bus.reconnect
+        self.control, self.typing = bus.control, bus.typing
+
+        fleet = RedisFleet(redis)
+        self.beat, self.reap, self.resign, self.nodes = (
+            fleet.beat,
+            fleet.reap,
+            fleet.resign,
+            fleet.nodes,
         )
-        results: list[Any] = [None] * len(drafts)
-        for places, some in zip(by_part.values(), stored, strict=True):
-            for place, result in zip(places, some, strict=True):
-                results[place] = result
-        return results
+        self.listeners, self.subscribers = fleet.listeners, fleet.subscribers
+        self.channels, self.spend = fleet.channels, fleet.spend
 
-    async def _store(
-        self, part: Partition, drafts: Sequence[Draft]
-    ) -> list[Published | OpenlineError]:
-        bundles = list(bundled(drafts))
-        replies = await part.writes.call(
-            [command(part.keys, self._fence(), fresh(), bundle) for bundle in bundles]
-        )
-        results: list[Published | OpenlineError] = []
-        for bundle, reply in zip(bundles, replies, strict=True):
-            if isinstance(reply, Exception):
-                results += [translate(reply)] * len(bundle)
-            else:
-                each = iter(reply)
-                results += [
-                    _published(draft, next(each), next(each), next(each), next(each))
-                    for draft in bundle
-                ]
-        failed = sum(
-            isinstance(result, OpenlineError) and result.code is not Code.CONFLICT
-            for result in results
-        )
-        self._count("publish", len(drafts), failed)
-        return results
-
-    async def look(self, partition: int, looks: Sequence[Look]) -> list[Looked | Stale]:
-        """Compare channels of one partition with their logs; read-only; one round trip."""
-        part = self._parts[partition]
-        commands = [self._look(part, look) for look in looks]
-        replies = await self._call("look", part.reads, commands)
-        return [_looked(reply) for reply in replies]
-
-    def _look(self, part: Partition, look: Look) -> Command:
-        k, channel = part.keys, look.channel
-        names = (k.record, k.head(channel), k.log(channel), k.bus)
-        since = [value for position in look.since for value in position]
-        args = (int(self._options.trusted_restart), PAGE, PAGE_BYTES, look.last, *since)
-        return run("look", names, *args, again=True)
-
-    async def open(self, channel: str, epoch: str) -> None:
-        """Make head and history record valid on the master."""
-        part = self._of(channel)
-        names = (part.keys.record, part.keys.head(channel), part.keys.log(channel))
-        candidate, trusted, _ = self._fence()
-        command = run("open", names, candidate, trusted, epoch, again=True, lanes=(channel,))
-        await self._one("open", part.writes, command)
-
-    async def history(
-        self, channel: str, *, since: Position | None, limit: int, reverse: bool
-    ) -> History:
-        """A page of history. Raises `conflict` for a `since` of another epoch."""
-        part = self._of(channel)
-        names = (part.keys.record, part.keys.head(channel), part.keys.log(channel))
-        bounds = (max(1, limit), HISTORY_BYTES, int(reverse), *(since or ("", 0)))
-        command = run("history", names, int(self._options.trusted_restart), *bounds, again=True)
-        for _ in range(_TRIES):
-            reply = await self._one("history", part.reads, command)
-            if reply:
-                return _history(reply, channel)
-            await self.open(channel, fresh())
-        raise OpenlineError(Code.UNAVAILABLE, "the message store is changing its master")
-
-    async def drop(self, channel: str) -> Position:
-        """Drop the history: a new epoch, the offset goes on."""
-        part, epoch = self._of(channel), fresh()
-        k = part.keys
-        names = (k.record, k.head(channel), k.log(channel), k.bus)
-        command = run("drop", names, *self._fence(), epoch, channel, HEAD_LIFE, lanes=(channel,))
-        return Position(epoch, int(await self._one("drop", part.writes, command)))
+        presence = RedisPresence(redis)
+        self.enter, self.leave, self.members = presence.enter, presence.leave, presence.members
 
 
-def _published(
-    draft: Draft, epoch: Any, offset: Any, state: int, subscribers: int
-) -> Published | OpenlineError:
-    if isinstance(epoch, Exception):
-        return translate(epoch)
-    if state == _CONFLICT:
-        return OpenlineError(
-            Code.CONFLICT,
-            f"{draft.channel} is not at the expected position {draft.expect}",
-            position=(epoch.decode(), int(offset)),
-        )
-    return Published(epoch.decode(), int(offset), state == _DUPLICATE, subscribers)
-
-
-def _looked(reply: Any) -> Looked | Stale:
-    if isinstance(reply, OpenlineError):
-        raise reply
-    if not reply:
-        return Stale()
-    history, bus, epoch, offset, began, start, found = reply
-    page = _contiguous(entries.publications(epoch.decode(), found))
-    first = page[0].offset - 1 if page else int(start)
-    return Looked(
-        history=history.decode(),
-        bus=entries.number(bus),
-        epoch=epoch.decode(),
-        offset=int(offset),
-        began=int(began),
-        start=first,
-        publications=page,
-    )
-
-
-def _contiguous(page: tuple[Publication, ...]) -> tuple[Publication, ...]:
-    """What follows the last hole of a page: only a log that was tampered with has one, and it must not go unseen."""
-    for place in range(len(page) - 1, 0, -1):
-        if page[place].offset != page[place - 1].offset + 1:
-            return page[place:]
-    return page
-
-
-def _history(reply: Any, channel: str) -> History:
-    epoch, offset, state, found, more = reply
-    name, head = epoch.decode(), int(offset)
-    if state == _CONFLICT:
-        raise OpenlineError(
-            Code.CONFLICT, f"since is of another epoch of {channel}", position=(name, head)
-        )
-    page = entries.publications(name, found)
-    return History(epoch=name, offset=head, publications=page, more=bool(more))
-
-
-_: type[NodeBroker] = RedisBroker
+_: type[Broker] = RedisBroker

@@ -1,4 +1,4 @@
-"""Bundles: drafts of one partition that a single script call stores, since the call costs more than storing one."""
+"""Batches: drafts of one partition that a single script call stores, since the call costs more than storing one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from services.kernel.broker.port import Draft
 from services.kernel.broker.redis.partitions import run
+from services.kernel.broker.ttls import KEY_TTL, head_ttl, log_ttl
 from services.kernel.domain.publications import Kind
 from services.kernel.redis.keys import Keys
 from services.kernel.redis.link import Command
@@ -17,16 +18,10 @@ MOST = 64
 MOST_BYTES = 65_536
 """Bytes of data after which no further draft joins a call."""
 
-KEY_LIFE = 300_000
-"""Milliseconds for which an idempotency key is remembered."""
-
-HEAD_LIFE = 7 * 86_400_000
-"""Milliseconds that a head lives at least after a publication: when it goes, its readers are told to start anew."""
-
 _KINDS = {kind: f"{kind.value} " for kind in Kind}
 
 
-def bundled(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
+def batches(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
     """The same drafts in their order, cut where one call must end.
 
     A call holds either drafts with a key or drafts without, since only the former may be sent twice, and a channel with
@@ -51,22 +46,23 @@ def bundled(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
 
 
 def command(keys: Keys, fence: Sequence[Any], epoch: str, drafts: Sequence[Draft]) -> Command:
-    """The script call that stores a bundle. `epoch` is fresh; channels whose history begins are named after it."""
+    """The script call that stores a batch. `epoch` is fresh; channels whose history begins are named after it."""
     numbers: dict[str, int] = {}
     names: list[str] = [keys.record, keys.bus]
     seen: list[str] = []
     channels: list[Any] = []
-    letters: list[Any] = []
+    messages: list[Any] = []
     for draft in drafts:
         channel = draft.channel
         number = numbers.get(channel)
         if number is None:
             number = numbers[channel] = len(numbers) + 1
             names += (keys.head(channel), keys.log(channel), keys.listeners(channel))
-            channels += (channel, draft.history_size, *_lives(draft))
+            ttl = draft.history_ttl
+            channels += (channel, draft.history_size, log_ttl(ttl), head_ttl(ttl))
         if draft.key is not None:
             seen.append(keys.seen(channel, draft.key))
-        letters += (
+        messages += (
             number,
             0 if draft.key is None else len(seen),
             _KINDS[draft.kind] + draft.token,
@@ -76,13 +72,6 @@ def command(keys: Keys, fence: Sequence[Any], epoch: str, drafts: Sequence[Draft
             "" if draft.expect is None else f"{draft.expect[0]} {draft.expect[1]}",
         )
     names += seen
-    args = (*fence, epoch, KEY_LIFE, len(numbers), *channels, *letters)
+    args = (*fence, epoch, KEY_TTL, len(numbers), *channels, *messages)
     lanes = tuple(numbers)
     return run("publish", names, *args, again=bool(seen), lanes=lanes, size=len(drafts))
-
-
-def _lives(draft: Draft) -> tuple[int, int]:
-    """Milliseconds that log and head live."""
-    ttl = draft.history_ttl * 1000
-    # Renewed at nine tenths: at least twice the log's.
-    return ttl, max(HEAD_LIFE, ttl * 9 // 4)

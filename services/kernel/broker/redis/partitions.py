@@ -62,16 +62,16 @@ class Partition:
         await self.client.close()
 
 
-class RedisPartitions:
-    """What all parts of the Redis broker share."""
+class Partitions:
+    """What all parts of the Redis broker share: the partitions, and calls that are counted."""
 
     def __init__(self, url: str, *, partitions: int, options: Options) -> None:
         self.partitions = partitions
         self.counters = Counters()
-        self._options = options
+        self.options = options
         self._checked = False
         dial = Dial(url)
-        self._parts = [Partition(n, dial=dial, check=self._check) for n in range(partitions)]
+        self.parts = [Partition(n, dial=dial, check=self._check) for n in range(partitions)]
 
     def partition(self, channel: str) -> int:
         """The partition a channel lives in."""
@@ -80,7 +80,7 @@ class RedisPartitions:
     @property
     def client(self) -> Client:
         """The connections that writing and reading share, for what else is kept on this server: tickets, revocations."""
-        return self._parts[0].client
+        return self.parts[0].client
 
     async def start(self) -> None:
         """Check server and layout; an unreachable server is checked when it is first reached.
@@ -88,7 +88,7 @@ class RedisPartitions:
         Raises ConfigurationError with one line that names the fix.
         """
         try:
-            await self._parts[0].writes.ask(("PING",))
+            await self.parts[0].writes.ask(("PING",))
         except AuthenticationError as error:
             raise ConfigurationError(
                 "Redis refuses user name or password: correct those in OPENLINE_REDIS_URL"
@@ -98,22 +98,19 @@ class RedisPartitions:
 
     async def close(self) -> None:
         """Give all connections back."""
-        for part in self._parts:
+        for part in self.parts:
             await part.close()
 
-    async def reconnect(self, partition: int) -> None:
-        """Drop this partition's connections."""
-        self._parts[partition].reset()
+    def of(self, channel: str) -> Partition:
+        """The partition a channel lives in, with its connections."""
+        return self.parts[self.partition(channel)]
 
-    def _of(self, channel: str) -> Partition:
-        return self._parts[self.partition(channel)]
-
-    def _fence(self) -> tuple[Any, ...]:
+    def fence(self) -> tuple[Any, ...]:
         """The first arguments of each writing script: candidate history id, trusted restart, bus length."""
-        options = self._options
+        options = self.options
         return (fresh(), int(options.trusted_restart), options.bus_length)
 
-    async def _call(self, operation: str, link: Link, commands: Sequence[Command]) -> list[Any]:
+    async def call(self, operation: str, link: Link, commands: Sequence[Command]) -> list[Any]:
         """Replies to commands, an OpenlineError in the place of each that failed; counted for the metrics."""
         replies = await link.call(commands)
         failed = 0
@@ -121,18 +118,19 @@ class RedisPartitions:
             if isinstance(reply, Exception):
                 failed += 1
                 replies[place] = translate(reply)
-        self._count(operation, len(replies), failed)
+        self.count(operation, len(replies), failed)
         return replies
 
-    def _count(self, operation: str, number: int, failed: int) -> None:
+    def count(self, operation: str, number: int, failed: int) -> None:
+        """Count calls of an operation and how many of them failed, for the metrics."""
         calls, failures = self.counters.calls, self.counters.failures
         calls[operation] = calls.get(operation, 0) + number
         if failed:
             failures[operation] = failures.get(operation, 0) + failed
 
-    async def _one(self, operation: str, link: Link, command: Command) -> Any:
+    async def one(self, operation: str, link: Link, command: Command) -> Any:
         """The reply to one command. Raises OpenlineError."""
-        (reply,) = await self._call(operation, link, [command])
+        (reply,) = await self.call(operation, link, [command])
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -159,7 +157,7 @@ class RedisPartitions:
             raise server
         _check_server(server, replication)
         appends = _check_settings(policy, aof)
-        if self._options.trusted_restart:
+        if self.options.trusted_restart:
             _check_trust(replication, safe=appends and _value(fsync) == b"always")
 
     async def _check_layout(self, pipe: Pipe) -> None:

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Drops a channel's history: a new epoch begins at the offset reached; readers are told by a nudge on the bus.
 -- KEYS: 1 history record, 2 head, 3 log, 4 bus
--- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 new epoch, 5 channel, 6 head life ms
+-- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 new epoch, 5 channel, 6 head ttl ms
 -- Returns the offset
 --include fence
 

@@ -2,7 +2,7 @@
 
 -- Milliseconds that the head of a channel lives in which nothing was published yet: a stranger makes one with each name
 -- that it thinks of. Who subscribes keeps it alive (listeners), and the first publication gives it its whole life.
-local UNPUBLISHED_LIFE = 3600000
+local UNPUBLISHED_TTL = 3600000
 
 -- Makes the head valid in this history: `candidate` becomes the epoch of a head that is missing or of another history.
 -- A log without a head goes: nobody knows which epoch its offsets belonged to. Returns epoch, offset (text), began.
@@ -11,7 +11,7 @@ local function opened(head, log, history, candidate)
   if not found[1] then
     redis.call('DEL', log)
     redis.call('HSET', head, 'epoch', candidate, 'offset', '0', 'began', '0', 'history', history)
-    redis.call('PEXPIRE', head, UNPUBLISHED_LIFE)
+    redis.call('PEXPIRE', head, UNPUBLISHED_TTL)
     return candidate, '0', '0'
   end
   if found[4] ~= history then

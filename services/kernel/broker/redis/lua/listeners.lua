@@ -23,8 +23,8 @@ for i = 4, #KEYS, 2 do
     redis.call('SADD', KEYS[3], channel)
     redis.call('ZADD', KEYS[2], 0, channel)
     local left = redis.call('PTTL', KEYS[i + 1]) -- negative: there is none
-    if left >= 0 and left < UNPUBLISHED_LIFE / 2 then
-      redis.call('PEXPIRE', KEYS[i + 1], UNPUBLISHED_LIFE)
+    if left >= 0 and left < UNPUBLISHED_TTL / 2 then
+      redis.call('PEXPIRE', KEYS[i + 1], UNPUBLISHED_TTL)
     end
   end
 end

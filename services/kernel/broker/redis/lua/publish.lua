@@ -3,7 +3,7 @@
 -- KEYS: 1 history record, 2 bus, then of each channel: head, log, listeners; then the idempotency keys
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 candidate epoch, the channel's number is added
 --       to it, 5 idempotency ms, 6 number of channels
---       then of each channel: its name, history size, history ttl ms, head life ms
+--       then of each channel: its name, history size, history ttl ms, head ttl ms
 --       then of each publication: its channel's number, its idempotency key's (0: none), kind and token, data, meta,
 --       ephemeral (0/1), expected 'epoch offset' or ''
 -- Returns of each publication: epoch, offset, state, subscribers; state 0 stored, 1 duplicate, 2 conflict (nothing
@@ -13,7 +13,7 @@
 --include head
 
 local call, format = redis.call, string.format
-local HEAD, CHANNEL, LETTER = 6, 4, 7
+local HEAD_ARGS, CHANNEL_ARGS, MESSAGE_ARGS = 6, 4, 7
 local number_of_channels = tonumber(ARGV[6])
 local keys_before_seen = 2 + 3 * number_of_channels
 
@@ -24,10 +24,10 @@ end
 
 local channels = {}
 local function channel(number)
-  local key, about = 3 * number, HEAD + CHANNEL * (number - 1)
+  local key, about = 3 * number, HEAD_ARGS + CHANNEL_ARGS * (number - 1)
   local found = {
     head = KEYS[key], log = KEYS[key + 1], name = ARGV[about + 1], size = ARGV[about + 2], ttl = ARGV[about + 3],
-    life = ARGV[about + 4], candidate = ARGV[4] .. number, stored = 0, subscribers = 0,
+    head_ttl = ARGV[about + 4], candidate = ARGV[4] .. number, stored = 0, subscribers = 0,
   }
   for _, connections in ipairs(call('HVALS', KEYS[key + 2])) do
     found.subscribers = found.subscribers + tonumber(connections)
@@ -107,7 +107,7 @@ end
 
 local replies = {}
 local place = 0
-for first = HEAD + CHANNEL * number_of_channels + 1, #ARGV, LETTER do
+for first = HEAD_ARGS + CHANNEL_ARGS * number_of_channels + 1, #ARGV, MESSAGE_ARGS do
   local number = tonumber(ARGV[first])
   local done, epoch, offset, state = true, nil, nil, nil
   local at = channels[number]
@@ -136,8 +136,8 @@ for _, at in pairs(channels) do
       call('XTRIM', at.log, 'MAXLEN', '=', at.size)
     end
     call('PEXPIRE', at.log, at.ttl)
-    if call('PTTL', at.head) < at.life * 0.9 then -- the first time, then rarely: one write less to replicate
-      call('PEXPIRE', at.head, at.life)
+    if call('PTTL', at.head) < at.head_ttl * 0.9 then -- the first time, then rarely: one write less to replicate
+      call('PEXPIRE', at.head, at.head_ttl)
     end
   end
 end

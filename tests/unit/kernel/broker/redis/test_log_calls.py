@@ -6,7 +6,7 @@ import pytest
 
 from services.kernel.broker.port import Draft, Published
 from services.kernel.broker.redis.broker import RedisBroker
-from services.kernel.broker.redis.log_calls import MOST, MOST_BYTES, bundled, command
+from services.kernel.broker.redis.log_calls import MOST, MOST_BYTES, batches, command
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.redis.keys import Keys
@@ -20,7 +20,7 @@ def draft(channel="room:a", data=b"1", **options) -> Draft:
 
 
 def sizes(drafts):
-    found = list(bundled(drafts))
+    found = list(batches(drafts))
     assert [one for bundle in found for one in bundle] == drafts
     return [len(bundle) for bundle in found]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.kernel.broker import ttls
 from services.kernel.broker.redis import scripts
 
 FOLDER = Path(scripts.__file__).parent
@@ -52,6 +53,10 @@ def test_a_script_that_writes_to_the_bus_is_fenced(script):
     text = script.source.decode()
     if "'XADD'" in text:
         assert "fence(KEYS[1]" in text
+
+
+def test_a_script_and_the_adapters_agree_how_long_an_unpublished_head_lives():
+    assert f"local UNPUBLISHED_TTL = {ttls.UNPUBLISHED_TTL}\n" in _text("head")
 
 
 def _text(name: str) -> str:

@@ -1,0 +1,162 @@
+"""The fleet over Redis: leases of gateways, what each has subscribers in, and the buckets that users share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from services.kernel.broker.paging import unwrap, wrap
+from services.kernel.broker.port import Beat, Beaten, ChannelPage, Fleet
+from services.kernel.broker.redis import entries
+from services.kernel.broker.redis.partitions import Partitions, run
+from services.kernel.redis import keys
+from services.kernel.redis.errors import unavailable
+from services.kernel.redis.link import Command
+
+CHUNK = 500
+"""Channels or buckets that one script call writes, and members that one call of reap lets leave: 100,000 in one script
+would stop Redis for 200 ms."""
+
+
+class RedisFleet:
+    """The `Fleet` of the port."""
+
+    def __init__(self, redis: Partitions) -> None:
+        self._redis = redis
+        self._acknowledged: set[tuple[int, str]] = set()
+        """Partitions and incarnations whose first heartbeat was answered."""
+
+    async def beat(self, partition: int, beat: Beat) -> Beaten:
+        """Renew the lease and put the canary on the bus."""
+        part, name = self._redis.parts[partition], beat.incarnation
+        k = part.keys
+        names = (k.record, k.bus, k.leases, k.ending, k.nodes, k.grace, k.births)
+        first = (partition, name) not in self._acknowledged
+        args = (*self._redis.fence(), name, beat.node, self._lease, int(first))
+        reply = await self._redis.one("beat", part.writes, run("beat", names, *args, again=True))
+        history, bus, lost, expired = reply
+        self._acknowledged.add((partition, name))
+        others = tuple(sorted(other.decode() for other in expired))
+        return Beaten(
+            history=history.decode(), bus=entries.number(bus), lost=bool(lost), expired=others
+        )
+
+    async def reap(self, partition: int, incarnation: str) -> bool:
+        """Let up to 500 members of a dead incarnation leave; True while there are more."""
+        part = self._redis.parts[partition]
+        k = part.keys
+        lease = (k.leases, k.ending, k.nodes, k.grace, k.births)
+        names = (k.record, k.bus, *lease, k.held(incarnation), k.heard(incarnation), k.channels)
+        prefixes = (k.members(""), k.order(""), k.users(""), k.lingering(""), k.listeners(""))
+        args = (*self._redis.fence(), incarnation, self._lease, CHUNK, *prefixes)
+        reply = await self._redis.one("reap", part.writes, run("reap", names, *args, again=True))
+        return bool(reply)
+
+    async def resign(self, incarnation: str) -> None:
+        """End the lease at once, in every partition."""
+        for part in self._redis.parts:
+            k = part.keys
+            names = (k.leases, k.ending, k.nodes)
+            await self._redis.one(
+                "resign", part.writes, run("resign", names, incarnation, again=True)
+            )
+
+    async def nodes(self) -> list[bytes]:
+        """What living nodes told with their last beats."""
+        part = self._redis.parts[0]
+        names = (part.keys.leases, part.keys.nodes)
+        return list(
+            await self._redis.one("nodes", part.reads, run("nodes", names, self._lease, again=True))
+        )
+
+    async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
+        """Set this node's subscribers a channel. Raises `unavailable` when the incarnation holds no lease."""
+        by_part: dict[int, list[str]] = defaultdict(list)
+        for channel in counts:
+            by_part[self._redis.partition(channel)].append(channel)
+        for number, channels in by_part.items():
+            commands = [
+                self._listening(number, incarnation, {c: counts[c] for c in some})
+                for some in _chunks(channels)
+            ]
+            replies = await self._redis.call(
+                "listeners", self._redis.parts[number].writes, commands
+            )
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+                if not reply:
+                    raise unavailable("this node holds no lease now")
+
+    def _listening(self, number: int, incarnation: str, counts: Mapping[str, int]) -> Command:
+        k = self._redis.parts[number].keys
+        names = [k.leases, k.channels, k.heard(incarnation)]
+        for channel in counts:
+            names += (k.listeners(channel), k.head(channel))
+        pairs = [part for channel, count in counts.items() for part in (channel, count)]
+        return run("listeners", names, incarnation, *pairs, again=True)
+
+    async def subscribers(self, channels: Sequence[str]) -> list[int]:
+        """Connections subscribed to each channel over the fleet."""
+        answer = [0] * len(channels)
+        by_part: dict[int, list[int]] = defaultdict(list)
+        for place, channel in enumerate(channels):
+            by_part[self._redis.partition(channel)].append(place)
+        for number, places in by_part.items():
+            part = self._redis.parts[number]
+            commands = [
+                Command(("HVALS", part.keys.listeners(channels[place])), again=True)
+                for place in places
+            ]
+            replies = await self._redis.call("subscribers", part.reads, commands)
+            for place, reply in zip(places, replies, strict=True):
+                if isinstance(reply, Exception):
+                    raise reply
+                answer[place] = sum(map(int, reply))
+        return answer
+
+    async def channels(self, prefix: str, *, cursor: str | None, limit: int) -> ChannelPage:
+        """A page of channels that have subscribers, merged over the partitions in the order of names."""
+        after, limit = unwrap(cursor), max(1, limit)
+        start = f"({after}" if after >= prefix and after else f"[{prefix}"
+        found: list[str] = []
+        for part in self._redis.parts:
+            names = ("ZRANGEBYLEX", part.keys.channels, start, f"({prefix}\x7f")
+            command = Command((*names, "LIMIT", 0, limit + 1), again=True)
+            found += [
+                name.decode() for name in await self._redis.one("channels", part.reads, command)
+            ]
+        found.sort()
+        page = found[:limit]
+        counts = await self.subscribers(page)
+        end = wrap(page[-1]) if len(found) > limit else None
+        return ChannelPage(tuple(zip(page, counts, strict=True)), end)
+
+    async def spend(
+        self, usage: Mapping[str, float], *, rate: float, burst: float
+    ) -> dict[str, float]:
+        """Take from users' buckets; what each has left, negative when overdrawn (not below -burst)."""
+        by_part: dict[int, list[str]] = defaultdict(list)
+        for user in usage:
+            by_part[keys.partition(user, self._redis.partitions)].append(user)
+        left: dict[str, float] = {}
+        for number, users in by_part.items():
+            part = self._redis.parts[number]
+            for some in _chunks(users):
+                names = [part.keys.bucket(user) for user in some]
+                taken = [usage[user] for user in some]
+                command = run("spend", names, rate, burst, *taken)
+                reply = await self._redis.one("spend", part.writes, command)
+                left.update(zip(some, map(float, reply), strict=True))
+        return left
+
+    @property
+    def _lease(self) -> int:
+        return int(self._redis.options.lease * 1000)
+
+
+def _chunks(names: Sequence[str]) -> list[Sequence[str]]:
+    return [names[i : i + CHUNK] for i in range(0, len(names), CHUNK)]
+
+
+_: type[Fleet] = RedisFleet

@@ -1,0 +1,24 @@
+"""How long keys live, the same in every adapter. The Lua scripts that need one by themselves are compared by a test."""
+
+from __future__ import annotations
+
+KEY_TTL = 300_000
+"""Milliseconds for which an idempotency key is remembered."""
+
+HEAD_TTL = 7 * 86_400_000
+"""Milliseconds that a head lives at least after a publication: when it goes, its readers are told to start anew."""
+
+UNPUBLISHED_TTL = 3_600_000
+"""Milliseconds that the head of a channel lives in which nothing was published yet (`UNPUBLISHED_TTL` in head.lua)."""
+
+
+def log_ttl(history_ttl: int) -> int:
+    """Milliseconds that a log lives after a publication; `history_ttl` is in seconds."""
+    return history_ttl * 1000
+
+
+def head_ttl(history_ttl: int) -> int:
+    """Milliseconds that a head lives after a publication: at least twice as long as its log, or a new epoch would begin
+    although nothing was lost. Redis renews it when nine tenths are left, hence the quarter more.
+    """
+    return max(HEAD_TTL, log_ttl(history_ttl) * 9 // 4)
