@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fastapi import FastAPI
+
 from services.auth import app
 from services.auth.keyring import KeyringError
 from services.auth.settings import Settings
@@ -9,7 +11,7 @@ from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.http import serve
 from services.kernel.ops import logs
-from services.kernel.ops.refusal import refuse
+from services.kernel.ops.refusal import refusing
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
 from services.kernel.tokens.keys import UntrustedKeyError
@@ -24,21 +26,8 @@ def main() -> None:
     )
     settings = load(Settings)
     logs.configure("auth", format=settings.log_format, level=settings.log_level)
-    try:
-        application = app.create(settings)
-    except OpenlineError as error:
-        refuse(f"OPENLINE_DATABASE_URL: {error.message}; start the database or correct the URL")
-    except ConfigurationError as error:
-        refuse(str(error))
-    except UntrustedKeyError as error:
-        refuse(f"OPENLINE_HS256_SECRET: {error}; make one with: openssl rand -hex 32")
-    except KeyringError as error:
-        refuse(f"OPENLINE_AUTH_KEYS: {error}")
-    except OSError as error:
-        problem = error.strerror or str(error)
-        refuse(
-            f"OPENLINE_AUTH_KEYS={settings.auth_keys}: {problem}; name a folder that this user can read and write"
-        )
+    with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET", KeyringError: "OPENLINE_AUTH_KEYS"}):
+        application = _application(settings)
     serve.serve(
         application,
         host=settings.auth_host,
@@ -46,6 +35,20 @@ def main() -> None:
         name="auth",
         trusted_proxies=settings.trusted_proxies,
     )
+
+
+def _application(settings: Settings) -> FastAPI:
+    try:
+        return app.create(settings)
+    except OpenlineError as error:
+        raise ConfigurationError(
+            f"OPENLINE_DATABASE_URL: {error.message}; start the database or correct the URL"
+        ) from error
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise ConfigurationError(
+            f"OPENLINE_AUTH_KEYS={settings.auth_keys}: {problem}; name a folder that this user can read and write"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -186,9 +186,7 @@ def _disable(call: _Call) -> None:
 
 
 async def _revoke(settings: Settings, kind: Kind, name: str) -> None:
-    broker = RedisBroker(
-        settings.redis_url, partitions=settings.partitions, trusted_restart=settings.trusted_restart
-    )
+    broker = RedisBroker.of(settings)
     revoker = Revoker(RedisRevocations(broker.client), announce=Announcer(broker))
     try:
         await revoker.revoke_all(kind, name, longest=LONGEST)

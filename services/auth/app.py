@@ -100,11 +100,7 @@ def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> Fas
     Raises `OpenlineError` when the database cannot be reached, OSError when the keys' folder cannot be written,
     `UntrustedKeyError` for a short secret, `ConfigurationError` for a Redis URL that can never work.
     """
-    broker = RedisBroker(
-        settings.redis_url,
-        partitions=settings.partitions,
-        trusted_restart=settings.trusted_restart,
-    )
+    broker = RedisBroker.of(settings)
     store = Store(settings.database_url)
     parts, remote = _parts(settings, store, broker.client, announce=Announcer(broker), clock=clock)
     probes = Probes(store, broker.client)

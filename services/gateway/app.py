@@ -25,13 +25,13 @@ from services.kernel.broker.metrics import BrokerCalls
 from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.limits import Limits
-from services.kernel.domain.namespaces import Namespaces, NamespacesError
+from services.kernel.domain.namespaces import Namespaces
+from services.kernel.domain.origins import Origins
 from services.kernel.http import health, middleware, problems
 from services.kernel.http.health import Readiness
 from services.kernel.http.serve import Server, serve
 from services.kernel.ops import garbage, logs, namespaces
-from services.kernel.ops.origins import Origins
-from services.kernel.ops.refusal import refuse, refuse_now
+from services.kernel.ops.refusal import refuse_now, refusing
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
 from services.kernel.ops.version import build_info, version
@@ -156,19 +156,10 @@ def main() -> None:
     check_arguments("gateway", "Serves WebSocket and SSE clients.", Settings)
     settings = load(Settings)
     logs.configure("gateway", format=settings.log_format, level=settings.log_level)
-    try:
-        broker = RedisBroker(
-            settings.redis_url,
-            partitions=settings.partitions,
-            bus_length=settings.bus_length,
-            trusted_restart=settings.trusted_restart,
-        )
+    with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET"}):
+        broker = RedisBroker.of(settings, bus_length=settings.bus_length)
         known = namespaces.load(settings.namespaces)
         app = create(settings, broker, redis=broker.client, namespaces=known)
-    except NamespacesError as error:
-        refuse(f"OPENLINE_NAMESPACES={settings.namespaces}: {error}")
-    except UntrustedKeyError as error:
-        refuse(f"OPENLINE_HS256_SECRET: {error}")
 
     async def stopping(_: Server) -> None:
         await app.state.gateway.node.drain(settings.drain_seconds)

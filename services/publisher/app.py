@@ -20,13 +20,13 @@ from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.domain.limits import Limits
-from services.kernel.domain.namespaces import Namespaces, NamespacesError
+from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.schemas import Schemas
 from services.kernel.http import health, middleware, problems
 from services.kernel.http.requests import Requests
 from services.kernel.http.serve import Server, serve
 from services.kernel.ops import garbage, logs, namespaces
-from services.kernel.ops.refusal import refuse, refuse_now
+from services.kernel.ops.refusal import refuse_now, refusing
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
 from services.kernel.ops.version import version
@@ -145,24 +145,14 @@ async def _gone(_request: Request, _error: Exception) -> Response:
 
 def create(settings: Settings) -> Parts:
     """The publisher on Redis; nothing is connected yet. What can never work ends the process with one line."""
-    try:
-        broker = RedisBroker(
-            settings.redis_url,
-            partitions=settings.partitions,
-            trusted_restart=settings.trusted_restart,
-        )
+    with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET"}):
+        broker = RedisBroker.of(settings)
         return Parts(
             settings,
             broker,
             revocations=RedisRevocations(broker.client),
             namespaces=namespaces.load(settings.namespaces),
         )
-    except NamespacesError as error:
-        refuse(f"OPENLINE_NAMESPACES={settings.namespaces}: {error}")
-    except ConfigurationError as error:
-        refuse(str(error))
-    except UntrustedKeyError as error:
-        refuse(f"OPENLINE_HS256_SECRET: {error}")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from services.gateway.transports.handshake_request import Asking
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.ops.origins import Origins
+from services.kernel.domain.origins import Origins
 
 COOKIE = "openline_token"
 

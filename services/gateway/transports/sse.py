@@ -17,9 +17,9 @@ from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.origins import Origins
 from services.kernel.domain.positions import Position
 from services.kernel.http import addresses, problems
-from services.kernel.ops.origins import Origins
 from services.kernel.protocol import sse
 
 HEADERS = {

@@ -27,9 +27,9 @@ from services.gateway.websocket.interface import Connection
 from services.kernel.domain import positions
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError
+from services.kernel.domain.origins import Origins
 from services.kernel.domain.positions import Position
 from services.kernel.http import middleware, problems
-from services.kernel.ops.origins import Origins
 from services.kernel.protocol import subprotocols
 from services.kernel.protocol.commands import MAX_LAST
 

@@ -6,12 +6,21 @@ import re
 
 from services.kernel.domain.codes import Code, OpenlineError
 
-NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
-NAME = re.compile(r"[A-Za-z0-9_.:@|=+-]{1,200}\Z")
-SUBJECT = re.compile(r"[A-Za-z0-9_.:@|=+-]{1,128}\Z")
-
 MAX_CHANNEL = 32 + 1 + 200
 """Characters of the longest channel name."""
+
+NAMESPACE_GRAMMAR = "[a-z][a-z0-9_-]{0,31}"
+CHARACTER_GRAMMAR = "[A-Za-z0-9_.:@|=+-]"
+NAME_GRAMMAR = CHARACTER_GRAMMAR + "{1,200}"
+CHANNEL_GRAMMAR = f"{NAMESPACE_GRAMMAR}:{NAME_GRAMMAR}"
+PREFIX_GRAMMAR = f"{CHARACTER_GRAMMAR}{{0,{MAX_CHANNEL}}}"
+SUBJECT_GRAMMAR = CHARACTER_GRAMMAR + "{1,128}"
+"""Regular expressions of whole values, without anchors, that JSON Schema and Python read alike."""
+
+NAMESPACE = re.compile(NAMESPACE_GRAMMAR + r"\Z")
+NAME = re.compile(NAME_GRAMMAR + r"\Z")
+SUBJECT = re.compile(SUBJECT_GRAMMAR + r"\Z")
+PREFIX = re.compile(PREFIX_GRAMMAR + r"\Z")
 
 
 def split(channel: object) -> tuple[str, str]:

@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.origins import Origins
 from services.kernel.http import problems
-from services.kernel.ops.origins import Origins
 
 _METHODS = ("GET", "POST", "DELETE")
 _HEADERS = ("Authorization", "Content-Type", "X-Request-Id")

@@ -25,7 +25,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from services.kernel.ops import origins, redaction
+from services.kernel.domain import origins
+from services.kernel.ops import redaction
 from services.kernel.ops.refusal import refuse
 
 PREFIX = "OPENLINE_"

@@ -55,7 +55,9 @@ def _algorithm(material: Any) -> str:
         return "RS256"
     if isinstance(material, bytes):
         if len(material) < MIN_SECRET_BYTES:
-            raise UntrustedKeyError(f"an HS256 secret has at least {MIN_SECRET_BYTES} bytes")
+            raise UntrustedKeyError(
+                f"an HS256 secret has at least {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32"
+            )
         return "HS256"
     raise UntrustedKeyError("only Ed25519, P-256, RSA and HS256 keys verify tokens")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from services.kernel.domain import positions
+from services.kernel.domain import channels, positions
 
 MAX_BATCH = 1000
 LEVELS = ("info", "warning", "error", "success")
@@ -83,7 +83,7 @@ Count: TypeAlias = Annotated[int, Meta(ge=0)]
 ChannelName: TypeAlias = Annotated[
     str,
     Meta(
-        pattern="^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9_.:@|=+-]{1,200}$",
+        pattern=f"^{channels.CHANNEL_GRAMMAR}$",
         examples=["room:lobby"],
     ),
 ]

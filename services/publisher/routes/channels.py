@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.kernel.broker.port import Member
-from services.kernel.domain import positions
+from services.kernel.domain import channels, positions
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.channels import personal
 from services.kernel.domain.claims import Claims
@@ -24,7 +22,6 @@ from services.publisher.routes.guard import MANAGE, READ
 MAX_LIMIT = 500
 LIMIT = 100
 
-_PREFIX = re.compile(r"[A-Za-z0-9_.:@|=+-]{0,233}\Z")
 _PAGED = (
     parameter(
         "since",
@@ -82,7 +79,7 @@ class ChannelRoutes(Calls):
             refusals=(400, 401, 403, 404, 429, 503),
         )
         prefix = parameter(
-            "prefix", "query", {"type": "string", "pattern": "^[A-Za-z0-9_.:@|=+-]{0,233}$"}
+            "prefix", "query", {"type": "string", "pattern": f"^{channels.PREFIX_GRAMMAR}$"}
         )
         operation(
             router,
@@ -142,7 +139,7 @@ class ChannelRoutes(Calls):
         claims = await self._guard.caller(request, READ)
         query = reading.Query(request)
         prefix = query.matching(
-            "prefix", _PREFIX, expected="up to 233 characters of a channel's name"
+            "prefix", channels.PREFIX, expected="up to 233 characters of a channel's name"
         )
         page = await self._publisher.channels(prefix or "", cursor=query.text("cursor"))
         seen = [

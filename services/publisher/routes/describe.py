@@ -12,13 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.kernel.broker import paging as cursors
+from services.kernel.domain import channels
 from services.kernel.http import problems
 from services.publisher.routes import bodies, reading
 
 Call = Callable[[Request], Awaitable[Response]]
 
 REF = "#/components/schemas/{name}"
-SUBJECT = "^[A-Za-z0-9_.:@|=+-]{1,128}$"
+SUBJECT = f"^{channels.SUBJECT_GRAMMAR}$"
 
 _TYPES = (
     bodies.Publish,
@@ -74,13 +75,11 @@ def _text(pattern: str, **more: Any) -> dict[str, Any]:
 CHANNEL = parameter(
     "channel",
     "path",
-    _text(
-        "^[a-z][a-z0-9_-]{0,31}:[A-Za-z0-9_.:@|=+-]{1,200}$", examples=["room:lobby", "live:prices"]
-    ),
+    _text(f"^{channels.CHANNEL_GRAMMAR}$", examples=["room:lobby", "live:prices"]),
     "namespace:name",
 )
 TOPIC = parameter(
-    "topic", "path", _text("^[A-Za-z0-9_.:@|=+-]{1,200}$", examples=["orders"]), "of notify:"
+    "topic", "path", _text(f"^{channels.NAME_GRAMMAR}$", examples=["orders"]), "of notify:"
 )
 USER = parameter("user", "path", _text(SUBJECT, examples=["bob"]), "The `sub` of a user's tokens.")
 CONNECTION = parameter("connection", "path", _text(SUBJECT), "As `connected` and presence name it.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol, Self
+
 from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.bus import RedisBus
 from services.kernel.broker.redis.fleet import RedisFleet
@@ -10,15 +12,45 @@ from services.kernel.broker.redis.partitions import Options, Partitions
 from services.kernel.broker.redis.presence import RedisPresence
 
 
+class StoreSettings(Protocol):
+    """What settings say of the store, the same for every service."""
+
+    @property
+    def redis_url(self) -> str:
+        """Where it is."""
+
+    @property
+    def partitions(self) -> int:
+        """How many."""
+
+    @property
+    def trusted_restart(self) -> bool:
+        """Whether positions stay good over a restart."""
+
+
+BUS_LENGTH = 50_000
+"""Entries that a partition's bus holds."""
+
+
 class RedisBroker:
     """`Broker` over Redis 7.0 or newer, or Valkey. Its calls are those of its parts, without a step between."""
+
+    @classmethod
+    def of(cls, settings: StoreSettings, *, bus_length: int = BUS_LENGTH) -> Self:
+        """The broker that settings ask for."""
+        return cls(
+            settings.redis_url,
+            partitions=settings.partitions,
+            bus_length=bus_length,
+            trusted_restart=settings.trusted_restart,
+        )
 
     def __init__(
         self,
         url: str,
         *,
         partitions: int = 1,
-        bus_length: int = 50_000,
+        bus_length: int = BUS_LENGTH,
         trusted_restart: bool = False,
         lease: float = 10.0,
     ) -> None:

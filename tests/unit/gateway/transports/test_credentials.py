@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from services.gateway.transports.credentials import LATER, identify
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.ops.origins import Origins
+from services.kernel.domain.origins import Origins
 from tests.support.refusals import refused
 
 

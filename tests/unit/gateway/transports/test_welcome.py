@@ -13,7 +13,7 @@ from services.gateway.transports.websocket import WebSocketRoutes
 from services.gateway.websocket.handshake import Request
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.limits import Limits
-from services.kernel.ops.origins import Origins
+from services.kernel.domain.origins import Origins
 from tests.support.gateway_host import ManualHost, RecordingConnection
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.kernel.ops.origins import Origins, check
+from services.kernel.domain.origins import Origins, check
 
 LISTED = Origins(["http://localhost:*", "https://app.example.org", "http://intra:8000"])
 
