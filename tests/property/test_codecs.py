@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import string
+from functools import partial
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from services.kernel.domain.positions import MAX_OFFSET, Position
 from services.kernel.domain.publications import Kind, Publication
 from services.kernel.protocol import json_codec, msgpack_codec, plain, sse
 from services.kernel.protocol.commands import TYPES, BadCommand, Command
+from tests.support.commands import decoded
 
 JSON, MSGPACK = json_codec.CODEC, msgpack_codec.CODEC
 CODECS = [JSON, MSGPACK, plain.RoomCodec("room:x"), plain.NotifyCodec()]
@@ -126,7 +128,7 @@ def test_any_frame_is_a_command_or_a_named_refusal(codec):
     @example(b"\x91" * 100_000)
     @example(b'{"type":"publish","channel":"a:b","data":' + b'{"a":' * 50_000)
     def check(frame):
-        outcome = attempt(codec.decode, frame)
+        outcome = attempt(partial(decoded, codec), frame)
         if isinstance(outcome, BadCommand):
             assert outcome.code in (Code.BAD_REQUEST, Code.INVALID_DATA)
             assert len(outcome.message) < 300
@@ -143,8 +145,8 @@ def test_any_frame_is_a_command_or_a_named_refusal(codec):
 @quick
 @given(written)
 def test_both_encodings_of_a_command_mean_the_same(fields):
-    in_json = JSON.decode(msgspec.json.encode(fields))
-    assert in_json == MSGPACK.decode(msgspec.msgpack.encode(fields))
+    in_json = decoded(JSON, msgspec.json.encode(fields))
+    assert in_json == decoded(MSGPACK, msgspec.msgpack.encode(fields))
     assert type(in_json).__name__.lower() == fields["type"]
     for field, value in fields.items():
         if field == "data":

@@ -18,8 +18,3 @@ def refused(
     with pytest.raises(OpenlineError, match=pattern) as caught:
         yield caught
     assert caught.value.code is code
-
-
-def refuse(channel: str, size: int) -> None:
-    """Admits no data at all; see `codec.Admit`."""
-    raise OpenlineError(Code.TOO_LARGE, f"{channel}: {size} bytes")

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from services.auth.credentials import MAX_PASSWORD, MIN_PASSWORD
-from services.kernel.domain import channels
 from services.kernel.domain.capabilities import MAX_PATTERNS
+from services.kernel.domain.channels import NAME_GRAMMAR, NAMESPACE_GRAMMAR, SUBJECT_GRAMMAR
 
 MAX_INFO = 4096
 _DEPTH = 16
-_PATTERN = rf"^(\*|{channels.NAMESPACE_GRAMMAR}(\*|:(\*|{channels.NAME_GRAMMAR}\*?)))$"
+_PATTERN = rf"^(\*|{NAMESPACE_GRAMMAR}(\*|:(\*|{NAME_GRAMMAR}\*?)))$"
 
 # Spelled out, so that its schema stands by itself.
 Action = Literal["subscribe", "publish", "presence", "history"]
@@ -100,7 +100,7 @@ class ConnectToken(_Body):
     sub: Annotated[
         str,
         Field(
-            pattern=f"^{channels.SUBJECT_GRAMMAR}$",
+            pattern=f"^{SUBJECT_GRAMMAR}$",
             description="the user: 1-128 characters of A-Z a-z 0-9 _ . : @ | = + -, not client:...",
             json_schema_extra={"not": {"pattern": "^client:"}},
         ),

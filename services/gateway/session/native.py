@@ -85,7 +85,9 @@ class NativeSession(Session):
             self._limited(self._codec.id(frame), wait)
             return
         try:
-            command = self._codec.decode(frame, admit=self._admit)
+            wire = self._codec.read(frame)
+            speech.admit(self, wire)
+            command = self._codec.command(wire)
         except BadCommand as error:
             self._bad(error)
             return
@@ -101,9 +103,6 @@ class NativeSession(Session):
             self._queue(command, len(frame))
         else:
             self._try(command)
-
-    def _admit(self, channel: str, size: int) -> None:
-        speech.admit(self, channel, size)
 
     def _bad(self, error: BadCommand) -> None:
         if self.opened or self._barrier:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 from services.gateway.fanout.wire_format import NOTIFY, ROOM
@@ -102,7 +101,7 @@ class PlainSession(Session):
 
     def _first(self, text: bytes) -> None:
         try:
-            command = json_codec.CODEC.decode(text)
+            command = json_codec.CODEC.command(json_codec.CODEC.read(text))
         except BadCommand as error:
             self.close(Close.UNAUTHORIZED, error.message)
             return
@@ -142,8 +141,10 @@ class RoomSession(PlainSession):
                 raise OpenlineError(
                     Code.RATE_LIMITED, f"too many messages; wait {wait:.2f} s", retry_after=wait
                 )
-            admit = partial(speech.admit, self)
-            self._take(plain.RoomCodec(self.channel).decode(text, admit=admit))
+            codec = plain.RoomCodec(self.channel)
+            wire = codec.read(text)
+            speech.admit(self, wire)
+            self._take(codec.command(wire))
         except OpenlineError as error:
             self.refuse(error)
 

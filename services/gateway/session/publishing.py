@@ -12,13 +12,23 @@ from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.namespaces import Access
-from services.kernel.protocol.commands import Publish
+from services.kernel.protocol.commands import BadCommand, Publish
+from services.kernel.protocol.wire import Publish as Written
+from services.kernel.protocol.wire import Wire
 
 """Between two typing events of a connection that are passed on."""
 
 
-def admit(session: Session, channel: str, size: int) -> None:
-    """Raises the named error for data of `size` bytes that can never be published, before it costs a look."""
+def admit(session: Session, wire: Wire) -> None:
+    """Raises BadCommand for data that can never be published, before it costs a look."""
+    if isinstance(wire, Written):
+        try:
+            _admit(session, wire.channel, len(wire.data))
+        except OpenlineError as error:
+            raise BadCommand(error.code, error.message, id=wire.id) from None
+
+
+def _admit(session: Session, channel: str, size: int) -> None:
     namespace = session.node.namespaces.of(channel)
     if session.opened and session.claims is None:  # and never will have any
         joins = namespace.subscribe is Access.ANYONE or channel in session.subscriptions

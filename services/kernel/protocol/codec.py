@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.publications import Kind, Publication
 from services.kernel.protocol.commands import Command, Id
-
-Admit: TypeAlias = Callable[[str, int], None]
-"""Asked with the channel and the size in bytes of what a client publishes, before anybody looks at it: to look costs a
-step an item. Raises the error of what is not worth a look.
-"""
-
-
-def anything(channel: str, size: int) -> None:
-    """Admits everything."""
+from services.kernel.protocol.wire import Wire
 
 
 class Json:
@@ -39,8 +31,13 @@ class Codec(Protocol):
     def binary(self) -> bool:
         """Whether messages travel as binary frames."""
 
-    def decode(self, data: bytes, *, admit: Admit = anything) -> Command:
-        """The command in a frame. Raises BadCommand, and nothing else, whatever the bytes are."""
+    def read(self, data: bytes) -> Wire:
+        """The command in a frame as it was written; the data of a `publish` is not looked at yet, which costs a step an
+        item. Raises BadCommand, and nothing else, whatever the bytes are.
+        """
+
+    def command(self, wire: Wire) -> Command:
+        """The command, its data checked. Raises BadCommand, and nothing else."""
 
     def id(self, data: bytes) -> Id:
         """The id alone of the command in a frame, for what is refused without a look; None where it cannot be read."""

@@ -11,7 +11,6 @@ import msgspec
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.data import MAX_INTEGER, MIN_INTEGER
 from services.kernel.domain.packed import MAX_DEPTH
-from services.kernel.protocol.codec import Admit, anything
 from services.kernel.protocol.commands import TYPES, BadCommand, Command, Id
 from services.kernel.protocol.wire import Auth, Check, History, Publish, Subscribe, Wire
 
@@ -72,19 +71,21 @@ class Decoding:
         except UNREADABLE:
             return self._early_id(raw)
 
-    def decode(self, raw: bytes, admit: Admit = anything) -> Command:
-        """The command in a frame. Raises BadCommand, and nothing else, whatever the bytes are."""
+    def read(self, raw: bytes) -> Wire:
+        """The command as it was written. Raises BadCommand, and nothing else, whatever the bytes are."""
         try:
             wire = self._decoder.decode(raw)
         except UNREADABLE as error:
             raise self._refusal(raw, error) from None
         if isinstance(wire.id, int) and not MIN_INTEGER <= wire.id <= MAX_INTEGER:
             raise BadCommand(Code.BAD_REQUEST, "id: an integer must be within 64 bits")
+        return wire
+
+    def command(self, wire: Wire) -> Command:
+        """The command, its data checked. Raises BadCommand, and nothing else."""
         if not isinstance(wire, _NEED_CHECKS):
             return wire
         try:
-            if isinstance(wire, Publish):
-                admit(wire.channel, len(wire.data))
             return wire.command(self._check)
         except OpenlineError as error:
             raise BadCommand(error.code, error.message, id=wire.id) from None

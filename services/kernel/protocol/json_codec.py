@@ -11,8 +11,7 @@ import msgspec
 
 from services.kernel.domain import data as rule
 from services.kernel.domain.publications import Kind, Publication
-from services.kernel.protocol.codec import Admit, Json, anything
-from services.kernel.protocol.commands import Command, Id
+from services.kernel.protocol.codec import Json
 from services.kernel.protocol.decoding import Decoding
 from services.kernel.protocol.replies import Replies
 from services.kernel.protocol.wire import Wire
@@ -77,14 +76,7 @@ class JsonCodec(Replies):
 
     name = "json"
     binary = False
-
-    def decode(self, data: bytes, *, admit: Admit = anything) -> Command:
-        """See Codec."""
-        return _DECODING.decode(data, admit)
-
-    def id(self, data: bytes) -> Id:
-        """See Codec."""
-        return _DECODING.id(data)
+    decoding = _DECODING
 
     def event(self, type: str, fields: Mapping[str, Any]) -> bytes:
         """See Codec."""
@@ -107,27 +99,9 @@ class JsonCodec(Replies):
         head = self._head(type, channel)
         return b"%b,%b}" % (head, fragment) if fragment else head + b"}"
 
-    def history(
-        self,
-        id: Id,
-        channel: str,
-        publications: Iterable[Publication],
-        *,
-        epoch: str,
-        offset: int,
-        more: bool,
-    ) -> bytes:
-        """See Codec."""
-        return self.ack(
-            id,
-            {
-                "channel": channel,
-                "messages": Json(messages(publications)),
-                "epoch": epoch,
-                "offset": offset,
-                "more": more,
-            },
-        )
+    def array(self, publications: Iterable[Publication]) -> Any:
+        """See Replies."""
+        return Json(messages(publications))
 
     def _head(self, type: str, channel: str) -> bytes:
         # A channel's grammar has no character that JSON would escape.

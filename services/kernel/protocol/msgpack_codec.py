@@ -10,8 +10,7 @@ import msgspec
 from services.kernel.domain import data as rule
 from services.kernel.domain import packed
 from services.kernel.domain.publications import Kind, Publication
-from services.kernel.protocol.codec import Admit, Json, anything
-from services.kernel.protocol.commands import Command, Id
+from services.kernel.protocol.codec import Json
 from services.kernel.protocol.decoding import Decoding
 from services.kernel.protocol.replies import Replies
 from services.kernel.protocol.wire import Wire
@@ -56,14 +55,7 @@ class MsgpackCodec(Replies):
 
     name = "msgpack"
     binary = True
-
-    def decode(self, data: bytes, *, admit: Admit = anything) -> Command:
-        """See Codec."""
-        return _DECODING.decode(data, admit)
-
-    def id(self, data: bytes) -> Id:
-        """See Codec."""
-        return _DECODING.id(data)
+    decoding = _DECODING
 
     def event(self, type: str, fields: Mapping[str, Any]) -> bytes:
         """See Codec."""
@@ -88,27 +80,9 @@ class MsgpackCodec(Replies):
         """See Codec."""
         return self.event(type, {"channel": channel, **_object(fragment)})
 
-    def history(
-        self,
-        id: Id,
-        channel: str,
-        publications: Iterable[Publication],
-        *,
-        epoch: str,
-        offset: int,
-        more: bool,
-    ) -> bytes:
-        """See Codec."""
-        return self.ack(
-            id,
-            {
-                "channel": channel,
-                "messages": [_body(publication) for publication in publications],
-                "epoch": epoch,
-                "offset": offset,
-                "more": more,
-            },
-        )
+    def array(self, publications: Iterable[Publication]) -> Any:
+        """See Replies."""
+        return [_body(publication) for publication in publications]
 
 
 CODEC = MsgpackCodec()

@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.kernel.domain import data as rule
-from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.codes import Code
 from services.kernel.domain.publications import Kind, Publication
 from services.kernel.protocol import json_codec
-from services.kernel.protocol.codec import Admit, anything
-from services.kernel.protocol.commands import BadCommand, Command, Ping, Pong, Publish, Typing
+from services.kernel.protocol.commands import BadCommand, Ping, Pong, Typing
 from services.kernel.protocol.decoding import TOO_DEEP
+from services.kernel.protocol.wire import Publish, Wire
 
 
 class _Typed(msgspec.Struct):
@@ -46,26 +45,21 @@ class RoomCodec(_NoChannel):
     def __init__(self, channel: str) -> None:
         self.channel = channel
 
-    def decode(self, data: bytes, *, admit: Admit = anything) -> Command:
+    def read(self, data: bytes) -> Wire:
         """What a text frame asks for: any object is published; `typing`, `ping` and `pong` are themselves.
 
-        A frame that is no JSON object is published as `{"text": frame}`. Raises BadCommand when data is invalid.
+        A frame that is no JSON object is published as `{"text": frame}`. Raises BadCommand when it is no text.
         """
         try:
-            command = _named(data, self.channel)
-            if command is None:
-                admit(self.channel, len(data))
-                return Publish(channel=self.channel, data=rule.check_json(data))
+            named = _named(data, self.channel)
         except RecursionError:
             raise BadCommand(Code.INVALID_DATA, TOO_DEEP) from None
         except msgspec.MsgspecError:
-            return Publish(channel=self.channel, data=_text(data))
-        except OpenlineError as error:
-            raise BadCommand(error.code, error.message) from None
-        return command
+            data, named = _text(data), None
+        return named or Publish(channel=self.channel, data=msgspec.Raw(data))
 
 
-def _named(frame: bytes, channel: str) -> Command | None:
+def _named(frame: bytes, channel: str) -> Typing | Ping | Pong | None:
     """The command that an object names by its `type`, or None."""
     named = _TYPED.decode(frame).type
     if not named:
@@ -91,7 +85,7 @@ class NotifyCodec(_NoChannel):
 
     name = "notify"
 
-    def decode(self, data: bytes, *, admit: Admit = anything) -> Command:  # noqa: ARG002
+    def read(self, data: bytes) -> Wire:  # noqa: ARG002
         """Nothing is read on this route. Raises BadCommand."""
         raise BadCommand(Code.BAD_REQUEST, "nothing is read on this route; it only notifies")
 

@@ -1,13 +1,16 @@
-"""Acks, errors and pongs: events whose fields are the same in every encoding."""
+"""What is the same in every encoding: how commands are read, and the fields of acks, errors and pongs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from services.kernel.domain.codes import OpenlineError
-from services.kernel.protocol.commands import Id
+from services.kernel.domain.publications import Publication
+from services.kernel.protocol.commands import Command, Id
+from services.kernel.protocol.decoding import Decoding
+from services.kernel.protocol.wire import Wire
 
 
 def with_id(id: Id, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,9 +31,43 @@ def error_fields(error: OpenlineError) -> dict[str, Any]:
 
 
 class Replies:
-    """What codecs have in common: replies are events, named by the id of the command that they answer."""
+    """What codecs have in common: replies are events, named by the id of the command that they answer.
+
+    `decoding` reads the codec's encoding.
+    """
 
     __slots__ = ()
+    decoding: ClassVar[Decoding]
+
+    def read(self, data: bytes) -> Wire:
+        """See Codec."""
+        return self.decoding.read(data)
+
+    def command(self, wire: Wire) -> Command:
+        """See Codec."""
+        return self.decoding.command(wire)
+
+    def id(self, data: bytes) -> Id:
+        """See Codec."""
+        return self.decoding.id(data)
+
+    def array(self, publications: Iterable[Publication]) -> Any:
+        """Publications as the value of a field."""
+        raise NotImplementedError
+
+    def history(
+        self,
+        id: Id,
+        channel: str,
+        publications: Iterable[Publication],
+        *,
+        epoch: str,
+        offset: int,
+        more: bool,
+    ) -> bytes:
+        """See Codec."""
+        fields = {"channel": channel, "messages": self.array(publications)}
+        return self.ack(id, {**fields, "epoch": epoch, "offset": offset, "more": more})
 
     def event(self, type: str, fields: Mapping[str, Any]) -> bytes:
         """See Codec."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import Raw
 
 from services.gateway.session import publishing as speech
 from services.gateway.session.native import NativeSession
 from services.kernel.domain.codes import Code
-from services.kernel.protocol.commands import Publish
+from services.kernel.protocol.commands import Ping, Publish
+from services.kernel.protocol.wire import Publish as Written
 from tests.support.bare_session import kinds, opened
 from tests.support.gateway_host import ManualHost
 from tests.support.refusals import refused
@@ -58,13 +60,19 @@ def test_who_is_not_in_a_channel_does_not_type_there(host):
         speech.typing(opened(host), "chat:a")
 
 
+def written(channel, size):
+    return Written(channel=channel, data=Raw(b"1" * size), id=7)
+
+
 def test_what_can_never_be_published_is_refused_unseen(host):
     bob, nobody = opened(host), opened(host, None)
     most = 2 * host.namespaces.of("chat:a").message_bytes
-    speech.admit(bob, "chat:a", most)
-    with refused(Code.TOO_LARGE):
-        speech.admit(bob, "chat:a", most + 1)
+    speech.admit(bob, written("chat:a", most))
+    speech.admit(bob, Ping())
+    with refused(Code.TOO_LARGE) as caught:
+        speech.admit(bob, written("chat:a", most + 1))
+    assert caught.value.id == 7
     with refused(Code.UNKNOWN_NAMESPACE):
-        speech.admit(bob, "nope:a", 1)
+        speech.admit(bob, written("nope:a", 1))
     with refused(Code.FORBIDDEN):
-        speech.admit(nobody, "chat:a", 1)
+        speech.admit(nobody, written("chat:a", 1))

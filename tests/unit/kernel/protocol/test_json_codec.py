@@ -12,13 +12,13 @@ from services.kernel.protocol import json_codec
 from services.kernel.protocol.codec import Json
 from services.kernel.protocol.commands import BadCommand, Publish
 from services.kernel.protocol.json_codec import CODEC
+from tests.support.commands import decoded
 from tests.support.publications import publication
-from tests.support.refusals import refuse
 
 
 def test_a_publish_holds_its_data_as_json_without_line_breaks():
     frame = b'{"type":"publish","channel":"a:b","data":{\n "x": 1.50}}'
-    assert CODEC.decode(frame) == Publish(channel="a:b", data=b'{"x":1.50}', kind=Kind.JSON)
+    assert decoded(CODEC, frame) == Publish(channel="a:b", data=b'{"x":1.50}', kind=Kind.JSON)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_publish_holds_its_data_as_json_without_line_breaks():
 )
 def test_data_beyond_the_rule_is_refused_with_the_commands_id(data):
     with pytest.raises(BadCommand) as caught:
-        CODEC.decode(b'{"id":4,"type":"publish","channel":"a:b","data":%b}' % data)
+        decoded(CODEC, b'{"id":4,"type":"publish","channel":"a:b","data":%b}' % data)
     assert caught.value.code in (Code.INVALID_DATA, Code.BAD_REQUEST)
     assert caught.value.id == 4
 
@@ -148,11 +148,13 @@ def test_no_messages_are_an_empty_array():
 )
 def test_an_id_is_found_before_what_cannot_be_read(frame, id_):
     with pytest.raises(BadCommand) as caught:
-        CODEC.decode(frame)
+        decoded(CODEC, frame)
     assert (caught.value.id, CODEC.id(frame)) == (id_, id_)
 
 
-def test_what_is_not_admitted_is_not_looked_at():
+def test_data_is_not_looked_at_before_its_command_is_made():
+    wire = CODEC.read(b'{"type":"publish","channel":"a:b","data":1e999}')
+    assert wire.channel == "a:b"
     with pytest.raises(BadCommand) as caught:
-        CODEC.decode(b'{"type":"publish","channel":"a:b","data":1e999}', admit=refuse)
-    assert caught.value.code is Code.TOO_LARGE
+        CODEC.command(wire)
+    assert caught.value.code is Code.INVALID_DATA

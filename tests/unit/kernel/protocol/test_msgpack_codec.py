@@ -10,8 +10,8 @@ from services.kernel.domain.publications import Kind
 from services.kernel.protocol.codec import Json
 from services.kernel.protocol.commands import BadCommand, Ping, Publish
 from services.kernel.protocol.msgpack_codec import CODEC
+from tests.support.commands import decoded
 from tests.support.publications import publication
-from tests.support.refusals import refuse
 
 pack = msgspec.msgpack.encode
 unpack = msgspec.msgpack.decode
@@ -27,7 +27,7 @@ unpack = msgspec.msgpack.decode
 )
 def test_a_publish_holds_its_data_in_the_form_of_its_kind(data, kind, kept):
     frame = pack({"type": "publish", "channel": "a:b", "data": data})
-    assert CODEC.decode(frame) == Publish(channel="a:b", data=kept, kind=kind)
+    assert decoded(CODEC, frame) == Publish(channel="a:b", data=kept, kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_publish_holds_its_data_in_the_form_of_its_kind(data, kind, kept):
 )
 def test_data_beyond_the_rule_is_refused_with_the_commands_id(data):
     with pytest.raises(BadCommand) as caught:
-        CODEC.decode(pack({"id": 4, "type": "publish", "channel": "a:b", "data": data}))
+        decoded(CODEC, pack({"id": 4, "type": "publish", "channel": "a:b", "data": data}))
     assert (caught.value.code, caught.value.id) == (Code.INVALID_DATA, 4)
 
 
@@ -64,11 +64,11 @@ PUBLISH = pack({"type": "publish", "channel": "a:b"}).replace(b"\x82", b"\x83", 
 )
 def test_a_hostile_frame_is_refused_by_name(frame, reason):
     with pytest.raises(BadCommand, match=reason):
-        CODEC.decode(frame)
+        decoded(CODEC, frame)
 
 
 def test_extensions_in_unknown_fields_are_ignored():
-    assert CODEC.decode(pack({"x": msgspec.msgpack.Ext(5, b""), "type": "ping"})) == Ping()
+    assert decoded(CODEC, pack({"x": msgspec.msgpack.Ext(5, b""), "type": "ping"})) == Ping()
 
 
 def test_an_event_keeps_null_and_converts_json_at_any_depth():
@@ -152,12 +152,13 @@ def test_an_id_is_found_before_what_cannot_be_read():
     head = pack({"type": "publish", "id": 5, "channel": "a:b", "data": None})[:-1]
     for data in (b"\x91" * 100_000 + b"\xc0", b"\xc1", b"\xdd\xff\xff\xff\xff"):
         with pytest.raises(BadCommand) as caught:
-            CODEC.decode(head + data)
+            decoded(CODEC, head + data)
         assert (caught.value.id, CODEC.id(head + data)) == (5, 5)
 
 
-def test_what_is_not_admitted_is_not_looked_at():
-    frame = pack({"type": "publish", "channel": "a:b", "data": {1: 2}})
+def test_data_is_not_looked_at_before_its_command_is_made():
+    wire = CODEC.read(pack({"type": "publish", "channel": "a:b", "data": {1: 2}}))
+    assert wire.channel == "a:b"
     with pytest.raises(BadCommand) as caught:
-        CODEC.decode(frame, admit=refuse)
-    assert caught.value.code is Code.TOO_LARGE
+        CODEC.command(wire)
+    assert caught.value.code is Code.INVALID_DATA
