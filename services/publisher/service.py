@@ -13,7 +13,7 @@ import msgspec
 
 from services.kernel.broker.drafts import check_size, check_written, compose
 from services.kernel.broker.port import Broker, ChannelPage, Draft, History, Members, Published
-from services.kernel.broker.publish_queue import Outcome, Outlet
+from services.kernel.broker.publish_queue import Outcome, PublishQueue
 from services.kernel.domain import control, data
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.control import Control, Direct
@@ -54,7 +54,7 @@ class Publisher:
         clock: Callable[[], float],
     ) -> None:
         self._broker = broker
-        self._outlet = Outlet(broker)
+        self._publish_queue = PublishQueue(broker)
         self._namespaces = namespaces
         self._widest = max(
             namespaces, key=lambda namespace: namespace.message_bytes, default=DIRECT
@@ -110,7 +110,7 @@ class Publisher:
         for draft in drafts:
             outcome: asyncio.Future[Outcome] = loop.create_future()
             outcomes.append(outcome)
-            self._outlet.publish(draft, partial(_settle, outcome))
+            self._publish_queue.publish(draft, partial(_settle, outcome))
         return [await outcome for outcome in outcomes]
 
     def _draft(

@@ -135,12 +135,12 @@ def test_the_health_check_tells_a_service_that_is_not_ready(publisher: str) -> N
 
 
 def test_an_order_to_stop_comes_to_python(publisher: str) -> None:
-    wait_until(lambda: "starting" in docker("logs", publisher), timeout=60)
+    wait_until(lambda: "server_started" in docker("logs", publisher), timeout=60)
     began = time.monotonic()
     docker("stop", "-t", "30", publisher)
     assert time.monotonic() - began < 15
     assert docker("inspect", "--format", "{{.State.ExitCode}}", publisher).strip() == "0"
-    assert "stopped" in docker("logs", publisher)
+    assert "server_stopped" in docker("logs", publisher)
 
 
 def test_the_same_sources_give_the_same_files_whatever_the_umask(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from services.kernel.broker.port import (
     Entry,
     Present,
 )
-from services.kernel.broker.publish_queue import Done, Outlet
+from services.kernel.broker.publish_queue import Done, PublishQueue
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.limits import Limits
@@ -99,7 +99,7 @@ class Node:
         )
         self._wheel: Wheel[Session] = Wheel(self.now())
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outlet = Outlet(broker)
+        self._publish_queue = PublishQueue(broker)
         self._presence = Presence(broker, namespaces, incarnation=lambda: self.incarnation)
         self.lines = [self._line(number) for number in range(broker.partitions)]
         self._hearing = Hearing(self.lines)
@@ -293,7 +293,7 @@ class Node:
 
     def publish(self, draft: Draft, done: Done) -> None:
         """Store a draft; `done` gets the result."""
-        self._outlet.publish(draft, done)
+        self._publish_queue.publish(draft, done)
 
     def charge(self, user: str) -> float:
         """Count a command of a user; 0, or the seconds to wait."""

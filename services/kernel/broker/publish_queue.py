@@ -24,7 +24,7 @@ MAX_BYTES = 64 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
-class Outlet:
+class PublishQueue:
     """One batch under way a partition: two of them could overtake each other, and one connection's order be lost.
 
     So a batch grows with the load by itself: the more arrives during a round trip, the less one draft costs.
@@ -41,7 +41,11 @@ class Outlet:
         partition = self._broker.partition(draft.channel)
         waiting = self._waiting[partition]
         if len(waiting) >= MAX_WAITING or self._bytes + len(draft.data) > MAX_BYTES:
-            error = OpenlineError(Code.UNAVAILABLE, "too many messages wait", retry_after=1)
+            error = OpenlineError(
+                Code.UNAVAILABLE,
+                "too many messages are waiting to be stored; publish again later",
+                retry_after=1,
+            )
             asyncio.get_running_loop().call_soon(done, error)
             return
         waiting.append((draft, done))
@@ -61,8 +65,8 @@ class Outlet:
                 for (_, done), result in zip(batch, results, strict=True):
                     try:
                         done(result)
-                    except Exception:  # noqa: BLE001 - whoever it was must not leave the others unanswered
-                        _log.exception("what was published could not be told")
+                    except Exception:  # noqa: BLE001 - one caller must not leave the others unanswered
+                        _log.exception("publish_callback_failed")
         finally:
             del self._senders[partition]
 
@@ -72,5 +76,5 @@ class Outlet:
         except OpenlineError as error:
             return [error] * len(drafts)
         except Exception:  # noqa: BLE001 - a fault of ours must not leave them waiting
-            _log.exception("a batch of drafts failed")
+            _log.exception("publish_batch_failed")
             return [OpenlineError(Code.INTERNAL, "the message was not stored")] * len(drafts)

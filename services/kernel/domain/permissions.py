@@ -33,7 +33,8 @@ def check(
     access: Access = getattr(namespace, _FIELD[action])
     if access is Access.NOBODY:
         raise OpenlineError(
-            Code.FORBIDDEN, f"nobody may {_verb(action)} {namespace.name}: over a socket"
+            Code.FORBIDDEN,
+            f"namespace {namespace.name!r} does not allow {_doing(action)} over WebSocket or SSE",
         )
     if claims is not None and channel == channels.personal(claims.sub) and action in _OWN:
         return
@@ -71,6 +72,12 @@ def check_scope(claims: Claims, scope: str) -> None:
     """Raises `forbidden` naming the scope that the token lacks."""
     if scope not in claims.scope:
         raise OpenlineError(Code.FORBIDDEN, f"this call needs a token with scope {scope}")
+
+
+def _doing(action: Action) -> str:
+    return {Action.SUBSCRIBE: "subscribing", Action.PUBLISH: "publishing"}.get(
+        action, f"reading {action}"
+    )
 
 
 def _verb(action: Action) -> str:

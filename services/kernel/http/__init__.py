@@ -1,1 +1,1 @@
-"""What every HTTP service shares: serving, problem documents, middleware, origins, health."""
+"""What every HTTP service shares: serving, problem documents, middleware, health."""

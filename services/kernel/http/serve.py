@@ -117,14 +117,14 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _ended)
     bound = listener.getsockname()[1]
-    log.info("starting", host=host, port=bound, pid=os.getpid())
+    log.info("server_started", host=host, port=bound, pid=os.getpid())
     try:
         server.run(sockets=[listener])
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         _taken(error, host, port, name)
-    log.info("stopped", port=bound)
+    log.info("server_stopped", port=bound)
 
 
 def _ended(_number: int, _frame: object) -> None:

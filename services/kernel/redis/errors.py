@@ -69,7 +69,7 @@ def translate(
     reason = _reason(error)
     if reason is not None:
         return unavailable(reason, what=what, retry_after=retry_after)
-    _log.error("redis refused a call: %s", error)
+    _log.error("redis_call_refused", extra={"reply": str(error)})
     return OpenlineError(Code.INTERNAL, "the message store refused a call")
 
 

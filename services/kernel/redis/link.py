@@ -68,7 +68,7 @@ class Link:
         self._runner: asyncio.Task[None] | None = None
 
     async def call(self, commands: Sequence[Command]) -> list[Any]:
-        """The replies to commands, one each; an exception in the place of a reply that is none."""
+        """The replies to commands, one each; an exception where a command failed."""
         if not commands:
             return []
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
@@ -104,7 +104,7 @@ class Link:
             try:
                 replies = await self._serve(commands)
             except Exception:  # noqa: BLE001 - a fault of ours must not leave every later caller waiting
-                _log.exception("a batch of redis commands failed")
+                _log.exception("redis_batch_failed")
                 self._drop()
             finally:
                 _hand_out(calls, replies)
@@ -114,7 +114,7 @@ class Link:
         self._runner = None
 
     def _refuse(self, error: Exception) -> None:
-        """Tell all who wait the same."""
+        """Answer everyone that waits with the same error."""
         left, self._waiting = self._waiting, []
         for call in left:
             _hand_out([call], [error] * len(call.commands))

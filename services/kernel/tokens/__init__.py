@@ -1,1 +1,1 @@
-"""Verifying JWTs against keys; single-use tickets; revocations."""
+"""Verifying JWTs against key sets; single-use tickets; revocations."""

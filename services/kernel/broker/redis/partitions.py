@@ -94,7 +94,7 @@ class Partitions:
                 "Redis refuses user name or password: correct those in OPENLINE_REDIS_URL"
             ) from error
         except (RedisError, OSError) as error:
-            _log.warning("redis cannot be reached yet: %s", translate(error).message)
+            _log.warning("redis_connection_failed", extra={"reason": translate(error).message})
 
     async def close(self) -> None:
         """Give all connections back."""
@@ -214,7 +214,8 @@ def _check_settings(policy: Any, aof: Any) -> bool:
         )
     if _value(aof) == b"no":
         _log.warning(
-            "redis keeps no append-only file: a restart loses all history; set appendonly yes"
+            "append_only_file_disabled",
+            extra={"loses": "all history at a restart", "fix": "set appendonly yes"},
         )
     return _value(aof) == b"yes"
 

@@ -9,7 +9,7 @@ import pytest
 from services.kernel.broker import publish_queue as module
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Draft
-from services.kernel.broker.publish_queue import Outlet
+from services.kernel.broker.publish_queue import PublishQueue
 from services.kernel.domain.codes import Code, OpenlineError
 
 
@@ -39,79 +39,79 @@ async def broker():
     return SlowBroker()
 
 
-def publish(outlet, numbers, channel="room:a"):
+def publish(queue, numbers, channel="room:a"):
     """Publish; the list that results come into."""
     results = []
     for number in numbers:
-        outlet.publish(draft(number, channel), results.append)
+        queue.publish(draft(number, channel), results.append)
     return results
 
 
 async def until(condition):
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the outlet has nothing to signal with
+        while not condition():  # noqa: ASYNC110 - the queue has nothing to signal with
             await asyncio.sleep(0)
 
 
 async def test_what_comes_while_the_store_answers_goes_out_together_in_order(broker):
-    outlet = Outlet(broker)
-    first = publish(outlet, [1])
+    queue = PublishQueue(broker)
+    first = publish(queue, [1])
     await until(lambda: broker.batches)
-    rest = publish(outlet, [2, 3, 4])
+    rest = publish(queue, [2, 3, 4])
     broker.free.set()
     await until(lambda: len(rest) == 3)
     assert broker.batches == [[1], [2, 3, 4]]
     assert [result.offset for result in first + rest] == [1, 2, 3, 4]
-    assert outlet._senders == {}
-    again = publish(outlet, [5])
+    assert queue._senders == {}
+    again = publish(queue, [5])
     await until(lambda: again)
     assert again[0].offset == 5
 
 
 async def test_a_batch_is_bounded(broker, monkeypatch):
     monkeypatch.setattr(module, "MAX_BATCH", 2)
-    outlet = Outlet(broker)
+    queue = PublishQueue(broker)
     broker.free.set()
-    results = publish(outlet, range(5))
+    results = publish(queue, range(5))
     await until(lambda: len(results) == 5)
     assert broker.batches == [[0, 1], [2, 3], [4]]
 
 
 async def test_more_than_may_wait_is_refused_for_now(broker, monkeypatch):
     monkeypatch.setattr(module, "MAX_WAITING", 2)
-    outlet = Outlet(broker)
-    publish(outlet, [1, 2])
-    results = publish(outlet, [3])
+    queue = PublishQueue(broker)
+    publish(queue, [1, 2])
+    results = publish(queue, [3])
     assert results == []  # a session is never called back from within its own call
     await until(lambda: results)
     assert (results[0].code, results[0].retry_after) == (Code.UNAVAILABLE, 1)
     broker.free.set()
-    await until(lambda: not outlet._senders)
+    await until(lambda: not queue._senders)
 
 
 async def test_so_many_bytes_may_wait(broker, monkeypatch):
     monkeypatch.setattr(module, "MAX_BYTES", 3)
-    outlet = Outlet(broker)
-    stored = publish(outlet, [1, 2, 3])
-    refused = publish(outlet, [4])
+    queue = PublishQueue(broker)
+    stored = publish(queue, [1, 2, 3])
+    refused = publish(queue, [4])
     await until(lambda: refused)
     assert refused[0].code is Code.UNAVAILABLE
     broker.free.set()
     await until(lambda: len(stored) == 3)
-    again = publish(outlet, [567])
+    again = publish(queue, [567])
     await until(lambda: again)
     assert again[0].offset == 4
 
 
 async def test_partitions_do_not_wait_for_each_other():
     broker = SlowBroker(partitions=2)
-    outlet = Outlet(broker)
+    queue = PublishQueue(broker)
     names = {broker.partition(f"room:{name}"): f"room:{name}" for name in "abcdefgh"}
-    results = publish(outlet, [1], names[0]) + publish(outlet, [2], names[1])
+    results = publish(queue, [1], names[0]) + publish(queue, [2], names[1])
     await until(lambda: len(broker.batches) == 2)
     assert results == []
     broker.free.set()
-    await until(lambda: not outlet._senders)
+    await until(lambda: not queue._senders)
 
 
 @pytest.mark.parametrize(
@@ -122,26 +122,26 @@ async def test_partitions_do_not_wait_for_each_other():
     ],
 )
 async def test_a_failure_answers_everyone(broker, raised, code):
-    outlet = Outlet(broker)
+    queue = PublishQueue(broker)
     broker.raises = raised
     broker.free.set()
-    results = publish(outlet, [1, 2])
+    results = publish(queue, [1, 2])
     await until(lambda: len(results) == 2)
     assert [result.code for result in results] == [code, code]
     broker.raises = None
-    results = publish(outlet, [3])
+    results = publish(queue, [3])
     await until(lambda: results)
     assert results[0].offset == 1
 
 
 async def test_a_session_that_fails_leaves_no_other_unanswered(broker):
-    outlet = Outlet(broker)
+    queue = PublishQueue(broker)
     broker.free.set()
 
     def fail(result):
         raise ValueError("a bug")
 
-    outlet.publish(draft(1), fail)
-    results = publish(outlet, [2])
+    queue.publish(draft(1), fail)
+    results = publish(queue, [2])
     await until(lambda: results)
     assert results[0].offset == 2

@@ -50,8 +50,8 @@ def test_what_is_given_is_allowed(action, claims, access, subscribed):
         (None, Access.GRANTED, Code.FORBIDDEN, "needs a token$"),
         (BOB, Access.MEMBERS, Code.NOT_SUBSCRIBED, "subscribe to room:x first"),
         (BOB, Access.GRANTED, Code.FORBIDDEN, "whose claim channels allows"),
-        (BOB, Access.NOBODY, Code.FORBIDDEN, "nobody may"),
-        (granted(*Action), Access.NOBODY, Code.FORBIDDEN, "nobody may"),
+        (BOB, Access.NOBODY, Code.FORBIDDEN, "does not allow"),
+        (granted(*Action), Access.NOBODY, Code.FORBIDDEN, "does not allow"),
         (granted(*Action, pattern="live:*"), Access.ANYONE, Code.FORBIDDEN, "does not allow"),
     ],
 )

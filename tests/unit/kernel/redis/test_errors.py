@@ -82,4 +82,6 @@ def test_what_will_not_pass_is_internal_and_logged(caplog):
     refusal = translate(exceptions.ResponseError("WRONGTYPE Operation against a key"))
     assert refusal.code is Code.INTERNAL
     assert "WRONGTYPE" not in refusal.message
-    assert "WRONGTYPE" in caplog.text
+    (line,) = caplog.records
+    assert line.message == "redis_call_refused"
+    assert "WRONGTYPE" in line.reply
