@@ -117,7 +117,6 @@ lint:  ## Check style, spelling, import contracts and the Dockerfile
 	$(BIN)/ruff format --check $(PYTHON_FILES)
 	$(BIN)/ruff check $(PYTHON_FILES)
 	$(BIN)/codespell
-	$(BIN)/interrogate -q tests
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/lint-imports
 

@@ -14,12 +14,12 @@ from services.gateway.fanout.replay_budget import Replays
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.hub import Hub, LookCall, OpenCall
 from services.gateway.metrics import Metrics
-from services.gateway.session.port import Done
 from services.gateway.session.session import Session
 from services.gateway.websocket import frames as framing
 from services.gateway.websocket.interface import MAX_BUFFERED
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat, Draft, Entry, Member, Present
+from services.kernel.broker.publish_queue import Done
 from services.kernel.domain import namespaces
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError

@@ -20,7 +20,7 @@ def _documented() -> Any:
     return module["Client"]
 
 
-class Listener(_documented()):  # type: ignore[misc]
+class Listener(_documented()):
     """Follows one channel through reconnects. A context manager that ends it."""
 
     def __init__(self, url: str, token: Callable[[], str], channel: str) -> None:

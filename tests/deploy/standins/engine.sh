@@ -10,6 +10,8 @@ folder=${OPENLINE_ENGINE:-$HOME/.cache/openline-engine}
 pidfile=$folder/dockerd.pid
 plugins=$HOME/.docker/cli-plugins
 
+# shellcheck source=/dev/null
+. "$(dirname "$0")/../../../scripts/packages.sh"
 say() { echo "openline: $*"; }
 cannot() { say "no Docker engine: $*"; exit 3; }
 install() {
@@ -41,7 +43,10 @@ start() {
         # Debian would start it, with settings that are not ours.
         local policy=/usr/sbin/policy-rc.d
         [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy && trap "rm -f $policy" EXIT; }
+        local before
+        before=$(at_boot)
         install docker.io iptables debootstrap || cannot "docker.io could not be installed"
+        not_at_boot "$before" "$(at_boot)"
     fi
     docker compose version >/dev/null 2>&1 || compose_from_next_release || cannot "no compose could be had"
     docker info >/dev/null 2>&1 || run_engine
