@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from deploy.local import plan as planning
 from deploy.local import programs
 from tests.support.backend import Backend
+from tests.support.tied import tied_with_children
 
 
 @dataclass
@@ -83,7 +84,7 @@ def front_door(var: Path, *, limits: bool) -> Iterator[Door]:
     (var / "logs").mkdir()
     program = programs.front_door(plan)
     command = list(program.command)
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, preexec_fn=tied_with_children)
     try:
         _wait_for(f"{plan.front_door}/healthz")
         yield Door(

@@ -13,6 +13,7 @@ from typing import Any, Self
 import httpx2
 
 from tests.support.ports import free_port
+from tests.support.tied import tied
 
 ISSUER = "http://openline.test"
 
@@ -44,6 +45,7 @@ class AuthService:
                 env=self.environment,
                 stdout=log,
                 stderr=log,
+                preexec_fn=tied,
             )
         deadline = time.monotonic() + 20
         while not self._answers():

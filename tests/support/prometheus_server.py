@@ -16,6 +16,7 @@ import yaml
 
 from tests.support.ports import free_port
 from tests.support.stack import Stack, wait_until
+from tests.support.tied import tied
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "deploy" / "prometheus"
@@ -35,10 +36,10 @@ class Program:
     def start(self, *command: str) -> Self:
         """Run it until `stop`; returns when it is ready."""
         found = shutil.which(command[0])
-        assert found, f"{command[0]} is not installed: scripts/setup.sh test"
+        assert found, f"{command[0]} is not installed: scripts/setup.sh deploy"
         with (self.folder / f"{self.name}.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [found, *command[1:]], stdout=log, stderr=log, cwd=self.folder
+                [found, *command[1:]], stdout=log, stderr=log, cwd=self.folder, preexec_fn=tied
             )
         wait_until(self._ready, timeout=30)
         return self

@@ -19,6 +19,7 @@ from typing import Literal, Self
 import redis
 
 from tests.support.ports import free_port
+from tests.support.tied import tied
 
 Flavour = Literal["redis", "valkey"]
 
@@ -85,7 +86,9 @@ class RedisServer:
         """Start the process and wait until it answers PING (at most 10 s)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(self._command(), stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self._command(), stdout=log, stderr=log, preexec_fn=tied
+            )
         deadline = time.monotonic() + 10
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -13,6 +13,7 @@ from typing import Self
 import httpx2
 
 from tests.support.ports import free_port
+from tests.support.tied import tied
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,6 +54,7 @@ class ServiceProcess:
                 env=environment(**settings),
                 stdout=log,
                 stderr=log,
+                preexec_fn=tied,
             )
         try:
             self._wait(wait_for)

@@ -30,7 +30,8 @@ class Stack:
         given = {
             name: value for name, value in os.environ.items() if not name.startswith("OPENLINE_")
         }
-        mine = {**_ports(), "OPENLINE_VAR": str(self.var)}
+        # Tied to us, as `make run` is to make: whoever interrupts the tests leaves nothing behind.
+        mine = {**_ports(), "OPENLINE_VAR": str(self.var), "OPENLINE_TIED": "1"}
         self.environment = {**given, **mine, **variables}
         self.process: subprocess.Popen[bytes]
         self._tokens: dict[str, tuple[float, str]] = {}
