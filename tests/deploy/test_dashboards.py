@@ -15,7 +15,6 @@ import httpx2
 import pytest
 import yaml
 
-from scripts.draw_dashboards import Source, draw
 from tests.support import busy_day
 from tests.support.busy_day import BusyDay
 from tests.support.people import People
@@ -217,11 +216,3 @@ def test_nobody_is_woken_before_anything_fails(watched: Watched) -> None:
     for found in watched.prometheus.over(expression):
         times = [at for at, _ in found["values"]]
         assert not [at for at in times if began < at < ended], found["metric"]
-
-
-@pytest.mark.parametrize("name", BOARDS)
-def test_a_dashboard_can_be_drawn(watched: Watched, name: str) -> None:
-    with Source(watched.prometheus.url, seconds=120, rate="5s") as source:
-        picture = draw(BOARDS[name], source)
-    assert picture.startswith(b"\x89PNG")
-    assert 20_000 < len(picture) < 400_000
