@@ -189,6 +189,7 @@ def test_a_wrong_client_is_challenged(http, boss):
         (b"grant_type=implicit", FORM, 400, "unsupported_grant_type"),
         (b"grant_type=password&grant_type=password", FORM, 400, "invalid_request"),
         (b"grant_type=password&username=a", FORM, 400, "invalid_request"),
+        (b"grant_type=password&username=a%00b&password=x", FORM, 400, "invalid_grant"),
         (b"grant_type=refresh_token", FORM, 400, "invalid_request"),
         (b"grant_type=refresh_token&refresh_token=x", FORM, 400, "invalid_grant"),
         (b"grant_type=client_credentials", FORM, 401, "invalid_client"),
@@ -310,6 +311,9 @@ def test_registration(http):
         ({"json": {"username": "dave", "password": "x" * 129}}, 400, "128"),
         ({"json": {"username": 5, "password": "long enough"}}, 400, "username"),
         ({"json": {"username": "dave"}}, 400, "password"),
+        ({"json": {"username": "dave", "password": None}}, 400, "password"),
+        ({"json": {"username": "da ve", "password": "long enough"}}, 400, "username"),
+        ({"json": {"username": "x" * 65, "password": "long enough"}}, 400, "{3,64}"),
         ({"json": {"username": "dave", "password": "long enough", "sub": "42"}}, 400, "sub"),
         ({"json": []}, 400, "object"),
         ({"content": b"{", "headers": {"content-type": "application/json"}}, 400, "JSON"),
@@ -392,6 +396,10 @@ def test_a_connect_token_lasts_an_hour_by_default(http, boss):
         {"sub": "42", "ttl": 86_401},
         {"sub": "42", "ttl": "60"},
         {"sub": "42", "ttl": 1.5},
+        {"sub": "42", "ttl": True},
+        {"sub": "42", "ttl": 1e300},
+        {"sub": "a b"},
+        [],
         {"sub": "42", "channels": []},
         {"sub": "42", "channels": {"room:*": "subscribe"}},
         {"sub": "42", "channels": {"room:*": ["delete"]}},
@@ -448,6 +456,8 @@ def test_connect_tokens_need_the_scope_and_an_administrative_network(http, boss,
     assert "tokens" in detail
     headers = {"authorization": f"Bearer {login(http, alice)['access_token']}"}
     problem(http.post("/auth/connect-tokens", json=body, headers=headers), 403, "forbidden")
+    headers = bearer(http, boss)
+    problem(http.post("/auth/connect-tokens", data=body, headers=headers), 415, "bad_request")
     far = {**bearer(http, boss), "x-forwarded-for": "198.51.100.7"}
     detail = problem(http.post("/auth/connect-tokens", json=body, headers=far), 403, "forbidden")
     assert "OPENLINE_ADMIN_NETWORKS" in detail
@@ -517,6 +527,12 @@ def test_revoking_and_introspecting_refuse_as_the_standards_say(http, boss):
         error(http.post(path, data={"token": "x"}), 401, "invalid_client")
         error(http.post(path, data={"x": "x"}, auth=boss), 400, "invalid_request")
         error(http.post(path, json={"token": "x"}, auth=boss), 400, "invalid_request")
+        error(
+            http.post(path, content=b"token=%FF", headers=FORM, auth=boss), 400, "invalid_request"
+        )
+        for header in ("Basic", "Basic %%%", "Basic /w==", "Bearer x", "Digest x", "x"):
+            answer = http.post(path, data={"token": "x"}, headers={"authorization": header})
+            error(answer, 401, "invalid_client")
         error(http.post(path, data={"token": "x" * 70_000}, auth=boss), 413, "invalid_request")
     assert http.post("/auth/revoke", data={"token": "unknown"}, auth=boss).status_code == 200
     seen = http.post("/auth/introspect", data={"token": "unknown"}, auth=boss)

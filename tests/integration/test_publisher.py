@@ -177,6 +177,15 @@ class TestPublishing:
         assert "from" not in message
         assert abs(message["ts"] / 1000 - time.time()) < 60
 
+    def test_a_key_of_a_raw_body_is_the_same_key(self, api, channel):
+        publish(api, channel, data=1, key="k")
+        answer = api.post(
+            f"/v1/channels/{channel}/messages?key=k",
+            content=b"2",
+            headers={"content-type": "application/octet-stream"},
+        )
+        assert (answer.json()["offset"], answer.json()["duplicate"]) == (1, True)
+
     def test_a_repeated_key_is_a_duplicate(self, api, channel):
         first = publish(api, channel, data=1, key="k")
         again = publish(api, channel, data=2, key="k")
@@ -215,6 +224,22 @@ class TestPublishing:
         answer = api.post(f"/v1/channels/{channel}/messages", json={"data": 3, "expect": position})
         body = problem(answer, 409, "conflict")
         assert body["position"] == {"epoch": at["epoch"], "offset": 2}
+
+    def test_expect_begins_before_the_first_message_and_one_of_many_wins(self, api, channel):
+        begin = {"epoch": history(api, channel)["epoch"], "offset": 0}
+        path = f"/v1/channels/{channel}/messages"
+        bodies = [{"data": n, "expect": begin} for n in range(10)]
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda body: api.post(path, json=body), bodies))
+        assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
+
+    def test_expect_of_another_epoch_or_of_the_future_is_a_conflict(self, api, channel):
+        at = publish(api, channel, data=1)
+        now = {"epoch": at["epoch"], "offset": 1}
+        for wrong in ({**now, "epoch": "other"}, {**now, "offset": 2}):
+            body = {"data": 2, "expect": wrong}
+            answer = api.post(f"/v1/channels/{channel}/messages", json=body)
+            assert problem(answer, 409, "conflict")["position"] == now
 
     def test_a_raw_body_is_binary_data(self, api, channel):
         answer = api.post(
@@ -279,6 +304,12 @@ class TestManyAtOnce:
         assert results[6]["position"] == {"epoch": results[0]["epoch"], "offset": 2}
         assert "offset" not in results[7]
         assert all(result["message"] for result in results if "code" in result)
+        assert set(results[1]) == {"channel", "status", "code", "message"}
+
+    def test_a_key_that_comes_twice_in_a_batch_is_a_duplicate(self, api, channel):
+        messages = [{"channel": channel, "data": n, "key": "k"} for n in range(2)]
+        results = api.post("/v1/messages", json={"messages": messages}).json()["results"]
+        assert [(r["offset"], r["duplicate"]) for r in results] == [(1, False), (1, True)]
 
     def test_a_batch_of_one_thousand_keeps_its_order(self, api, channel):
         messages = [{"channel": channel, "data": n} for n in range(1000)]
@@ -356,7 +387,7 @@ class TestHistory:
             "limit=0", "limit=501", "limit=-1", "limit=x", "limit=", "limit=1e2", "limit=%2B1",
             "limit=99999999999999999999", "limit=1&limit=2", "reverse=yes", "reverse=",
             "since=abc", "since=:1", "since=a:-1", "since=a:01", "since=a:99999999999999999999",
-            "since=", "since=a:1:2", "since=%00:1", "since=%C3%28:1", "since=a%0A:1",
+            "since=", "since=x:", "since=x:1.5", "since=a+b:1", "since=x:1&since=x:2", "limit=%FF", "since=a:1:2", "since=%00:1", "since=%C3%28:1", "since=a%0A:1",
         ],
     )  # fmt: skip
     def test_a_bad_query_is_named(self, api, channel, query):
@@ -474,11 +505,19 @@ class TestControl:
         problem(answer, 400, "bad_request")
 
     def test_a_bad_subscription_is_named(self, api):
-        for body in ({}, {"channel": 1}, {"channel": "x"}, {"channel": None}, []):
-            answer = api.post("/v1/users/bob/subscribe", json=body)
-            problem(answer, 400, "bad_request")
-        answer = api.post("/v1/users/bob/unsubscribe", json={"channel": "nowhere:x"})
-        problem(answer, 404, "unknown_namespace")
+        for body in (
+            {},
+            {"channel": 1},
+            {"channel": "x"},
+            {"channel": "room:a b"},
+            {"channel": None},
+            [],
+        ):
+            for call in ("subscribe", "unsubscribe"):
+                problem(api.post(f"/v1/users/bob/{call}", json=body), 400, "bad_request")
+        for call in ("subscribe", "unsubscribe"):
+            answer = api.post(f"/v1/users/bob/{call}", json={"channel": "nowhere:x"})
+            problem(answer, 404, "unknown_namespace")
 
     def test_a_direct_message_has_a_limit_and_must_be_data(self, api):
         path = "/v1/connections/c1/messages"
@@ -533,6 +572,11 @@ class TestNotify:
         assert answer.status_code == 200, answer.text
         assert self.sent(api, topic)["title"] == "parts"
 
+    def test_a_body_counts_before_the_query(self, api, topic):
+        api.post(f"/notify/{topic}?title=t&message=query", json={"message": "body"})
+        data = self.sent(api, topic)
+        assert (data["title"], data["message"]) == ("t", "body")
+
     @pytest.mark.parametrize(
         ("query", "body"),
         [
@@ -550,6 +594,8 @@ class TestNotify:
         ("content", "content_type", "refusal"),
         [
             (b"level=fatal", "application/x-www-form-urlencoded", (400, "bad_request")),
+            (b"title=a&title=b", "application/x-www-form-urlencoded", (400, "bad_request")),
+            (b"&".join(b"a%d=1" % n for n in range(101)), "application/x-www-form-urlencoded", (400, "bad_request")),
             (b"a=%C3%28", "application/x-www-form-urlencoded", (400, "bad_request")),
             (b"\xff\xfe=1", "application/x-www-form-urlencoded", (400, "bad_request")),
             (b"not multipart", "multipart/form-data", (400, "bad_request")),
@@ -630,6 +676,11 @@ class TestPermissions:
             answer = nobody.request(method, path)
             problem(answer, 401, "unauthorized")
             assert answer.headers["www-authenticate"] == "Bearer"
+        with client(publisher, issuer.token("alice", scope="")) as user:
+            problem(user.request(method, path), 403, "forbidden")
+        body = {"json": {}} if method == "POST" else {}
+        with client(publisher, issuer.token(scope=scope)) as enough:
+            assert enough.request(method, path, **body).status_code in (200, 202, 400)
 
     def test_every_call_is_listed_above(self, publisher):
         paths = httpx2.get(publisher.url + "/openapi.json").json()["paths"]
@@ -656,6 +707,15 @@ class TestPermissions:
         for name in ("token", "access_token", "ticket"):
             answer = httpx2.get(publisher.url + "/v1/channels", params={name: issuer.token()})
             problem(answer, 401, "unauthorized")
+        token = issuer.token()
+        for headers in (
+            {"cookie": f"openline_token={token}"},
+            {"authorization": token},
+            {"authorization": f"Basic {token}"},
+            {"authorization": f"Bearer {token}x"},
+        ):
+            answer = httpx2.get(publisher.url + "/v1/channels", headers=headers)
+            problem(answer, 401, "unauthorized")
 
     def test_expired_foreign_and_doubled_tokens(self, publisher, issuer):
         for token in (
@@ -676,13 +736,25 @@ class TestPermissions:
         assert httpx2.get(publisher.url + "/v1/channels", headers=headers).status_code == 200
 
     def test_a_channels_claim_limits_a_scope(self, publisher, issuer):
-        token = issuer.token(channels={"room:mine*": ["publish"], "notify:*": ["publish"]})
+        token = issuer.token(
+            channels={
+                "room:mine*": ["publish"],
+                "room:read": ["history", "presence"],
+                "notify:a*": ["publish"],
+            }
+        )
         with client(publisher, token) as limited:
             publish(limited, "room:mine1", data=1)
             assert limited.post("/notify/any", json={}).status_code == 200
             for path in ("/v1/channels/room:other/messages", "/v1/users/bob/messages"):
                 problem(limited.post(path, json={"data": 1}), 403, "forbidden")
-            problem(limited.get("/v1/channels/room:mine1/messages"), 403, "forbidden")
+            body = problem(limited.get("/v1/channels/room:mine1/messages"), 403, "forbidden")
+            assert "claim channels" in body["detail"]
+            problem(limited.post("/notify/orders", json={}), 403, "forbidden")
+            for what in ("messages", "presence"):
+                assert limited.get(f"/v1/channels/room:read/{what}").status_code == 200
+            problem(limited.delete("/v1/channels/room:read/messages"), 403, "forbidden")
+            assert limited.delete("/v1/channels/room:mine1/messages").status_code == 200
             problem(limited.get("/v1/channels/room:mine1/presence"), 403, "forbidden")
             problem(limited.post("/v1/connections/c/messages", json={"data": 1}), 403, "forbidden")
             body = {"channels": ["room:mine2", "room:other"], "data": 1}
@@ -764,6 +836,12 @@ class TestBadInput:
             (b'{"data":1,"ephemeral":"yes"}', 400, "bad_request"),
             (b'{"data":1,"ephemeral":1}', 400, "bad_request"),
             (b'{"data":1,"expect":"a:1"}', 400, "bad_request"),
+            (b'{"data":1,"expect":{"epoch":"a","offset":true}}', 400, "bad_request"),
+            (b"{'data':1}", 400, "bad_request"),
+            (b'{"data":"\\ud800"}', 400, "bad_request"),
+            (b"\0" * 100, 400, "bad_request"),
+            (b"[" * 50_000, 400, "bad_request"),
+            (b'{"a":' * 10_000, 422, "invalid_data"),
             (b'{"data":1,"expect":{"epoch":"a"}}', 400, "bad_request"),
             (b'{"data":1,"expect":{"epoch":"a-b","offset":1}}', 400, "bad_request"),
             (b'{"data":1,"expect":{"epoch":"a","offset":-1}}', 400, "bad_request"),
@@ -789,10 +867,37 @@ class TestBadInput:
         problem(answer, status, code)
         assert history(api, channel)["messages"] == []
 
+    @pytest.mark.parametrize(
+        ("field", "value"), [("key", 1), ("tags", ["a"]), ("tags", {"a": 1}), ("ephemeral", "yes")]
+    )
+    def test_a_field_that_is_not_as_it_should_be_is_in_the_refusal(
+        self, api, channel, field, value
+    ):
+        body = {"data": 1, field: value}
+        answer = api.post(f"/v1/channels/{channel}/messages", json=body)
+        assert field in problem(answer, 400, "bad_request")["detail"]
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/v1/messages", "/v1/broadcast", "/v1/users/bob/messages", "/v1/connections/c/messages",
+            "/v1/users/bob/subscribe", "/v1/users/bob/unsubscribe", "/v1/users/bob/disconnect",
+            "/v1/connections/c/disconnect", "/notify/bad",
+        ],
+    )  # fmt: skip
+    def test_a_body_that_is_no_json_object_is_a_bad_request(self, api, path):
+        for content in (
+            b"hello", b'{"data":', b'{"data":1}{"data":2}', b"{'data':1}", b'{"data":NaN,"code":NaN}',
+            b'\xff{"data":1}', '{"data":1}'.encode("utf-16"), b'\xef\xbb\xbf{"data":1}',
+            b'{"data":"\\ud800","code":"\\ud800"}', b"\0" * 100, b"[" * 50_000, b"[1]", b'"x"', b"null",
+        ):  # fmt: skip
+            problem(api.post(path, content=content, headers=JSON), 400, "bad_request")
+
     @pytest.mark.parametrize("path", ["/v1/messages", "/v1/broadcast"])
     @pytest.mark.parametrize(
         "content",
-        [b"", b"[]", b"{}", b'{"messages":1,"channels":1}', b'{"messages":[1],"channels":[1]}',
+        [b"", b"[]", b'{"messages":[{"data":1}],"channels":["room:a"]}', b'{"messages":{},"data":1}',
+         b'{"messages":[{"channel":1,"data":1}],"channels":"room:a","data":1}', b'{"channels":[1],"data":1}', b"{}", b'{"messages":1,"channels":1}', b'{"messages":[1],"channels":[1]}',
          b'{"messages":[{}],"channels":["a"]}', b'{"messages":[{"channel":"room:a"}]}'],
     )  # fmt: skip
     def test_a_bad_list_is_named(self, api, path, content):
