@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from services.gateway.metrics import Metrics
+from services.gateway.node.failover import STATUS
 from services.gateway.node.node import Node
 from services.gateway.settings import Settings
 from services.gateway.transports.sse import SseRoute
@@ -64,6 +65,7 @@ class Gateway:
             tickets=RedisTickets(redis),
             revocations=RedisRevocations(redis),
             metrics=Metrics(self.registry),
+            end=_end,
             version=version(),
             drain_seconds=settings.drain_seconds,
         )
@@ -84,17 +86,20 @@ class Gateway:
         await self.keys.close()
 
     def ready(self) -> Readiness:
-        """Not ready while starting, leaving, or deaf alone; an outage that all share is only named."""
+        """Not ready while starting or draining, or when the bus is stalled here alone.
+
+        If Redis is down for everyone, stay ready and say so in the body: sockets are worth keeping.
+        """
         node = self.node
-        deaf, away = node.deaf(), (node.away() if node.started else [])
+        stalled, away = node.stalled(), (node.unavailable() if node.started else [])
         detail = {
             "node": node.name,
             "started": node.started,
             "draining": node.draining,
-            "deaf": deaf,
+            "stalled": stalled,
             "store": "unavailable" if away else "ok",
         }
-        ok = node.started and not node.draining and not deaf
+        ok = node.started and not node.draining and not stalled
         return Readiness(ok, detail)
 
 
@@ -135,6 +140,10 @@ def _stopped(running: asyncio.Task[None]) -> None:
     """A gateway whose reader has ended must not go on looking healthy."""
     if not running.cancelled() and (error := running.exception()) is not None:
         refuse_now(f"the gateway cannot go on: {_root(error)}")
+
+
+def _end(reason: str) -> None:
+    refuse_now(f"the gateway ends, to be started anew: {reason}", status=STATUS)
 
 
 def _root(error: BaseException) -> BaseException:

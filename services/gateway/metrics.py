@@ -47,7 +47,7 @@ class Metrics:
             "drained_connections", "Connections that a drain moved, or had to close", "outcome"
         )
         self.evacuations = self._counter(
-            "evacuations", "Times all clients were moved because the gateway stayed deaf"
+            "evacuations", "Times all clients were moved because the bus stayed stalled here"
         )
         self.loop_delay = Histogram(
             "openline_gateway_loop_delay_seconds",

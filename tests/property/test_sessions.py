@@ -277,7 +277,7 @@ def test_every_command_is_answered_once_and_no_message_is_missing_or_doubled(
                     assert position is not None
                     assert last == position.offset
             assert not world.session._barrier
-            assert world.session._backlog is None
+            assert world.session._waiting is None
             assert world.session._echoes is None or not world.session._echoes.unanswered
     finally:
         forget_unborn()

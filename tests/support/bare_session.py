@@ -10,7 +10,7 @@ from tests.support.gateway_host import RecordingConnection
 
 class Bare(Session):
     def greet(self, places):
-        self.write(self.dialect.event("connected", {"channels": list(places)}))
+        self.write(self.wire_format.event("connected", {"channels": list(places)}))
 
 
 def fresh(host, kind=Bare):

@@ -10,7 +10,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from services.gateway.fanout.audience import Audience
-from services.gateway.fanout.replay_budget import Replays
+from services.gateway.fanout.replay_budget import ReplayBudget
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.hub import Hub, LookCall, OpenCall
 from services.gateway.metrics import Metrics
@@ -87,7 +87,7 @@ class ManualHost:
         self.clock = 1000.0
         self.broker = broker or MemoryBroker(clock=self.wall)
         self.limits = limits or Limits()
-        self.replays: Replays[Session] = Replays(self.limits.replay_bytes)
+        self.replay_budget: ReplayBudget[Session] = ReplayBudget(self.limits.replay_bytes)
         self.namespaces = namespaces.parse(tables or TABLES)
         self.schemas = Schemas(self.namespaces)
         self.metrics = Metrics(CollectorRegistry())

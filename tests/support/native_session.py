@@ -10,17 +10,17 @@ from services.kernel.domain.claims import Claims
 from tests.support.gateway_host import RecordingConnection
 
 
-def fresh(host, dialect=JSON):
+def fresh(host, wire_format=JSON):
     """A session that waits for its first message."""
-    session = NativeSession(host, RecordingConnection(host), dialect)
+    session = NativeSession(host, RecordingConnection(host), wire_format)
     session.connection.start(session)
     session.schedule()
     return session
 
 
-def opened(host, user="bob", dialect=JSON, **claims):
+def opened(host, user="bob", wire_format=JSON, **claims):
     """A session that was told `connected`."""
-    session = fresh(host, dialect)
+    session = fresh(host, wire_format)
     session.open(Claims(sub=user, **claims) if user else None)
     host.run()
     session.connection.payloads()

@@ -1,4 +1,4 @@
-"""Fan-out of one channel on this gateway: encode once a dialect, join what is close in time, one write a subscriber.
+"""Fan-out of one channel on this gateway: encode once a wire format, join what is close in time, one write a subscriber.
 
 Nothing is awaited in a sweep. A connection that does not keep up leaves the fast list and is served by its namespace's
 slow-consumer policy, so that the others never wait for it.
@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from services.gateway.fanout import wire_format as dialect
+from services.gateway.fanout import wire_format
 from services.gateway.fanout.port import ChannelHost
 from services.gateway.fanout.presence_events import PresenceEvents
 from services.gateway.fanout.subscriber import Subscriber, Subscription
-from services.gateway.fanout.wire_format import SIGNALS, Dialect
+from services.gateway.fanout.wire_format import SIGNALS, WireFormat
 from services.gateway.hub.port import Joined
 from services.kernel.broker.port import Entry, EntryType
 from services.kernel.domain.codes import Close, OpenlineError
@@ -32,12 +32,12 @@ Write = Callable[[bytes], None]
 
 
 class Group:
-    """The subscribers of one dialect. `writes` is a snapshot that a running sweep may keep using."""
+    """The subscribers of one wire format. `writes` is a snapshot that a running sweep may keep using."""
 
-    __slots__ = ("dialect", "hindered", "stale", "subscriptions", "writes")
+    __slots__ = ("hindered", "stale", "subscriptions", "wire_format", "writes")
 
-    def __init__(self, dialect: Dialect) -> None:
-        self.dialect = dialect
+    def __init__(self, wire_format: WireFormat) -> None:
+        self.wire_format = wire_format
         self.subscriptions: dict[Subscription, None] = {}
         self.writes: list[Write] = []
         self.hindered: list[Subscription] = []
@@ -120,7 +120,9 @@ class Audience:
         self.flush()
         position = Position(epoch, offset)
         for group in list(self._groups.values()):  # a slow consumer may be closed for it
-            event = dialect.reset(group.dialect, self.channel, position, began=began, reason=reason)
+            event = wire_format.reset(
+                group.wire_format, self.channel, position, began=began, reason=reason
+            )
             group.stale = True
             for subscription in list(group.subscriptions):
                 subscription.sent = -1
@@ -132,9 +134,9 @@ class Audience:
         if self._pending or self._jobs:
             self.flush()  # what waits for the window is in the newcomer's past
         session = subscriber.session
-        group = self._groups.get(session.dialect.name)
+        group = self._groups.get(session.wire_format.name)
         if group is None:
-            group = self._groups[session.dialect.name] = Group(session.dialect)
+            group = self._groups[session.wire_format.name] = Group(session.wire_format)
         group.subscriptions[subscriber] = None
         group.stale = True
         self._size += 1
@@ -146,7 +148,7 @@ class Audience:
 
     def remove(self, subscriber: Subscription) -> None:
         """A subscriber that gets nothing more."""
-        group = self._groups.get(subscriber.session.dialect.name)
+        group = self._groups.get(subscriber.session.wire_format.name)
         if group is None or subscriber not in group.subscriptions:
             return
         if (self._pending or self._jobs) and not subscriber.session.is_closed:
@@ -158,7 +160,7 @@ class Audience:
         self._host.counted(self.channel, self._size)
         self._host.metrics.subscriptions_of[self.namespace.name].dec()
         if not group.subscriptions:
-            del self._groups[subscriber.session.dialect.name]
+            del self._groups[subscriber.session.wire_format.name]
 
     def refuse(self, subscriber: Subscription, error: OpenlineError) -> None:
         """A subscriber that could not join."""
@@ -168,7 +170,7 @@ class Audience:
 
     def regroup(self, session: Subscriber) -> None:
         """The session became hindered or unhindered."""
-        group = self._groups.get(session.dialect.name)
+        group = self._groups.get(session.wire_format.name)
         if group is not None:
             group.stale = True
 
@@ -196,8 +198,8 @@ class Audience:
             or newest.epoch != subscription.epoch
             or newest.token.partition(".")[0] == session.id  # its ack came: it cannot come again
         ):
-            event = dialect.reset(
-                session.dialect, self.channel, position, began=position.offset, reason="lagged"
+            event = wire_format.reset(
+                session.wire_format, self.channel, position, began=position.offset, reason="lagged"
             )
             session.reset(subscription, position, event)
             self._host.metrics.reset(self.namespace.name, "lagged", 1)
@@ -251,7 +253,7 @@ class Audience:
         for group in list(self._groups.values()):  # closing a slow consumer may end its group
             if group.stale:
                 group.refresh()
-            message = group.dialect.message
+            message = group.wire_format.message
             frames = [message(self.channel, publication) for publication in publications]
             frame = frames[0] if len(frames) == 1 else b"".join(frames)
             written += len(group.subscriptions)
@@ -293,7 +295,7 @@ class Audience:
             if not session.is_closed and self.namespace.slow is not Slow.DISCONNECT:
                 self._lag(subscription, publications)
             return
-        session.send(session.dress(subscription, publications, frame))
+        session.send(session.personalize(subscription, publications, frame))
 
     def _keeps(self, session: Subscriber, size: int) -> bool:
         """Whether a stalled session still gets a frame of this size; a full one may be closed for it."""
@@ -332,12 +334,12 @@ class Audience:
 
     def _events_of(self) -> PresenceEvents:
         if self._events is None:
-            self._events = PresenceEvents(self._host, self._tell)
+            self._events = PresenceEvents(self._host, self._signal_all)
         return self._events
 
-    def _tell(self, event: str, fragment: bytes, to: Callable[[Subscriber], bool]) -> None:
+    def _signal_all(self, event: str, fragment: bytes, to: Callable[[Subscriber], bool]) -> None:
         for group in list(self._groups.values()):
-            frame = group.dialect.signal(event, self.channel, fragment)
+            frame = group.wire_format.signal(event, self.channel, fragment)
             if not frame:
                 continue
             writes: list[Write] = []

@@ -15,7 +15,7 @@ PATIENCE = 60.0
 T = TypeVar("T", bound=Hashable)
 
 
-class Replays(Generic[T]):
+class ReplayBudget(Generic[T]):
     """Bytes by connection, at most `limit` together; one replay alone may be larger. Pure: `now` is in seconds."""
 
     __slots__ = ("_limit", "_total", "_unread")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from services.gateway.fanout.wire_format import Dialect
+from services.gateway.fanout.wire_format import WireFormat
 from services.gateway.hub.port import Joined
 from services.gateway.websocket.interface import Connection
 from services.kernel.broker.port import Present
@@ -97,7 +97,7 @@ class Subscriber:
     """The side of a session that fan-out uses. Its base and not a part: a delivery stays one call, an idle session small.
 
     `opening` is there until the session was told `connected`. `is_stalled`: its write buffer is above the high-water
-    mark. `allowance`: bytes its buffer may hold before it counts as full. `dresses`: its messages differ from those of
+    mark. `allowance`: bytes its buffer may hold before it counts as full. `personalizes`: its messages differ from those of
     its neighbours.
     """
 
@@ -106,22 +106,22 @@ class Subscriber:
         "_limit",
         "allowance",
         "connection",
-        "dialect",
         "is_closed",
         "is_stalled",
         "opening",
+        "wire_format",
         "write",
     )
 
-    dresses = False
+    personalizes = False
 
     id: str
     user: str | None
     subscriptions: dict[str, Subscription]
 
-    def __init__(self, connection: Connection, dialect: Dialect, *, limit: int) -> None:
+    def __init__(self, connection: Connection, wire_format: WireFormat, *, limit: int) -> None:
         self.connection = connection
-        self.dialect = dialect
+        self.wire_format = wire_format
         self.write = connection.send_frame
         self.opening: Opening | None = Opening()
         self.is_stalled = False
@@ -132,7 +132,7 @@ class Subscriber:
     @property
     def unhindered(self) -> bool:
         """Whether a sweep may just write to it."""
-        return self.opening is None and not self.is_stalled and not self.dresses
+        return self.opening is None and not self.is_stalled and not self.personalizes
 
     @property
     def unread(self) -> int:
@@ -183,7 +183,7 @@ class Subscriber:
             if subscription.audience is not None:
                 subscription.audience.catch_up(subscription)
 
-    def dress(
+    def personalize(
         self,
         subscription: Subscription,  # noqa: ARG002 - for sessions that dress
         publications: Sequence[Publication],  # noqa: ARG002
@@ -195,10 +195,10 @@ class Subscriber:
     def caught_up(self, subscription: Subscription, publication: Publication, skipped: int) -> None:
         """The newest publication after `skipped` that were left out."""
         if skipped:
-            frame = self.dialect.skipped(subscription.channel, publication, skipped)
+            frame = self.wire_format.skipped(subscription.channel, publication, skipped)
         else:
-            frame = self.dialect.message(subscription.channel, publication)
-        self.send(self.dress(subscription, (publication,), frame))
+            frame = self.wire_format.message(subscription.channel, publication)
+        self.send(self.personalize(subscription, (publication,), frame))
 
     # What an audience calls
 

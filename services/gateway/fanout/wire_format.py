@@ -1,6 +1,6 @@
 """How a connection speaks: events as bytes that its connection writes as they are.
 
-A publication is encoded once a dialect and kept on it, so a sweep over a thousand subscribers writes one and the same
+A publication is encoded once a wire format and kept on it, so a sweep over a thousand subscribers writes one and the same
 bytes object.
 """
 
@@ -25,12 +25,12 @@ RESET_WITHIN = 10
 """Seconds over which clients should spread their fetching of state after a reset."""
 
 
-class Dialect(Protocol):
-    """What sessions and audiences say, ready to be written; empty bytes where the dialect has no word for it."""
+class WireFormat(Protocol):
+    """What sessions and audiences say, ready to be written; empty bytes where the wire format has no word for it."""
 
     @property
     def name(self) -> str:
-        """Under which `Publication.frames` keeps what this dialect made of it."""
+        """Under which `Publication.frames` keeps what this wire format made of it."""
 
     def message(self, channel: str, publication: Publication) -> bytes:
         """A publication; the same bytes object each time for the same one."""
@@ -48,7 +48,9 @@ class Dialect(Protocol):
         """A refusal."""
 
 
-def reset(dialect: Dialect, channel: str, position: Position, *, began: int, reason: str) -> bytes:
+def reset(
+    wire_format: WireFormat, channel: str, position: Position, *, began: int, reason: str
+) -> bytes:
     """The event that says where a channel goes on whose continuity was lost."""
     fields = {
         "channel": channel,
@@ -58,11 +60,11 @@ def reset(dialect: Dialect, channel: str, position: Position, *, began: int, rea
         "reason": reason,
         "within": RESET_WITHIN,
     }
-    return dialect.event("reset", fields)
+    return wire_format.event("reset", fields)
 
 
 class Framed:
-    """A dialect over WebSocket: a codec's payloads, each in a frame."""
+    """a wire format over WebSocket: a codec's payloads, each in a frame."""
 
     __slots__ = ("codec", "frame", "name")
 
@@ -99,7 +101,7 @@ class Framed:
 
 
 class Notifications(Framed):
-    """The dialect of `/ws/notify`: each notification as it was published, and `reset`; nothing else."""
+    """The wire format of `/ws/notify`: each notification as it was published, and `reset`; nothing else."""
 
     __slots__ = ()
 
@@ -117,7 +119,7 @@ class Notifications(Framed):
 
 
 class Blocks:
-    """The dialect of `/sse`: event blocks with the native JSON. Ids are the session's: they name all its channels."""
+    """The wire format of `/sse`: event blocks with the native JSON. Ids are the session's: they name all its channels."""
 
     __slots__ = ()
 

@@ -247,12 +247,12 @@ class Hub:
         for look, reply in zip(call.looks, answers, strict=True):
             channel = self._channels.get(look.channel)
             if channel is not None and channel.looking == call.id:
-                self._take(channel, call, look=look, reply=reply)
+                self._execute(channel, call, look=look, reply=reply)
         self._calls.answered(
             call
         )  # not before: if an audience fails, what is left counts as failed later
 
-    def _take(
+    def _execute(
         self, channel: Channel, call: LookCall, *, look: Look, reply: Looked | Stale | None
     ) -> None:
         if isinstance(reply, Stale):

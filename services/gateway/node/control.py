@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from services.gateway.node.registry import Roster
+from services.gateway.node.registry import Registry
 from services.gateway.session.session import Session
 from services.kernel.broker.port import Entry
 from services.kernel.domain import control
@@ -23,14 +23,14 @@ PRUNE_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
-class Orders:
+class ControlMessages:
     """Carries them out. `is_loaded`: the record of revocations was read, so a revoked token opens nothing any more."""
 
     def __init__(
-        self, roster: Roster, revocations: Revocations, *, wall: Callable[[], float]
+        self, registry: Registry, revocations: Revocations, *, wall: Callable[[], float]
     ) -> None:
         self.is_loaded = False
-        self._roster = roster
+        self._registry = registry
         self._revocations = revocations
         self._wall = wall
         self._revoked = Revoked()
@@ -47,7 +47,7 @@ class Orders:
         """Whether the token with these claims was revoked."""
         return self._revoked.covers(claims)
 
-    def obey(self, entry: Entry) -> None:
+    def handle(self, entry: Entry) -> None:
         """Act on a control message, if it concerns anyone here."""
         message = control.decode(entry.fragment)
         if message is None:
@@ -81,10 +81,10 @@ class Orders:
 
     def _addressed(self, message: control.Control) -> list[Session]:
         if isinstance(message, control.DisconnectConnection | control.Direct):
-            found = self._roster.get(message.connection)
+            found = self._registry.get(message.connection)
             return [found] if found else []
         assert not isinstance(message, control.Revoke)
-        return self._roster.of(message.user)
+        return self._registry.of(message.user)
 
     def _revoke(self, message: control.Revoke) -> None:
         fields = {
@@ -106,7 +106,7 @@ class Orders:
     def _close_revoked(self) -> None:
         if not len(self._revoked):
             return
-        for session in self._roster:
+        for session in self._registry:
             if session.claims is not None and self._revoked.covers(session.claims):
                 session.close(Close.REVOKED, "the token has been revoked")
 

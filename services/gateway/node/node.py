@@ -1,4 +1,4 @@
-"""A gateway among the others: its sessions and its hubs, its lease, and how it leaves."""
+"""A gateway among the others: puts its parts together, and gives its sessions what they ask for."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ import msgspec
 import structlog
 
 from services.gateway.fanout.audience import Audience
-from services.gateway.fanout.replay_budget import Replays
+from services.gateway.fanout.replay_budget import ReplayBudget
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.hub import Hub
 from services.gateway.metrics import Metrics
-from services.gateway.node.bus_health import Hearing
-from services.gateway.node.control import Orders
+from services.gateway.node.bus_health import BusHealth
+from services.gateway.node.control import ControlMessages
 from services.gateway.node.drain import drain
-from services.gateway.node.evacuation import Evacuation
-from services.gateway.node.partition import Line
+from services.gateway.node.failover import Failover
+from services.gateway.node.lease import Lease, keep_reporting
+from services.gateway.node.partition import PartitionWorker
 from services.gateway.node.presence import Presence
 from services.gateway.node.quota import Quota
-from services.gateway.node.registry import Roster
-from services.gateway.node.reports import REPORT_SECONDS, Reports
-from services.gateway.node.timer_wheel import SLOT, Wheel
+from services.gateway.node.registry import Registry
+from services.gateway.node.reports import Reports
+from services.gateway.node.ticks import Ticks
 from services.gateway.session.session import Session
 from services.kernel.broker.port import (
     KEEP_SECONDS,
@@ -40,7 +41,7 @@ from services.kernel.broker.port import (
 )
 from services.kernel.broker.publish_queue import Done, PublishQueue
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Close, Code, OpenlineError
+from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.positions import Position
@@ -50,17 +51,11 @@ from services.kernel.tokens.revocations import Revocations
 from services.kernel.tokens.tickets import Tickets
 from services.kernel.tokens.verifier import Verifier
 
-KEPT_AT_ONCE = 500
-"""Channels whose listeners are told again with one report."""
-
 log = structlog.get_logger(__name__)
 
 
 class Node:
-    """Sessions and hubs of one gateway; satisfies what sessions and audiences ask for.
-
-    `incarnation` names this life of the gateway to the others: random, and new whenever its lease was lost.
-    """
+    """Sessions and hubs of one gateway; satisfies what sessions and audiences ask for."""
 
     def __init__(
         self,
@@ -73,10 +68,11 @@ class Node:
         tickets: Tickets,
         revocations: Revocations,
         metrics: Metrics,
+        end: Callable[[str], None],
         version: str = "",
         drain_seconds: float = 5.0,
     ) -> None:
-        """`drain_seconds`: over which clients are moved when this gateway stays deaf."""
+        """`end` ends the process with a reason; `drain_seconds`: over which clients are moved before that."""
         self.name = name
         self.broker = broker
         self.namespaces = namespaces
@@ -84,43 +80,57 @@ class Node:
         self.limits = limits
         self.metrics = metrics
         self.quota = Quota(limits)
-        self.replays: Replays[Session] = Replays(limits.replay_bytes)
-        self.incarnation = secrets.token_hex(8)
+        self.replay_budget: ReplayBudget[Session] = ReplayBudget(limits.replay_bytes)
         self._leaving = False
-        self._version = version
         self._verifier = verifier
         self._tickets = tickets
         self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
-        self._roster = Roster()
-        self._orders = Orders(self._roster, revocations, wall=self.wall)
-        self._reports = Reports(
-            broker, limits, self.quota, incarnation=lambda: self.incarnation, now=self.now
-        )
-        self._wheel: Wheel[Session] = Wheel(self.now())
         self._tasks: set[asyncio.Task[None]] = set()
         self._publish_queue = PublishQueue(broker)
-        self._presence = Presence(broker, namespaces, incarnation=lambda: self.incarnation)
-        self.lines = [self._line(number) for number in range(broker.partitions)]
-        self._hearing = Hearing(self.lines)
-        self._evacuation = Evacuation(
-            self._hearing,
-            self._roster,
-            broker,
-            name=name,
-            seconds=drain_seconds,
-            metrics=metrics,
-            now=self.now,
-        )
+        self._registry = Registry()
+        self._ticks = Ticks(self.now)
+        self._control = ControlMessages(self._registry, revocations, wall=self.wall)
+        self._join_fleet(version)
+        self._follow_buses(drain_seconds, end)
         self._measure()
 
-    def _line(self, number: int) -> Line:
-        return Line(
-            number,
-            Hub(_Sink(self, self._orders, number), new_epoch=_new_epoch),
+    def _join_fleet(self, version: str) -> None:
+        self.lease = Lease(
             self.broker,
-            beat=self._beat,
-            on_beaten=self._beaten,
+            self._registry,
+            name=self.name,
+            version=version,
+            now=self.now,
+            draining=lambda: self.draining,
+            spawn=self.spawn,
+        )
+        self._reports = Reports(
+            self.broker, self.limits, self.quota, incarnation=self._incarnation, now=self.now
+        )
+        self._presence = Presence(self.broker, self.namespaces, incarnation=self._incarnation)
+
+    def _incarnation(self) -> str:
+        return self.lease.incarnation
+
+    def _follow_buses(self, drain_seconds: float, end: Callable[[str], None]) -> None:
+        self.workers = [self._worker(number) for number in range(self.broker.partitions)]
+        self._bus_health = BusHealth(self.workers)
+        self._failover = Failover(
+            self._bus_health,
+            self.broker,
+            name=self.name,
+            drain=partial(self._fail_over, drain_seconds),
+            end=end,
+            now=self.now,
+        )
+
+    def _worker(self, number: int) -> PartitionWorker:
+        return PartitionWorker(
+            number,
+            Hub(_Sink(self, self._control, number), new_epoch=_new_epoch),
+            self.broker,
+            beat=lambda: self.lease.beat(lag=self._bus_health.lag(self.now())),
+            on_acknowledged=self._acknowledged,
             metrics=self.metrics,
         )
 
@@ -129,14 +139,14 @@ class Node:
         metrics = self.metrics
         metrics.begin(self.namespaces)
         metrics.draining.set_function(lambda: self.draining)
-        metrics.store_up.set_function(lambda: self.started and not self.away())
-        for number in range(len(self.lines)):
+        metrics.store_up.set_function(lambda: self.started and not self.unavailable())
+        for number in range(len(self.workers)):
             metrics.resyncs.labels(number)
             metrics.bus_entries.labels(number)
             metrics.canary_age.labels(number).set_function(partial(self._canary_age, number))
 
     def _canary_age(self, partition: int) -> float:
-        return self._hearing.age(partition, self.now())
+        return self._bus_health.age(partition, self.now())
 
     # Its life
 
@@ -144,56 +154,62 @@ class Node:
         """Serve until cancelled."""
         await self.broker.start()
         async with asyncio.TaskGroup() as group:
-            for line in self.lines:
-                group.create_task(line.run())
+            for worker in self.workers:
+                group.create_task(worker.run())
             group.create_task(self._reports.run())
-            group.create_task(self._keeping())
-            group.create_task(self._obeying())
-            group.create_task(self._turning())
+            group.create_task(keep_reporting(self._reports, self.workers))
+            group.create_task(self._forgetting())
+            group.create_task(self._handling_control())
+            group.create_task(self._ticks.run())
 
-    async def _obeying(self) -> None:
+    async def _handling_control(self) -> None:
         # The record is read once the bus that announces is followed: what is revoked between the two would be missed.
-        await self.lines[0].started.wait()
-        await self._orders.run()
+        await self.workers[0].started.wait()
+        await self._control.run()
 
     async def drain(self, seconds: float) -> None:
-        """Tell every client to move, each at its own moment of so many seconds, then close what is left with 4100."""
+        """Tell every client to move, each at its own moment within `seconds`, then close those left with 4100."""
         self._leaving = True
-        await drain(self._roster, seconds, drained=self.metrics.drained)
+        await drain(self._registry, seconds, drained=self.metrics.drained)
+
+    async def _fail_over(self, seconds: float) -> None:
+        self.metrics.evacuations.inc()
+        await self.drain(seconds)
 
     async def close(self) -> None:
         """End the lease and give everything back.
 
         Not while somebody lingers: a lease that ends by itself leaves time to come back elsewhere unseen.
         """
-        for line in self.lines:
-            line.close()
+        for worker in self.workers:
+            worker.close()
         with suppress(OpenlineError, TimeoutError):
             async with asyncio.timeout(2):
                 await self._reports.send_counts()
                 if not len(self._presence):
-                    await self.broker.resign(self.incarnation)
+                    await self.lease.resign()
         for task in list(self._tasks):
             task.cancel()
         await self.broker.close()
 
     @property
     def started(self) -> bool:
-        """Whether every partition has a position and revocations are known."""
-        return self._orders.is_loaded and all(line.started.is_set() for line in self.lines)
+        """Whether revocations are known, and every partition has a position and its canary has come once."""
+        workers = all(worker.started.is_set() for worker in self.workers)
+        return self._control.is_loaded and workers and self._bus_health.proven
 
     @property
     def draining(self) -> bool:
-        """Whether clients are to go elsewhere: it leaves, or it has been deaf for too long."""
-        return self._leaving or self._evacuation.active
+        """Whether clients are to go elsewhere: this gateway leaves, or its bus is lost."""
+        return self._leaving or self._failover.active
 
-    def deaf(self) -> list[int]:
-        """Partitions whose bus is not heard although their beats are answered: not an outage, but this node's own."""
-        return self._hearing.deaf(self.now())
+    def stalled(self) -> list[int]:
+        """Partitions whose bus brings nothing although their beats are answered: not an outage, but this node's own."""
+        return self._bus_health.stalled(self.now())
 
-    def away(self) -> list[int]:
+    def unavailable(self) -> list[int]:
         """Partitions whose store has not answered lately."""
-        return self._hearing.away(self.now())
+        return self._bus_health.unavailable(self.now())
 
     # For sessions
 
@@ -226,7 +242,7 @@ class Node:
 
     def session(self, connection: str) -> Session | None:
         """The session of a connection, if it is here."""
-        return self._roster.get(connection)
+        return self._registry.get(connection)
 
     def register(self, session: Session) -> None:
         """Count a session that knows who it is.
@@ -239,14 +255,14 @@ class Node:
         if session.user is not None:
             self._reports.connections(session.user, self.quota.join(session.user))
             self._reports.newcomer(session.user, session)
-        self._roster.add(session)
+        self._registry.add(session)
         self.metrics.connections_of[session.transport].inc()
 
     def unregister(self, session: Session) -> None:
         """Forget a session that has ended, known or not."""
-        self._wheel.forget(session)
+        self._ticks.forget(session)
         self.quota.release(session.connection.address)
-        if not self._roster.remove(session):
+        if not self._registry.remove(session):
             return
         self.metrics.connections_of[session.transport].dec()
         if session.user is not None:
@@ -254,7 +270,7 @@ class Node:
 
     def wake(self, session: Session, at: float) -> None:
         """Tick a session at this time."""
-        self._wheel.put(session, at)
+        self._ticks.put(session, at)
 
     def regroup(self, session: Session) -> None:
         """A session became hindered or unhindered."""
@@ -264,17 +280,17 @@ class Node:
 
     def subscribe(self, subscription: Subscription, *, since: Position | None, last: int) -> None:
         """Join a channel at its hub."""
-        line = self._at(subscription.channel)
-        line.hub.subscribe(
+        worker = self._at(subscription.channel)
+        worker.hub.subscribe(
             subscription.channel, subscription, since=since, last=last, now=self.now()
         )
-        line.pump()
+        worker.pump()
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Leave a channel at its hub."""
-        line = self._at(subscription.channel)
-        line.hub.unsubscribe(subscription.channel, subscription, self.now())
-        line.pump()
+        worker = self._at(subscription.channel)
+        worker.hub.unsubscribe(subscription.channel, subscription, self.now())
+        worker.pump()
 
     def counted(self, channel: str, listeners: int) -> None:
         """A channel has so many listeners here now; told to the fleet soon."""
@@ -307,7 +323,7 @@ class Node:
     def seen(self, token: str) -> Claims | None:
         """The claims of a token that was verified before and is still good; None tells nothing about it."""
         claims = self._verifier.cached(token, self.wall())
-        return None if claims is None or self._orders.covers(claims) else claims
+        return None if claims is None or self._control.covers(claims) else claims
 
     async def verify(self, token: str) -> Claims:
         """The claims of a valid token that was not revoked. Raises `unauthorized` or `unavailable`."""
@@ -318,7 +334,7 @@ class Node:
         return claims
 
     def _check_revoked(self, claims: Claims) -> None:
-        if self._orders.covers(claims):
+        if self._control.covers(claims):
             raise OpenlineError(Code.UNAUTHORIZED, "the token has been revoked")
 
     async def redeem(self, ticket: str) -> Claims:
@@ -338,121 +354,61 @@ class Node:
         """Leave presence."""
         await self._presence.leave(subscription, linger=linger)
 
-    def _at(self, channel: str) -> Line:
-        return self.lines[self.broker.partition(channel)]
+    def _at(self, channel: str) -> PartitionWorker:
+        return self.workers[self.broker.partition(channel)]
 
-    # What lines tell
+    # What the workers report
 
     def canary(self, partition: int, entry: Entry, now: float) -> None:
         """A beat came back on the bus."""
         said = msgspec.json.decode(b"{" + entry.fragment + b"}")
-        if said.get("node") != self.incarnation:
+        if said.get("node") != self.lease.incarnation:
             return
-        self._hearing.hear(partition, now)
-        self._evacuation.heard(partition)
-        lag = max(0.0, now - self.lines[partition].beat_sent_at)
+        self._bus_health.canary_came(partition, now)
+        lag = max(0.0, now - self.workers[partition].beat_sent_at)
         self.metrics.delivery_lag.labels(partition).set(lag)
 
     def resynced(self, partition: int) -> None:
         """Entries may have been missed: control messages and listeners' counts among them."""
         self.metrics.resyncs.labels(partition).inc()
-        self.spawn(self._orders.load())
-        log.info("resync", partition=partition)
+        self.spawn(self._control.load())
+        log.info("bus_resynced", partition=partition)
 
-    def _beat(self) -> Beat:
-        node = {
-            "node": self.name,
-            "connections": len(self._roster),
-            "subscriptions": sum(len(s.subscriptions) for s in self._roster),
-            "lag": round(self._hearing.lag(self.now()), 3),
-            "version": self._version,
-            "draining": self.draining,
-            "uptime": round(self.now() - self._began),
-        }
-        return Beat(incarnation=self.incarnation, node=msgspec.json.encode(node))
-
-    def _beaten(self, partition: int, beat: Beat, reply: Beaten) -> None:
-        # A loss is told by every partition; it is one loss.
-        if reply.lost and beat.incarnation == self.incarnation:
-            self._be_reborn()
-        for incarnation in reply.expired:
-            self.spawn(self._reap(partition, incarnation))
+    def _acknowledged(self, partition: int, beat: Beat, reply: Beaten) -> None:
+        if self.lease.acknowledged(partition, beat, reply):
+            self.lease.renew(self._reports, self._presence, self.workers)
         now = self.now()
-        self._hearing.answered(partition, now)
-        line = self.lines[partition]
+        worker = self.workers[partition]
+        if self._bus_health.acknowledged(partition, now):
+            worker.hurry()  # the reader begins behind the first canary: the next one need not wait a second
         self.metrics.bus_lag.labels(partition).set(
-            max(0, reply.bus - line.hub.position_of_reader) if line.hub.following else 0
+            max(0, reply.bus - worker.hub.position_of_reader) if worker.hub.following else 0
         )
-        if self._hearing.retry(partition, now):
-            log.warning("deaf", partition=partition)
-            line.reconnect()
-        if self._evacuation.due and not self._leaving:
-            self.spawn(self._evacuation.run())
+        if self._bus_health.retry(partition, now):
+            log.warning("bus_stalled", partition=partition)
+            worker.reconnect()
+        if self._failover.due and not self._leaving:
+            self.spawn(self._failover.run())
 
-    def _be_reborn(self) -> None:
-        """The lease was lost: be someone else, and tell the store again who is here."""
-        self.incarnation = secrets.token_hex(8)
-        log.warning("lease_lost", incarnation=self.incarnation)
-        for user, count in self._roster.counts().items():
-            self._reports.connections(user, count)
-        for session in self._roster:
-            for subscription in session.subscriptions.values():
-                if subscription.audience is not None:
-                    self._reports.listeners(subscription.channel, len(subscription.audience))
-        for line in self.lines:
-            line.hurry()  # until the first beat the store takes nothing from the new incarnation
-        self.spawn(self._presence.enter_all())
-
-    async def _keeping(self) -> None:
-        """Tell all numbers of listeners again now and then, some at a time: the store keeps what is listened to."""
+    async def _forgetting(self) -> None:
         while True:
             await asyncio.sleep(KEEP_SECONDS)
             self.quota.forget_addresses(self.now())
-            for line in self.lines:
-                names = line.hub.listened()
-                for start in range(0, len(names), KEPT_AT_ONCE):
-                    for name in names[start : start + KEPT_AT_ONCE]:
-                        if listeners := line.hub.listeners(name):
-                            self._reports.listeners(name, listeners)
-                    await asyncio.sleep(REPORT_SECONDS)
-
-    async def _reap(self, partition: int, incarnation: str) -> None:
-        with suppress(OpenlineError):
-            while await self.broker.reap(partition, incarnation):  # noqa: ASYNC110 - time is what is waited for
-                await asyncio.sleep(0)
-
-    async def _turning(self) -> None:
-        while True:
-            await asyncio.sleep(SLOT)
-            for number, session in enumerate(self._wheel.due(self.now()), 1):
-                self._tick(session)
-                if not number % 500:
-                    await asyncio.sleep(0)
-
-    def _tick(self, session: Session) -> None:
-        try:
-            at = session.tick(self.now())
-        except Exception:  # one session's bug must not stop the clock of all others
-            log.exception("tick_failed", connection=session.id)
-            session.close(Close.INTERNAL_ERROR, "internal error")
-            return
-        if at is not None:
-            self._wheel.put(session, at)
 
 
 class _Sink:
     """What a partition's hub tells the node."""
 
-    def __init__(self, node: Node, orders: Orders, partition: int) -> None:
+    def __init__(self, node: Node, control_messages: ControlMessages, partition: int) -> None:
         self._node = node
-        self._orders = orders
+        self._control = control_messages
         self._partition = partition
 
     def audience(self, channel: str) -> Audience:
         return Audience(channel, self._node.namespaces.of(channel), self._node)
 
     def control(self, entry: Entry) -> None:
-        self._orders.obey(entry)
+        self._control.handle(entry)
 
     def canary(self, entry: Entry, now: float) -> None:
         self._node.canary(self._partition, entry, now)

@@ -25,7 +25,7 @@ nobody waits."""
 log = structlog.get_logger(__name__)
 
 
-class Line:
+class PartitionWorker:
     """Reader, beats and looks of a partition.
 
     `beat_sent_at` is when the last beat went out, `beaten_at` when one was last answered (seconds, loop clock).
@@ -38,7 +38,7 @@ class Line:
         broker: Broker,
         *,
         beat: Callable[[], Beat],
-        on_beaten: Callable[[int, Beat, Beaten], None],
+        on_acknowledged: Callable[[int, Beat, Beaten], None],
         metrics: Metrics,
     ) -> None:
         self.partition = partition
@@ -48,7 +48,7 @@ class Line:
         self.started = asyncio.Event()
         self._broker = broker
         self._beat = beat
-        self._on_beaten = on_beaten
+        self._on_beaten = on_acknowledged
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.Handle | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from services.gateway.session.session import Session
 
 
-class Roster:
+class Registry:
     """Each session once. Iterating goes over a snapshot: closing sessions on the way is fine."""
 
     __slots__ = ("_sessions", "_users")

@@ -14,7 +14,7 @@ MAX_BYTES = 262_144
 """Bytes of waiting commands above which no more are read from the client."""
 
 
-class Backlog:
+class CommandQueue:
     """A queue that knows how much came in since it began."""
 
     __slots__ = ("_bytes", "_commands")

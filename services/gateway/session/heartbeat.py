@@ -26,18 +26,18 @@ class Due(Enum):
     """The client was asked and said nothing."""
 
 
-class Pulse:
+class Heartbeat:
     """A connection's heartbeat and whether its client was told that the token ends. Pure: times are arguments.
 
     `now`, `received` (when anything last came) and `pinged_at` (0: it was not asked) are seconds of a monotonic clock,
     `wall` is seconds since 1970.
     """
 
-    __slots__ = ("is_told", "pinged_at")
+    __slots__ = ("is_notified", "pinged_at")
 
     def __init__(self) -> None:
         self.pinged_at = 0.0
-        self.is_told = False
+        self.is_notified = False
 
     def next(self, now: float, *, received: float, limits: Limits) -> float:
         """When `due` is to be asked again."""
@@ -62,7 +62,7 @@ class Pulse:
         if claims is None or claims.exp is None:
             return None
         left = claims.exp - wall
-        if self.is_told:
+        if self.is_notified:
             return left + EXPIRY_GRACE
         life = EXPIRING_AHEAD * 3 if claims.iat is None else claims.exp - claims.iat
         return left - min(EXPIRING_AHEAD, max(0.0, life / 3))

@@ -9,11 +9,9 @@ from typing import Any
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.fanout.wire_format import Framed
 from services.gateway.hub.port import Joined
-from services.gateway.session import publishing as speech
-from services.gateway.session import querying as queries
-from services.gateway.session import subscribing as joining
+from services.gateway.session import publishing, querying, subscribing
 from services.gateway.session.authenticating import claims_of, reject
-from services.gateway.session.command_queue import Backlog
+from services.gateway.session.command_queue import CommandQueue
 from services.gateway.session.echoes import Echo, Echoes, Verdict
 from services.gateway.session.heartbeat import expires
 from services.gateway.session.port import Host
@@ -37,25 +35,25 @@ class NativeSession(Session):
 
     __slots__ = (
         "_auth",
-        "_backlog",
         "_barrier",
         "_codec",
         "_echoes",
         "_frame",
         "_publishing",
+        "_waiting",
     )
 
     def __init__(
         self,
         node: Host,
         connection: Connection,
-        dialect: Framed,
+        wire_format: Framed,
     ) -> None:
-        super().__init__(node, connection, dialect)
-        self._codec = dialect.codec
-        self._frame = dialect.frame
+        super().__init__(node, connection, wire_format)
+        self._codec = wire_format.codec
+        self._frame = wire_format.frame
         # Made when needed: most connections never have either.
-        self._backlog: Backlog | None = None
+        self._waiting: CommandQueue | None = None
         self._echoes: Echoes | None = None
         self._publishing = 0
         self._barrier = False
@@ -68,25 +66,25 @@ class NativeSession(Session):
         if self._codec.binary:
             self.close(Close.UNSUPPORTED_DATA, "openline.msgpack.v1 takes binary messages")
         else:
-            self._received(text)
+            self._handle_frame(text)
 
     def received_binary(self, data: bytes) -> None:
         """A command in MessagePack."""
         if self._codec.binary:
-            self._received(data)
+            self._handle_frame(data)
         else:
             self.close(
                 Close.UNSUPPORTED_DATA,
                 "send text messages, or offer the subprotocol openline.msgpack.v1",
             )
 
-    def _received(self, frame: bytes) -> None:
+    def _handle_frame(self, frame: bytes) -> None:
         if wait := self.charge():
             self._limited(self._codec.id(frame), wait)
             return
         try:
             wire = self._codec.read(frame)
-            speech.admit(self, wire)
+            publishing.admit(self, wire)
             command = self._codec.command(wire)
         except BadCommand as error:
             self._bad(error)
@@ -96,13 +94,13 @@ class NativeSession(Session):
             self._first(command)
         elif (
             self._barrier
-            or self._backlog is not None
+            or self._waiting is not None
             or self.opening is not None
             or self._waits(command)
         ):
-            self._queue(command, len(frame))
+            self._enqueue(command, len(frame))
         else:
-            self._try(command)
+            self._execute_or_refuse(command)
 
     def _bad(self, error: BadCommand) -> None:
         if self.opened or self._barrier:
@@ -121,14 +119,14 @@ class NativeSession(Session):
             id=command,
         )
 
-    def _queue(self, command: Command, size: int) -> None:
-        if self._backlog is None:
-            self._backlog = Backlog()
+    def _enqueue(self, command: Command, size: int) -> None:
+        if self._waiting is None:
+            self._waiting = CommandQueue()
         try:
-            self._backlog.put(command, size)
+            self._waiting.put(command, size)
         except OpenlineError as error:
             self.refuse(error, id=command.id)
-        if self._backlog.is_heavy:
+        if self._waiting.is_heavy:
             self.connection.pause_reading()
 
     def _first(self, command: Command) -> None:
@@ -140,20 +138,20 @@ class NativeSession(Session):
 
     def _pump(self) -> None:
         """Take what waits, as far as it need not wait any longer."""
-        backlog = self._backlog
-        if backlog is None:
+        commands_waiting = self._waiting
+        if commands_waiting is None:
             return
-        while len(backlog) and not self._barrier and not self.is_closed:
-            if self._waits(backlog.first):
+        while len(commands_waiting) and not self._barrier and not self.is_closed:
+            if self._waits(commands_waiting.first):
                 return
-            self._try(backlog.take())
-        if not len(backlog):
-            self._backlog = None
+            self._execute_or_refuse(commands_waiting.take())
+        if not len(commands_waiting):
+            self._waiting = None
             self.connection.resume_reading()
 
-    def _try(self, command: Command) -> None:
+    def _execute_or_refuse(self, command: Command) -> None:
         try:
-            self._take(command)
+            self._execute(command)
         except OpenlineError as error:
             self.refuse(error, id=command.id)
 
@@ -173,12 +171,12 @@ class NativeSession(Session):
         if self.opening is None:
             self._pump()
 
-    def _take(self, command: Command) -> None:
+    def _execute(self, command: Command) -> None:
         match command:
             case commands.Publish():
                 self._publish(command)
             case commands.Typing():
-                speech.typing(self, command.channel)
+                publishing.typing(self, command.channel)
                 if command.id is not None:
                     self._ack(command.id, {})
             case commands.Ping():
@@ -191,7 +189,7 @@ class NativeSession(Session):
                 self._barrier = True
                 self.node.spawn(self._renew(command))
             case commands.Presence() | commands.History():
-                queries.check(self, command)
+                querying.check(self, command)
                 self._barrier = True
                 self.node.spawn(self._answer(command))
             case _:  # a pong: that it came is all
@@ -240,7 +238,7 @@ class NativeSession(Session):
             "ping": whole(self.node.limits.ping_seconds),
             "channels": {channel: joined.fields() for channel, joined in places.items()},
         }
-        self.write(self.dialect.event("connected", fields))
+        self.write(self.wire_format.event("connected", fields))
         if self._auth is not None:
             fields = {"user": self.user, "expires": expires(self.claims)}
             self.write(self._frame(self._codec.ack(self._auth.id, fields)))
@@ -252,12 +250,12 @@ class NativeSession(Session):
 
     def ping(self) -> None:
         """A `ping` event: browsers cannot see protocol pings."""
-        self.send(self.dialect.event("ping", {}))
+        self.send(self.wire_format.event("ping", {}))
 
     # subscribe, unsubscribe
 
     def _subscribe(self, command: commands.Subscribe) -> None:
-        joining.check(self, command.channel)
+        subscribing.check(self, command.channel)
         self.node.seek(self, command.channel)
         subscription = Subscription(self, command.channel, id=command.id)
         self.subscriptions[command.channel] = subscription
@@ -268,7 +266,7 @@ class NativeSession(Session):
         """The ack of a subscribe, or `subscribed` for one that the server made."""
         fields = {"channel": subscription.channel, **joined.fields()}
         if subscription.server:
-            self.send(self.dialect.event("subscribed", fields))
+            self.send(self.wire_format.event("subscribed", fields))
             return
         if subscription.count is not None:
             fields["count"] = subscription.count.count
@@ -313,7 +311,7 @@ class NativeSession(Session):
             if self._echoes is None:
                 self._echoes = Echoes()
             token = self._echoes.token(self.id)
-        draft = speech.draft(self, command, token=token)
+        draft = publishing.draft(self, command, token=token)
         if token and self._echoes is not None:
             self._echoes.add(token, channel=command.channel, command=command.id)
         self._publishing += 1
@@ -383,7 +381,7 @@ class NativeSession(Session):
 
     async def _answer(self, query: commands.Presence | commands.History) -> None:
         try:
-            self.send(self._frame(await queries.answer(self, query, self._codec)))
+            self.send(self._frame(await querying.answer(self, query, self._codec)))
         except OpenlineError as error:
             self.refuse(error, id=query.id)
         finally:

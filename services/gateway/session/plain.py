@@ -7,8 +7,7 @@ from typing import Any
 
 from services.gateway.fanout.wire_format import NOTIFY, ROOM
 from services.gateway.hub.port import Joined
-from services.gateway.session import publishing as speech
-from services.gateway.session import subscribing as joining
+from services.gateway.session import publishing, subscribing
 from services.gateway.session.authenticating import claims_of
 from services.gateway.session.port import Host
 from services.gateway.session.session import Session
@@ -50,7 +49,7 @@ class PlainSession(Session):
         """See Session; closes with 4003 or 4000 when the channel cannot be had."""
         self.claims = claims
         try:
-            joining.check(self, self.channel)
+            subscribing.check(self, self.channel)
         except OpenlineError as error:
             code = Close.PERMISSION if error.code is Code.FORBIDDEN else Close.BAD_REQUEST
             self.close(code, error.message)
@@ -132,7 +131,7 @@ class RoomSession(PlainSession):
         }
         if count is not None:
             fields["count"] = count.count
-        self.write(self.dialect.event("connected", fields))
+        self.write(self.wire_format.event("connected", fields))
 
     def received(self, text: bytes) -> None:
         """Publish, or tell that this user types."""
@@ -143,20 +142,20 @@ class RoomSession(PlainSession):
                 )
             codec = plain.RoomCodec(self.channel)
             wire = codec.read(text)
-            speech.admit(self, wire)
-            self._take(codec.command(wire))
+            publishing.admit(self, wire)
+            self._execute(codec.command(wire))
         except OpenlineError as error:
             self.refuse(error)
 
-    def _take(self, command: commands.Command) -> None:
+    def _execute(self, command: commands.Command) -> None:
         self.node.metrics.commands.labels(type(command).__name__.lower()).inc()
         match command:
             case commands.Publish():
-                self.node.publish(speech.draft(self, command), self._published)
+                self.node.publish(publishing.draft(self, command), self._published)
             case commands.Typing():
-                speech.typing(self, self.channel)
+                publishing.typing(self, self.channel)
             case commands.Ping():
-                self.send(self.dialect.event("pong", {}))
+                self.send(self.wire_format.event("pong", {}))
             case _:
                 pass
 

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from services.gateway.fanout.port import ChannelHost
-from services.gateway.fanout.replay_budget import Replays
+from services.gateway.fanout.replay_budget import ReplayBudget
 from services.gateway.fanout.subscriber import Subscription
 from services.kernel.broker.port import Broker, Draft, Present
 from services.kernel.broker.publish_queue import Done
@@ -27,7 +27,7 @@ class Host(ChannelHost, Protocol):
     limits: Limits
     namespaces: Namespaces
     schemas: Schemas
-    replays: Replays[Session]
+    replay_budget: ReplayBudget[Session]
     broker: Broker
 
     def wall(self) -> float:

@@ -77,9 +77,9 @@ def typing(session: Session, channel: str) -> None:
     now = session.node.now()
     if now - subscription.typed_at >= TYPING_SECONDS:
         subscription.typed_at = now
-        session.node.spawn(_tell(session, channel))
+        session.node.spawn(_signal_all(session, channel))
 
 
-async def _tell(session: Session, channel: str) -> None:
+async def _signal_all(session: Session, channel: str) -> None:
     with suppress(OpenlineError):  # typing is at most once
         await session.node.broker.typing(channel, session.user)

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 
 from services.gateway.fanout.subscriber import Subscriber, Subscription
-from services.gateway.fanout.wire_format import Dialect
+from services.gateway.fanout.wire_format import WireFormat
 from services.gateway.hub.port import Joined
-from services.gateway.session import subscribing as joining
-from services.gateway.session.heartbeat import Due, Pulse, expires
+from services.gateway.session import subscribing
+from services.gateway.session.heartbeat import Due, Heartbeat, expires
 from services.gateway.session.port import Host
 from services.gateway.session.rates import Rates
 from services.gateway.websocket import frames as framing
@@ -41,7 +41,7 @@ class Session(Subscriber):
     """
 
     __slots__ = (
-        "_pulse",
+        "_heartbeat",
         "_rates",
         "claims",
         "id",
@@ -53,10 +53,10 @@ class Session(Subscriber):
     )
 
     transport = "websocket"
-    pulse_type: type[Pulse] = Pulse
+    heartbeat_type: type[Heartbeat] = Heartbeat
 
-    def __init__(self, node: Host, connection: Connection, dialect: Dialect) -> None:
-        super().__init__(connection, dialect, limit=node.limits.outbox_bytes)
+    def __init__(self, node: Host, connection: Connection, wire_format: WireFormat) -> None:
+        super().__init__(connection, wire_format, limit=node.limits.outbox_bytes)
         self.id = secrets.token_hex(8)
         self.node = node
         self.claims: Claims | None = None
@@ -65,7 +65,7 @@ class Session(Subscriber):
         self.opened = False
         self.slot = -1
         self._rates: Rates | None = None  # made when needed: many never say anything
-        self._pulse = self.pulse_type()
+        self._heartbeat = self.heartbeat_type()
 
     # Opening
 
@@ -139,7 +139,7 @@ class Session(Subscriber):
         frames, self.opening = self.opening.frames, None
         if frames:
             self.write(bytes(frames))
-        self._unburden()
+        self._release_replay()
         self.node.regroup(self)
         self.ready()
 
@@ -183,26 +183,26 @@ class Session(Subscriber):
                 Close.OVERLOADED, "too many are being sent what they missed; come back in a while"
             )
             return
-        message = self.dialect.message
+        message = self.wire_format.message
         frame = b"".join([message(subscription.channel, p) for p in publications])
-        frame = self.dress(subscription, publications, frame)
+        frame = self.personalize(subscription, publications, frame)
         if large:
-            self.node.replays.hold(self, len(frame), self.node.now())
+            self.node.replay_budget.hold(self, len(frame), self.node.now())
         self.send_asked(frame)
-        self._unburden()
+        self._release_replay()
 
     def _has_room(self, size: int) -> bool:
         """Whether a large replay may be sent now; who has not read the like for long makes room for it."""
-        replays = self.node.replays
-        if not replays.admit(size):
-            for session in replays.overdue(self.node.now()):
+        replay_budget = self.node.replay_budget
+        if not replay_budget.admit(size):
+            for session in replay_budget.overdue(self.node.now()):
                 session.close(Close.SLOW_CONSUMER, "slow consumer: read what you asked for")
-        return replays.admit(size)
+        return replay_budget.admit(size)
 
-    def _unburden(self) -> None:
+    def _release_replay(self) -> None:
         """What it was sent has left, as far as it is not stalled."""
         if self.opening is None and not self.is_stalled:
-            self.node.replays.release(self)
+            self.node.replay_budget.release(self)
 
     def acknowledge(self, subscription: Subscription, joined: Joined) -> None:
         """Answer the client's subscribe."""
@@ -254,7 +254,9 @@ class Session(Subscriber):
         subscription = self.subscriptions.get(channel)
         if subscription is not None:
             self.drop(subscription)
-            self.send(self.dialect.event("unsubscribed", {"channel": channel, "reason": reason}))
+            self.send(
+                self.wire_format.event("unsubscribed", {"channel": channel, "reason": reason})
+            )
             self._answered(subscription)
 
     def direct(self, data: bytes, ts: int) -> None:
@@ -282,7 +284,7 @@ class Session(Subscriber):
         if self.rates.refusal(self.node.now()):
             self.close(Close.BAD_REQUEST, f"too many refused messages; the last: {error.message}")
             return
-        self.send(self.dialect.error(id, error))
+        self.send(self.wire_format.error(id, error))
 
     # Time
 
@@ -297,7 +299,7 @@ class Session(Subscriber):
         if not self.opened:
             self.close(Close.UNAUTHORIZED, "no token came in time; send auth first")
             return None
-        self._heartbeat(now)
+        self._check_heartbeat(now)
         self._expiry()
         return None if self.is_closed else self._next(now)
 
@@ -305,13 +307,13 @@ class Session(Subscriber):
         limits = self.node.limits
         if not self.opened:
             return now + limits.auth_seconds
-        due = self._pulse.next(now, received=self.connection.last_received, limits=limits)
-        left = self._pulse.expiry(self.claims, self.node.wall())
+        due = self._heartbeat.next(now, received=self.connection.last_received, limits=limits)
+        left = self._heartbeat.expiry(self.claims, self.node.wall())
         return due if left is None else min(due, now + left)
 
-    def _heartbeat(self, now: float) -> None:
+    def _check_heartbeat(self, now: float) -> None:
         limits = self.node.limits
-        due = self._pulse.due(now, received=self.connection.last_received, limits=limits)
+        due = self._heartbeat.due(now, received=self.connection.last_received, limits=limits)
         if due is Due.PING:
             self.ping()
         elif due is Due.DEAD:
@@ -325,18 +327,18 @@ class Session(Subscriber):
         self.connection.ping()
 
     def _expiry(self) -> None:
-        left = self._pulse.expiry(self.claims, self.node.wall())
+        left = self._heartbeat.expiry(self.claims, self.node.wall())
         if left is None or left > 0:
             return
-        if self._pulse.is_told:
+        if self._heartbeat.is_notified:
             self.close(Close.TOKEN_EXPIRED, "the token has expired")
             return
-        self._pulse.is_told = True
+        self._heartbeat.is_notified = True
         self.expiring()
 
     def expiring(self) -> None:
         """Tell the client that its token ends soon."""
-        self.send(self.dialect.event("expiring", {"expires": expires(self.claims)}))
+        self.send(self.wire_format.event("expiring", {"expires": expires(self.claims)}))
 
     def renew(self, claims: Claims) -> None:
         """A new token for the same user; subscriptions that it no longer allows end."""
@@ -345,8 +347,8 @@ class Session(Subscriber):
                 Code.FORBIDDEN, "the token is another user's; open a new connection for it"
             )
         self.claims = claims
-        self._pulse.is_told = False
-        for channel in joining.void(self, claims):
+        self._heartbeat.is_notified = False
+        for channel in subscribing.void(self, claims):
             self.unsubscribe_by_server(channel, "permission")
         self.schedule()
 
@@ -372,7 +374,7 @@ class Session(Subscriber):
     def writable(self) -> None:
         """See Subscriber."""
         super().writable()
-        self._unburden()
+        self._release_replay()
         self.node.regroup(self)
 
     def reconnect(self, event: bytes) -> None:
@@ -404,7 +406,7 @@ class Session(Subscriber):
 
     def _end(self, *, linger: bool) -> None:
         self.is_closed = True
-        self.node.replays.release(self)
+        self.node.replay_budget.release(self)
         for subscription in list(self.subscriptions.values()):
             self.drop(subscription, linger=linger)
         self.subscriptions.clear()

@@ -8,7 +8,7 @@ from typing import Any
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.fanout.wire_format import SSE
 from services.gateway.hub.port import Joined
-from services.gateway.session.heartbeat import Due, Pulse
+from services.gateway.session.heartbeat import Due, Heartbeat
 from services.gateway.session.port import Host
 from services.gateway.session.session import Session
 from services.gateway.websocket.interface import Connection
@@ -24,7 +24,7 @@ HEARTBEAT = 15.0
 RETRY_MS = 2_000
 
 
-class Comments(Pulse):
+class Comments(Heartbeat):
     """The pulse of a stream: its reader cannot answer, so what keeps the connection is that writing works."""
 
     __slots__ = ()
@@ -46,9 +46,9 @@ class StreamSession(Session):
 
     __slots__ = ("_at", "_channels")
 
-    dresses = True
+    personalizes = True
     transport = "sse"
-    pulse_type = Comments
+    heartbeat_type = Comments
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class StreamSession(Session):
         count = self.subscriptions[channel].count if channel in self.subscriptions else None
         if count is not None:
             fields["count"] = count.count
-        return _with_id(self.dialect.event("subscribed", fields), at)
+        return _with_id(self.wire_format.event("subscribed", fields), at)
 
     def joined(self, subscription: Subscription, joined: Joined) -> None:
         """See Session."""
@@ -94,10 +94,10 @@ class StreamSession(Session):
     def refused(self, subscription: Subscription, error: OpenlineError) -> None:
         """See Session."""
         if not self.is_closed:
-            self.send(self.dialect.error(None, error))
+            self.send(self.wire_format.error(None, error))
         super().refused(subscription, error)
 
-    def dress(
+    def personalize(
         self,
         subscription: Subscription,
         publications: Sequence[Publication],
@@ -108,7 +108,7 @@ class StreamSession(Session):
         channel = subscription.channel
         parts: list[bytes] = []
         for publication in publications:
-            block = self.dialect.message(channel, publication)
+            block = self.wire_format.message(channel, publication)
             if publication.offset:
                 self._at[channel] = Position(publication.epoch, publication.offset)
                 block = _with_id(block, self._at)
@@ -119,7 +119,7 @@ class StreamSession(Session):
         """See Session."""
         channel = subscription.channel
         self._at[channel] = Position(publication.epoch, publication.offset)
-        block = self.dialect.skipped(channel, publication, skipped)
+        block = self.wire_format.skipped(channel, publication, skipped)
         self.send(_with_id(block, self._at))
 
     def reset(self, subscription: Subscription, position: Position, event: bytes) -> None:

@@ -160,7 +160,7 @@ class _Stream(Response):
             await problems.response(full, headers=self._cors)(scope, receive, send)
             return
         for error in self._refused:
-            self._session.send(self._session.dialect.error(None, error))
+            self._session.send(self._session.wire_format.error(None, error))
         await self._connection.respond(scope, receive, send)
 
 

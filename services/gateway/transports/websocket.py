@@ -128,8 +128,8 @@ class WebSocketRoutes:
 
     def _native(self, offered: Iterable[str]) -> tuple[Make, str | None]:
         name, codec = subprotocols.choose(offered)
-        dialect: Framed = MSGPACK if codec.binary else JSON
-        return lambda connection: NativeSession(self._node, connection, dialect), name
+        wire_format: Framed = MSGPACK if codec.binary else JSON
+        return lambda connection: NativeSession(self._node, connection, wire_format), name
 
     def _plain(self, asked: Asking, kind: type[RoomSession | NotifySession], channel: str) -> Make:
         since, last = _place(asked)

@@ -17,11 +17,11 @@ def refuse(line: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def refuse_now(line: str) -> NoReturn:
+def refuse_now(line: str, *, status: int = 2) -> NoReturn:
     """The same while a server's event loop runs, which would log a SystemExit with its traceback below the line."""
     _report(line)
     sys.stdout.flush()
-    os._exit(2)
+    os._exit(status)
 
 
 @contextmanager

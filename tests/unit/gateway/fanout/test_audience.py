@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.fanout import audience as module
 from services.gateway.fanout.wire_format import JSON, MSGPACK, NOTIFY
-from services.gateway.session import publishing as speech
+from services.gateway.session import publishing
 from services.gateway.session.echoes import Echoes
 from services.gateway.session.native import NativeSession
 from services.gateway.session.plain import NotifySession
@@ -27,9 +27,9 @@ def host():
     return ManualHost(limits=QUIET)
 
 
-def member(host, channel="chat:a", user="bob", dialect=JSON):
+def member(host, channel="chat:a", user="bob", wire_format=JSON):
     """A native session in a channel, whose own news are read already."""
-    session = NativeSession(host, RecordingConnection(host), dialect)
+    session = NativeSession(host, RecordingConnection(host), wire_format)
     session.connection.start(session)
     session.open(Claims(sub=user))
     host.run()
@@ -148,8 +148,10 @@ def test_what_came_during_a_sweep_waits_no_longer_than_the_window(host, monkeypa
     assert [heard(session) for session in sessions] == [[2]] * 3
 
 
-def test_each_dialect_is_encoded_once_and_shared(host):
-    sessions = [member(host, dialect=dialect) for dialect in (JSON, JSON, MSGPACK, MSGPACK)]
+def test_each_wire_format_is_encoded_once_and_shared(host):
+    sessions = [
+        member(host, wire_format=wire_format) for wire_format in (JSON, JSON, MSGPACK, MSGPACK)
+    ]
     publish(host, "a")
     frames = [session.connection.sent[-1] for session in sessions]
     assert frames[0] is frames[1]
@@ -480,13 +482,15 @@ def echo(host, session, data=b"1", channel="chat:a"):
     session._echoes = Echoes()
     token = session._echoes.token(session.id)
     session._echoes.add(token, channel=channel, command=7)
-    draft = speech.draft(session, Publish(channel=channel, data=data, kind=Kind.JSON), token=token)
+    draft = publishing.draft(
+        session, Publish(channel=channel, data=data, kind=Kind.JSON), token=token
+    )
     host.publish(draft, lambda result: None)
     host.run()
 
 
 def test_the_ack_of_an_echo_takes_the_place_of_the_message(host):
-    bob, amy, packed = member(host), member(host, user="amy"), member(host, dialect=MSGPACK)
+    bob, amy, packed = member(host), member(host, user="amy"), member(host, wire_format=MSGPACK)
     publish(host, "a", "b")
     echo(host, bob)
     publish(host, "c")
@@ -530,9 +534,9 @@ def test_an_echo_of_who_has_not_joined_yet_waits_for_its_place(host):
     assert bob._echoes.unanswered == 1
 
 
-def test_an_echo_over_many_is_sliced_in_other_dialects(host, monkeypatch):
+def test_an_echo_over_many_is_sliced_in_other_wire_formats(host, monkeypatch):
     monkeypatch.setattr(module, "SLICE", 1)
-    bob, others = member(host), [member(host, dialect=MSGPACK) for _ in range(3)]
+    bob, others = member(host), [member(host, wire_format=MSGPACK) for _ in range(3)]
     echo(host, bob)
     assert heard(bob) == ["ack"]
     for other in others:
@@ -565,10 +569,10 @@ def test_a_stalled_one_misses_signals(host):
     assert heard(bob) == []
 
 
-def test_where_the_dialect_has_no_word_nothing_is_written(host):
+def test_where_the_wire_format_has_no_word_nothing_is_written(host):
     connection = RecordingConnection(host)
     session = NotifySession(host, connection, channel="notify:a", since=None, last=0)
-    assert session.dialect is NOTIFY
+    assert session.wire_format is NOTIFY
     session.open(Claims(sub="bob"))
     host.run()
     signal(host, EntryType.TYPING, b'"user":"amy"', channel="notify:a")
@@ -577,5 +581,5 @@ def test_where_the_dialect_has_no_word_nothing_is_written(host):
 
 def test_regrouping_a_session_without_a_group_changes_nothing(host):
     member(host)
-    amy = member(host, channel="chat:b", dialect=MSGPACK)
+    amy = member(host, channel="chat:b", wire_format=MSGPACK)
     host.audiences["chat:a"].regroup(amy)

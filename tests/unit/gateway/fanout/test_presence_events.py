@@ -17,9 +17,9 @@ def host():
     return ManualHost()
 
 
-def member(host, channel="chat:a", user="bob", dialect=JSON):
+def member(host, channel="chat:a", user="bob", wire_format=JSON):
     """A native session in a channel, whose own news are read already."""
-    session = NativeSession(host, RecordingConnection(host), dialect)
+    session = NativeSession(host, RecordingConnection(host), wire_format)
     session.connection.start(session)
     session.open(Claims(sub=user))
     host.run()

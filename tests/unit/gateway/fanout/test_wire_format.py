@@ -20,23 +20,23 @@ def payload(frame):
     return payload
 
 
-@pytest.mark.parametrize("dialect", [*FRAMED, SSE], ids=lambda dialect: dialect.name)
-def test_a_publication_is_encoded_once(dialect):
+@pytest.mark.parametrize("wire_format", [*FRAMED, SSE], ids=lambda wire_format: wire_format.name)
+def test_a_publication_is_encoded_once(wire_format):
     one = publication({"a": 1})
-    first = dialect.message("room:a", one)
-    assert dialect.message("room:a", one) is first
-    assert one.frames[dialect.name] is first
+    first = wire_format.message("room:a", one)
+    assert wire_format.message("room:a", one) is first
+    assert one.frames[wire_format.name] is first
 
 
-def test_no_two_dialects_share_a_name():
-    assert len({dialect.name for dialect in [*FRAMED, SSE]}) == 5
+def test_no_two_wire_formats_share_a_name():
+    assert len({wire_format.name for wire_format in [*FRAMED, SSE]}) == 5
 
 
-@pytest.mark.parametrize("dialect", [JSON, ROOM, SSE], ids=lambda dialect: dialect.name)
-def test_skipped_is_told_and_not_kept(dialect):
+@pytest.mark.parametrize("wire_format", [JSON, ROOM, SSE], ids=lambda wire_format: wire_format.name)
+def test_skipped_is_told_and_not_kept(wire_format):
     one = publication({"a": 1})
-    assert b'"skipped":3' in dialect.skipped("room:a", one, 3)
-    assert b"skipped" not in dialect.message("room:a", one)
+    assert b'"skipped":3' in wire_format.skipped("room:a", one, 3)
+    assert b"skipped" not in wire_format.message("room:a", one)
 
 
 def test_messagepack_travels_in_binary_frames():

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from services.gateway.node import control as module
-from services.gateway.node.control import Orders
-from services.gateway.node.registry import Roster
+from services.gateway.node.control import ControlMessages
+from services.gateway.node.registry import Registry
 from services.gateway.session.native import NativeSession
 from services.kernel.broker.port import Entry, EntryType
 from services.kernel.domain import control
@@ -28,8 +28,8 @@ def host():
 
 
 @pytest.fixture
-def roster():
-    return Roster()
+def registry():
+    return Registry()
 
 
 @pytest.fixture(autouse=True)
@@ -38,18 +38,18 @@ def quick(monkeypatch):
     monkeypatch.setattr(module, "PRUNE_SECONDS", 0.001)
 
 
-def orders(roster, record=None):
-    return Orders(roster, record or Record(), wall=lambda: 1000.0)
+def control_messages(registry, record=None):
+    return ControlMessages(registry, record or Record(), wall=lambda: 1000.0)
 
 
-def member(host, roster, user):
+def member(host, registry, user):
     session = opened(host, user, kind=NativeSession, **({"jti": user} if user else {}))
-    roster.add(session)
+    registry.add(session)
     return session
 
 
-def tell(orders, message):
-    orders.obey(Entry(1, EntryType.CONTROL, fragment=control.encode(message)))
+def tell(control_messages, message):
+    control_messages.handle(Entry(1, EntryType.CONTROL, fragment=control.encode(message)))
 
 
 async def until(condition):
@@ -61,8 +61,8 @@ async def until(condition):
 # Control messages
 
 
-async def test_one_connection_is_spoken_to_and_disconnected(host, roster):
-    bob, here = member(host, roster, "bob"), orders(roster)
+async def test_one_connection_is_spoken_to_and_disconnected(host, registry):
+    bob, here = member(host, registry, "bob"), control_messages(registry)
     tell(here, control.Direct(connection=bob.id, data=msgspec.Raw(b"[1]"), ts=5))
     tell(here, control.DisconnectConnection(connection="elsewhere"))
     assert not bob.is_closed
@@ -71,9 +71,9 @@ async def test_one_connection_is_spoken_to_and_disconnected(host, roster):
     assert (bob.connection.code, bob.connection.reason) == (4010, "go")
 
 
-async def test_all_connections_of_a_user_are_subscribed_unsubscribed_disconnected(host, roster):
-    bobs, amy = [member(host, roster, "bob") for _ in range(2)], member(host, roster, "amy")
-    here = orders(roster)
+async def test_all_connections_of_a_user_are_subscribed_unsubscribed_disconnected(host, registry):
+    bobs, amy = [member(host, registry, "bob") for _ in range(2)], member(host, registry, "amy")
+    here = control_messages(registry)
     tell(here, control.SubscribeUser(user="bob", channel="chat:a"))
     host.run()
     tell(here, control.UnsubscribeUser(user="bob", channel="chat:a"))
@@ -85,9 +85,9 @@ async def test_all_connections_of_a_user_are_subscribed_unsubscribed_disconnecte
     assert not amy.is_closed
 
 
-async def test_what_a_newer_version_says_is_passed_over(host, roster):
-    bob, here = member(host, roster, "bob"), orders(roster)
-    here.obey(Entry(1, EntryType.CONTROL, fragment=b'{"do":"dance"}'))
+async def test_what_a_newer_version_says_is_passed_over(host, registry):
+    bob, here = member(host, registry, "bob"), control_messages(registry)
+    here.handle(Entry(1, EntryType.CONTROL, fragment=b'{"do":"dance"}'))
     tell(here, control.Revoke(kind="nonsense", value="bob", exp=2e9))
     assert not bob.is_closed
 
@@ -95,32 +95,32 @@ async def test_what_a_newer_version_says_is_passed_over(host, roster):
 # Revocations
 
 
-async def test_a_revoked_token_ends_its_sessions(host, roster):
-    bob, amy, nobody = (member(host, roster, user) for user in ("bob", "amy", None))
-    here = orders(roster)
+async def test_a_revoked_token_ends_its_sessions(host, registry):
+    bob, amy, nobody = (member(host, registry, user) for user in ("bob", "amy", None))
+    here = control_messages(registry)
     tell(here, control.Revoke(kind="jti", value="bob", exp=2e9))
     assert here.covers(bob.claims or Claims(sub="bob", jti="bob"))
     assert [s.connection.code for s in (bob, amy, nobody)] == [4005, None, None]
 
 
-async def test_an_empty_record_ends_nothing(host, roster):
-    bob, here = member(host, roster, "bob"), orders(roster)
+async def test_an_empty_record_ends_nothing(host, registry):
+    bob, here = member(host, registry, "bob"), control_messages(registry)
     await here.load()
     assert not bob.is_closed
 
 
-async def test_the_record_is_read_until_it_is_had(host, roster):
+async def test_the_record_is_read_until_it_is_had(host, registry):
     record = Record([BOB])
     record.away = 2
-    bob, here = member(host, roster, "bob"), orders(roster, record)
+    bob, here = member(host, registry, "bob"), control_messages(registry, record)
     assert not here.is_loaded
     await here.load()
     assert (record.reads, here.is_loaded, bob.connection.code) == (3, True, 4005)
 
 
-async def test_what_is_announced_while_the_record_is_read_is_not_lost(roster):
+async def test_what_is_announced_while_the_record_is_read_is_not_lost(registry):
     record = Record([BOB])
-    here = orders(roster, record)
+    here = control_messages(registry, record)
     record.reading.clear()
     loads = [asyncio.create_task(here.load()) for _ in range(2)]
     await until(lambda: record.reads == 2)
@@ -132,9 +132,9 @@ async def test_what_is_announced_while_the_record_is_read_is_not_lost(roster):
     assert here._loads == []
 
 
-async def test_what_has_ended_is_not_kept(roster):
+async def test_what_has_ended_is_not_kept(registry):
     record = Record([BOB])
-    here = orders(roster, record)
+    here = control_messages(registry, record)
     running = asyncio.create_task(here.run())
     await until(lambda: here.is_loaded)
     tell(here, control.Revoke(kind="jti", value="amy", exp=999))

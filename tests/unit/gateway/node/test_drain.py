@@ -8,7 +8,7 @@ import pytest
 
 from services.gateway.node import drain as module
 from services.gateway.node.drain import drain
-from services.gateway.node.registry import Roster
+from services.gateway.node.registry import Registry
 from tests.support.bare_session import Bare, kinds, opened
 from tests.support.gateway_host import ManualHost
 
@@ -36,16 +36,16 @@ async def until(condition):
 
 
 def crowd(host, number):
-    roster = Roster()
+    registry = Registry()
     for _ in range(number):
-        roster.add(opened(host, kind=Timed))
-    return roster, list(roster)
+        registry.add(opened(host, kind=Timed))
+    return registry, list(registry)
 
 
 async def test_everybody_is_told_at_once_and_has_the_time_that_was_named(host):
-    roster, sessions = crowd(host, 5)
+    registry, sessions = crowd(host, 5)
     began = asyncio.get_running_loop().time()
-    draining = asyncio.create_task(drain(roster, 0.2, drained=host.metrics.drained))
+    draining = asyncio.create_task(drain(registry, 0.2, drained=host.metrics.drained))
     await asyncio.sleep(0)
     events = [session.connection.events() for session in sessions]
     assert events == [[{"type": "reconnect", "within": 0.1}]] * 5
@@ -59,13 +59,13 @@ async def test_everybody_is_told_at_once_and_has_the_time_that_was_named(host):
 
 
 async def test_who_goes_by_itself_is_counted_as_moved_and_who_came_late_is_closed(host):
-    roster, sessions = crowd(host, 4)
+    registry, sessions = crowd(host, 4)
     drained = host.metrics.drained
-    draining = asyncio.create_task(drain(roster, 0.4, drained=drained))
+    draining = asyncio.create_task(drain(registry, 0.4, drained=drained))
     await asyncio.sleep(0)
     sessions[0].closed(1000, "", clean=True)
     late = opened(host)
-    roster.add(late)
+    registry.add(late)
     await until(lambda: any(session.connection.code for session in sessions))
     next(s for s in sessions if not s.is_closed).closed(1000, "", clean=True)
     await draining
@@ -75,20 +75,20 @@ async def test_who_goes_by_itself_is_counted_as_moved_and_who_came_late_is_close
 
 
 async def test_it_is_over_when_nobody_is_left(host):
-    roster, sessions = crowd(host, 2)
+    registry, sessions = crowd(host, 2)
     drained = host.metrics.drained
-    draining = asyncio.create_task(drain(roster, 600, drained=drained))
+    draining = asyncio.create_task(drain(registry, 600, drained=drained))
     await asyncio.sleep(0)
     for session in sessions:
-        roster.remove(session)
+        registry.remove(session)
         session.closed(1000, "", clean=True)
     await asyncio.wait_for(draining, 5)
     assert drained.labels("moved")._value.get() == 2
-    await asyncio.wait_for(drain(Roster(), 600, drained=drained), 5)
+    await asyncio.wait_for(drain(Registry(), 600, drained=drained), 5)
 
 
 async def test_in_no_time_everybody_is_closed_at_once(host):
-    roster, sessions = crowd(host, 3)
-    await drain(roster, 0, drained=host.metrics.drained)
+    registry, sessions = crowd(host, 3)
+    await drain(registry, 0, drained=host.metrics.drained)
     assert [kinds(session) for session in sessions] == [["reconnect"]] * 3
     assert [session.connection.code for session in sessions] == [4100] * 3

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from services.gateway.fanout.wire_format import JSON
 from services.gateway.metrics import Metrics
 from services.gateway.node import drain as drain_module
-from services.gateway.node import node as module
-from services.gateway.node import partition as line_module
+from services.gateway.node import lease as lease_module
+from services.gateway.node import partition as partition_module
 from services.gateway.node import presence as presence_module
 from services.gateway.node import reports as reports_module
 from services.gateway.node.node import Node
@@ -49,16 +49,17 @@ class Tickets:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(line_module, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(partition_module, "BEAT_SECONDS", 0.02)
     monkeypatch.setattr(reports_module, "REPORT_SECONDS", 0.01)
     monkeypatch.setattr(drain_module, "SLOT", 0.01)
-    monkeypatch.setattr(module, "SLOT", 0.01)
     monkeypatch.setattr(presence_module, "RETRY", 0.005)
     monkeypatch.setattr(presence_module, "GRACE", 0.02)
 
 
 @asynccontextmanager
-async def running(broker=None, *, name="here", limits=None, revocations=None):
+async def running(
+    broker=None, *, name="here", limits=None, revocations=None, end=None, started=True
+):
     node = Node(
         name=name,
         broker=broker or MemoryBroker(),
@@ -68,12 +69,13 @@ async def running(broker=None, *, name="here", limits=None, revocations=None):
         tickets=Tickets(),
         revocations=revocations or Record(),
         metrics=Metrics(CollectorRegistry()),
+        end=end or pytest.fail,
         version="1",
         drain_seconds=0.05,
     )
     task = asyncio.create_task(node.run())
     try:
-        await until(lambda: node.started)
+        await until(lambda: node.started or not started)
         yield node
     finally:
         task.cancel()
@@ -144,7 +146,7 @@ async def test_nothing_is_kept_of_a_session_that_has_ended(node):
     session.closed(1000, "", True)
     await until(lambda: node._reports._counts == {} and not node._tasks)
     assert await node.broker.subscribers(["room:a", channels.connections("bob")]) == [0, 0]
-    assert (list(node._roster), node._roster.counts(), node._reports._newcomers) == ([], {}, {})
+    assert (list(node._registry), node._registry.counts(), node._reports._newcomers) == ([], {}, {})
     assert (node.quota._addresses, node.quota._users) == ({}, {})
     assert await present(node) == []
     assert node._presence._members == {}
@@ -266,10 +268,10 @@ async def test_a_revoked_token_ends_its_sessions_and_opens_none(node):
 async def test_a_token_that_is_revoked_between_handshake_and_session_opens_none(node):
     claims = await node.verify("bob")
     await tell(node, control.Revoke(kind="jti", value="bob", exp=2e9))
-    await until(lambda: node._orders.covers(claims))
+    await until(lambda: node._control.covers(claims))
     bob = await opened(node)
     assert bob.connection.code == 4005
-    assert len(node._roster) == 0
+    assert len(node._registry) == 0
 
 
 # What the back end tells
@@ -309,7 +311,7 @@ async def test_a_lost_lease_makes_it_someone_else_with_everybody_entered_again()
     async with running(broker) as node:
         rooms = {broker.partition(f"room:{name}"): f"room:{name}" for name in "abcdefgh"}
         session = await opened(node, "bob", *rooms.values())
-        was = node.incarnation
+        was = node.lease.incarnation
 
         def heard(incarnation):
             told = [*rooms.values(), channels.connections("bob")]
@@ -317,8 +319,8 @@ async def test_a_lost_lease_makes_it_someone_else_with_everybody_entered_again()
             return all(incarnation in channel.listeners for channel in here)
 
         await until(lambda: heard(was) and not node._reports._counts)
-        rebirths, reborn = [], node._be_reborn
-        node._be_reborn = lambda: rebirths.append(reborn())
+        renewals, renew = [], node.lease.renew
+        node.lease.renew = lambda *parts: renewals.append(renew(*parts))
         broker.flush()
         broker._beaten.clear()
         for part in broker._parts:
@@ -326,11 +328,13 @@ async def test_a_lost_lease_makes_it_someone_else_with_everybody_entered_again()
 
         def restored():
             here = [broker._of(room).all[room] for room in rooms.values()]
-            return heard(node.incarnation) and all(session.id in room.members for room in here)
+            return heard(node.lease.incarnation) and all(
+                session.id in room.members for room in here
+            )
 
         await until(restored)
-        assert node.incarnation != was
-        assert len(rebirths) == 1  # one new incarnation, however many partitions tell of the loss
+        assert node.lease.incarnation != was
+        assert len(renewals) == 1  # one new incarnation, however many partitions report the loss
 
 
 async def test_members_of_a_dead_gateway_are_taken_away():
@@ -365,59 +369,74 @@ async def test_a_gateway_that_nobody_lingers_on_gives_its_lease_back():
     async with running(broker) as node:
         async with running(broker):
             await until(lambda: len(broker._parts[0].leases) == 2)
-        assert list(broker._parts[0].leases) == [node.incarnation]
+        assert list(broker._parts[0].leases) == [node.lease.incarnation]
 
 
 async def test_its_beat_tells_about_it(node):
     await opened(node, "bob", "chat:a")
-    await until(lambda: node._hearing._heard)
-    beat = msgspec.json.decode(node._beat().node)
+    await until(lambda: node._bus_health._came)
+    beat = msgspec.json.decode(node.lease.beat(lag=0).node)
     assert (beat["node"], beat["connections"], beat["subscriptions"]) == ("here", 1, 3)
     assert (beat["version"], beat["draining"]) == ("1", False)
-    assert (node.deaf(), node.away()) == ([], [])
+    assert (node.stalled(), node.unavailable()) == ([], [])
     node.canary(0, Entry(1, EntryType.BEAT, fragment=b'"node":"another","at":1'), node.now() + 99)
-    assert node._hearing.lag(node.now()) < 1
+    assert node._bus_health.lag(node.now()) < 1
 
 
-async def test_one_that_is_deaf_drops_its_connections_and_is_deaf_until_it_hears():
-    class Deaf(MemoryBroker):
-        is_deaf, dropped = False, 0
+async def test_a_stalled_bus_makes_its_connections_anew_until_it_arrives_again():
+    class Stalled(MemoryBroker):
+        is_stalled, held, dropped = False, False, 0
 
         async def read(self, partition, after, *, block=0.01):
-            await until(lambda: not self.is_deaf)  # a dead connection has not even an end
+            self.held = self.is_stalled
+            await until(lambda: not self.is_stalled)  # a dead connection has not even an end
             return await super().read(partition, after, block=block)
 
         async def reconnect(self, partition):
             self.dropped += 1
 
-    broker = Deaf()
+    broker = Stalled()
     async with running(broker) as node:
-        await until(lambda: node._hearing._heard)
-        assert (node.deaf(), node.away()) == ([], [])
-        broker.is_deaf = True
-        node._hearing.hear(0, node.now() - 60)
+        await until(lambda: node._bus_health._came)
+        assert (node.stalled(), node.unavailable()) == ([], [])
+        broker.is_stalled = True
+        await until(lambda: broker.held)
+        node._bus_health.canary_came(0, node.now() - 60)
         await until(lambda: broker.dropped)
-        beaten = node.lines[0].beaten_at
-        await until(lambda: node.lines[0].beaten_at > beaten)
-        assert node.deaf() == [0]
+        beaten = node.workers[0].beaten_at
+        await until(lambda: node.workers[0].beaten_at > beaten)
+        assert node.stalled() == [0]
         assert broker.dropped == 1
-        broker.is_deaf = False
-        await until(lambda: node.deaf() == [])
+        broker.is_stalled = False
+        await until(lambda: node.stalled() == [])
 
 
-async def test_one_that_stays_deaf_while_another_hears_moves_its_clients(monkeypatch):
-    broker = MemoryBroker()
-    async with running(broker) as node, running(broker, name="there"):
+async def test_a_lost_bus_moves_the_clients_to_a_healthy_peer_and_ends_the_gateway(monkeypatch):
+    broker, ended = MemoryBroker(), []
+    async with running(broker, end=ended.append) as node, running(broker, name="there"):
         session = await opened(node)
-        hear = node.canary
-        monkeypatch.setattr(node, "canary", lambda *told: None)
-        node._hearing.hear(0, node.now() - 60)
-        await until(lambda: session.is_closed)
+        monkeypatch.setattr(node, "canary", lambda *entry: None)
+        node._bus_health.canary_came(0, node.now() - 60)
+        await until(lambda: ended)
         assert (session.connection.code, node.draining) == (4100, True)
-        assert msgspec.json.decode(node._beat().node)["draining"]
-        monkeypatch.setattr(node, "canary", hear)
-        await until(lambda: not node.draining)
-        assert (await opened(node)).opened
+        assert msgspec.json.decode(node.lease.beat(lag=0).node)["draining"]
+        assert "stays stalled" in ended[0]
+
+
+async def test_it_has_not_started_before_its_canary_has_come():
+    class Mute(MemoryBroker):
+        mute = True
+
+        async def read(self, partition, after, *, block=0.01):
+            await until(lambda: not self.mute)
+            return await super().read(partition, after, block=block)
+
+    broker = Mute()
+    async with running(broker, started=False) as node:
+        await until(lambda: node.workers[0].started.is_set() and node._control.is_loaded)
+        assert not node.started
+        broker.mute = False
+        await until(lambda: node.started)
 
 
 async def test_only_channels_that_nobody_here_listens_to_are_counted_as_new():
@@ -432,8 +451,9 @@ async def test_only_channels_that_nobody_here_listens_to_are_counted_as_new():
 
 async def test_what_is_listened_to_is_told_again_now_and_then(monkeypatch):
     """The store forgets channels in which nothing was published, unless it is told."""
-    monkeypatch.setattr(module, "KEEP_SECONDS", 0.05)
-    monkeypatch.setattr(module, "KEPT_AT_ONCE", 2)
+    monkeypatch.setattr(lease_module, "KEEP_SECONDS", 0.05)
+    monkeypatch.setattr(lease_module, "KEPT_AT_ONCE", 2)
+    monkeypatch.setattr(lease_module, "REPORT_SECONDS", 0.01)
     broker = MemoryBroker()
     async with running(broker) as node:
         wanted = ["chat:a", "chat:b", "chat:c"]

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.gateway.hub.hub import Hub, OpenCall, ReconnectCall
 from services.gateway.metrics import Metrics
 from services.gateway.node import partition as module
-from services.gateway.node.partition import Line
+from services.gateway.node.partition import PartitionWorker
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat, Beaten, Draft, Entry, EntryType
 from services.kernel.domain.codes import Code, OpenlineError
@@ -79,24 +79,24 @@ async def running():
         canary=lambda entry, now: None,
         resynced=lambda now: None,
     )
-    line = Line(
+    worker = PartitionWorker(
         0,
         Hub(sink, new_epoch=lambda: "e"),
         broker,
         beat=lambda: Beat(incarnation="i", node=b"{}"),
-        on_beaten=lambda partition, beat, reply: beaten.append((beat, reply)),
+        on_acknowledged=lambda partition, beat, reply: beaten.append((beat, reply)),
         metrics=Metrics(CollectorRegistry()),
     )
-    task = asyncio.create_task(line.run())
+    task = asyncio.create_task(worker.run())
     try:
-        await asyncio.wait_for(line.started.wait(), 5)
+        await asyncio.wait_for(worker.started.wait(), 5)
         yield SimpleNamespace(
-            line=line, broker=broker, told=listener.told, listener=listener, beaten=beaten
+            worker=worker, broker=broker, told=listener.told, listener=listener, beaten=beaten
         )
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        line.close()
+        worker.close()
         await asyncio.sleep(0)
 
 
@@ -108,9 +108,9 @@ async def at():
 
 async def join(at):
     now = asyncio.get_running_loop().time()
-    at.line.hub.subscribe("room:a", "bob", since=None, last=0, now=now)
-    at.line.pump()
-    at.line.pump()
+    at.worker.hub.subscribe("room:a", "bob", since=None, last=0, now=now)
+    at.worker.pump()
+    at.worker.pump()
     await until(lambda: "joined" in at.told)
 
 
@@ -132,7 +132,7 @@ async def test_each_beat_is_told_with_its_reply(at):
     assert beat.incarnation == "i"
     assert not reply.lost
     assert reply.bus >= 1
-    assert at.line.beaten_at >= at.line.beat_sent_at > 0
+    assert at.worker.beaten_at >= at.worker.beat_sent_at > 0
 
 
 async def test_an_outage_is_waited_out_and_nothing_is_missed(at):
@@ -147,9 +147,9 @@ async def test_an_outage_is_waited_out_and_nothing_is_missed(at):
 async def test_looks_and_opens_that_fail_are_made_again(at):
     at.broker.down = True
     now = asyncio.get_running_loop().time()
-    at.line.hub.subscribe("room:a", "bob", since=None, last=0, now=now)
-    at.line.pump()
-    await at.line._carry_out(OpenCall("room:b", "e"))
+    at.worker.hub.subscribe("room:a", "bob", since=None, last=0, now=now)
+    at.worker.pump()
+    await at.worker._carry_out(OpenCall("room:b", "e"))
     await asyncio.sleep(0.02)
     at.broker.down = False
     await until(lambda: at.told == ["joined"])
@@ -173,20 +173,20 @@ async def test_a_store_that_has_lost_everything_is_told_by_a_reset(at):
 
 
 async def test_connections_are_dropped_when_asked_for(at):
-    at.line.reconnect()
+    at.worker.reconnect()
     await until(lambda: at.broker.dropped == 1)
 
     async def away(partition):
         raise OpenlineError(Code.UNAVAILABLE, "away")
 
     at.broker.reconnect = away
-    await at.line._carry_out(ReconnectCall())
-    assert at.line.hub.following
+    await at.worker._carry_out(ReconnectCall())
+    assert at.worker.hub.following
 
 
 async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
     await join(at)
-    hub, broker = at.line.hub, at.broker
+    hub, broker = at.worker.hub, at.broker
     generation, released = hub.generation, asyncio.Event()
     read, stale = broker.read, []
 
@@ -200,7 +200,7 @@ async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
     broker.read = late
     await until(lambda: broker.read is read)
     hub.beaten(Beaten(history="another", bus=99), hub.position_of_reader, hub._now)
-    at.line.pump()
+    at.worker.pump()
     await until(lambda: hub.following and hub.generation > generation)
     released.set()
     await until(lambda: stale and hub.position_of_reader > stale[0])
@@ -211,7 +211,7 @@ async def test_new_connections_are_followed_by_a_beat(at, monkeypatch):
     monkeypatch.setattr(module, "BEAT_SECONDS", 60)
     await asyncio.sleep(0.05)
     before = len(at.beaten)
-    at.line.reconnect()
+    at.worker.reconnect()
     await until(lambda: len(at.beaten) > before)
 
 
@@ -219,33 +219,33 @@ async def test_a_beat_may_be_hurried(at, monkeypatch):
     monkeypatch.setattr(module, "BEAT_SECONDS", 60)
     await asyncio.sleep(0.05)
     before = len(at.beaten)
-    at.line.hurry()
+    at.worker.hurry()
     await until(lambda: len(at.beaten) > before)
 
 
 async def test_what_is_due_is_done_and_an_earlier_time_comes_first(at):
-    line, loop = at.line, asyncio.get_running_loop()
+    worker, loop = at.worker, asyncio.get_running_loop()
     await join(at)
-    line.hub.unsubscribe("room:a", "bob", loop.time())
-    line._arm()
-    first = line._timer
+    worker.hub.unsubscribe("room:a", "bob", loop.time())
+    worker._arm()
+    first = worker._timer
     assert first is not None  # when the lingering channel is dropped
-    line._arm()
-    assert line._timer is first
-    line.hub.tick(loop.time() + 3600)
-    line._arm()
-    assert line._timer is None
-    line._tick()
+    worker._arm()
+    assert worker._timer is first
+    worker.hub.tick(loop.time() + 3600)
+    worker._arm()
+    assert worker._timer is None
+    worker._tick()
 
 
 def test_what_is_overdue_when_it_is_armed_is_done_on_the_gateways_own_loop():
     async def overdue():
         async with running() as at:
             await join(at)
-            at.line.hub.unsubscribe("room:a", "bob", asyncio.get_running_loop().time() - 3600)
-            at.line._arm()
-            at.line._arm()
-            await until(lambda: at.line.hub.position("room:a") is None)
+            at.worker.hub.unsubscribe("room:a", "bob", asyncio.get_running_loop().time() - 3600)
+            at.worker._arm()
+            at.worker._arm()
+            await until(lambda: at.worker.hub.position("room:a") is None)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(overdue())
@@ -259,15 +259,15 @@ async def test_who_come_in_a_rush_share_calls(at, monkeypatch):
     await join(at)
     await asyncio.sleep(0.05)
     looks = []
-    look = at.line._broker.look
-    at.line._broker.look = lambda partition, wanted: (
+    look = at.worker._broker.look
+    at.worker._broker.look = lambda partition, wanted: (
         looks.append(wanted),
         look(partition, wanted),
     )[1]
-    at.line._called_at = asyncio.get_running_loop().time()
+    at.worker._called_at = asyncio.get_running_loop().time()
     for number in range(3):
-        at.line.hub.subscribe(f"room:{number}", "amy", now=asyncio.get_running_loop().time())
-        at.line.pump()
+        at.worker.hub.subscribe(f"room:{number}", "amy", now=asyncio.get_running_loop().time())
+        at.worker.pump()
         await asyncio.sleep(0.002)
     assert looks == []
     await until(lambda: at.told.count("joined") == 4)
@@ -276,30 +276,30 @@ async def test_who_come_in_a_rush_share_calls(at, monkeypatch):
 
 async def test_closing_forgets_what_is_under_way(at):
     await join(at)
-    at.line.hub.unsubscribe("room:a", "bob", asyncio.get_running_loop().time())
-    at.line._arm()
-    at.line._spawn(asyncio.sleep(60))
-    at.line.close()
-    await until(lambda: not at.line._tasks)
-    assert at.line._timer.cancelled()
+    at.worker.hub.unsubscribe("room:a", "bob", asyncio.get_running_loop().time())
+    at.worker._arm()
+    at.worker._spawn(asyncio.sleep(60))
+    at.worker.close()
+    await until(lambda: not at.worker._tasks)
+    assert at.worker._timer.cancelled()
 
 
 async def test_until_a_beat_has_told_a_position_nothing_is_read():
     broker = MemoryBroker()
     broker.down = True
     sink = SimpleNamespace(resynced=lambda now: None)
-    line = Line(
+    worker = PartitionWorker(
         0,
         Hub(sink, new_epoch=lambda: "e"),
         broker,
         beat=lambda: Beat(incarnation="i", node=b"{}"),
-        on_beaten=lambda partition, beat, reply: None,
+        on_acknowledged=lambda partition, beat, reply: None,
         metrics=Metrics(CollectorRegistry()),
     )
-    task = asyncio.create_task(line.run())
+    task = asyncio.create_task(worker.run())
     await asyncio.sleep(0.05)
     assert "read" not in broker.counters.calls
-    assert not line.started.is_set()
+    assert not worker.started.is_set()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    line.close()
+    worker.close()

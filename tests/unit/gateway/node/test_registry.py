@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-from services.gateway.node.registry import Roster
+from services.gateway.node.registry import Registry
 from tests.support.bare_session import fresh, opened
 from tests.support.gateway_host import ManualHost
 
 
 def test_sessions_are_found_by_connection_and_by_user():
-    host, roster = ManualHost(), Roster()
+    host, registry = ManualHost(), Registry()
     one, two, nobody = opened(host), opened(host), opened(host, None)
     for session in (one, two, nobody):
-        roster.add(session)
-    assert (len(roster), list(roster)) == (3, [one, two, nobody])
-    assert (roster.get(one.id), roster.get("elsewhere")) == (one, None)
-    assert (set(roster.of("bob")), roster.of("amy")) == ({one, two}, [])
-    assert roster.counts() == {"bob": 2}
+        registry.add(session)
+    assert (len(registry), list(registry)) == (3, [one, two, nobody])
+    assert (registry.get(one.id), registry.get("elsewhere")) == (one, None)
+    assert (set(registry.of("bob")), registry.of("amy")) == ({one, two}, [])
+    assert registry.counts() == {"bob": 2}
 
 
 def test_one_connection_of_a_user():
-    host, roster = ManualHost(), Roster()
+    host, registry = ManualHost(), Registry()
     amy, bob = opened(host, "amy"), opened(host)
-    roster.add(amy)
-    roster.add(bob)
-    assert (roster.of("amy"), roster.counts()) == ([amy], {"amy": 1, "bob": 1})
-    assert roster.remove(amy)
-    assert (roster.of("amy"), roster.counts()) == ([], {"bob": 1})
+    registry.add(amy)
+    registry.add(bob)
+    assert (registry.of("amy"), registry.counts()) == ([amy], {"amy": 1, "bob": 1})
+    assert registry.remove(amy)
+    assert (registry.of("amy"), registry.counts()) == ([], {"bob": 1})
 
 
 def test_nothing_is_kept_of_who_has_left():
-    host, roster = ManualHost(), Roster()
+    host, registry = ManualHost(), Registry()
     one, two, nobody = opened(host), opened(host), opened(host, None)
     for session in (one, two, nobody):
-        roster.add(session)
-    assert [roster.remove(session) for session in (one, nobody, one)] == [True, True, False]
-    assert roster.counts() == {"bob": 1}
-    assert roster.remove(two)
-    assert (roster.counts(), len(roster)) == ({}, 0)
-    assert not roster.remove(fresh(host))
+        registry.add(session)
+    assert [registry.remove(session) for session in (one, nobody, one)] == [True, True, False]
+    assert registry.counts() == {"bob": 1}
+    assert registry.remove(two)
+    assert (registry.counts(), len(registry)) == ({}, 0)
+    assert not registry.remove(fresh(host))
 
 
 def test_sessions_may_leave_while_it_is_gone_through():
-    host, roster = ManualHost(), Roster()
+    host, registry = ManualHost(), Registry()
     for _ in range(3):
-        roster.add(opened(host))
-    assert [roster.remove(session) for session in roster] == [True] * 3
+        registry.add(opened(host))
+    assert [registry.remove(session) for session in registry] == [True] * 3

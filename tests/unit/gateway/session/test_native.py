@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from services.gateway.fanout import wire_format as dialect
+from services.gateway.fanout import wire_format
 from services.gateway.fanout.wire_format import MSGPACK
 from services.gateway.session import command_queue as backlog_module
 from services.gateway.session import echoes as echoes_module
@@ -28,14 +28,14 @@ def host():
 
 
 def test_each_subprotocol_takes_its_own_kind_of_message(host):
-    text, packed = opened(host), opened(host, dialect=MSGPACK)
+    text, packed = opened(host), opened(host, wire_format=MSGPACK)
     text.received_binary(b"{}")
     packed.received_text(b"{}")
     assert (text.connection.code, packed.connection.code) == (1003, 1003)
 
 
 def test_messagepack_commands_are_answered_in_messagepack(host):
-    session = opened(host, dialect=MSGPACK)
+    session = opened(host, wire_format=MSGPACK)
     session.received_binary(msgspec.msgpack.encode({"type": "ping", "id": 1}))
     assert msgspec.msgpack.decode(session.connection.payloads()[0]) == {"type": "pong", "id": 1}
 
@@ -564,7 +564,7 @@ def test_a_duplicate_of_what_is_still_on_the_bus_is_acked_when_it_has_come(host)
 
 
 def reset(session, channel, position, reason):
-    event = dialect.reset(session.dialect, channel, position, began=1, reason=reason)
+    event = wire_format.reset(session.wire_format, channel, position, began=1, reason=reason)
     session.reset(session.subscriptions[channel], position, event)
 
 

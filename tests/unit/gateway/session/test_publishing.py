@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import Raw
 
-from services.gateway.session import publishing as speech
+from services.gateway.session import publishing
 from services.gateway.session.native import NativeSession
 from services.kernel.domain.codes import Code
 from services.kernel.protocol.commands import Ping, Publish
@@ -25,13 +25,13 @@ def test_typing_is_passed_on_once_a_second_and_may_get_lost(host):
     for one in (session, other):
         one.subscribe_by_server("chat:a")
     host.run()
-    speech.typing(session, "chat:a")
-    speech.typing(session, "chat:a")
+    publishing.typing(session, "chat:a")
+    publishing.typing(session, "chat:a")
     host.run()
     assert kinds(other) == ["subscribed", "typing"]
     host.advance(1)
     host.broker.down = True
-    speech.typing(session, "chat:a")
+    publishing.typing(session, "chat:a")
     host.run()
     assert kinds(other) == []
 
@@ -40,24 +40,24 @@ def test_a_draft_names_its_sender_and_scopes_its_key(host):
     bob, nobody = opened(host), opened(host, None)
     bob.subscribe_by_server("chat:a")
     host.run()
-    draft = speech.draft(bob, Publish(channel="chat:a", data=b"1", key="k"))
+    draft = publishing.draft(bob, Publish(channel="chat:a", data=b"1", key="k"))
     assert (draft.key, b'"from":"bob"' in draft.meta) == ("bob/k", True)
     with refused(Code.FORBIDDEN):
-        speech.draft(nobody, Publish(channel="chat:a", data=b"1"))
+        publishing.draft(nobody, Publish(channel="chat:a", data=b"1"))
 
 
 def test_a_namespace_may_bound_how_often_is_published():
     tables = {"namespaces": {"chat": {"publish": "anyone", "publish_rate": 1, "publish_burst": 1}}}
     host = ManualHost(tables=tables)
     session = opened(host)
-    speech.draft(session, Publish(channel="chat:a", data=b"1"))
+    publishing.draft(session, Publish(channel="chat:a", data=b"1"))
     with refused(Code.RATE_LIMITED):
-        speech.draft(session, Publish(channel="chat:a", data=b"1"))
+        publishing.draft(session, Publish(channel="chat:a", data=b"1"))
 
 
 def test_who_is_not_in_a_channel_does_not_type_there(host):
     with refused(Code.NOT_SUBSCRIBED, "subscribe to chat:a first"):
-        speech.typing(opened(host), "chat:a")
+        publishing.typing(opened(host), "chat:a")
 
 
 def written(channel, size):
@@ -67,12 +67,12 @@ def written(channel, size):
 def test_what_can_never_be_published_is_refused_unseen(host):
     bob, nobody = opened(host), opened(host, None)
     most = 2 * host.namespaces.of("chat:a").message_bytes
-    speech.admit(bob, written("chat:a", most))
-    speech.admit(bob, Ping())
+    publishing.admit(bob, written("chat:a", most))
+    publishing.admit(bob, Ping())
     with refused(Code.TOO_LARGE) as caught:
-        speech.admit(bob, written("chat:a", most + 1))
+        publishing.admit(bob, written("chat:a", most + 1))
     assert caught.value.id == 7
     with refused(Code.UNKNOWN_NAMESPACE):
-        speech.admit(bob, written("nope:a", 1))
+        publishing.admit(bob, written("nope:a", 1))
     with refused(Code.FORBIDDEN):
-        speech.admit(nobody, written("chat:a", 1))
+        publishing.admit(nobody, written("chat:a", 1))

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from services.gateway.fanout.wire_format import JSON
-from services.gateway.session import querying as queries
+from services.gateway.session import querying
 from services.kernel.domain.codes import Code
 from services.kernel.protocol.commands import History, Presence
 from tests.support.gateway_host import ManualHost, now
@@ -20,15 +20,15 @@ def host():
 
 
 def answer(session, query):
-    queries.check(session, query)
-    return msgspec.json.decode(now(queries.answer(session, query, JSON.codec)))
+    querying.check(session, query)
+    return msgspec.json.decode(now(querying.answer(session, query, JSON.codec)))
 
 
 def test_members_may_ask_who_is_there(host):
     session = opened(host)
     query = Presence(id=1, channel="room:a")
     with refused(Code.NOT_SUBSCRIBED):
-        queries.check(session, query)
+        querying.check(session, query)
     join(session, "room:a")
     ack = answer(session, query)
     assert (ack["id"], ack["count"], ack["members"][0]["user"]) == (1, 1, "bob")
@@ -38,7 +38,7 @@ def test_members_may_ask_what_was_said(host):
     session = opened(host)
     query = History(id=2, channel="chat:a", limit=1, reverse=True)
     with refused(Code.NOT_SUBSCRIBED):
-        queries.check(session, query)
+        querying.check(session, query)
     join(session)
     for number in range(2):
         host.publish_http("chat:a", number)
@@ -49,4 +49,4 @@ def test_members_may_ask_what_was_said(host):
 def test_what_is_asked_about_must_exist(host):
     for query in (Presence(channel="nowhere:a"), History(channel="nowhere:a")):
         with refused(Code.UNKNOWN_NAMESPACE):
-            queries.check(opened(host), query)
+            querying.check(opened(host), query)

@@ -281,7 +281,7 @@ def test_only_an_unclean_end_lingers_in_presence(host, end, lingers):
 
 def test_draining(host):
     session = opened(host)
-    session.reconnect(session.dialect.event("reconnect", {"within": 3}))
+    session.reconnect(session.wire_format.event("reconnect", {"within": 3}))
     assert session.connection.events() == [{"type": "reconnect", "within": 3}]
     session.shutdown()
     assert session.connection.code == 4100
@@ -311,11 +311,11 @@ def test_stalling_takes_it_off_the_fast_list_of_its_channels(host):
     audience = session.subscriptions["chat:a"].audience
     host.publish_http("chat:a", 1)
     session.connection.stall()
-    assert audience._groups[session.dialect.name].stale
+    assert audience._groups[session.wire_format.name].stale
     host.publish_http("chat:a", 2)
     host.advance(1)
     session.connection.drain()
-    assert audience._groups[session.dialect.name].stale
+    assert audience._groups[session.wire_format.name].stale
     assert brief(session.connection.events()) == [1, 2]
 
 

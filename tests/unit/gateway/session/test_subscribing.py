@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.gateway.fanout.subscriber import Subscription
-from services.gateway.session import subscribing as joining
+from services.gateway.session import subscribing
 from services.gateway.session.native import NativeSession
 from services.kernel.domain.capabilities import parse as capabilities
 from services.kernel.domain.claims import Claims
@@ -23,22 +23,22 @@ def host():
 
 def test_subscribing_is_checked(host):
     session = opened(host)
-    joining.check(session, "room:a")
+    subscribing.check(session, "room:a")
     with refused(Code.ALREADY_SUBSCRIBED):
-        joining.check(session, "public:all")
+        subscribing.check(session, "public:all")
     with refused(Code.FORBIDDEN):
-        joining.check(session, "user:amy")
+        subscribing.check(session, "user:amy")
     with refused(Code.UNKNOWN_NAMESPACE):
-        joining.check(session, "nowhere:a")
+        subscribing.check(session, "nowhere:a")
 
 
 def test_a_connection_has_so_many_channels_those_of_the_server_not_counted():
     host = ManualHost(limits=Limits(channels_per_connection=1))
     session = opened(host)
-    joining.check(session, "chat:a")
+    subscribing.check(session, "chat:a")
     session.subscriptions["chat:a"] = Subscription(session, "chat:a")
     with refused(Code.LIMIT_EXCEEDED, "at most 1 channels"):
-        joining.check(session, "chat:b")
+        subscribing.check(session, "chat:b")
 
 
 def test_a_new_token_ends_what_it_no_longer_allows(host):
