@@ -68,7 +68,7 @@ def invalid(objects: list[dict[str, Any]], version: str) -> list[str]:
 
 def _checkov(files: list[Path]) -> list[str]:
     if not CHECKOV.exists():
-        return ["checkov is missing: scripts/setup.sh deploy"]
+        return ["checkov is missing: scripts/setup.sh manifests"]
     command = [str(CHECKOV), "--skip-download", "--quiet", "--compact"]
     command += ["--framework", "kubernetes", "dockerfile", "--skip-check", ",".join(SKIPPED)]
     for path in (*files, ROOT / "deploy" / "Dockerfile"):

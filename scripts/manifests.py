@@ -29,7 +29,9 @@ def kubectl() -> str:
     for found in (ROOT / ".tools" / "bin" / "kubectl", shutil.which("kubectl")):
         if found and Path(found).exists() and _knows_components(str(found)):
             return str(found)
-    raise FileNotFoundError("kubectl 1.27 or newer is missing; scripts/setup.sh deploy installs it")
+    raise FileNotFoundError(
+        "kubectl 1.27 or newer is missing; scripts/setup.sh manifests installs it"
+    )
 
 
 def _knows_components(path: str) -> bool:
