@@ -5,6 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+_LIKE_HTTPX = (
+    "Accept: */*\r\nAccept-Encoding: gzip, deflate, br\r\n"
+    "Connection: keep-alive\r\nUser-Agent: python-httpx2/2.16.2\r\n"
+)
+"""What the client of our documentation sends with every request: a server reads them, so a bench must send them."""
+
 
 class Answer(NamedTuple):
     """Status and body."""
@@ -28,7 +34,7 @@ class Poster:
     async def open(cls, host: str, port: int, *, headers: str) -> Poster:
         """Connect. `headers` are whole lines, each with its line end, sent with every request."""
         reader, writer = await asyncio.open_connection(host, port)
-        return cls(reader, writer, f"Host: {host}:{port}\r\n{headers}")
+        return cls(reader, writer, f"Host: {host}:{port}\r\n{_LIKE_HTTPX}{headers}")
 
     async def post(self, path: str, body: bytes) -> Answer:
         """POST and wait for the answer. Raises OSError, asyncio.IncompleteReadError."""

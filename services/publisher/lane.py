@@ -19,8 +19,10 @@ from services.publisher.routes.messages import MessageRoutes
 
 _END = "/messages"
 _JSON = (b"content-type", b"application/json")
-_LEFT = frozenset({b"connection", b"expect", b"upgrade"})
+_LEFT = frozenset({b"expect", b"upgrade"})
 """Headers that say how to go on with the connection: the application's server knows."""
+_KEPT = frozenset({b"keep-alive"})
+"""The `Connection` that httpx, requests and Node send with every request; HTTP/1.1 means it anyway."""
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +105,7 @@ class Lane:
             and len(length) <= len(str(self._body_bytes))
             and int(length) <= self._body_bytes
             and self._left.isdisjoint(asked.headers)
+            and asked.headers.get(b"connection", b"keep-alive").lower() in _KEPT
             and asked.media_type in call.media_types
         )
 
