@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from services.auth import metrics, oauth
 from services.auth.oauth import OAuthError
 from services.auth.routes import bodies
+from services.kernel.http import openapi
 
 FORM = "application/x-www-form-urlencoded"
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
@@ -155,16 +156,13 @@ def described(schema: dict[str, Any]) -> dict[str, Any]:
 
 def document(app: FastAPI) -> None:
     """Name the client's Basic authentication in the OpenAPI document of `app`."""
-    plain = app.openapi
+    openapi.amend(app, _name_basic)
 
-    def openapi() -> dict[str, Any]:
-        schema = plain()
-        schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes[CLIENT] = {
-            "type": "http",
-            "scheme": "basic",
-            "description": "client id and secret; both may also be parameters of the form",
-        }
-        return schema
 
-    app.openapi = openapi  # type: ignore[method-assign]
+def _name_basic(document: dict[str, Any]) -> None:
+    schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes[CLIENT] = {
+        "type": "http",
+        "scheme": "basic",
+        "description": "client id and secret; both may also be parameters of the form",
+    }

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from services.kernel.domain.codes import HTTP_STATUS, Code, OpenlineError
+from services.kernel.http import openapi
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -58,7 +59,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, unexpected)
-    _without_422(app)
+    openapi.amend(app, _without_422)
 
 
 def title(status: int) -> str:
@@ -156,20 +157,13 @@ def _first(error: RequestValidationError) -> str:
     return f"{where}: {found[0].get('msg', 'not valid')}"[:500]
 
 
-def _without_422(app: FastAPI) -> None:
+def _without_422(document: dict[str, Any]) -> None:
     """FastAPI documents a 422 of its own for validation; here validation is a 400 with a problem document."""
-    plain = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        schema = plain()
-        for operations in schema.get("paths", {}).values():
-            for operation in operations.values():
-                _validation_is_400(operation)
-        for name in ("HTTPValidationError", "ValidationError"):
-            schema.get("components", {}).get("schemas", {}).pop(name, None)
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
+    for operations in document.get("paths", {}).values():
+        for operation in operations.values():
+            _validation_is_400(operation)
+    for name in ("HTTPValidationError", "ValidationError"):
+        document.get("components", {}).get("schemas", {}).pop(name, None)
 
 
 def _validation_is_400(operation: Any) -> None:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from services.kernel.broker import paging as cursors
 from services.kernel.domain import channels
-from services.kernel.http import problems
+from services.kernel.http import openapi, problems
 from services.publisher.routes import bodies, reading
 
 Call = Callable[[Request], Awaitable[Response]]
@@ -159,24 +159,21 @@ def _schema(body: Body) -> dict[str, Any]:
 
 def install(app: FastAPI) -> None:
     """Add the documented types and the bearer scheme to the app's OpenAPI document."""
-    plain = app.openapi
+    openapi.amend(app, _describe)
 
-    def openapi() -> dict[str, Any]:
-        document = plain()
-        _, schemas = msgspec.json.schema_components(
-            _TYPES, schema_hook=bodies.schema_hook, ref_template=REF
-        )
-        components = document.setdefault("components", {})
-        named = {**schemas, "Data": bodies.DATA_SCHEMA, "Problem": problems.SCHEMA}
-        named["Notification"]["additionalProperties"] = {"$ref": REF.format(name="Data")}
-        # Not a plain reference: tools that guess links between calls would take a listed channel for what DELETE
-        # of its messages ends, but it only loses its history.
-        listed = named["Channels"]["properties"]["channels"]
-        listed["items"] = {"anyOf": [listed["items"]]}
-        components.setdefault("schemas", {}).update(named)
-        components["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-        }
-        return document
 
-    app.openapi = openapi  # type: ignore[method-assign]
+def _describe(document: dict[str, Any]) -> None:
+    _, schemas = msgspec.json.schema_components(
+        _TYPES, schema_hook=bodies.schema_hook, ref_template=REF
+    )
+    components = document.setdefault("components", {})
+    named = {**schemas, "Data": bodies.DATA_SCHEMA, "Problem": problems.SCHEMA}
+    named["Notification"]["additionalProperties"] = {"$ref": REF.format(name="Data")}
+    # Not a plain reference: tools that guess links between calls would take a listed channel for what DELETE
+    # of its messages ends, but it only loses its history.
+    listed = named["Channels"]["properties"]["channels"]
+    listed["items"] = {"anyOf": [listed["items"]]}
+    components.setdefault("schemas", {}).update(named)
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    }
