@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict
 
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.domain.limits import Bucket
+from services.kernel.domain.limits import Buckets
 
 MAX_ADDRESSES = 50_000
 """An attacker with many addresses must not fill the memory; the address unseen longest is forgotten."""
@@ -15,22 +14,18 @@ MAX_ADDRESSES = 50_000
 class Throttle:
     """`per_minute` attempts an address, all of them at once if it likes. An IPv6 network of /64 counts as one."""
 
-    def __init__(self, per_minute: int, *, on: bool = True) -> None:
+    def __init__(self, per_minute: int, *, on: bool = True, most: int = MAX_ADDRESSES) -> None:
         self._per_minute = per_minute
         self._on = on
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._buckets: Buckets[str] = Buckets(most)
 
     def attempt(self, address: str, now: float) -> None:
         """Count one. Raises `rate_limited` with the seconds to wait."""
         if not self._on:
             return
-        key = _network(address)
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = Bucket(self._per_minute / 60, self._per_minute, now)
-            if len(self._buckets) > MAX_ADDRESSES:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key)
+        bucket = self._buckets.find(
+            _network(address), now, rate=self._per_minute / 60, burst=self._per_minute
+        )
         wait = bucket.take(now)
         if wait:
             raise OpenlineError(

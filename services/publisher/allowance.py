@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.domain.limits import Bucket
+from services.kernel.domain.limits import Bucket, Buckets
 
 MAX_CALLERS = 10_000
 """Whoever issues tokens may name many callers; the one unseen longest is forgotten."""
@@ -15,9 +13,9 @@ MAX_CALLERS = 10_000
 class Allowance:
     """Counts calls, and the messages of a call that brings many, by subject. A token without a rate is not limited."""
 
-    def __init__(self, *, on: bool = True) -> None:
+    def __init__(self, *, on: bool = True, most: int = MAX_CALLERS) -> None:
         self._on = on
-        self._buckets: OrderedDict[tuple[str, float], Bucket] = OrderedDict()
+        self._buckets: Buckets[tuple[str, float]] = Buckets(most)
 
     def take(self, claims: Claims, now: float) -> None:
         """Count a call. Raises `rate_limited` with the seconds to wait."""
@@ -40,10 +38,4 @@ class Allowance:
         if claims.rate is None or not self._on:
             return None
         key = (claims.sub, claims.rate)
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = Bucket(claims.rate, max(1, claims.rate), now)
-            if len(self._buckets) > MAX_CALLERS:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key)
-        return bucket
+        return self._buckets.find(key, now, rate=claims.rate, burst=max(1, claims.rate))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,3 +69,24 @@ class Bucket:
         """Set what can be taken to at most `level`: what others of the fleet have taken counts here too."""
         self._level = min(self.level(now), level)
         self._at = max(self._at, now)
+
+
+class Buckets(Generic[K]):
+    """A token bucket a key. Strangers choose keys, so beyond `most` the one unseen longest is forgotten."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._buckets: OrderedDict[K, Bucket] = OrderedDict()
+
+    def find(self, key: K, now: float, *, rate: float, burst: float) -> Bucket:
+        """The key's bucket; a full one of `rate` and `burst` when the key is new."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(rate, burst, now)
+            if len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key)
+        return bucket
+
+    def __len__(self) -> int:
+        return len(self._buckets)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from services.auth import throttle
 from services.auth.throttle import Throttle
 from services.kernel.domain.codes import Code, OpenlineError
 
@@ -43,9 +42,8 @@ def test_off_lifts_the_rate():
     assert exhaust(Throttle(60, on=False), "192.0.2.1") == 1000
 
 
-def test_only_so_many_addresses_are_remembered(monkeypatch):
-    monkeypatch.setattr(throttle, "MAX_ADDRESSES", 10)
-    one = Throttle(1)
+def test_only_so_many_addresses_are_remembered():
+    one = Throttle(1, most=10)
     for n in range(100):
         one.attempt(f"192.0.2.{n}", 0)
     assert len(one._buckets) == 10

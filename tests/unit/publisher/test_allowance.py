@@ -6,7 +6,6 @@ import pytest
 
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.publisher import allowance
 from services.publisher.allowance import Allowance
 from tests.support.refusals import refused
 
@@ -58,9 +57,8 @@ def test_limits_off_lifts_it():
         counted.take(SHOP, 0.0)
 
 
-def test_only_so_many_callers_are_remembered(monkeypatch):
-    monkeypatch.setattr(allowance, "MAX_CALLERS", 2)
-    counted = Allowance()
+def test_only_so_many_callers_are_remembered():
+    counted = Allowance(most=2)
     for name in ("a", "b", "c"):
         counted.take(Claims(sub=name, rate=1.0), 0.0)
     counted.take(Claims(sub="a", rate=1.0), 0.0)

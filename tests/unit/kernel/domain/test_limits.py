@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.kernel.domain.limits import Bucket, Limits
+from services.kernel.domain.limits import Bucket, Buckets
 
 
 def test_the_defaults_are_the_protocols():
@@ -49,3 +49,19 @@ def test_what_others_took_lowers_the_level_and_never_raises_it():
     assert bucket.level(0.0) == 1
     bucket.lower(0.0, 2)
     assert bucket.level(0.0) == 1
+
+
+def test_each_key_has_a_bucket_of_its_own():
+    buckets = Buckets(9)
+    assert buckets.find("a", 0.0, rate=1, burst=1).take(0.0) == 0.0
+    assert buckets.find("a", 0.0, rate=1, burst=1).take(0.0) == 1.0
+    assert buckets.find("b", 0.0, rate=1, burst=1).take(0.0) == 0.0
+
+
+def test_of_too_many_keys_the_one_unseen_longest_is_forgotten():
+    buckets = Buckets(2)
+    for key in ("a", "b", "a", "c"):
+        buckets.find(key, 0.0, rate=1, burst=1).take(0.0)
+    assert len(buckets) == 2
+    assert buckets.find("a", 0.0, rate=1, burst=1).take(0.0) > 0.0
+    assert buckets.find("b", 0.0, rate=1, burst=1).take(0.0) == 0.0
