@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.auth import credentials
-from services.auth.announcer import Announcer
 from services.auth.credentials import Passwords
 from services.auth.grants import SCOPES
-from services.auth.revoker import Revoker
+from services.auth.revoker import Revoker, announce_on
 from services.auth.settings import Settings
 from services.auth.store import Client, Store, User
 from services.kernel.broker.redis.broker import RedisBroker
@@ -187,7 +186,7 @@ def _disable(call: _Call) -> None:
 
 async def _revoke(settings: Settings, kind: Kind, name: str) -> None:
     broker = RedisBroker.of(settings)
-    revoker = Revoker(RedisRevocations(broker.client), announce=Announcer(broker))
+    revoker = Revoker(RedisRevocations(broker.client), announce=announce_on(broker))
     try:
         await revoker.revoke_all(kind, name, longest=LONGEST)
     except OpenlineError as error:

@@ -12,14 +12,13 @@ from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from services.auth import metrics
-from services.auth.announcer import Announcer
 from services.auth.credentials import Passwords
 from services.auth.grants import Grants
 from services.auth.issuer import Issuer
 from services.auth.keyring import FileKeyring, Keyring, SecretKeyring
 from services.auth.oauth import OAuthError
 from services.auth.parts import Parts
-from services.auth.revoker import Announce, Revoker
+from services.auth.revoker import Announce, Revoker, announce_on
 from services.auth.routes import accounts, connect, forms, inspection, keys, token
 from services.auth.settings import Settings
 from services.auth.store import Store
@@ -102,7 +101,9 @@ def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> Fas
     """
     broker = RedisBroker.of(settings)
     store = Store(settings.database_url)
-    parts, remote = _parts(settings, store, broker.client, announce=Announcer(broker), clock=clock)
+    parts, remote = _parts(
+        settings, store, broker.client, announce=announce_on(broker), clock=clock
+    )
     probes = Probes(store, broker.client)
 
     @asynccontextmanager

@@ -50,22 +50,13 @@ class Issuer:
         """
         words = " ".join(sorted(scope))
         jti, exp = secrets.token_urlsafe(16), int(now) + ttl
-        optional = {
-            "client_id": client,
-            "scope": words or None,
-            "channels": channels,
-            "info": info,
-            RATE: rate,
-        }
-        payload = {
-            "iss": self.issuer,
-            "aud": self.audience,
-            "sub": sub,
-            "iat": int(now),
-            "exp": exp,
-            "jti": jti,
-            **{claim: value for claim, value in optional.items() if value is not None},
-        }
+        required = {"sub": sub, "iat": int(now), "exp": exp, "jti": jti}
+        optional = {"client_id": client, "scope": words or None, "channels": channels, "info": info}
+        given = {k: v for k, v in {**optional, RATE: rate}.items() if v is not None}
+        return Issued(self._signed({**required, **given}), jti, exp, ttl, words)
+
+    def _signed(self, claims: Mapping[str, Any]) -> str:
+        payload = {"iss": self.issuer, "aud": self.audience, **claims}
         signer = self._keyring.signer()
         token = jwt.encode(
             payload, signer.private, algorithm=signer.algorithm, headers={"kid": signer.kid}
@@ -75,4 +66,4 @@ class Issuer:
                 Code.LIMIT_EXCEEDED,
                 f"the token would have {len(token)} characters; at most {MAX_TOKEN}: shorten channels or info",
             )
-        return Issued(token, jti, exp, ttl, words)
+        return token

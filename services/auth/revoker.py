@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from services.auth import metrics
+from services.kernel.broker.port import Broker
+from services.kernel.domain import control
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import OpenlineError
+from services.kernel.domain.control import Revoke
 from services.kernel.tokens.revocations import Kind, Revocation, Revocations, Revoked
 
 Announce = Callable[[dict[str, Any]], Awaitable[None]]
@@ -19,6 +22,15 @@ FRESH = 1.0
 
 async def silent(_revocation: dict[str, Any]) -> None:
     """Announces nothing: gateways then learn of a revocation when they next load the record."""
+
+
+def announce_on(broker: Broker) -> Announce:
+    """Tells every gateway of a revocation at once, through the bus. What it returns raises `unavailable`."""
+
+    async def announce(revocation: dict[str, Any]) -> None:
+        await broker.control(control.encode(Revoke(**revocation)))
+
+    return announce
 
 
 class Revoker:
