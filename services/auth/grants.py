@@ -168,7 +168,7 @@ def _narrow(asked: str | None, held: str) -> frozenset[str]:
     if want - have:
         raise OAuthError(
             oauth.INVALID_SCOPE,
-            f"held are: {' '.join(sorted(have)) or 'none'}; anything else cannot be given",
+            f"scope not granted to this client or user; granted: {' '.join(sorted(have)) or 'none'}",
         )
     return want
 
