@@ -14,8 +14,8 @@ from services.kernel.domain.codes import OpenlineError
 from services.kernel.http import middleware, problems
 from services.publisher import metrics
 from services.publisher.routes import answers, reading
-from services.publisher.routes.asked import Asked
 from services.publisher.routes.messages import MessageRoutes
+from services.publisher.routes.reading import BareRequest
 
 _END = "/messages"
 _JSON = (b"content-type", b"application/json")
@@ -31,7 +31,7 @@ class Call(NamedTuple):
     """A call that has the lane: its route for the metrics, its answer's status, and what it takes."""
 
     route: str
-    run: Callable[[Asked, str], Awaitable[bytes]]
+    run: Callable[[BareRequest, str], Awaitable[bytes]]
     status: int
     media_types: tuple[str, ...]
 
@@ -64,12 +64,12 @@ class Lane:
         }
         self._batch = Call("/v1/messages", messages.publish_batch, 200, (reading.JSON,))
 
-    def find(self, asked: Asked) -> tuple[Call, str] | None:
+    def find(self, asked: BareRequest) -> tuple[Call, str] | None:
         """The call of a POST, and the channel or user that its path names; None if the application is to answer."""
         call, name = self._call(asked.scope["path"])
         return (call, name) if call is not None and self._is_plain(asked, call) else None
 
-    async def answer(self, call: Call, name: str, asked: Asked) -> Answer:
+    async def answer(self, call: Call, name: str, asked: BareRequest) -> Answer:
         """What the call comes to; a fault of ours is logged and answered without details."""
         begun = perf_counter()
         request_id = middleware.identify(
@@ -98,7 +98,7 @@ class Lane:
                     return call, name
         return None, ""
 
-    def _is_plain(self, asked: Asked, call: Call) -> bool:
+    def _is_plain(self, asked: BareRequest, call: Call) -> bool:
         length = asked.headers.get(b"content-length", b"")
         return (
             length.isdigit()

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from services.kernel.http.http_protocol import HttpProtocol
 from services.publisher.lane import Answer, Call, Lane
-from services.publisher.routes.asked import Asked
+from services.publisher.routes.reading import BareRequest
 
 _TARGET = re.compile(rb"(/v1/[A-Za-z0-9_.:@|=+%/-]+)(?:\?([A-Za-z0-9_.:@|=+%&-]*))?")
 _CLOSE = (b"connection", b"close")
@@ -29,7 +29,7 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
-class Passage(Asked):
+class Passage(BareRequest):
     """A request on the lane, in the place where uvicorn keeps its cycle; what uvicorn asks of one is here."""
 
     __slots__ = (
@@ -55,7 +55,7 @@ class Passage(Asked):
         self.response_complete = False
 
     async def body(self) -> bytes:
-        """See Asked."""
+        """See BareRequest."""
         return self.gathered
 
 

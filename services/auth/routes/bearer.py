@@ -10,9 +10,9 @@ from fastapi.security import OAuth2
 
 from services.auth.parts import Parts
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.permissions import check_scope
-from services.kernel.http import addresses
+from services.kernel.http import bearer
+from services.kernel.tokens import revocations
 from services.kernel.tokens.verifier import Verifier
 
 _SCOPES = {
@@ -47,10 +47,7 @@ PartsOf = Annotated[Parts, Depends(parts)]
 
 def admin(request: Request, of: PartsOf) -> None:
     """Raises `forbidden` unless the call comes from an administrative network."""
-    if not addresses.in_networks(addresses.client(request.scope), of.settings.admin_networks):
-        raise OpenlineError(
-            Code.FORBIDDEN, "this call is answered only to networks of OPENLINE_ADMIN_NETWORKS"
-        )
+    bearer.check_admin(request.scope, of.settings.admin_networks)
 
 
 Admin = Depends(admin)
@@ -82,11 +79,8 @@ async def manager(
 
 
 async def _bearer(request: Request, of: Parts, verifier: Verifier) -> Bearer:
-    given = request.headers.getlist("authorization")
-    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise OpenlineError(Code.UNAUTHORIZED, "send one header Authorization: Bearer <token>")
-    claims = await verifier.verify(token.strip(), of.clock())
+    token = bearer.token(request.headers.getlist("authorization"))
+    claims = await verifier.verify(token, of.clock())
     if await of.revoker.covers(claims):
-        raise OpenlineError(Code.UNAUTHORIZED, "the token was revoked")
-    return Bearer(token.strip(), claims)
+        raise revocations.refusal()
+    return Bearer(token, claims)

@@ -47,6 +47,7 @@ from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 from services.kernel.domain.schemas import Schemas
+from services.kernel.tokens import revocations as revoking
 from services.kernel.tokens.revocations import Revocations
 from services.kernel.tokens.tickets import Tickets
 from services.kernel.tokens.verifier import Verifier
@@ -335,7 +336,7 @@ class Node:
 
     def _check_revoked(self, claims: Claims) -> None:
         if self._control.covers(claims):
-            raise OpenlineError(Code.UNAUTHORIZED, "the token has been revoked")
+            raise revoking.refusal()
 
     async def redeem(self, ticket: str) -> Claims:
         """The claims of the token that a ticket stands for. Raises `unauthorized` or `unavailable`."""

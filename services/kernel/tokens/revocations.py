@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol, Self
 
 from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
 
 
 class Kind(StrEnum):
@@ -104,6 +105,11 @@ class Revoked:
 
     def __len__(self) -> int:
         return len(self._exps)
+
+
+def refusal() -> OpenlineError:
+    """What whoever brings a revoked token is told: `unauthorized`."""
+    return OpenlineError(Code.UNAUTHORIZED, "the token has been revoked")
 
 
 class Revocations(Protocol):

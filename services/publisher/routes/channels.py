@@ -15,9 +15,8 @@ from services.kernel.domain.claims import Claims
 from services.kernel.domain.permissions import check_http
 from services.kernel.protocol import json_codec
 from services.publisher.routes import answers, bodies, reading
-from services.publisher.routes.calls import Calls
 from services.publisher.routes.describe import CHANNEL, CURSOR, operation, parameter
-from services.publisher.routes.guard import MANAGE, READ
+from services.publisher.routes.guard import MANAGE, READ, Calls
 
 MAX_LIMIT = 500
 LIMIT = 100

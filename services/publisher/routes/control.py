@@ -20,9 +20,8 @@ from services.kernel.domain.control import (
 )
 from services.kernel.domain.permissions import check_http
 from services.publisher.routes import answers, bodies, reading
-from services.publisher.routes.calls import Calls
 from services.publisher.routes.describe import CONNECTION, USER, Body, operation
-from services.publisher.routes.guard import MANAGE
+from services.publisher.routes.guard import MANAGE, Calls
 
 MAX_REASON = 123
 """Bytes of a close frame's reason (RFC 6455 section 5.5: 125 less the code)."""

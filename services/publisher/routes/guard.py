@@ -10,17 +10,17 @@ from starlette.requests import Request
 from services.kernel.domain import permissions
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.http import addresses
+from services.kernel.http import bearer
 from services.kernel.http.addresses import Network
+from services.kernel.tokens import revocations
 from services.kernel.tokens.revocations import Revoked
 from services.kernel.tokens.verifier import Verifier
 from services.publisher.allowance import Allowance
+from services.publisher.service import Publisher
 
 READ = "read"
 PUBLISH = "publish"
 MANAGE = "manage"
-
-_SCHEME = "bearer"
 
 
 class Guard:
@@ -48,15 +48,15 @@ class Guard:
         """
         claims = await self.bearer(request.headers.getlist("authorization"), scope)
         if scope == MANAGE:
-            self._check_network(request)
+            bearer.check_admin(request.scope, self._admin_networks)
         return claims
 
     async def bearer(self, authorization: Sequence[str], scope: str) -> Claims:
         """The claims behind the headers `Authorization` of a request; it is enough for any scope but `manage`."""
         now = self._clock()
-        claims = await self._verifier.verify(_token(authorization), now)
+        claims = await self._verifier.verify(bearer.token(authorization), now)
         if self._revoked().covers(claims):
-            raise OpenlineError(Code.UNAUTHORIZED, "the token has been revoked")
+            raise revocations.refusal()
         permissions.check_scope(claims, scope)
         self._allowance.take(claims, now)
         return claims
@@ -65,12 +65,13 @@ class Guard:
         """Count the messages of a call that brings several; it has itself counted as one."""
         self._allowance.owe(claims, self._clock(), messages - 1)
 
-    def _check_network(self, request: Request) -> None:
-        if not addresses.in_networks(addresses.client(request.scope), self._admin_networks):
-            raise OpenlineError(
-                Code.FORBIDDEN,
-                "calls with scope manage are answered to OPENLINE_ADMIN_NETWORKS only",
-            )
+
+class Calls:
+    """Calls that the guard lets through and the publisher carries out."""
+
+    def __init__(self, publisher: Publisher, guard: Guard) -> None:
+        self._publisher = publisher
+        self._guard = guard
 
 
 def check_unlimited(claims: Claims) -> None:
@@ -79,15 +80,3 @@ def check_unlimited(claims: Claims) -> None:
         raise OpenlineError(
             Code.FORBIDDEN, "a token with a claim channels cannot write to a connection directly"
         )
-
-
-def _token(given: Sequence[str]) -> str:
-    """The bearer token (RFC 6750 section 2.1). No other place counts: what is in an address gets logged."""
-    if not given:
-        raise OpenlineError(Code.UNAUTHORIZED, "send the header Authorization: Bearer <token>")
-    scheme, _, token = given[0].partition(" ")
-    if len(given) > 1 or scheme.lower() != _SCHEME or not token.strip():
-        raise OpenlineError(
-            Code.UNAUTHORIZED, "send one header Authorization, as Authorization: Bearer <token>"
-        )
-    return token.strip()

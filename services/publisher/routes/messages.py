@@ -15,8 +15,6 @@ from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.permissions import check_http
 from services.kernel.domain.publications import Kind
 from services.publisher.routes import answers, bodies, reading
-from services.publisher.routes.asked import Asked
-from services.publisher.routes.calls import Calls
 from services.publisher.routes.describe import (
     CHANNEL,
     CONNECTION,
@@ -26,7 +24,8 @@ from services.publisher.routes.describe import (
     Body,
     operation,
 )
-from services.publisher.routes.guard import PUBLISH, check_unlimited
+from services.publisher.routes.guard import PUBLISH, Calls, check_unlimited
+from services.publisher.routes.reading import BareRequest
 from services.publisher.service import Message
 
 _PUBLISH = reading.decoder(bodies.Publish)
@@ -93,43 +92,45 @@ class MessageRoutes(Calls):
 
     async def to_channel(self, request: Request) -> Response:
         """Store a message in a channel's history and bring it to every subscriber."""
-        asked = Asked(request.scope, request.receive)
-        body = await self.publish(asked, request.path_params["channel"])
+        bare = BareRequest(request.scope, request.receive)
+        body = await self.publish(bare, request.path_params["channel"])
         return answers.raw(body, answers.CREATED)
 
     async def to_user(self, request: Request) -> Response:
         """Publish to `user:{user}`, the channel that each of the user's connections is subscribed to."""
-        asked = Asked(request.scope, request.receive)
-        body = await self.publish_to_user(asked, request.path_params["user"])
+        bare = BareRequest(request.scope, request.receive)
+        body = await self.publish_to_user(bare, request.path_params["user"])
         return answers.raw(body, answers.CREATED)
 
-    async def publish(self, asked: Asked, channel: str) -> bytes:
+    async def publish(self, request: BareRequest, channel: str) -> bytes:
         """Publish what was sent to a channel: the answer's body."""
-        claims = await self._guard.bearer(asked.authorization, PUBLISH)
-        return await self._publish(asked, claims, self._publisher.check_channel(channel))
+        claims = await self._guard.bearer(request.authorization, PUBLISH)
+        return await self._publish(request, claims, self._publisher.check_channel(channel))
 
-    async def publish_to_user(self, asked: Asked, user: str) -> bytes:
+    async def publish_to_user(self, request: BareRequest, user: str) -> bytes:
         """Publish what was sent to a user: the answer's body."""
-        claims = await self._guard.bearer(asked.authorization, PUBLISH)
+        claims = await self._guard.bearer(request.authorization, PUBLISH)
         channel = channels.personal(reading.checked_subject(user, "user"))
-        return await self._publish(asked, claims, self._publisher.check_channel(channel))
+        return await self._publish(request, claims, self._publisher.check_channel(channel))
 
-    async def _publish(self, asked: Asked, claims: Claims, channel: str) -> bytes:
+    async def _publish(self, request: BareRequest, claims: Claims, channel: str) -> bytes:
         check_http(claims, channel, Action.PUBLISH, scope=PUBLISH)
-        message = await _message(asked, channel)
+        message = await _message(request, channel)
         stored = await self._publisher.publish(message, subject=claims.sub)
         return answers.published(channel, stored)
 
     async def batch(self, request: Request) -> Response:
         """Publish messages in their order; each may fail alone, and its result says so."""
-        return answers.raw(await self.publish_batch(Asked(request.scope, request.receive), ""))
+        return answers.raw(
+            await self.publish_batch(BareRequest(request.scope, request.receive), "")
+        )
 
-    async def publish_batch(self, asked: Asked, _: str) -> bytes:
+    async def publish_batch(self, request: BareRequest, _: str) -> bytes:
         """Publish all messages that were sent: the answer's body."""
-        claims = await self._guard.bearer(asked.authorization, PUBLISH)
-        if asked.media_type != reading.JSON:
+        claims = await self._guard.bearer(request.authorization, PUBLISH)
+        if request.media_type != reading.JSON:
             raise reading.unsupported(reading.JSON)
-        items = reading.decode(await asked.body(), _BATCH).messages
+        items = reading.decode(await request.body(), _BATCH).messages
         _check_count("messages", len(items))
         self._guard.count(claims, len(items))
         messages = [_allowed(claims, _from_body(item.channel, item)) for item in items]
@@ -169,20 +170,20 @@ class MessageRoutes(Calls):
         return answers.answer(bodies.Accepted(), answers.ACCEPTED)
 
 
-async def _message(asked: Asked, channel: str) -> Message:
-    kind = asked.media_type
+async def _message(request: BareRequest, channel: str) -> Message:
+    kind = request.media_type
     if kind not in (reading.JSON, reading.OCTETS):
         raise reading.unsupported(reading.JSON, reading.OCTETS)
-    key, ephemeral = _query(asked) if asked.scope["query_string"] else (None, False)
-    raw = await asked.body()
+    key, ephemeral = _query(request) if request.scope["query_string"] else (None, False)
+    raw = await request.body()
     if kind == reading.OCTETS:
         return Message(channel=channel, data=raw, kind=Kind.BINARY, key=key, ephemeral=ephemeral)
     body = reading.decode(raw, _PUBLISH)
     return _from_body(channel, body, key=key, ephemeral=ephemeral)
 
 
-def _query(asked: Asked) -> tuple[str | None, bool]:
-    query = reading.Query(asked)
+def _query(request: BareRequest) -> tuple[str | None, bool]:
+    query = reading.Query(request)
     key = query.matching("key", _KEY, expected="1-128 characters without control characters")
     return key, bool(query.flag("ephemeral"))
 

@@ -17,9 +17,8 @@ from services.kernel.domain.capabilities import Action
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.permissions import check_http
 from services.publisher.routes import answers, bodies, reading
-from services.publisher.routes.calls import Calls
 from services.publisher.routes.describe import TOPIC, Body, operation, parameter
-from services.publisher.routes.guard import PUBLISH
+from services.publisher.routes.guard import PUBLISH, Calls
 
 SECRETS = frozenset({"token", "access_token", "ticket"})
 """Names of query fields that a caller means for us: published they would be shown to every subscriber."""

@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope
 
 from services.kernel.domain import channels
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.packed import MAX_DEPTH
 from services.publisher.routes import bodies
-from services.publisher.routes.asked import Asked
 
 T = TypeVar("T")
 
@@ -31,6 +31,32 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _WHOLE = re.compile(r"([0-9]{1,9})(\.0+)?\Z")
 
 
+class BareRequest:
+    """A request as ASGI brings it. Of headers that come several times the first counts, but for `authorization`."""
+
+    __slots__ = ("_receive", "authorization", "headers", "media_type", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive | None = None) -> None:
+        named = list(scope["headers"])
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(reversed(named))
+        self.authorization = [v.decode("latin-1") for name, v in named if name == b"authorization"]
+        self.media_type = _plain_type(self.headers.get(b"content-type", b"").decode("latin-1"))
+        self._receive = receive
+
+    async def body(self) -> bytes:
+        """The whole body; to be asked for once. Raises ClientDisconnect."""
+        assert self._receive is not None
+        message = await self._receive()
+        parts = [message.get("body", b"")]
+        while message.get("more_body") and message["type"] == "http.request":
+            message = await self._receive()
+            parts.append(message.get("body", b""))
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """A decoder of a documented type."""
     return msgspec.json.Decoder(kind, dec_hook=bodies.dec_hook)
@@ -38,7 +64,11 @@ def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 
 def media_type(request: Request) -> str:
     """The body's media type without parameters, in lower case; empty when none is named."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return _plain_type(request.headers.get("content-type", ""))
+
+
+def _plain_type(given: str) -> str:
+    return given.partition(";")[0].strip().lower()
 
 
 def unsupported(*accepted: str) -> HTTPException:
@@ -81,7 +111,7 @@ async def json(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
 class Query:
     """The query's fields, each readable once and by name; unknown ones are ignored."""
 
-    def __init__(self, request: Request | Asked) -> None:
+    def __init__(self, request: Request | BareRequest) -> None:
         self.fields = pairs(request.scope["query_string"])
 
     def text(self, name: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.kernel.domain.limits import Bucket, Buckets
+from services.kernel.domain.limits import Bucket, Buckets, Limits
 
 
 def test_the_defaults_are_the_protocols():
