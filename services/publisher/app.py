@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from services.kernel.broker.metrics import BrokerCalls
 from services.kernel.broker.port import Broker
@@ -35,8 +36,7 @@ from services.kernel.tokens.keys import UntrustedKeyError
 from services.kernel.tokens.revocations import Revocations
 from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.publisher import metrics
-from services.publisher.lane import Lane
-from services.publisher.lane_protocol import LaneProtocol
+from services.publisher.fast_path import FastPath
 from services.publisher.probes import Probes
 from services.publisher.routes import describe
 from services.publisher.routes.channels import ChannelRoutes
@@ -52,7 +52,7 @@ DRAIN_SECONDS = 10
 
 
 class Parts:
-    """The application, the lane past its layers, and what runs beside it. `clock` tells seconds since 1970."""
+    """The application, the fast path past its layers, and what runs beside it. `clock` tells seconds since 1970."""
 
     def __init__(
         self,
@@ -81,7 +81,9 @@ class Parts:
         metrics.begin(namespaces)
         metrics.READY.set_function(lambda: self.probes.ready().ok)
         self.app = self._application(settings, publisher, guard)
-        self.lane = Lane(
+        self.fast_path = FastPath(
+            # Whose proxies are believed matters to the calls of scope `manage` alone, so only the application asks.
+            _behind_proxies(self.app, settings),
             self._messages,
             body_bytes=Limits().body_bytes,
             cors=bool(settings.allowed_origins),
@@ -125,6 +127,11 @@ class Parts:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.keys.close()
         await self.broker.close()
+
+
+def _behind_proxies(app: Any, settings: Settings) -> Any:
+    """`app` with the client's address as trusted proxies give it; Any, since uvicorn and Starlette type ASGI apart."""
+    return ProxyHeadersMiddleware(app, trusted_hosts=list(settings.trusted_proxies))
 
 
 async def _method_not_allowed(request: Request, _error: Exception) -> Response:
@@ -174,12 +181,11 @@ def main() -> None:
         garbage.settle()
 
     serve(
-        parts.app,
+        parts.fast_path,
         host=settings.publisher_host,
         port=settings.publisher_port,
         name="publisher",
-        trusted_proxies=settings.trusted_proxies,
-        http=partial(LaneProtocol, lane=parts.lane),
+        proxy_headers=False,
         on_started=started,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )

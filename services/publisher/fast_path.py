@@ -1,4 +1,4 @@
-"""The lane of those who publish: past FastAPI and its layers, which cost several times what publishing does."""
+"""The fast path of publishing: past FastAPI and its layers, which cost several times what publishing does."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from time import perf_counter
 from typing import NamedTuple
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.http import middleware, problems
@@ -19,16 +20,12 @@ from services.publisher.routes.reading import BareRequest
 
 _END = "/messages"
 _JSON = (b"content-type", b"application/json")
-_LEFT = frozenset({b"expect", b"upgrade"})
-"""Headers that say how to go on with the connection: the application's server knows."""
-_KEPT = frozenset({b"keep-alive"})
-"""The `Connection` that httpx, requests and Node send with every request; HTTP/1.1 means it anyway."""
 
 log = structlog.get_logger(__name__)
 
 
 class Call(NamedTuple):
-    """A call that has the lane: its route for the metrics, its answer's status, and what it takes."""
+    """A call that has the fast path: its route for the metrics, its answer's status, and what it takes."""
 
     route: str
     run: Callable[[BareRequest, str], Awaitable[bytes]]
@@ -44,18 +41,20 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Lane:
-    """Answers plain requests to publish as the application would, byte for byte.
+class FastPath:
+    """The outermost ASGI application: answers plain requests to publish as `app` would, byte for byte.
 
-    Left to the application is what is rare: bodies of unknown or too great length, other media types, calls from
-    browsers' pages, and what says how its connection should go on.
+    Left to `app` is what is rare: bodies of unknown or too great length, other media types, and calls from browsers'
+    pages when origins are allowed, which the layer that knows CORS answers.
     """
 
-    def __init__(self, messages: MessageRoutes, *, body_bytes: int, cors: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, messages: MessageRoutes, *, body_bytes: int, cors: bool
+    ) -> None:
+        self._app = app
         self._body_bytes = body_bytes
-        # A browser's page is answered by the layer that knows CORS.
-        self._left = _LEFT | {b"origin"} if cors else _LEFT
-        # As that layer does on every answer, so that no cache gives a page another's.
+        self._cors = cors
+        # As the CORS layer does on every answer, so that no cache gives a page another's.
         self._vary = ((b"vary", b"Origin"),) if cors else ()
         one = (answers.CREATED, (reading.JSON, reading.OCTETS))
         self._named = {
@@ -64,27 +63,37 @@ class Lane:
         }
         self._batch = Call("/v1/messages", messages.publish_batch, 200, (reading.JSON,))
 
-    def find(self, asked: BareRequest) -> tuple[Call, str] | None:
-        """The call of a POST, and the channel or user that its path names; None if the application is to answer."""
-        call, name = self._call(asked.scope["path"])
-        return (call, name) if call is not None and self._is_plain(asked, call) else None
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        post = scope["type"] == "http" and scope["method"] == "POST"
+        call, name = self._call(scope["path"]) if post else (None, "")
+        if call is None or not self._is_plain(request := BareRequest(scope, receive), call):
+            await self._app(scope, receive, send)
+            return
+        answer = await self._answer(call, name, request)
+        if answer is not None:
+            start = {"status": answer.status, "headers": answer.headers}
+            await send({"type": "http.response.start", **start})
+            await send({"type": "http.response.body", "body": answer.body})
 
-    async def answer(self, call: Call, name: str, asked: BareRequest) -> Answer:
-        """What the call comes to; a fault of ours is logged and answered without details."""
+    async def _answer(self, call: Call, name: str, request: BareRequest) -> Answer | None:
+        """What the call comes to, None when the client left; a fault of ours is logged and answered without details."""
         begun = perf_counter()
         request_id = middleware.identify(
-            asked.scope, asked.headers.get(b"x-request-id", b"").decode("latin-1")
+            request.scope, request.headers.get(b"x-request-id", b"").decode("latin-1")
         )
         named = (*self._vary, (b"x-request-id", request_id.encode()))
         try:
-            body = await call.run(asked, name)
+            body = await call.run(request, name)
             length = (b"content-length", b"%d" % len(body))
             answer = Answer(call.status, [length, _JSON, *named], body)
         except OpenlineError as error:
             answer = _of(problems.response(error), *named)
+        except ClientDisconnect:
+            return None
         except Exception as error:
-            log.exception("lane_failed")
-            answer = _of(await problems.unexpected(Request(asked.scope), error))
+            log.exception("publish_failed", route=call.route)
+            answer = _of(await problems.unexpected(Request(request.scope), error))
         metrics.answered(call.route, "POST", answer.status, perf_counter() - begun)
         return answer
 
@@ -98,15 +107,14 @@ class Lane:
                     return call, name
         return None, ""
 
-    def _is_plain(self, asked: BareRequest, call: Call) -> bool:
-        length = asked.headers.get(b"content-length", b"")
+    def _is_plain(self, request: BareRequest, call: Call) -> bool:
+        length = request.headers.get(b"content-length", b"")
         return (
             length.isdigit()
             and len(length) <= len(str(self._body_bytes))
             and int(length) <= self._body_bytes
-            and self._left.isdisjoint(asked.headers)
-            and asked.headers.get(b"connection", b"keep-alive").lower() in _KEPT
-            and asked.media_type in call.media_types
+            and request.media_type in call.media_types
+            and not (self._cors and b"origin" in request.headers)
         )
 
 
