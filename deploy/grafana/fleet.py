@@ -33,7 +33,7 @@ _SERVED = [
     number(
         "How many gateways are ready?",
         'service:openline_ready:sum{service="gateway"}',
-        help="Red at 0: nobody can connect. Start gateways, then see the runbook service-down. One alone has no spare.",
+        help="Red at 0: no client can connect. Start gateways, then see the runbook service-down. A single gateway has no spare.",
         low=((1, "yellow"), (2, "green")),
     ),
     number(
@@ -59,7 +59,7 @@ _SERVED = [
         "Was continuity lost in 5 minutes?",
         f"sum(increase(openline_gateway_resets_total{{{_IN},{_LOST}}}[5m]))"
         f' + sum(increase(openline_gateway_recoveries_total{{{_IN},recovered="false"}}[5m]))',
-        help="Subscribers that were told to load their state anew. After an outage of Redis this is expected; else see "
+        help="Subscribers that were told to load their state again. Expected after an outage of Redis; otherwise see "
         "the runbooks recoveries-fail and bus-overrun.",
         steps=((1, "yellow"), (100, "red")),
     ),
@@ -85,7 +85,7 @@ _MESSAGES = [
     graph(
         "Which namespaces carry the traffic?",
         {"{{namespace}}": f"namespace:openline_gateway_deliveries:rate5m{{{_IN}}}"},
-        help="Deliveries a second. What grew here is what a busy gateway is busy with.",
+        help="Deliveries a second. If a gateway is busy, look here for the namespace that grew.",
         unit="cps",
         stacked=True,
     ),
@@ -112,11 +112,11 @@ _MESSAGES = [
         unit="cps",
     ),
     graph(
-        "Is the bus heard everywhere?",
+        "Does the bus reach every gateway?",
         {"{{instance}}": "max by (instance) (openline_gateway_canary_age_seconds)"},
-        help="Age of each gateway's own beat as it comes back from Redis; about 1 s. One rises: it is deaf and moves "
-        "its clients; see the runbook gateway-deaf. "
-        "All rise: Redis, or the way to it.",
+        help="Age of each gateway's own heartbeat as it comes back from Redis; about 1 s. One rises: its bus has stalled, it moves "
+        "its clients and restarts; see the runbook gateway-bus-stalled. "
+        "All rise: Redis, or the network to it.",
         unit="s",
         steps=((3, "yellow"), (5, "red")),
         to_gateway=True,
@@ -155,7 +155,7 @@ _CLIENTS = [
         unit="cps",
     ),
     graph(
-        "Do those who come back get all they missed?",
+        "Do returning clients get all they missed?",
         {
             "reconnects": rate("openline_gateway_reconnects_total"),
             "recovered": rate("openline_gateway_recoveries_total", at=f'{_IN},recovered="true"'),
@@ -168,13 +168,13 @@ _CLIENTS = [
     graph(
         "Do drains move clients gently?",
         {"{{outcome}}": rate("openline_gateway_drained_connections_total", "outcome")},
-        help="moved went by themselves when told, closed had to be closed; both recover. Nothing while no gateway leaves.",
+        help="moved: clients that left when asked. closed: clients that had to be closed. Both recover. Empty while no gateway drains.",
         unit="cps",
     ),
     graph(
         "How many subscriptions are there?",
         {"{{namespace}}": total("openline_gateway_subscriptions", "namespace", at=_IN)},
-        help="What a message of a namespace is multiplied by.",
+        help="A message of a namespace costs this many deliveries at most.",
         stacked=True,
     ),
 ]
@@ -186,7 +186,7 @@ _GATEWAYS = [
         {
             "Up": "max by (instance, node, version) (openline_gateway_build_info)",
             "Ready": "max by (instance) (openline_gateway_ready)",
-            "Leaving": "max by (instance) (openline_gateway_draining)",
+            "Draining": "max by (instance) (openline_gateway_draining)",
             "Clients": total("openline_gateway_connections", "instance"),
             "CPU": 'max by (instance) (instance:openline_process_cpu:rate5m{job="openline-gateway"})',
             "Bytes": 'max by (instance) (process_resident_memory_bytes{job="openline-gateway"})',
@@ -212,7 +212,7 @@ _GATEWAYS = [
     graph(
         "Is any event loop late? (p90)",
         {"{{instance}}": quantile(0.9, "openline_gateway_loop_delay_seconds", "instance")},
-        help="Every delivery and handshake of that gateway waits so long. Late without CPU: the machine is short of it.",
+        help="Every delivery and handshake of that gateway waits this long. Late while CPU is low: the machine is overbooked.",
         unit="s",
         steps=LATE,
         to_gateway=True,
@@ -224,7 +224,7 @@ _OBJECTIVES = [
     graph(
         "How fast do error budgets burn?",
         {"{{slo}}": "slo:openline_burn:ratio_rate1h"},
-        help="1 uses a month's budget in a month; 14.4 uses 2 % of it in an hour and wakes somebody. docs/slos.md says what "
+        help="1 uses a month's budget in a month; 14.4 uses 2 % of it in an hour and pages someone. docs/slos.md says what "
         "counts as bad.",
         steps=((1, "yellow"), (6, "orange"), (14.4, "red")),
         width=12,
@@ -271,7 +271,7 @@ _WAY_IN = [
             "token {{grant}}": rate("openline_auth_tokens_total", "grant"),
             "{{error}}": rate("openline_auth_failures_total", "error"),
         },
-        help="Refused logins rise: somebody guesses, see the runbook logins-refused. Errors `unavailable`: the database.",
+        help="Refused logins rise: someone is guessing, see the runbook logins-refused. Errors `unavailable`: the database.",
         unit="cps",
     ),
 ]

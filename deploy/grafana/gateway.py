@@ -17,14 +17,14 @@ def gateway() -> Dashboard:
     return board(
         "Openline: one gateway",
         uid=GATEWAY,
-        help="What is the matter with this gateway? Choose it above. One that is ill can be ended at any time: SIGTERM moves "
+        help="What is wrong with this gateway? Choose it above. A faulty gateway can be stopped at any time: SIGTERM moves "
         "its clients to the others, and they lose nothing.",
         node=True,
         rows=[
             ("Is it well?", _HEALTH),
             ("Who is on it?", _CLIENTS),
             ("What does it deliver?", _MESSAGES),
-            ("Does it hear Redis?", _BUS),
+            ("Does the bus reach it?", _BUS),
             ("What does it cost?", _PROCESS),
         ],
     )
@@ -34,13 +34,13 @@ _HEALTH = [
     number(
         "Does it want clients?",
         f"min(openline_gateway_ready{{{_AT}}})",
-        help="0: it starts, drains, or is deaf. /readyz on its own port says why; the runbook is gateway-not-ready.",
+        help="0: it is starting or draining, or its bus has stalled. /readyz on its own port says why; the runbook is gateway-not-ready.",
         low=((1, "green"),),
     ),
     number(
-        "Is it leaving?",
+        "Is it draining?",
         f"max(openline_gateway_draining{{{_AT}}})",
-        help="1 while its clients are moved elsewhere: it ends soon, which is as it should be.",
+        help="1 while it moves its clients to other gateways. It then exits, which is normal.",
         steps=((1, "blue"),),
     ),
     number(
@@ -52,7 +52,7 @@ _HEALTH = [
     number(
         "Since when does it run?",
         f"min(time() - process_start_time_seconds{{{_JOB}}})",
-        help="Short and not by your doing: it crashed or its watchdog ended it. Its log says why.",
+        help="Short, and you did not restart it: it crashed, or its watchdog or a stalled bus ended it. Its log says why.",
         unit="s",
     ),
     number(
@@ -141,7 +141,7 @@ _MESSAGES = [
             + " / "
             + rate("openline_gateway_sweeps_total", "namespace", at=_IN)
         },
-        help="Deliveries a sweep over a channel's subscribers. Large is cheap; many sweeps with few subscribers are dear.",
+        help="Deliveries a sweep over a channel's subscribers. Large is cheap; many sweeps with few subscribers are expensive.",
     ),
     graph(
         "How much do clients send?",
@@ -187,7 +187,7 @@ _BUS = [
             "{{instance}} age {{partition}}": f"openline_gateway_canary_age_seconds{{{_AT}}}",
             "{{instance}} way {{partition}}": f"openline_gateway_delivery_lag_seconds{{{_AT}}}",
         },
-        help="By partition. The age is about 1 s at most. Above 5 it hears nothing; at 10 it dials anew by itself.",
+        help="By partition. The age is about 1 s at most. Above 5 it receives nothing; at 10 it reconnects to Redis.",
         unit="s",
         steps=((5, "red"),),
     ),
@@ -199,7 +199,7 @@ _BUS = [
             ),
             "resyncs": rate("openline_gateway_resyncs_total", at=_AT),
         },
-        help="Entries of the bus a second: every gateway reads all of them. Resyncs are places lost and taken anew.",
+        help="Entries of the bus a second: every gateway reads all of them. Resyncs: it lost its place on the bus and read histories instead.",
         unit="cps",
     ),
     graph(
@@ -217,7 +217,7 @@ _BUS = [
     graph(
         "Did it move its clients?",
         {"{{outcome}}": total("openline_gateway_drained_connections_total", "outcome", at=_AT)},
-        help="While it leaves: how many went when told, and how many it had to close.",
+        help="While it drains: how many clients left when asked, and how many it had to close.",
     ),
 ]
 
@@ -241,7 +241,7 @@ _PROCESS = [
     graph(
         "Is its loop late?",
         {"p90": quantile(0.9, "openline_gateway_loop_delay_seconds", at=_AT)},
-        help="How late it comes to what is due. Late with little CPU: the machine is overbooked.",
+        help="How late it runs callbacks. Late while CPU is low: the machine is overbooked.",
         unit="s",
         steps=LATE,
         width=6,
@@ -249,7 +249,7 @@ _PROCESS = [
     graph(
         "How many files are left?",
         {"{{instance}}": f"instance:openline_process_fds:ratio{{{_JOB}}}"},
-        help="Each connection is one. At 100 % it refuses clients: raise the limit of open files, or add gateways.",
+        help="Each connection counts as one. At 100 % it refuses clients: raise the limit of open files, or add gateways.",
         unit="percentunit",
         steps=SHARE,
         width=6,

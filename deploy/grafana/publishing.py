@@ -47,7 +47,7 @@ _HEALTH = [
         unit="cps",
     ),
     number(
-        "How many fail by our fault?",
+        "How many fail because of us?",
         rate("openline_publisher_publications_total", at=f'{_IN},outcome=~"unavailable|internal"'),
         help="unavailable: Redis did not store it, and the back end may try again with the same key. internal: a fault.",
         unit="cps",
@@ -103,7 +103,7 @@ _PUBLICATIONS = [
     graph(
         "What is asked of Redis?",
         {"{{operation}}": rate("openline_publisher_broker_calls_total", "operation")},
-        help="Calls of publishers a second. `history` and `members` are reads, and dearer than they look.",
+        help="Calls of publishers a second. `history` and `members` are reads, and cost more than they seem to.",
         unit="cps",
     ),
     graph(
@@ -140,7 +140,7 @@ _HTTP = [
         unit="reqps",
     ),
     graph(
-        "How many of all fail by our fault?",
+        "Which part of requests fails because of us?",
         {"{{service}}": "service:openline_request_errors:ratio_rate5m"},
         help="Part of requests that were answered with 5xx.",
         unit="percentunit",
@@ -218,7 +218,7 @@ _REDIS = [
             "all {{instance}}": "redis_connected_clients",
             "waiting for the bus {{instance}}": "redis_blocked_clients",
         },
-        help="Each gateway waits with one connection a partition. Fewer than gateways times partitions: some are deaf.",
+        help="Each gateway waits with one connection a partition. Fewer than gateways times partitions: on some the bus has stalled.",
     ),
     graph(
         "Is what it holds safe?",
