@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from services.gateway.fanout.audience import Audience
 from services.gateway.fanout.replay_budget import ReplayBudget
 from services.gateway.fanout.subscriber import Subscription
-from services.gateway.hub.hub import Hub, LookCall, OpenCall
+from services.gateway.hub.hub import Hub
+from services.gateway.hub.port import LookCall, OpenCall
 from services.gateway.metrics import Metrics
 from services.gateway.session.session import Session
 from services.gateway.websocket import frames as framing
@@ -119,7 +120,7 @@ class ManualHost:
 
     def beat(self) -> None:
         """Renew the lease and tell the hub what the store said."""
-        sent = self.hub.position_of_reader
+        sent = self.hub.bus_position
         reply = now(self.broker.beat(0, Beat(incarnation=self.incarnation, node=b"{}")))
         self.hub.beaten(reply, sent, self.clock)
         self.run()
@@ -199,7 +200,7 @@ class ManualHost:
     def _heard(self) -> bool:
         if not self.reading or not self.hub.following or self.broker.down:
             return False
-        entries = now(self.broker.read(0, self.hub.position_of_reader, block=0))
+        entries = now(self.broker.read(0, self.hub.bus_position, block=0))
         self.hub.entries(self.hub.generation, entries, self.clock)
         return bool(entries)
 

@@ -26,7 +26,7 @@ class Verdict(Enum):
     RECONNECT = auto()
 
 
-class Reader:
+class BusCursor:
     """A position on the bus. A bus id means something only within its history (rule 6).
 
     `generation` grows whenever the position stops being the continuation of what was read before; whatever was asked
@@ -60,7 +60,7 @@ class Reader:
     def _begin(self, reply: Beaten) -> Verdict:
         self.history = reply.history
         self.phase = Phase.FOLLOWING
-        self.take(reply.bus)
+        self.move_to(reply.bus)
         return Verdict.TAKEN
 
     def _retake(self, reply: Beaten) -> Verdict:
@@ -89,7 +89,7 @@ class Reader:
         if self.phase is Phase.RECONNECTING:
             self.phase = Phase.TAKING
 
-    def take(self, position: int) -> None:
+    def move_to(self, position: int) -> None:
         """Read on from here, although what came before may have been missed."""
         self.position = position
         self.generation += 1

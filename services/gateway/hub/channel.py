@@ -20,7 +20,7 @@ from services.kernel.domain.publications import Publication
 class Channel:
     """Position, listeners and waiters of one channel.
 
-    `looking` is the call whose reply is awaited, `opening` the epoch proposed by an open call, `opened` whether one
+    `looking` is the call whose reply is awaited, `proposed_epoch` the epoch proposed by an open call, `opened` whether one
     succeeded since the last look, `due` when the next look is wanted, `failures` how many looks in a row did not
     count, `seen` the bus id that the newest reply includes, `bottom` an offset below which the log was found to
     hold nothing.
@@ -43,7 +43,7 @@ class Channel:
         "name",
         "offset",
         "opened",
-        "opening",
+        "proposed_epoch",
         "ring",
         "seen",
         "waiters",
@@ -62,7 +62,7 @@ class Channel:
         self.waiters: dict[Any, Waiter] = {}
         self.ring = Ring(limits.ring_count, limits.ring_bytes)
         self.looking: int | None = None
-        self.opening: str | None = None
+        self.proposed_epoch: str | None = None
         self.opened = False
         self.due: float | None = None
         self.failures = 0
@@ -115,7 +115,7 @@ class Channel:
         """Something may be missing; a look that is under way was not asked for that and is void."""
         self.live = False
         self.looking = None
-        self.opening = None
+        self.proposed_epoch = None
 
     def _buffer_up(self, entry: Entry) -> None:
         """Keep an entry until the look under way has been merged, within bounds (rule 4)."""
@@ -212,7 +212,7 @@ class Channel:
         last = max((w.last for w in self.waiters.values() if w.have is None), default=0)
         return Look(self.name, since, last)
 
-    def take(self, reply: Looked, look: Look) -> bool:
+    def merge_look(self, reply: Looked, look: Look) -> bool:
         """Merge a reply that counts. False when it brought nothing new, so that asking again at once is no use."""
         before = self._progress()
         try:
@@ -250,7 +250,7 @@ class Channel:
             self._restart(reply, "epoch")
         elif self.live:
             self._extend(reply)
-        elif not pages.reaches(reply, self.offset) or reply.offset < self.offset:
+        elif not pages.continues_from(reply, self.offset) or reply.offset < self.offset:
             self._restart(reply, "history")
         else:
             self._extend(reply)
@@ -276,7 +276,7 @@ class Channel:
         below = self.ring.base(self.offset) - reply.start
         if 0 < below <= len(publications):
             self.ring.prepend(publications[:below])
-        if pages.reaches(reply, self.offset):
+        if pages.continues_from(reply, self.offset):
             for publication in publications[max(0, self.offset - reply.start) :]:
                 self.advance(publication)
 

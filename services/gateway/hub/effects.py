@@ -7,7 +7,7 @@ from services.gateway.hub.port import LookCall, OpenCall, ReconnectCall
 Effect = LookCall | OpenCall | ReconnectCall
 
 
-class Calls:
+class PendingCalls:
     """Collects calls for the driver. One that is not answered within `patience` seconds has failed: nothing waits for
     it for ever.
     """

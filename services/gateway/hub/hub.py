@@ -5,7 +5,7 @@ collected by the driver through `effects`, and what subscribers are to get is to
 may come late, repeated or never.
 
 The bus may lose, repeat or delay entries. So the hub compares positions (`Channel`), knows where on which bus it reads
-(`Reader`), asks the log in between, and what the log cannot tell either it calls a loss.
+(`BusCursor`), asks the log in between, and what the log cannot tell either it calls a loss.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.gateway.hub import pages
-from services.gateway.hub.bus_cursor import Reader, Verdict
+from services.gateway.hub.bus_cursor import BusCursor, Verdict
 from services.gateway.hub.channel import Channel
-from services.gateway.hub.effects import Calls, Effect
-from services.gateway.hub.idle_channels import Lingering
-from services.gateway.hub.look_schedule import Agenda
+from services.gateway.hub.effects import Effect, PendingCalls
+from services.gateway.hub.idle_channels import IdleChannels
+from services.gateway.hub.look_schedule import LookSchedule
 from services.gateway.hub.port import (
     HubLimits,
-    Joined,
     LookCall,
     OpenCall,
     ReconnectCall,
@@ -33,8 +32,6 @@ from services.kernel.broker.port import Beaten, Entry, EntryType, Look, Looked, 
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
-
-__all__ = ["Effect", "Hub", "HubLimits", "Joined", "LookCall", "OpenCall", "ReconnectCall"]
 
 _MESSAGE = EntryType.MESSAGE
 _NUDGE = EntryType.NUDGE
@@ -52,12 +49,12 @@ class Hub:
         self._sink = sink
         self._new_epoch = new_epoch
         self._limits = limits or HubLimits()
-        self._reader = Reader()
+        self._cursor = BusCursor()
         self._channels: dict[str, Channel] = {}
-        self._agenda = Agenda()
-        self._calls = Calls(self._limits.answer)
+        self._look_schedule = LookSchedule()
+        self._calls = PendingCalls(self._limits.answer)
         self._deadlines: deque[tuple[Channel, Waiter]] = deque()
-        self._lingering = Lingering(self._limits.linger, self._limits.lingering)
+        self._idle = IdleChannels(self._limits.idle_seconds, self._limits.idle_most)
         self._now = 0.0
 
     # Subscribers
@@ -125,31 +122,31 @@ class Hub:
     @property
     def following(self) -> bool:
         """Whether the driver is to read; False until a beat has told a position."""
-        return self._reader.following
+        return self._cursor.following
 
     @property
     def generation(self) -> int:
         """Of the position: hand it back with the entries that were read with it."""
-        return self._reader.generation
+        return self._cursor.generation
 
     @property
-    def position_of_reader(self) -> int:
+    def bus_position(self) -> int:
         """The bus id after which to read."""
-        return self._reader.position
+        return self._cursor.position
 
     @property
     def history(self) -> str:
         """The partition's history id that the reader follows; empty before the first beat."""
-        return self._reader.history
+        return self._cursor.history
 
     def entries(self, generation: int, entries: Sequence[Entry], now: float) -> None:
         """What a read returned that was made in `generation`. Ids are contiguous; a hole: some were trimmed."""
         self._now = now
-        reader = self._reader
-        if generation != reader.generation or not reader.following:
+        cursor = self._cursor
+        if generation != cursor.generation or not cursor.following:
             return
         channels = self._channels
-        position = reader.position
+        position = cursor.position
         try:
             for entry in entries:
                 if entry.id != position + 1:
@@ -170,6 +167,7 @@ class Hub:
                     and entry.type is _MESSAGE
                     and publication.epoch == channel.epoch
                 ):
+                    # The fast path: `Channel.advance` written out, since this runs for every publication.
                     channel.offset += 1
                     channel.ring.append(publication)
                     if channel.listeners:
@@ -177,7 +175,9 @@ class Hub:
                 else:
                     self._unexpected(channel, entry)
         finally:
-            reader.position = position  # also when an audience failed: never deaf, never twice
+            cursor.position = (
+                position  # also when an audience failed: nothing is read twice, and reading goes on
+            )
 
     def _unexpected(self, channel: Channel, entry: Entry) -> None:
         """Anything but the next publication of a live channel."""
@@ -195,17 +195,17 @@ class Hub:
 
     def _hole(self, position: int) -> None:
         """Entries were trimmed before they were read."""
-        self._reader.take(position)
+        self._cursor.move_to(position)
         self._resync()
 
     # Beats
 
     def beaten(self, reply: Beaten | None, sent_position: int, now: float) -> None:
-        """A beat was answered, or failed (None). `sent_position` is `position_of_reader` when it was sent."""
+        """A beat was answered, or failed (None). `sent_position` is `bus_position` when it was sent."""
         self._now = now
         if reply is None:
             return
-        verdict = self._reader.beaten(reply, sent_position)
+        verdict = self._cursor.beaten(reply, sent_position)
         if verdict is Verdict.RECONNECT:
             self._calls.add(ReconnectCall(), now)
         elif verdict is Verdict.RETAKEN:
@@ -217,7 +217,7 @@ class Hub:
         """The partition's connections were dropped; the next one finds the master anew."""
         self._now = now
         self._calls.answered(ReconnectCall())
-        self._reader.reconnected()
+        self._cursor.reconnected()
 
     def _resync(self) -> None:
         """Compare everything anew from the position just taken: any channel may have missed entries (rule 7)."""
@@ -226,7 +226,7 @@ class Hub:
         for index, channel in enumerate(wanted):
             self.recompare(channel)
             batch = index // self._limits.batch
-            self._agenda.move(channel, self._now + batch * self._limits.spacing)
+            self._look_schedule.move(channel, self._now + batch * self._limits.spacing)
         self._sink.resynced(self._now)
 
     def forget_idle(self) -> None:
@@ -247,22 +247,24 @@ class Hub:
         for look, reply in zip(call.looks, answers, strict=True):
             channel = self._channels.get(look.channel)
             if channel is not None and channel.looking == call.id:
-                self._execute(channel, call, look=look, reply=reply)
+                self._merge(channel, call, look=look, reply=reply)
         self._calls.answered(
             call
         )  # not before: if an audience fails, what is left counts as failed later
 
-    def _execute(
+    def _merge(
         self, channel: Channel, call: LookCall, *, look: Look, reply: Looked | Stale | None
     ) -> None:
         if isinstance(reply, Stale):
             self._open(channel)
-        elif reply is None or not self.counts(call, reply, channel) or not pages.sound(reply):
+        elif (
+            reply is None or not self.counts(call, reply, channel) or not pages.is_consistent(reply)
+        ):
             channel.looking = None
-            if reply is not None and reply.history != self._reader.history:
+            if reply is not None and reply.history != self._cursor.history:
                 self._lose()  # looks and beats lead to two masters, and neither connection need ever break
             self._later(channel)
-        elif channel.take(reply, look):
+        elif channel.merge_look(reply, look):
             channel.failures = 0
             channel.opened = False
             self._settle(channel)
@@ -277,12 +279,12 @@ class Hub:
             self._lose()
             self._later(channel)
             return
-        channel.opening = self._new_epoch()
-        self._calls.add(OpenCall(channel.name, channel.opening), self._now)
+        channel.proposed_epoch = self._new_epoch()
+        self._calls.add(OpenCall(channel.name, channel.proposed_epoch), self._now)
 
     def _lose(self) -> None:
-        if self._reader.following:
-            self._reader.lose()
+        if self._cursor.following:
+            self._cursor.lose()
             self._calls.add(ReconnectCall(), self._now)
 
     def counts(self, call: LookCall, reply: Looked, channel: Channel) -> bool:
@@ -292,16 +294,16 @@ class Hub:
         channel that an earlier reply has led ahead of the bus must not be led back.
         """
         known = max(call.position, channel.seen)
-        return reply.history == self._reader.history and reply.bus >= known
+        return reply.history == self._cursor.history and reply.bus >= known
 
     def opened(self, call: OpenCall, ok: bool, now: float) -> None:  # noqa: FBT001
         """An open call was carried out, or failed: not the master, or not reachable."""
         self._now = now
         self._calls.answered(call)
         channel = self._channels.get(call.channel)
-        if channel is None or channel.opening != call.epoch:
+        if channel is None or channel.proposed_epoch != call.epoch:
             return
-        channel.opening = None
+        channel.proposed_epoch = None
         channel.opened = ok
         if ok:
             self._settle(channel)
@@ -316,10 +318,10 @@ class Hub:
         while self._deadlines and not self._deadlines[0][0].awaits(self._deadlines[0][1]):
             self._deadlines.popleft()
         times = (
-            self._agenda.next if self._reader.following else None,
+            self._look_schedule.next if self._cursor.following else None,
             self._calls.next,
             self._deadlines[0][1].deadline if self._deadlines else None,
-            self._lingering.next,
+            self._idle.next,
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -336,7 +338,7 @@ class Hub:
 
     def effects(self) -> list[Effect]:
         """What the driver is to do now; call it after every input and after each tick."""
-        if self._reader.following:
+        if self._cursor.following:
             self._make_looks()
         return self._calls.drain()
 
@@ -352,28 +354,30 @@ class Hub:
 
     def _make_looks(self) -> None:
         """One call for up to a batch of channels whose look is due."""
-        ready = [channel for channel in self._agenda.take(self._now) if self._is_ready(channel)]
+        ready = [
+            channel for channel in self._look_schedule.pop_due(self._now) if self._is_ready(channel)
+        ]
         size = self._limits.batch
         for start in range(0, len(ready), size):
             serial = self._calls.serial()
             looks = tuple(channel.look(serial) for channel in ready[start : start + size])
-            self._calls.add(LookCall(serial, looks, self._reader.position), self._now)
+            self._calls.add(LookCall(serial, looks, self._cursor.position), self._now)
 
     def _is_ready(self, channel: Channel) -> bool:
         """Whether a look is wanted and none is under way: looks are single-flight."""
-        free = channel.looking is None and channel.opening is None
+        free = channel.looking is None and channel.proposed_epoch is None
         return free and channel.wants_look and self._channels.get(channel.name) is channel
 
     def _settle(self, channel: Channel) -> None:
         """After a change: look, keep for a while, or drop."""
         if channel.wanted:
-            self._lingering.forget(channel.name)
+            self._idle.forget(channel.name)
             if self._is_ready(channel):
-                self._agenda.put(channel, self._now)
+                self._look_schedule.put(channel, self._now)
         elif not channel.live:
             self._drop(channel)
         elif self._channels.get(channel.name) is channel:
-            self._lingering.keep(channel.name, self._now)
+            self._idle.keep(channel.name, self._now)
             self._sweep()
 
     def _later(self, channel: Channel) -> None:
@@ -382,7 +386,7 @@ class Hub:
         pause = min(limits.backoff_max, limits.backoff * 2 ** min(channel.failures, 16))
         channel.failures += 1
         if channel.wanted:
-            self._agenda.put(channel, self._now + pause)
+            self._look_schedule.put(channel, self._now + pause)
         else:
             self._settle(channel)
 
@@ -398,10 +402,10 @@ class Hub:
 
     def _sweep(self) -> None:
         """Drop channels that nobody came back to."""
-        for name in self._lingering.over(self._now):
+        for name in self._idle.over(self._now):
             self._drop(self._channels[name])
 
     def _drop(self, channel: Channel) -> None:
         if self._channels.get(channel.name) is channel:
-            self._lingering.forget(channel.name)
+            self._idle.forget(channel.name)
             del self._channels[channel.name]

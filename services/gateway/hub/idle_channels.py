@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Lingering:
+class IdleChannels:
     """Names of channels, each for `seconds`, at most `most` of them."""
 
     __slots__ = ("_most", "_seconds", "_until")

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from services.gateway.hub.channel import Channel
 
 
-class Agenda:
+class LookSchedule:
     """Channels by due time; each at most once, in the order they were put there where times are equal."""
 
     __slots__ = ("_heap", "_order")
@@ -32,7 +32,7 @@ class Agenda:
         self._order += 1
         heappush(self._heap, (at, self._order, channel))
 
-    def take(self, now: float) -> list[Channel]:
+    def pop_due(self, now: float) -> list[Channel]:
         """Take the channels that are due."""
         taken = []
         while self._heap and self._heap[0][0] <= now:

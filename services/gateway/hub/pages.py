@@ -5,12 +5,12 @@ from __future__ import annotations
 from services.kernel.broker.port import Looked
 
 
-def reaches(reply: Looked, offset: int) -> bool:
+def continues_from(reply: Looked, offset: int) -> bool:
     """Whether a page begins at `offset` or below it: else something in between is missing."""
     return reply.start <= offset
 
 
-def sound(reply: Looked) -> bool:
+def is_consistent(reply: Looked) -> bool:
     """Whether a page is what it says: each publication the next, of this epoch (or from before it began), and none
     above the head.
     """

@@ -107,7 +107,7 @@ class HubLimits:
     positions: int = 16  # positions of waiters a look passes on at most
     patience: float = 5.0  # a subscriber that could not join by then is refused
     answer: float = 15.0  # a call that was not answered by then has failed
-    linger: float = 30.0  # a channel without listeners is kept up to date this long
-    lingering: int = 10_000
+    idle_seconds: float = 30.0  # a channel without listeners is kept up to date this long
+    idle_most: int = 10_000
     backoff: float = 0.05  # before a look that did not count is repeated; doubles
     backoff_max: float = 1.0

@@ -90,7 +90,7 @@ class Waiter:
             return (
                 False  # the log has moved past both, but the bus may bring the channel up to here
             )
-        return not pages.reaches(reply, have.offset) and have in look.since
+        return not pages.continues_from(reply, have.offset) and have in look.since
 
     def _lose(self) -> None:
         """A `since` cannot be continued any more; a `last` begins again."""
@@ -100,7 +100,7 @@ class Waiter:
 
     def _collect(self, reply: Looked, have: Position) -> bool:
         """Append the part of the page above `have`."""
-        if not pages.reaches(reply, have.offset):
+        if not pages.continues_from(reply, have.offset):
             return False
         page = reply.publications[max(0, have.offset - reply.start) :]
         if page:

@@ -383,7 +383,7 @@ class Node:
         if self._bus_health.acknowledged(partition, now):
             worker.hurry()  # the reader begins behind the first canary: the next one need not wait a second
         self.metrics.bus_lag.labels(partition).set(
-            max(0, reply.bus - worker.hub.position_of_reader) if worker.hub.following else 0
+            max(0, reply.bus - worker.hub.bus_position) if worker.hub.following else 0
         )
         if self._bus_health.retry(partition, now):
             log.warning("bus_stalled", partition=partition)

@@ -9,7 +9,9 @@ from typing import Any
 
 import structlog
 
-from services.gateway.hub.hub import Effect, Hub, LookCall, OpenCall
+from services.gateway.hub.effects import Effect
+from services.gateway.hub.hub import Hub
+from services.gateway.hub.port import LookCall, OpenCall
 from services.gateway.metrics import Metrics
 from services.kernel.broker.port import Beat, Beaten, Broker, Looked, Stale
 from services.kernel.domain.codes import OpenlineError
@@ -98,7 +100,7 @@ class PartitionWorker:
                 continue
             generation = self.hub.generation
             try:
-                entries = await self._broker.read(self.partition, self.hub.position_of_reader)
+                entries = await self._broker.read(self.partition, self.hub.bus_position)
             except OpenlineError as error:
                 log.debug("read_failed", partition=self.partition, error=error.message)
                 await asyncio.sleep(pause)
@@ -121,7 +123,7 @@ class PartitionWorker:
             self._hurry.clear()
 
     async def _beat_once(self) -> None:
-        sent = self.hub.position_of_reader
+        sent = self.hub.bus_position
         self.beat_sent_at = self._loop.time()
         reply: Beaten | None = None
         beat = self._beat()

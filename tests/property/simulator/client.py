@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.gateway.hub.hub import Joined
+from services.gateway.hub.port import Joined
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.hub.hub import Hub, HubLimits, Joined, LookCall, OpenCall
+from services.gateway.hub.hub import Hub
+from services.gateway.hub.port import HubLimits, Joined, LookCall, OpenCall
 from services.kernel.broker.port import Entry
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.positions import Position
@@ -174,7 +175,7 @@ class Gateway:
             return
         if self._stopped:
             return
-        sent = self.hub.position_of_reader
+        sent = self.hub.bus_position
 
         def ask() -> Any:
             beaten = self.world.store.beat()
@@ -188,7 +189,7 @@ class Gateway:
         """One read at a time."""
         if not self._reading and self.hub.following:
             self._reading = True
-            after, generation = self.hub.position_of_reader, self.hub.generation
+            after, generation = self.hub.bus_position, self.hub.generation
             self.world.after(self.world.delay(), self._block, after, generation, self.world.now + 2)
 
     def _block(self, after: int, generation: int, until: float) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from services.gateway.hub import pages
-from services.gateway.hub.bus_cursor import Reader
+from services.gateway.hub.bus_cursor import BusCursor
 from services.gateway.hub.channel import Channel
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.waiter import Waiter
@@ -84,14 +84,14 @@ def overflows_are_forgotten() -> Iterator[None]:
 @contextmanager
 def pages_are_not_checked() -> Iterator[None]:
     """Rule 5: a page is taken for what follows, wherever it starts."""
-    with patch.object(pages, "reaches", lambda *_: True):
+    with patch.object(pages, "continues_from", lambda *_: True):
         yield
 
 
 @contextmanager
 def beats_are_not_compared() -> Iterator[None]:
     """Rule 6: a beat's reply is taken to be of the history that is read."""
-    with patch.object(Reader, "confirmed", lambda *_: True):
+    with patch.object(BusCursor, "confirmed", lambda *_: True):
         yield
 
 

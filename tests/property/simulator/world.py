@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any, NamedTuple
 
-from services.gateway.hub.hub import HubLimits
+from services.gateway.hub.port import HubLimits
 from services.kernel.domain.positions import Position
 from tests.property.simulator.client import Client, ViolationError
 from tests.property.simulator.gateway import Gateway
@@ -29,8 +29,8 @@ LIMITS = HubLimits(
     buffer_bytes=1000,
     batch=2,
     positions=2,
-    linger=3.0,
-    lingering=2,
+    idle_seconds=3.0,
+    idle_most=2,
 )
 
 

@@ -218,7 +218,7 @@ def test_a_sweep_over_many_is_sliced_and_keeps_the_order(host, monkeypatch):
     publish(host, "a")
     host.hub.entries(
         host.hub.generation,
-        now(host.broker.read(0, host.hub.position_of_reader, block=0)),
+        now(host.broker.read(0, host.hub.bus_position, block=0)),
         host.clock,
     )
     for written in (2, 4, 6, 7):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.gateway.hub.bus_cursor import Phase, Reader, Verdict
+from services.gateway.hub.bus_cursor import BusCursor, Phase, Verdict
 from services.kernel.broker.port import Beaten
 
 
@@ -10,18 +10,18 @@ def beaten(history: str, bus: int) -> Beaten:
     return Beaten(history=history, bus=bus)
 
 
-def following(history: str = "H", bus: int = 10) -> Reader:
-    reader = Reader()
+def following(history: str = "H", bus: int = 10) -> BusCursor:
+    reader = BusCursor()
     reader.beaten(beaten(history, bus), 0)
     return reader
 
 
 def test_there_is_nothing_to_read_before_the_first_beat():
-    assert not Reader().following
+    assert not BusCursor().following
 
 
 def test_the_first_beat_names_the_position():
-    reader = Reader()
+    reader = BusCursor()
     assert reader.beaten(beaten("H", 10), 0) is Verdict.TAKEN
     assert (reader.position, reader.history, reader.following) == (10, "H", True)
 

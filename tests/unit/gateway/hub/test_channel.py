@@ -35,7 +35,7 @@ class Bench:
         return self.channel.look(self.calls)
 
     def answer(self, reply):
-        return self.channel.take(reply, self.look())
+        return self.channel.merge_look(reply, self.look())
 
     def join(self, name="x", since=None, last=0):
         waiter = Waiter(name, since=since, last=last, deadline=5.0)
@@ -167,7 +167,7 @@ def test_a_page_that_does_not_reach_the_head_is_followed_by_another():
     assert bench.answer(looked(9, bus=20, start=5, end=7))
     assert not bench.channel.live
     assert bench.look().since == (Position("E", 7),)
-    bench.channel.take(looked(9, bus=20, start=7), bench.look())
+    bench.channel.merge_look(looked(9, bus=20, start=7), bench.look())
     assert bench.channel.live
     assert [offset for _, _, offset in bench.told()] == [6, 7, 8, 9]
 
@@ -182,7 +182,7 @@ def test_entries_that_come_during_a_look_are_merged():
     bench.channel.accept(message(21, 7))
     bench.channel.accept(message(22, 8))
     assert bench.told() == []
-    bench.channel.take(looked(7, bus=20, start=5), look)
+    bench.channel.merge_look(looked(7, bus=20, start=5), look)
     assert bench.told() == [("deliver", "E", 6), ("deliver", "E", 7), ("deliver", "E", 8)]
     assert bench.channel.live
 
@@ -193,7 +193,7 @@ def test_more_entries_than_the_buffer_holds_make_it_look_once_more():
     look = bench.look()
     for number in range(3):
         bench.channel.accept(message(21 + number, 6 + number))
-    bench.channel.take(looked(5, bus=20), look)
+    bench.channel.merge_look(looked(5, bus=20), look)
     assert bench.told() == [("deliver", "E", 6), ("deliver", "E", 7)]
     assert bench.channel.wants_look
     bench.answer(looked(8, bus=23, start=7))
@@ -207,7 +207,7 @@ def test_more_bytes_than_the_buffer_holds_make_it_look_once_more():
     look = bench.look()
     large = Entry(21, EntryType.MESSAGE, "room:a", publication(6, data=b"x" * 200))
     bench.channel.accept(large)
-    bench.channel.take(looked(5, bus=20), look)
+    bench.channel.merge_look(looked(5, bus=20), look)
     assert not bench.channel.live
 
 
@@ -216,7 +216,7 @@ def test_a_gap_in_the_buffer_makes_it_look_once_more():
     bench.channel.doubt()
     look = bench.look()
     bench.channel.accept(message(22, 8))
-    bench.channel.take(looked(6, bus=20, start=5), look)
+    bench.channel.merge_look(looked(6, bus=20, start=5), look)
     assert bench.told() == [("deliver", "E", 6)]
     assert bench.channel.wants_look
 
@@ -322,7 +322,7 @@ def test_newest_begin_again_when_the_epoch_changes_between_pages():
     bench.answer(looked(9, bus=11, epoch="F"))
     assert bench.told() == []
     assert bench.look().last == 5
-    bench.channel.take(looked(9, bus=12, epoch="F", start=7), bench.look())
+    bench.channel.merge_look(looked(9, bus=12, epoch="F", start=7), bench.look())
     assert bench.told() == [("add", "one", "F", 7, None, [8, 9])]
 
 
@@ -424,7 +424,7 @@ def test_one_who_came_after_the_look_was_sent_is_not_judged_by_it():
     bench.wait("first", Position("E", 2))
     look = bench.look()
     bench.wait("later", Position("F", 1))
-    bench.channel.take(looked(5, bus=20, start=2), look)
+    bench.channel.merge_look(looked(5, bus=20, start=2), look)
     assert [told[1] for told in bench.told()] == ["first"]
     assert "later" in bench.channel.waiters
 
@@ -435,7 +435,7 @@ def test_only_so_many_positions_are_passed_and_the_rest_is_not_lost():
         bench.wait(offset, Position("E", offset))
     look = bench.look()
     assert look.since == (Position("E", 1), Position("E", 2))
-    bench.channel.take(looked(9, bus=10, start=5), look)
+    bench.channel.merge_look(looked(9, bus=10, start=5), look)
     assert {told[1]: told[4] for told in bench.told()} == {1: False, 2: False, 9: True}
     assert list(bench.channel.waiters) == [3]
 
@@ -446,7 +446,7 @@ def test_listeners_in_doubt_come_before_waiters():
     bench.channel.doubt()
     look = bench.look()
     assert look.since == (Position("E", 5),)
-    bench.channel.take(looked(5, bus=20), look)
+    bench.channel.merge_look(looked(5, bus=20), look)
     assert bench.channel.live
     assert "back" in bench.channel.waiters
 
@@ -504,7 +504,7 @@ def test_a_waiter_that_left_is_not_let_in():
     look = bench.look()
     bench.channel.leave("one")
     bench.wait("two")
-    bench.channel.take(looked(5, bus=10), look)
+    bench.channel.merge_look(looked(5, bus=10), look)
     assert bench.told() == []
     bench.answer(looked(5, bus=10))
     assert [told[1] for told in bench.told()] == ["two"]
@@ -530,6 +530,6 @@ def test_an_audience_that_fails_leaves_the_channel_in_doubt():
     bench.audience.deliver = fail
     reply: Looked = looked(7, bus=20, start=5)
     with pytest.raises(RuntimeError):
-        bench.channel.take(reply, look)
+        bench.channel.merge_look(reply, look)
     assert not bench.channel.live
     assert bench.channel.looking is not None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from services.gateway.hub.effects import Calls
+from services.gateway.hub.effects import PendingCalls
 from services.gateway.hub.port import LookCall, OpenCall, ReconnectCall
 
 LOOK = LookCall(1, (), 10)
 OPEN = OpenCall("room:a", "new")
 
 
-def asked() -> Calls:
-    calls = Calls(15.0)
+def asked() -> PendingCalls:
+    calls = PendingCalls(15.0)
     calls.add(LOOK, 0.0)
     calls.add(OPEN, 1.0)
     calls.add(ReconnectCall(), 2.0)
@@ -24,7 +24,7 @@ def test_calls_are_handed_out_once_in_their_order():
 
 
 def test_serial_numbers_are_never_used_twice():
-    calls = Calls(15.0)
+    calls = PendingCalls(15.0)
     assert calls.serial() != calls.serial()
 
 

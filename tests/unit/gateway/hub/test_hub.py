@@ -7,13 +7,14 @@ from itertools import count
 
 import pytest
 
-from services.gateway.hub.hub import Hub, HubLimits, LookCall, OpenCall, ReconnectCall
+from services.gateway.hub.hub import Hub
+from services.gateway.hub.port import HubLimits, LookCall, OpenCall, ReconnectCall
 from services.kernel.broker.port import Beaten, Entry, EntryType, Stale
 from services.kernel.domain.codes import Code
 from services.kernel.domain.positions import Position
 from tests.support.recording_audience import RecordingSink, looked, message, publication
 
-LIMITS = HubLimits(ring_count=8, batch=2, linger=30.0, lingering=2)
+LIMITS = HubLimits(ring_count=8, batch=2, idle_seconds=30.0, idle_most=2)
 
 
 class Bench:
@@ -28,7 +29,7 @@ class Bench:
             self.beat("H", 10)
 
     def beat(self, history, bus, sent=None):
-        sent = self.hub.position_of_reader if sent is None else sent
+        sent = self.hub.bus_position if sent is None else sent
         self.hub.beaten(Beaten(history=history, bus=bus), sent, self.now)
 
     def read(self, *entries):
@@ -75,7 +76,7 @@ def test_entries_are_delivered_and_the_reader_moves_on():
     bench = listening()
     bench.read(message(11, 6), message(12, 7))
     assert bench.told() == [("deliver", "E", 6), ("deliver", "E", 7)]
-    assert bench.hub.position_of_reader == 12
+    assert bench.hub.bus_position == 12
     assert bench.hub.position("room:a") == ("E", 7)
     assert [kept.offset for kept in bench.hub.ring("room:a", 6)] == [7]
 
@@ -123,7 +124,7 @@ def test_entries_of_an_older_read_are_void():
     bench = listening()
     bench.hub.entries(bench.hub.generation - 1, [message(11, 6)], 0.0)
     assert bench.told() == []
-    assert bench.hub.position_of_reader == 10
+    assert bench.hub.bus_position == 10
 
 
 def test_signals_go_to_listeners_only():
@@ -154,7 +155,7 @@ def test_an_audience_that_fails_stops_neither_reader_nor_channel():
     deliver, failing.deliver = failing.deliver, None
     with pytest.raises(TypeError):
         bench.read(message(11, 6), message(12, 7))
-    assert bench.hub.position_of_reader == 11
+    assert bench.hub.bus_position == 11
     failing.deliver = deliver
     bench.read(message(12, 7))
     assert bench.told() == [("deliver", "E", 7)]
@@ -377,7 +378,7 @@ def test_a_hole_between_ids_compares_every_channel_that_is_wanted():
     bench.told("room:b")
     generation = bench.hub.generation
     bench.read(message(15, 7, channel="room:b"))
-    assert bench.hub.position_of_reader == 15
+    assert bench.hub.bus_position == 15
     assert bench.hub.generation > generation
     assert bench.sink.resyncs == [0.0]
     call = bench.call()
@@ -432,7 +433,7 @@ def test_another_history_means_reconnect_and_resync():
     assert bench.told() == []
     bench.hub.reconnected(bench.now)
     bench.beat("I", 4)
-    assert (bench.hub.position_of_reader, bench.hub.history) == (4, "I")
+    assert (bench.hub.bus_position, bench.hub.history) == (4, "I")
     bench.answer(looked(3, bus=4, epoch="F", began=3, history="I"))
     assert bench.told() == [("reset", "F", 3, 3, "epoch")]
     assert len(bench.sink.resyncs) == 1

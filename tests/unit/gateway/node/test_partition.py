@@ -10,7 +10,8 @@ import pytest
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from services.gateway.hub.hub import Hub, OpenCall, ReconnectCall
+from services.gateway.hub.hub import Hub
+from services.gateway.hub.port import OpenCall, ReconnectCall
 from services.gateway.metrics import Metrics
 from services.gateway.node import partition as module
 from services.gateway.node.partition import PartitionWorker
@@ -194,16 +195,16 @@ async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
         broker.read = read
         await released.wait()
         next_one = Publication(epoch=hub.position("room:a").epoch, offset=1, data=b"1", meta=b"")
-        stale.append(hub.position_of_reader + 1)
+        stale.append(hub.bus_position + 1)
         return [Entry(stale[0], EntryType.MESSAGE, "room:a", next_one)]
 
     broker.read = late
     await until(lambda: broker.read is read)
-    hub.beaten(Beaten(history="another", bus=99), hub.position_of_reader, hub._now)
+    hub.beaten(Beaten(history="another", bus=99), hub.bus_position, hub._now)
     at.worker.pump()
     await until(lambda: hub.following and hub.generation > generation)
     released.set()
-    await until(lambda: stale and hub.position_of_reader > stale[0])
+    await until(lambda: stale and hub.bus_position > stale[0])
     assert at.told == ["joined"]
 
 
