@@ -59,7 +59,6 @@ CLOSES: dict[Close, str] = {
     Close.DRAINING: "the node is draining; the reason says how many seconds to wait",
     Close.SLOW_CONSUMER: "the client reads too slowly",
     Close.NO_HEARTBEAT: "no sign of life",
-    Close.STATE_LOST: "the server lost the connection's state",
     Close.OVERLOADED: "the server is overloaded",
     Close.TOKEN_EXPIRED: "the token expired",
 }

@@ -12,7 +12,6 @@ const WORDS = {
   4100: "This gateway is leaving.",
   4101: "This page could not keep up.",
   4102: "The heartbeat was lost.",
-  4103: "The gateway lost its state.",
   4104: "The gateway has too much to do.",
   4200: "The token has expired.",
 };

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.gateway.fanout.wire_format import JSON
+from services.gateway.session.echoes import Echoes
 from services.gateway.session.native import NativeSession
 from services.gateway.session.plain import NotifySession, RoomSession
 from services.gateway.session.session import Session
@@ -278,7 +279,7 @@ def test_every_command_is_answered_once_and_no_message_is_missing_or_doubled(
                     assert last == position.offset
             assert not world.session._barrier
             assert world.session._waiting is None
-            assert world.session._echoes is None or not world.session._echoes.unanswered
+            assert all(echo.acked for echo in (world.session._echoes or Echoes())._pending.values())
     finally:
         forget_unborn()
 

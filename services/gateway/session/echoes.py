@@ -52,11 +52,6 @@ class Echoes:
     def __contains__(self, token: str) -> bool:
         return token in self._pending
 
-    @property
-    def unanswered(self) -> int:
-        """How many acks are still to come."""
-        return sum(not echo.acked for echo in self._pending.values())
-
     def token(self, connection: str) -> str:
         """A token for the next publish. Raises `rate_limited` when too many wait."""
         if len(self._pending) >= MAX_ECHOES:

@@ -148,8 +148,8 @@ class Common(FromEnvironment):
     partitions: int = Field(
         1,
         ge=1,
-        le=1024,
-        description="the number of partitions, 1 to 1024, the same for every service",
+        le=64,
+        description="the number of partitions, 1 to 64, the same for every service",
     )
     namespaces: Path = Field(
         Path("deploy/namespaces.toml"), description="path of the file that defines the namespaces"

@@ -31,7 +31,7 @@ def test_tokens_name_the_connection_and_differ():
 def test_it_is_pending_until_its_message_comes():
     echoes = Echoes()
     token = pending(echoes)
-    assert (token in echoes, len(echoes), echoes.unanswered) == (True, 1, 1)
+    assert (token in echoes, len(echoes)) == (True, 1)
     assert echoes.remove(token).command == 1
     assert (token in echoes, len(echoes)) == (False, 0)
     assert echoes.remove(token) is None
@@ -64,7 +64,7 @@ def test_nothing_is_acked_twice_or_before_it_is_stored():
     assert echoes.confirm(token, HERE) is Verdict.ACK
     assert echoes.confirm(token, HERE) is Verdict.WAIT
     assert echoes.confirm("unknown", HERE) is Verdict.WAIT
-    assert (echoes.unanswered, token in echoes) == (0, True)
+    assert (echoes._pending[token].acked, token in echoes) == (True, True)
 
 
 def test_a_flush_acks_what_is_stored_and_keeps_what_may_still_come():
