@@ -138,10 +138,14 @@ class Session(Subscriber):
         self.greet(self.opening.places)
         frames, self.opening = self.opening.frames, None
         if frames:
-            self.write(bytes(frames))
+            self.write(self.released(frames))
         self._release_replay()
         self.node.regroup(self)
         self.ready()
+
+    def released(self, frames: bytearray) -> bytes:
+        """What was held until `connected`, as it is written now."""
+        return bytes(frames)
 
     def greet(self, places: Mapping[str, Joined]) -> None:
         """Write the first event, which names the channels that the server subscribed it to and its places in them."""

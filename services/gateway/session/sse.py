@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ from services.kernel.protocol import sse
 HEARTBEAT = 15.0
 """Seconds between comments, at most: half of the shortest idle time-outs that proxies are known for."""
 
-RETRY_MS = 2_000
+RETRY_MS = (1_000, 3_000)
+"""Milliseconds that a reader is told to wait before it returns: between these, so that not all return at once."""
 
 
 class Comments(Heartbeat):
@@ -42,9 +44,13 @@ class Comments(Heartbeat):
 
 
 class StreamSession(Session):
-    """Reads nothing, so each event that moves a channel carries an id with the positions of all of them."""
+    """Reads nothing, so each event that moves a channel carries an id with the positions of all of them.
 
-    __slots__ = ("_at", "_channels")
+    An id can be written only when every channel has answered: one that lacks a channel would recover the others alone,
+    and what that channel missed would be a silent gap. `_held` says where ids go into what waits until then.
+    """
+
+    __slots__ = ("_at", "_channels", "_held", "_places")
 
     personalizes = True
     transport = "sse"
@@ -60,6 +66,8 @@ class StreamSession(Session):
         super().__init__(node, connection, SSE)
         self._channels = channels
         self._at = dict(at)
+        self._held: list[tuple[int, str, Position]] | None = None
+        self._places: Mapping[str, Position] = {}
 
     def wanted(self, since: Mapping[str, Position]) -> Iterable[tuple[str, Position | None, int]]:
         """The channels of the URL, each from where the cursor says."""
@@ -68,19 +76,38 @@ class StreamSession(Session):
             yield channel, self._at.get(channel), 0
 
     def greet(self, places: Mapping[str, Joined]) -> None:
-        """The hint for reconnecting, then `subscribed` for each channel."""
-        self.write(sse.retry(RETRY_MS))
+        """`subscribed` for each channel, the first with the hint for reconnecting.
+
+        A block of the hint alone would be an empty message to some readers (httpx-sse).
+        """
         # Each channel's own place, not where its replay ends: that follows behind.
         at = {c: Position(joined.epoch, joined.offset) for c, joined in places.items()}
+        self._places = at
+        hint = sse.retry(random.randrange(*RETRY_MS))  # noqa: S311 - spreads returns, hides nothing
         for channel, joined in places.items():
-            self.write(self._subscribed(channel, joined, at))
+            self.write(hint + self._subscribed(channel, joined, at))
+            hint = b""
+
+    def released(self, frames: bytearray) -> bytes:
+        """See Session; each held event gets its id, now that every channel's place is known."""
+        assert self.opening is None
+        held, self._held = self._held or [], None
+        at, self._places = dict(self._places), {}
+        parts: list[bytes] = []
+        begin = 0
+        for start, channel, position in held:
+            parts.append(bytes(frames[begin:start]))
+            at[channel] = position
+            parts.append(_id(at))
+            begin = start
+        return b"".join([*parts, bytes(frames[begin:])])
 
     def _subscribed(self, channel: str, joined: Joined, at: Mapping[str, Position]) -> bytes:
         fields: dict[str, Any] = {"channel": channel, **joined.fields()}
         count = self.subscriptions[channel].count if channel in self.subscriptions else None
         if count is not None:
             fields["count"] = count.count
-        return _with_id(self.wire_format.event("subscribed", fields), at)
+        return _id(at) + self.wire_format.event("subscribed", fields)
 
     def joined(self, subscription: Subscription, joined: Joined) -> None:
         """See Session."""
@@ -107,25 +134,36 @@ class StreamSession(Session):
         del frame
         channel = subscription.channel
         parts: list[bytes] = []
+        size = 0
         for publication in publications:
             block = self.wire_format.message(channel, publication)
             if publication.offset:
-                self._at[channel] = Position(publication.epoch, publication.offset)
-                block = _with_id(block, self._at)
+                position = Position(publication.epoch, publication.offset)
+                block = self._moved(channel, position, block, behind=size)
             parts.append(block)
+            size += len(block)
         return b"".join(parts)
+
+    def _moved(self, channel: str, position: Position, block: bytes, *, behind: int = 0) -> bytes:
+        """A block that moves a channel, with its id. `behind`: bytes of the same frame before it."""
+        self._at[channel] = position
+        if self.opening is None:
+            return _id(self._at) + block
+        if self._held is None:
+            self._held = []
+        self._held.append((len(self.opening.frames) + behind, channel, position))
+        return block
 
     def caught_up(self, subscription: Subscription, publication: Publication, skipped: int) -> None:
         """See Session."""
         channel = subscription.channel
-        self._at[channel] = Position(publication.epoch, publication.offset)
         block = self.wire_format.skipped(channel, publication, skipped)
-        self.send(_with_id(block, self._at))
+        position = Position(publication.epoch, publication.offset)
+        self.send(self._moved(channel, position, block))
 
     def reset(self, subscription: Subscription, position: Position, event: bytes) -> None:
         """See Session; the id moves with it, or a return would be told once more."""
-        self._at[subscription.channel] = position
-        self.send(_with_id(event, self._at))
+        self.send(self._moved(subscription.channel, position, event))
 
     def drop(self, subscription: Subscription, *, linger: bool = False) -> None:
         """See Session."""
@@ -146,5 +184,6 @@ def _pause(limits: Limits) -> float:
     return min(HEARTBEAT, limits.ping_seconds)
 
 
-def _with_id(block: bytes, at: Mapping[str, Position]) -> bytes:
-    return b"id: %b\n%b" % (sse.encode_cursor(at).encode(), block)
+def _id(at: Mapping[str, Position]) -> bytes:
+    """The line of the next block that recovers all channels from behind it."""
+    return b"id: %b\n" % sse.encode_cursor(at).encode()

@@ -27,8 +27,8 @@ def block(event: str, data: bytes, *, cursor: str | None = None) -> bytes:
 
 
 def retry(milliseconds: int) -> bytes:
-    """How long a reader should wait before it connects again."""
-    return b"retry: %d\n\n" % milliseconds
+    """A line of the block that follows: how long a reader should wait before it connects again."""
+    return b"retry: %d\n" % milliseconds
 
 
 def encode_cursor(at: Mapping[str, Position]) -> str:

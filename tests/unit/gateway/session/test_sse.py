@@ -51,7 +51,9 @@ def events(session):
 
 def test_a_stream_begins_with_its_hint_and_its_channels(host):
     session = opened(host, "chat:a", "room:b")
-    assert session.connection.sent[0] == b"retry: 2000\n\n"
+    hint = re.match(rb"retry: (\d+)\nid: .*\nevent: subscribed\n", session.connection.sent[0])
+    assert 1000 <= int(hint.group(1)) < 3000
+    assert b"retry" not in session.connection.sent[1]
     first, second = blocks(session)
     assert first[0] == second[0] == "subscribed"
     assert '"count":1' in first[1] + second[1]
@@ -70,6 +72,31 @@ def test_each_message_carries_the_id_behind_it(host):
         {"chat:a": 1, "chat:b": 1},
         {"chat:a": 2, "chat:b": 1},
     ]
+
+
+def test_what_is_held_until_every_channel_has_answered_has_ids_of_all_of_them(host):
+    first = host.publish_http("chat:a", 1)
+    host.entering.open = False  # room:b has presence: it answers later than chat:a
+    at = {"chat:a": Position(first.epoch, 0)}
+    session = opened(host, "chat:a", "room:b", at=at)
+    host.publish_http("chat:a", 2)
+    host.publish_http("chat:a", 3)
+    host.advance(1)
+    assert blocks(session) == []
+    host.publish_http("room:b", "before it joined")
+    host.entering.open = True
+    host.run()
+    found = blocks(session)
+    assert [offsets(block) for block in found] == [
+        {"chat:a": 0, "room:b": 1},
+        {"chat:a": 0, "room:b": 1},
+        {"chat:a": 1, "room:b": 1},
+        {"chat:a": 2, "room:b": 1},
+        {"chat:a": 3, "room:b": 1},
+    ]
+    host.publish_http("room:b", "after")
+    host.advance(1)
+    assert [offsets(block) for block in blocks(session)] == [{"chat:a": 3, "room:b": 2}]
 
 
 def test_the_id_recovers_every_channel(host):

@@ -19,7 +19,7 @@ def test_a_block_names_its_event_and_ends_with_an_empty_line():
 
 def test_a_heartbeat_is_a_comment_and_retry_a_number():
     assert sse.HEARTBEAT.startswith(b":")
-    assert sse.retry(1500) == b"retry: 1500\n\n"
+    assert sse.retry(1500) == b"retry: 1500\n"
 
 
 @pytest.mark.parametrize(
