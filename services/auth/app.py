@@ -193,5 +193,5 @@ def _application(settings: Settings, parts: Parts, probes: Probes, lifespan: obj
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, OpenlineError)
     metrics.FAILURES.labels(error.code.value).inc()
-    _log.info("refused", path=request.url.path, error=error.code.value)
+    _log.info("request_refused", path=request.url.path, error=error.code.value)
     return problems.response(error)

@@ -117,12 +117,12 @@ class Grants:
 
     async def _stolen(self, old: Refresh) -> None:
         metrics.REUSES.inc()
-        _log.warning("refresh_reused", user=old.username, client=old.client_id)
+        _log.warning("refresh_token_reused", user=old.username, client=old.client_id)
         try:
             await self.end_family(old.family)
         except OpenlineError:
             # The refresh tokens have ended in the database; the access tokens live on until their exp.
-            _log.warning("family_access_tokens_not_revoked", user=old.username)
+            _log.warning("access_token_revocation_failed", user=old.username)
         raise OAuthError(oauth.INVALID_GRANT, "the refresh token was used before; log in again")
 
     def _for_user(

@@ -43,5 +43,5 @@ class Watchdog:
             time.sleep(PERIOD)
             self._silent += 1
             if self._silent > PATIENCE:
-                log.critical("loop_hangs", seconds=self._silent * PERIOD)
+                log.critical("loop_blocked", seconds=self._silent * PERIOD)
                 os._exit(70)

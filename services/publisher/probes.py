@@ -68,7 +68,7 @@ class Probes:
         except OpenlineError as error:
             self._problem = error.message
         if self._problem != before:
-            log.info("broker", state=self._problem or "ok")
+            log.info("broker_state_changed", state=self._problem or "ok")
 
     async def _ask_broker(self) -> None:
         if not self._started:

@@ -48,5 +48,5 @@ async def register(request: Request, of: PartsOf) -> models.Registered:
     if not await run_in_threadpool(of.store.add_user, user):
         raise OpenlineError(Code.CONFLICT, "that username is taken")
     metrics.REGISTRATIONS.inc()
-    _log.info("registered", user=user.username)
+    _log.info("user_registered", user=user.username)
     return models.Registered(user=user.username)

@@ -117,7 +117,7 @@ async def refused(request: Request, error: Exception) -> Response:
     """Exception handler: the answer to an `OAuthError`."""
     assert isinstance(error, OAuthError)
     metrics.FAILURES.labels(error.error).inc()
-    _log.info("refused", path=request.url.path, error=error.error)
+    _log.info("request_refused", path=request.url.path, error=error.error)
     headers = dict(NO_STORE)
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))

@@ -74,7 +74,7 @@ async def revoke(request: Request, of: PartsOf) -> Response:
             await of.grants.end_family(found.refresh.family)
         elif found.claims is not None and found.claims.jti and found.claims.exp:
             await of.revoker.revoke_token(found.claims.jti, found.claims.exp)
-    _log.info("revoked", client=client.client_id, known=any(found))
+    _log.info("token_revoked", client=client.client_id, known=any(found))
     return Response(headers=forms.NO_STORE)
 
 

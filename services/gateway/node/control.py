@@ -51,7 +51,7 @@ class ControlMessages:
         """Act on a control message, if it concerns anyone here."""
         message = control.decode(entry.fragment)
         if message is None:
-            log.warning("control_unknown")
+            log.warning("control_message_ignored")
         elif isinstance(message, control.Revoke):
             self._revoke(message)
         else:
@@ -96,7 +96,7 @@ class ControlMessages:
         try:
             revocation = Revocation.from_dict(fields)
         except ValueError:
-            log.warning("revocation_unknown", kind=message.kind)
+            log.warning("revocation_ignored", kind=message.kind)
             return
         self._revoked.add(revocation)
         for announced in self._loads:

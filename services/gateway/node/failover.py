@@ -68,5 +68,5 @@ class Failover:
         try:
             return healthy_peer_exists(await self._broker.nodes(), self._name)
         except OpenlineError as error:
-            log.debug("nodes_failed", error=error.message)
+            log.debug("peer_query_failed", error=error.message)
             return False

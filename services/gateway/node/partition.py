@@ -186,7 +186,7 @@ class PartitionWorker:
             await self._broker.open(call.channel, call.epoch)
         except OpenlineError as error:
             ok = False
-            log.debug("open_failed", partition=self.partition, error=error.message)
+            log.debug("channel_open_failed", partition=self.partition, error=error.message)
         self.hub.opened(call, ok, self._loop.time())
 
     async def _renew(self) -> None:

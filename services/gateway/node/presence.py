@@ -111,7 +111,7 @@ class Presence:
                     )
             except OpenlineError as error:
                 # Refused as long as the new incarnation has not beaten: its lease begins with its first beat.
-                log.debug("presence_not_restored", channel=key[0], error=error.message)
+                log.debug("presence_restore_failed", channel=key[0], error=error.message)
                 await asyncio.sleep(RETRY)
             else:
                 return

@@ -83,7 +83,9 @@ class Session(Subscriber):
             self.close(Close.REVOKED if revoked else Close.CONNECTION_LIMIT, error.message)
             return
         self.opened = True
-        log.debug("opened", connection=self.id, user=self.user, address=self.connection.address)
+        log.debug(
+            "connection_opened", connection=self.id, user=self.user, address=self.connection.address
+        )
         self.schedule()
         wanted = [
             (Subscription(self, channel, server=True), position, last)
@@ -394,7 +396,9 @@ class Session(Subscriber):
         if self.is_closed:
             return
         self.node.metrics.closes_of[int(code)].inc()
-        log.info("closing", connection=self.id, user=self.user, code=int(code), reason=reason)
+        log.info(
+            "connection_closed", connection=self.id, user=self.user, code=int(code), reason=reason
+        )
         self._end(linger=not Close.BAD_REQUEST <= code < Close.DRAINING)
         # A slow consumer has a full buffer to read before it can learn why.
         patience = SLOW_PATIENCE if code == Close.SLOW_CONSUMER else CLOSE_TIMEOUT
@@ -403,7 +407,9 @@ class Session(Subscriber):
     def closed(self, code: int, reason: str, clean: bool) -> None:  # noqa: FBT001 - Receiver's
         """The connection is over; see Receiver."""
         if not self.is_closed:
-            log.debug("closed", connection=self.id, user=self.user, code=code, reason=reason)
+            log.debug(
+                "client_disconnected", connection=self.id, user=self.user, code=code, reason=reason
+            )
             self.node.metrics.closes_of[int(code)].inc()
             # A reloaded page goes away (1001) and is back at once.
             self._end(linger=not clean or code == Close.GOING_AWAY)

@@ -16,5 +16,5 @@ def tell(connection: Connection, callback: Callable[..., None], *args: object) -
     try:
         callback(*args)
     except Exception:  # noqa: BLE001 - whatever it is, the server and the other connections go on
-        _log.exception("connection.receiver_failed", address=connection.address)
+        _log.exception("receiver_failed", address=connection.address)
         connection.close(1011, "internal error")

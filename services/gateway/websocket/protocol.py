@@ -182,7 +182,7 @@ class LeanProtocol(asyncio.Protocol):
         except Refusal as refusal:
             self._refuse(refusal)
         except Exception:  # noqa: BLE001 - whatever it is, the client must not wait for its end
-            _log.exception("handshake.front_failed")
+            _log.exception("handshake_accept_failed")
             self._end(1011, "internal error")
         else:
             self._task = self._loop.create_task(self._run(scope))
@@ -246,7 +246,7 @@ class LeanProtocol(asyncio.Protocol):
             raise
         except Exception as error:  # noqa: BLE001 - an app's error must not reach the loop
             if not (self._gone.is_set() and isinstance(error, OSError)):
-                _log.exception("handshake.app_failed")
+                _log.exception("handshake_app_failed")
             self._end(1011, "internal error")
         else:
             self._end(1000, "")
