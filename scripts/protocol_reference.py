@@ -46,7 +46,7 @@ CLOSES: dict[Close, str] = {
     Close.GOING_AWAY: "the other side goes away",
     Close.PROTOCOL_ERROR: "framing broken (RFC 6455)",
     Close.UNSUPPORTED_DATA: "binary where text is due, or text where binary is",
-    Close.INVALID_PAYLOAD: "text that is no UTF-8",
+    Close.INVALID_PAYLOAD: "text that is not UTF-8",
     Close.POLICY_VIOLATION: "policy violation",
     Close.MESSAGE_TOO_BIG: "message too big",
     Close.INTERNAL_ERROR: "a fault of the server",
@@ -146,7 +146,7 @@ position) or `?last=` (a number) say where to begin. WebSocket pings keep the tw
 Then come `message`, `join`, `leave`, `count`, `typing`, `reset` and `error` as above, without `channel`.
 
 Any JSON object that is sent is published as data, but for `{"type": "typing"}`, `{"type": "ping"}` and `{"type": "pong"}`,
-which mean what they mean above. Text that is no JSON object is published as `{"text": ...}`. The sender sees its own
+which mean what they mean above. Text that is not a JSON object is published as `{"text": ...}`. The sender sees its own
 message come back.
 
 ### Notifications

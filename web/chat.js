@@ -79,7 +79,7 @@ export class Chat {
 
   // ---- messages
 
-  /** Draw everything anew. */
+  /** Draw everything again. */
   reset(messages, me) {
     this.last = null;
     this.log.replaceChildren(...messages.map((message) => this.#row(message, me)));

@@ -9,7 +9,7 @@ const WORDS = {
   4004: "The server ended this connection.",
   4005: "The sign-in was revoked.",
   4006: "Too many connections are open already.",
-  4100: "This gateway is leaving.",
+  4100: "This gateway is draining.",
   4101: "This page could not keep up.",
   4102: "The heartbeat was lost.",
   4104: "The gateway has too much to do.",

@@ -1,6 +1,6 @@
 // The native protocol over one WebSocket that comes back by itself and misses nothing.
 //
-// `on(event, listener)` hears: state, connected, message, join, leave, count, typing, direct, unsubscribed,
+// `on(event, listener)` reports: state, connected, message, join, leave, count, typing, direct, unsubscribed,
 // recovered {channel, count}, lost {channel, began, within, reason}, subscribed {channel}, refused {channel, error}
 // and ended {code, text}.
 
@@ -11,7 +11,7 @@ import { Refused, Requests } from "./requests.js";
 
 const OPENING = 10_000; // until `connected`, in milliseconds
 const ANSWER = 10_000; // until something comes after our own ping
-const STEADY = 5_000; // a connection that lives so long starts the backoff anew
+const STEADY = 5_000; // a connection that lives so long starts the backoff again
 
 export class Connection {
   /** `credentials.token({fresh})` gives a token, and throws an error with `final` set when only a person can help. */
@@ -265,7 +265,7 @@ export class Connection {
     this.#retry(0);
   }
 
-  /** The gateway asked us to go. The old connection stays until the new one stands, so that nobody sees us leave. */
+  /** The gateway asked us to go. The old connection stays until the new one stands, so that presence shows no leave. */
   #move() {
     this.leaving = this.socket;
     this.#forget();

@@ -10,7 +10,7 @@ const ANEW = 100; // messages fetched after a loss
 const GRACE = 3_000; // a quick return shows nothing, in milliseconds
 
 export class Conversation {
-  /** `status` hears what happens: `{offset}`, `{recovered}`. */
+  /** `status` is called with what happens: `{offset}`, `{recovered}`. */
   constructor(connection, { status, unread }) {
     this.connection = connection;
     this.status = status;

@@ -23,7 +23,7 @@ export class Credentials {
     return this.session.user;
   }
 
-  /** Make a demo user of this name with a password that nobody sees. Only a server that allows it (`make run`) does. */
+  /** Make a demo user of this name with a password that is not shown. Only a server that allows it (`make run`) does. */
   static async register(user) {
     const known = load();
     if (known?.password && known.user === user) return Credentials.login(user, known.password, { keep: true });
@@ -78,7 +78,7 @@ export class Credentials {
     throw new SignInError("expired", "The sign-in has ended. Please sign in again.");
   }
 
-  /** A demo server that started anew has forgotten its users: then this one registers again. */
+  /** A demo server that was restarted has forgotten its users: then this one registers again. */
   async #again(username, password) {
     const form = { grant_type: "password", username, password };
     try {

@@ -26,7 +26,7 @@ export class Notifications {
     this.#toast(note, source);
   }
 
-  /** Somebody leaves: what was for them is not for whoever comes next. */
+  /** A user signs out: their notifications are not for the next user. */
   forget() {
     this.#clear();
     this.toasts.replaceChildren();

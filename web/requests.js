@@ -30,7 +30,7 @@ export class Requests {
     return true;
   }
 
-  /** The connection is gone: nobody will answer. */
+  /** The connection is gone: no answer will come. */
   abandon() {
     const lost = { code: "disconnected", message: "the connection was lost", temporary: true };
     for (const { reject } of this.#waiting.values()) reject(new Refused(lost));

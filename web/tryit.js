@@ -17,7 +17,7 @@ SECRET=$(sed -n \\
   's/.*"client_secret": "\\(.*\\)",*/\\1/p' "$RUN")
 ${GRANT(door, "demo:$SECRET")}`;
 
-// Compose and Kubernetes make no client: whoever runs them adds one, and only they saw its secret.
+// Compose and Kubernetes make no client: an operator adds one, and only the operator saw its secret.
 const ADD_CLIENT =
   "First add the client backend, as docs/deploy/compose.md or docs/deploy/kubernetes.md says, and put its secret in place of SECRET.";
 

@@ -7,7 +7,7 @@ const ADJECTIVES = ["quiet", "bright", "gentle", "swift", "amber", "lucky", "mel
 const ANIMALS = ["otter", "heron", "fox", "panda", "lynx", "robin", "whale", "badger", "finch", "gecko"];
 
 export class Welcome {
-  /** `enter(credentials, room)` goes on when somebody is signed in. */
+  /** `enter(credentials, room)` continues when a user is signed in. */
   constructor(enter) {
     this.enter = enter;
     $("name").value = suggestion();

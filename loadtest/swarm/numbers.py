@@ -24,7 +24,7 @@ def positive(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no number") from None
+        raise ArgumentTypeError(f"{text!r} is not a number") from None
     if not 0 < number < float("inf"):
         raise ArgumentTypeError(f"{text} is not above 0")
     return number

@@ -106,7 +106,7 @@ def _common(parser: argparse.ArgumentParser, what: str, rule: str) -> None:
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
-        "--if-missing", action="store_true", help="leave one that exists as it is; that is no error"
+        "--if-missing", action="store_true", help="leave one that exists as it is, without an error"
     )
     existing.add_argument(
         "--replace", action="store_true", help="put it in the place of one that exists"
@@ -218,7 +218,7 @@ def _rate(text: str) -> float:
     except ValueError:
         rate = 0
     if not 0 < rate <= _MAX_RATE:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of calls a second, such as 50")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of calls a second, such as 50")
     return rate
 
 

@@ -203,7 +203,9 @@ class FileKeyring:
         try:
             return [_Entry(**entry) for entry in json.loads(text)["keys"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise KeyringError(f"{self._path} is no keyring; restore it from a backup") from error
+            raise KeyringError(
+                f"{self._path} is not a keyring; restore it from a backup"
+            ) from error
 
     def _write(self, entries: list[_Entry]) -> None:
         """Replace the file in one step: a reader sees the old or the new one, also after a crash."""

@@ -143,7 +143,9 @@ def _stopped(running: asyncio.Task[None]) -> None:
 
 
 def _end(reason: str) -> None:
-    refuse_now(f"the gateway ends, to be started anew: {reason}", status=STATUS)
+    refuse_now(
+        f"the gateway exits, so that its supervisor starts it again: {reason}", status=STATUS
+    )
 
 
 def _root(error: BaseException) -> BaseException:

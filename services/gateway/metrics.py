@@ -115,7 +115,9 @@ class Metrics:
         self.canary_age = gauge(
             "canary_age_seconds", "Time since the last canary arrived", "partition"
         )
-        self.resyncs = counter("resyncs", "Times the bus position was taken anew", "partition")
+        self.resyncs = counter(
+            "resyncs", "Times the bus position was lost and taken again", "partition"
+        )
 
     def begin(self, namespaces: Iterable[Namespace]) -> None:
         """Series that alerts go by begin at 0: the first increment of one that is not there yet is no rate."""

@@ -110,7 +110,10 @@ async def test_a_gateway_whose_bus_is_lost_moves_its_clients_and_ends_to_be_star
     assert moved(fleet.second) == 0
     assert await asyncio.to_thread(fleet.first.process.wait, 20) == 75
     assert fleet.first.log.count("bus_lost") == 1
-    assert "to be started anew: the bus of partitions [0] stays stalled" in fleet.first.log
+    assert (
+        "so that its supervisor starts it again: the bus of partitions [0] stays stalled"
+        in fleet.first.log
+    )
 
     epoch = client.seen[0]["channels"][CHANNEL]["epoch"]
     since = {CHANNEL: {"epoch": epoch, "offset": heard["offset"]}}

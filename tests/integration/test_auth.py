@@ -675,5 +675,5 @@ def test_a_keyring_that_cannot_be_read_stops_the_start_with_one_line(tmp_path, t
     with pytest.raises(RuntimeError) as caught:
         AuthService(tmp_path, "redis://127.0.0.1:1/0", OPENLINE_AUTH_KEYS=str(folder))
     (line,) = [line for line in str(caught.value).splitlines() if line]
-    assert f"OPENLINE_AUTH_KEYS: {folder}/keyring.json is no keyring" in line
+    assert f"OPENLINE_AUTH_KEYS: {folder}/keyring.json is not a keyring" in line
     assert (folder / "keyring.json").read_text() == text

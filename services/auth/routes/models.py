@@ -25,7 +25,7 @@ def _patterns(channels: dict[str, Any]) -> dict[str, Any]:
     for pattern in channels:
         if not re.fullmatch(_PATTERN, pattern):
             raise ValueError(
-                f"{pattern[:250]!r} is no channel, such as room:lobby, and no prefix of one with a final *"
+                f"{pattern[:250]!r} is not a channel, such as room:lobby, nor a prefix with a final *"
             )
     return channels
 

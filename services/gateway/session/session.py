@@ -186,7 +186,8 @@ class Session(Subscriber):
         large = self.unread + size > self.node.limits.outbox_bytes
         if large and not self._has_room(size):
             self.close(
-                Close.OVERLOADED, "too many are being sent what they missed; come back in a while"
+                Close.OVERLOADED,
+                "too many clients are replaying history right now; reconnect later",
             )
             return
         message = self.wire_format.message
@@ -323,7 +324,7 @@ class Session(Subscriber):
         if due is Due.PING:
             self.ping()
         elif due is Due.DEAD:
-            self.close(Close.NO_HEARTBEAT, f"nothing came for {limits.ping_seconds:g} s")
+            self.close(Close.NO_HEARTBEAT, f"no message or pong came for {limits.ping_seconds:g} s")
         elif due is Due.ALIVE:
             # Not a ping: its answer would count as life, and the client would never get the `ping` that it waits for.
             self.connection.send_frame(_ALIVE)

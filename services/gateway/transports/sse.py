@@ -72,7 +72,9 @@ class SseRoute:
 
     async def _stream(self, request: Request, cors: Mapping[str, str]) -> Response:
         if self._node.draining:
-            raise OpenlineError(Code.UNAVAILABLE, "this gateway is leaving", retry_after=1)
+            raise OpenlineError(
+                Code.UNAVAILABLE, "this gateway is draining; reconnect", retry_after=1
+            )
         who = await identify(request, self._node, self._origins)
         claims = None if isinstance(who, Later) else who
         at = _cursor(request)

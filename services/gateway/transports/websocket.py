@@ -142,7 +142,9 @@ class WebSocketRoutes:
         try:
             make = find()
             if self._node.draining:
-                raise OpenlineError(Code.UNAVAILABLE, "this gateway is leaving", retry_after=1)
+                raise OpenlineError(
+                    Code.UNAVAILABLE, "this gateway is draining; reconnect", retry_after=1
+                )
             who = await identify(websocket, self._node, self._origins)
         except OpenlineError as error:
             await self._refuse(websocket, error)

@@ -41,7 +41,7 @@ def check(pattern: str) -> str:
     lowered = pattern.lower().rstrip("/")
     if not _PATTERN.match(lowered):
         raise ValueError(
-            f"{pattern!r} is no origin; write scheme://host, scheme://host:port or scheme://host:*"
+            f"{pattern!r} is not an origin; write scheme://host, scheme://host:port or scheme://host:*"
         )
     return lowered
 

@@ -15,7 +15,7 @@ def load(path: Path) -> Namespaces:
     """The namespaces that a TOML file defines. A file that cannot be used ends the process with one line."""
     try:
         known = namespaces.parse(tomllib.loads(path.read_text("utf-8")))
-        Schemas(known)  # raises for one that is no JSON Schema
+        Schemas(known)  # raises if one is not a JSON Schema
     except OSError as error:
         problem = error.strerror or str(error)
         refuse(f"OPENLINE_NAMESPACES={path}: {problem}; set it to the path of a namespaces file")

@@ -64,7 +64,7 @@ def _network(value: object) -> object:
     try:
         return ipaddress.ip_network(value, strict=False)
     except ValueError:
-        raise ValueError(f"{value!r} is no network such as 10.0.0.0/8") from None
+        raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8") from None
 
 
 def _proxies(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ class Common(FromEnvironment):
     subject_claim: Word = Field("sub", description="the token's claim that holds the user")
     hs256_secret: SecretStr | None = Field(
         None,
-        description="at least 32 bytes shared by auth and those who verify; only where tokens are HS256",
+        description="at least 32 bytes, shared by auth and the services that verify; only where tokens are HS256",
     )
     allowed_origins: OriginList = Field(
         (),

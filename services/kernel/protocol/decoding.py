@@ -98,7 +98,7 @@ class Decoding:
         except msgspec.ValidationError:
             return BadCommand(Code.BAD_REQUEST, 'a command is an object such as {"type": "ping"}')
         except UNREADABLE as unreadable:
-            message = f"the frame is no {self._encoding}: {unreadable}"
+            message = f"the frame is not valid {self._encoding}: {unreadable}"
             return BadCommand(Code.BAD_REQUEST, message, id=self._early_id(raw))
         message = self._wrong_type(envelope) or _wrong_field(error)
         return BadCommand(Code.BAD_REQUEST, message, id=self._id(envelope))

@@ -115,7 +115,9 @@ class Ack(_Event, frozen=True, kw_only=True):
     duplicate: (
         Annotated[bool, Meta(description="published before with the same key")] | UnsetType
     ) = UNSET
-    members: Annotated[list[Member], Meta(description="who is there, a page")] | UnsetType = UNSET
+    members: (
+        Annotated[list[Member], Meta(description="the members present, a page")] | UnsetType
+    ) = UNSET
     count: Count | UnsetType = UNSET
     users: Users | UnsetType = UNSET
     cursor: (

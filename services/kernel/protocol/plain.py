@@ -48,7 +48,7 @@ class RoomCodec(_NoChannel):
     def read(self, data: bytes) -> Wire:
         """What a text frame asks for: any object is published; `typing`, `ping` and `pong` are themselves.
 
-        A frame that is no JSON object is published as `{"text": frame}`. Raises BadCommand when it is no text.
+        A frame that is not a JSON object is published as `{"text": frame}`. Raises BadCommand when it is not text.
         """
         try:
             named = _named(data, self.channel)
@@ -77,7 +77,7 @@ def _text(frame: bytes) -> bytes:
     try:
         return msgspec.json.encode({"text": frame.decode()})
     except UnicodeDecodeError as error:
-        raise BadCommand(Code.INVALID_DATA, f"the frame is no text: {error}") from None
+        raise BadCommand(Code.INVALID_DATA, f"the frame is not text: {error}") from None
 
 
 class NotifyCodec(_NoChannel):

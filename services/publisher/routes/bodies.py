@@ -107,7 +107,7 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True):
     key: Key | None = None
     tags: Tags | None = None
     ephemeral: Annotated[
-        bool, Meta(description="Only for who listens now: no history, no offset.")
+        bool, Meta(description="Only for current subscribers: no history, no offset.")
     ] = False
     expect: Annotated[
         Position | None,

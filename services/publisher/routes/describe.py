@@ -93,7 +93,7 @@ EPHEMERAL = parameter(
     "ephemeral",
     "query",
     {"type": "string", "enum": ["true", "false", "1", "0"]},
-    "For who listens now only; mostly for raw bodies: a JSON body has a field for it.",
+    "Only for current subscribers; mostly for raw bodies: a JSON body has a field for it.",
 )
 CURSOR = parameter(
     "cursor", "query", _text(cursors.PATTERN, maxLength=1024), "From the page before."

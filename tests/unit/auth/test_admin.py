@@ -51,7 +51,7 @@ def test_a_bad_rate_is_wrong_usage(run, rate, capsys):
     with pytest.raises(SystemExit) as ended:
         run("add-client", "app", f"--rate={rate}")
     assert ended.value.code == 2
-    assert "is no number of calls a second" in capsys.readouterr().err
+    assert "is not a number of calls a second" in capsys.readouterr().err
 
 
 def test_a_secret_can_be_given(run, monkeypatch, tmp_path):

@@ -46,9 +46,9 @@ def test_a_command_with_checks_is_made():
 @pytest.mark.parametrize(
     ("frame", "message", "id_"),
     [
-        (b"", "the frame is no JSON: .*truncated", None),
-        (b"hello", "the frame is no JSON", None),
-        (b'{"type":"ping","id":1}{', "the frame is no JSON: .*trailing", None),
+        (b"", "the frame is not valid JSON: .*truncated", None),
+        (b"hello", "the frame is not valid JSON", None),
+        (b'{"type":"ping","id":1}{', "the frame is not valid JSON: .*trailing", None),
         (b"[]", "a command is an object such as", None),
         (b"5", "a command is an object such as", None),
         (b'{"id":7}', "type is missing; known: auth, subscribe, .*pong", 7),

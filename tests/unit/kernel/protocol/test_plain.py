@@ -64,7 +64,7 @@ def test_three_types_are_commands(frame, command):
         (b'{"a":"\xff"}', "utf-8"),
         (b'{"type":"\xff"}', "utf-8"),
         (b'{"type":%b' % (b"[" * 200_000), "64 deep"),
-        (b"\xff", "no text"),
+        (b"\xff", "not text"),
     ],
     ids=lambda value: repr(value)[:24],
 )

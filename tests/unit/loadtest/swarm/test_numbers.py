@@ -33,5 +33,5 @@ def test_what_has_no_end_is_no_length(text) -> None:
 
 
 def test_words_are_no_numbers() -> None:
-    with pytest.raises(ArgumentTypeError, match="'many' is no number"):
+    with pytest.raises(ArgumentTypeError, match="'many' is not a number"):
         positive("many")
