@@ -50,8 +50,8 @@ class Revoker:
         self._revocations = revocations
         self._announce = announce
         self._clock = clock
-        self._known: Revoked | None = None
-        self._loaded = 0.0
+        self._known = Revoked()
+        self._loaded: float | None = None
 
     async def revoke_token(self, jti: str, exp: float) -> None:
         """End one access token. Raises `unavailable`."""
@@ -71,18 +71,25 @@ class Revoker:
         While Redis is away the last known record counts: nobody can add to it then.
         """
         now = self._clock()
-        if self._known is None or now - self._loaded > FRESH:
+        if self._loaded is None or now - self._loaded > FRESH:
             try:
-                self._known = await self._revocations.load(now)
-                self._loaded = now
+                await self._load(now)
             except OpenlineError:
-                if self._known is None:
+                if self._loaded is None:
                     raise
         return self._known.covers(claims)
 
+    async def _load(self, now: float) -> None:
+        """What is known stays until it has ended, whatever the record has lost; what that lacks is written back."""
+        read = await self._revocations.load(now)
+        self._known = self._known.without(now)
+        lacking = self._known.absorb(read, now)
+        self._loaded = now
+        if lacking:
+            await self._revocations.add(*lacking)
+
     async def _add(self, revocation: Revocation) -> None:
         await self._revocations.add(revocation)
-        if self._known is not None:
-            self._known.add(revocation)
+        self._known.add(revocation)
         metrics.REVOCATIONS.labels(revocation.kind.value).inc()
         await self._announce(revocation.as_dict())

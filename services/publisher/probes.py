@@ -63,12 +63,22 @@ class Probes:
         before = self._problem
         try:
             await self._ask_broker()
-            self._revoked = await self._revocations.load(self._clock())
+            await self._read_revocations()
             self._problem = None
         except OpenlineError as error:
             self._problem = error.message
         if self._problem != before:
             log.info("broker_state_changed", state=self._problem or "ok")
+
+    async def _read_revocations(self) -> None:
+        """What is known stays until it has ended, whatever the record has lost; what that lacks is written back."""
+        now = self._clock()
+        read = await self._revocations.load(now)
+        self._revoked = self._revoked.without(now)
+        lacking = self._revoked.absorb(read, now)
+        if lacking:
+            await self._revocations.add(*lacking)
+            log.warning("revocations_written_back", count=len(lacking))
 
     async def _ask_broker(self) -> None:
         if not self._started:

@@ -26,3 +26,9 @@ class Record:
             self.away -= 1
             raise OpenlineError(Code.UNAVAILABLE, "away")
         return found
+
+    async def add(self, *revocations):
+        if self.away:
+            self.away -= 1
+            raise OpenlineError(Code.UNAVAILABLE, "away")
+        self.known.extend(revocations)

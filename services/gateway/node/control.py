@@ -17,8 +17,8 @@ from services.kernel.tokens.revocations import Revocation, Revocations, Revoked
 
 RETRY_SECONDS = 1.0
 
-PRUNE_SECONDS = 60.0
-"""Between two times at which revocations that have ended are dropped: announcements only ever add to them."""
+RELOAD_SECONDS = 60.0
+"""Between two times at which the record is read although nothing was missed, and what has ended is dropped."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,13 +34,12 @@ class ControlMessages:
         self._revocations = revocations
         self._wall = wall
         self._revoked = Revoked()
-        self._loads: list[list[Revocation]] = []
 
     async def run(self) -> None:
-        """Read the record, and keep what is known of it small, until cancelled."""
-        await self.load()
+        """Read the record now and again, and keep what is known of it small, until cancelled."""
         while True:
-            await asyncio.sleep(PRUNE_SECONDS)
+            await self.load()
+            await asyncio.sleep(RELOAD_SECONDS)
             self._revoked = self._revoked.without(self._wall())
 
     def covers(self, claims: Claims) -> bool:
@@ -61,23 +60,25 @@ class ControlMessages:
     async def load(self) -> None:
         """Read the record until it is had: an announcement may have been missed.
 
-        What is announced meanwhile may be younger than what was read.
+        What is known already stays: what was announced meanwhile may be younger than what was read, and a new master
+        may have lost what the old one had. What it lacks is written back.
         """
-        announced: list[Revocation] = []
-        self._loads.append(announced)
         while True:
             try:
-                revoked = await self._revocations.load(self._wall())
+                await self._load_once()
             except OpenlineError:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                break
-        self._loads = [others for others in self._loads if others is not announced]
-        for revocation in announced:
-            revoked.add(revocation)
-        self._revoked = revoked
+                return
+
+    async def _load_once(self) -> None:
+        now = self._wall()
+        lacking = self._revoked.absorb(await self._revocations.load(now), now)
         self.is_loaded = True
         self._close_revoked()
+        if lacking:
+            await self._revocations.add(*lacking)
+            log.warning("revocations_written_back", count=len(lacking))
 
     def _addressed(self, message: control.Control) -> list[Session]:
         if isinstance(message, control.DisconnectConnection | control.Direct):
@@ -99,8 +100,6 @@ class ControlMessages:
             log.warning("revocation_ignored", kind=message.kind)
             return
         self._revoked.add(revocation)
-        for announced in self._loads:
-            announced.append(revocation)
         self._close_revoked()
 
     def _close_revoked(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, Self
@@ -71,28 +71,51 @@ class Revocation:
 class Revoked:
     """All revocations in force, asked at each handshake and each refresh. Costs three dictionary look-ups."""
 
-    __slots__ = ("_clients", "_exps", "_subjects", "_tokens")
+    __slots__ = ("_by_member", "_clients", "_subjects", "_tokens")
 
     def __init__(self, revocations: Iterable[Revocation] = ()) -> None:
         self._tokens: set[str] = set()
         self._subjects: dict[str, float] = {}
         self._clients: dict[str, float] = {}
-        self._exps: dict[Revocation, float] = {}
+        self._by_member: dict[str, Revocation] = {}
         for revocation in revocations:
             self.add(revocation)
 
     def add(self, revocation: Revocation) -> None:
-        """Count one more; the latest cutoff of a user or client holds."""
-        self._exps[revocation] = revocation.exp
+        """Count one more; the latest cutoff of a user or client holds, and of one revoked twice the later end."""
+        member = revocation.member
+        kept = self._by_member.get(member)
+        if kept is None or kept.exp < revocation.exp:
+            self._by_member[member] = revocation
         if revocation.kind is Kind.TOKEN:
             self._tokens.add(revocation.value)
             return
         cutoffs = self._subjects if revocation.kind is Kind.SUBJECT else self._clients
         cutoffs[revocation.value] = max(revocation.cutoff, cutoffs.get(revocation.value, 0.0))
 
+    def absorb(self, read: Revoked, now: float) -> list[Revocation]:
+        """Add what the record holds; nothing known is dropped. The answer is what the record lacks at `now`.
+
+        A record may have lost what is known here: a failover to a replica that lagged, a flush, an older backup.
+        Whoever absorbed it writes the answer back, or the next service to start would accept revoked tokens.
+        """
+        # By member: the record rounds a cutoff, so what was announced and what is read differ as values.
+        mine, theirs = self._by_member, read._by_member  # noqa: SLF001 - of this class
+        lacking = [
+            one
+            for member, one in mine.items()
+            if one.exp > now and (member not in theirs or theirs[member].exp < one.exp)
+        ]
+        for member, one in theirs.items():
+            if member not in mine or mine[member].exp < one.exp:
+                self.add(one)
+        return lacking
+
     def without(self, now: float) -> Revoked:
-        """Those that still matter at `now`."""
-        return Revoked(revocation for revocation, exp in self._exps.items() if exp > now)
+        """Those that still matter at `now`; itself while none has ended."""
+        if all(one.exp > now for one in self):
+            return self
+        return Revoked(one for one in self if one.exp > now)
 
     def covers(self, claims: Claims) -> bool:
         """Whether the token that carried these claims was revoked. One without `iat` counts as old."""
@@ -103,8 +126,11 @@ class Revoked:
             claims.client is not None and issued <= self._clients.get(claims.client, -1.0)
         )
 
+    def __iter__(self) -> Iterator[Revocation]:
+        return iter(self._by_member.values())
+
     def __len__(self) -> int:
-        return len(self._exps)
+        return len(self._by_member)
 
 
 def refusal() -> OpenlineError:
@@ -115,8 +141,8 @@ def refusal() -> OpenlineError:
 class Revocations(Protocol):
     """The fleet's record of revocations: who missed an announcement reads it here."""
 
-    async def add(self, revocation: Revocation) -> None:
-        """Record it until its `exp`. Raises `unavailable`."""
+    async def add(self, *revocations: Revocation) -> None:
+        """Record each until its `exp`. Raises `unavailable`."""
 
     async def load(self, now: float) -> Revoked:
         """All in force at `now`, in seconds since 1970. Raises `unavailable`."""

@@ -11,6 +11,9 @@ from services.kernel.redis.link import Command
 from services.kernel.tokens.revocations import Revocation, Revoked
 
 _KEY = Keys(0).revoked
+BATCH = 500
+"""Revocations in one command: one that writes back a whole lost record must not hold the server up."""
+
 _WHAT = "revocations cannot be read or kept"
 
 
@@ -21,14 +24,17 @@ class RedisRevocations:
         self._client = client
         self._clock = clock
 
-    async def add(self, revocation: Revocation) -> None:
+    async def add(self, *revocations: Revocation) -> None:
         """As `Revocations.add`."""
-        # GT: to revoke again never shortens; a new member is added all the same.
-        adding = ("ZADD", _KEY, "GT", revocation.exp, revocation.member)
-        dropping = ("ZREMRANGEBYSCORE", _KEY, "-inf", self._clock() - 1)
-        await self._client.write(
-            Command(adding, again=True), Command(dropping, again=True), what=_WHAT
-        )
+        for start in range(0, len(revocations), BATCH):
+            batch = revocations[start : start + BATCH]
+            # GT: to revoke again never shortens; a new member is added all the same.
+            scored = (part for one in batch for part in (one.exp, one.member))
+            adding = ("ZADD", _KEY, "GT", *scored)
+            dropping = ("ZREMRANGEBYSCORE", _KEY, "-inf", self._clock() - 1)
+            await self._client.write(
+                Command(adding, again=True), Command(dropping, again=True), what=_WHAT
+            )
 
     async def load(self, now: float) -> Revoked:
         """As `Revocations.load`."""

@@ -18,9 +18,9 @@ class Record:
         self.away = False
         self.loads = 0
 
-    async def add(self, revocation: Revocation) -> None:
+    async def add(self, *revocations: Revocation) -> None:
         self._check()
-        self.kept.append(revocation)
+        self.kept.extend(revocations)
 
     async def load(self, now: float) -> Revoked:
         self._check()
@@ -100,3 +100,16 @@ async def test_while_the_record_is_away_the_last_known_counts(revoker, record, c
     with pytest.raises(OpenlineError):
         await revoker.revoke_token("k", 2000)
     assert len(announced) == 1, "what is not recorded is not announced"
+
+
+async def test_a_record_that_lost_what_is_known_gets_it_back(revoker, record, clock):
+    await revoker.revoke_token("j", 2000)
+    record.kept.clear()
+    for _ in range(2):
+        clock.now += 1.1
+        assert await revoker.covers(Claims(sub="bob", jti="j"))
+        assert [one.member for one in record.kept] == ["jti:j"]
+    clock.now = 2001
+    record.kept.clear()
+    assert not await revoker.covers(Claims(sub="bob", jti="j"))
+    assert record.kept == []

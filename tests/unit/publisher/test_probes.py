@@ -22,8 +22,9 @@ class Record:
         self.revoked = Revoked()
         self.down = False
 
-    async def add(self, revocation):
-        self.revoked.add(revocation)
+    async def add(self, *revocations):
+        for revocation in revocations:
+            self.revoked.add(revocation)
 
     async def load(self, now):
         if self.down:
@@ -85,6 +86,19 @@ async def test_an_outage_keeps_the_revocations_that_are_known(watching, record):
     await watching.ask()
     assert watching.revoked().covers(claims)
     assert not watching.ready().ok
+
+
+async def test_a_record_that_lost_what_is_known_gets_it_back(watching, record):
+    await record.add(Revocation(kind=Kind.SUBJECT, value="bob", exp=200, cutoff=50))
+    await record.add(Revocation(kind=Kind.SUBJECT, value="old", exp=101, cutoff=50))
+    await watching.ask()
+    record.revoked = Revoked([Revocation(kind=Kind.TOKEN, value="new", exp=200)])
+    watching._clock = lambda: 102.0
+    await watching.ask()
+    for revoked in (watching.revoked(), record.revoked):
+        assert revoked.covers(Claims(sub="bob", iat=40))
+        assert revoked.covers(Claims(sub="amy", jti="new"))
+    assert not record.revoked.covers(Claims(sub="old", iat=40)), "it has ended"
 
 
 async def test_a_server_that_can_never_serve_is_not_hidden(watching, broker, monkeypatch):

@@ -14,6 +14,7 @@ from services.gateway.session.native import NativeSession
 from services.kernel.broker.port import Entry, EntryType
 from services.kernel.domain import control
 from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.tokens.revocations import Kind, Revocation
 from tests.support.bare_session import opened
 from tests.support.gateway_host import ManualHost, brief
@@ -35,7 +36,7 @@ def registry():
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
-    monkeypatch.setattr(module, "PRUNE_SECONDS", 0.001)
+    monkeypatch.setattr(module, "RELOAD_SECONDS", 0.001)
 
 
 def control_messages(registry, record=None):
@@ -129,7 +130,45 @@ async def test_what_is_announced_while_the_record_is_read_is_not_lost(registry):
     await asyncio.gather(*loads)
     assert here.covers(Claims(sub="bob", jti="bob"))
     assert here.covers(Claims(sub="amy", jti="amy"))
-    assert here._loads == []
+
+
+async def test_a_record_that_lost_what_is_known_gets_it_back(host, registry):
+    record = Record([BOB])
+    here = control_messages(registry, record)
+    await here.load()
+    tell(here, control.Revoke(kind="jti", value="amy", exp=2e9))
+    tell(here, control.Revoke(kind="jti", value="eve", exp=999))
+    record.known.clear()
+    await here.load()
+    assert here.covers(Claims(sub="bob", jti="bob"))
+    assert sorted(one.value for one in record.known) == ["amy", "bob"], "eve's has ended"
+
+
+async def test_a_record_that_can_be_read_counts_although_nothing_can_be_written(registry):
+    record = Record()
+    here = control_messages(registry, record)
+    tell(here, control.Revoke(kind="jti", value="bob", exp=2e9))
+
+    async def refused(*_):
+        record.reads = -1
+        raise OpenlineError(Code.UNAVAILABLE, "out of memory")
+
+    record.add = refused
+    loading = asyncio.create_task(here.load())
+    await until(lambda: record.reads == -1)
+    assert here.is_loaded
+    loading.cancel()
+
+
+async def test_the_record_is_read_again_although_nothing_was_missed(registry):
+    record = Record()
+    here = control_messages(registry, record)
+    running = asyncio.create_task(here.run())
+    await until(lambda: here.is_loaded)
+    record.known.append(BOB)
+    await until(lambda: here.covers(Claims(sub="bob", jti="bob")))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_what_has_ended_is_not_kept(registry):

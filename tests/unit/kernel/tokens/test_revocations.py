@@ -63,6 +63,23 @@ def test_what_has_ended_can_be_dropped():
     assert len(revoked.without(200)) == 0
 
 
+def test_what_is_known_and_what_is_read_add_up():
+    known, longer = Revoked([TOKEN, SUBJECT]), Revocation(kind=Kind.TOKEN, value="a:b", exp=300)
+    assert known.absorb(Revoked([longer, CLIENT]), 150) == [SUBJECT]
+    assert {one.member: one.exp for one in known} == {
+        TOKEN.member: 300,
+        SUBJECT.member: 200,
+        CLIENT.member: 200,
+    }
+    assert known.absorb(Revoked([TOKEN]), 250) == [longer], "what has ended is not given back"
+
+
+def test_a_cutoff_that_the_record_rounded_is_the_same():
+    announced = Revocation(kind=Kind.SUBJECT, value="bob", exp=200, cutoff=100.12345)
+    read = Revocation.parse(announced.member, 200)
+    assert Revoked([announced]).absorb(Revoked([read]), 150) == []
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with start_redis(tmp_path_factory.mktemp("redis"), flavour="valkey") as running:
@@ -87,6 +104,14 @@ async def test_the_record_holds_what_is_in_force(client):
     assert len(revoked) == 3
     assert revoked.covers(Claims(sub="x", jti="a:b"))
     assert len(await record.load(200)) == 0
+
+
+@pytest.mark.server
+async def test_a_lost_record_is_written_back_whole(client):
+    many = [Revocation(kind=Kind.TOKEN, value=str(number), exp=200) for number in range(1234)]
+    record = RedisRevocations(client, clock=lambda: 100)
+    await record.add(*many)
+    assert len(await record.load(150)) == 1234
 
 
 @pytest.mark.server
