@@ -6,7 +6,7 @@ With `--check` nothing is written; exit status 1 when the file is stale.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from services.auth import metrics as auth
 from services.gateway import metrics as gateway
 from services.kernel.broker.metrics import BrokerCalls
 from services.kernel.broker.port import Counters
+from services.kernel.ops.tasks import TaskFailures
 from services.kernel.ops.version import build_info
 from services.publisher import metrics as publisher
 
@@ -70,13 +71,16 @@ def _line(row: Row) -> str:
 
 def _gateway() -> Iterator[Row]:
     yield _defined(build_info("gateway", registry=CollectorRegistry(), node=""))
-    for metric in vars(gateway.Metrics(CollectorRegistry())).values():
-        if isinstance(metric, MetricWrapperBase):
-            yield _defined(metric)
+    yield from _among(vars(gateway.Metrics(CollectorRegistry())).values())
 
 
 def _of_module(module: ModuleType) -> Iterator[Row]:
-    for metric in vars(module).values():
+    yield from _among(vars(module).values())
+
+
+def _among(values: Iterable[object]) -> Iterator[Row]:
+    for value in values:
+        metric = value.counter if isinstance(value, TaskFailures) else value
         if isinstance(metric, MetricWrapperBase):
             yield _defined(metric)
 

@@ -29,6 +29,7 @@ from services.kernel.domain.limits import Limits
 from services.kernel.http import health, middleware, problems
 from services.kernel.http.health import Readiness
 from services.kernel.http.requests import Requests
+from services.kernel.ops.tasks import Tasks
 from services.kernel.ops.version import version
 from services.kernel.redis.client import Client
 from services.kernel.redis.link import Command
@@ -108,11 +109,11 @@ def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> Fas
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(job) for job in (probes.run(), remote.run())]
+        tasks = Tasks(metrics.TASK_FAILURES)
+        tasks.start("probes", probes.run)
+        tasks.start("keys", remote.run)
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.close()
         await remote.close()
         await broker.close()
         parts.passwords.close()

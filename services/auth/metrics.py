@@ -5,10 +5,12 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.kernel.http import requests
+from services.kernel.ops.tasks import TaskFailures
 from services.kernel.ops.version import build_info
 
 BUILD = build_info("auth")
 READY = Gauge("openline_auth_ready", "1 while the database answers")
+TASK_FAILURES = TaskFailures("auth")
 REQUESTS = requests.count("auth")
 REQUEST_SECONDS = requests.duration("auth")
 TOKENS = Counter("openline_auth_tokens_total", "Tokens issued", ["grant"])

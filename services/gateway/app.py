@@ -75,10 +75,11 @@ class Gateway:
 
     async def run(self) -> None:
         """What runs beside the application, until cancelled."""
+        watch = self.node.metrics.task_failures.watch
         async with asyncio.TaskGroup() as group:
             group.create_task(self.node.run())
-            group.create_task(self.keys.run())
-            group.create_task(self.watchdog.run())
+            group.create_task(watch("keys", self.keys.run()))
+            group.create_task(watch("watchdog", self.watchdog.run()))
 
     async def close(self) -> None:
         """Give everything back."""

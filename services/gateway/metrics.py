@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from services.kernel.domain.codes import Close, Code
 from services.kernel.domain.namespaces import Namespace
 from services.kernel.domain.publications import Publication
+from services.kernel.ops.tasks import TaskFailures
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DELAY = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -55,6 +56,7 @@ class Metrics:
             buckets=_DELAY,
             registry=registry,
         )
+        self.task_failures = TaskFailures("gateway", registry=registry)
         self._of_clients()
         self._of_messages()
         self._of_the_bus()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,6 +28,7 @@ from services.kernel.http.serve import Server, serve
 from services.kernel.ops import garbage, logs, namespaces
 from services.kernel.ops.refusal import refuse_now, refusing
 from services.kernel.ops.settings import load
+from services.kernel.ops.tasks import Tasks
 from services.kernel.ops.usage import check_arguments
 from services.kernel.ops.version import version
 from services.kernel.tokens import trust
@@ -64,7 +64,7 @@ class Parts:
         clock: Callable[[], float] = time.time,
     ) -> None:
         verifier, self.keys = trust.of(settings)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks(metrics.TASK_FAILURES)
         self.broker = broker
         self.probes = Probes(broker, revocations, keys=self.keys, clock=clock)
         guard = Guard(
@@ -116,15 +116,13 @@ class Parts:
 
     def watch(self) -> None:
         """Go on asking the broker. Needs a running loop."""
-        self._tasks.append(asyncio.create_task(self.probes.run()))
+        self._tasks.start("probes", self.probes.run)
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        self._tasks.append(asyncio.create_task(self.keys.run()))
+        self._tasks.start("keys", self.keys.run)
         yield
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         await self.keys.close()
         await self.broker.close()
 

@@ -10,10 +10,12 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.kernel.domain.codes import Code
 from services.kernel.domain.namespaces import Namespace
 from services.kernel.http import requests
+from services.kernel.ops.tasks import TaskFailures
 from services.kernel.ops.version import build_info
 
 BUILD = build_info("publisher")
 READY = Gauge("openline_publisher_ready", "1 while the publisher can store messages")
+TASK_FAILURES = TaskFailures("publisher")
 REQUESTS = requests.count("publisher")
 REQUEST_SECONDS = requests.duration("publisher")
 PUBLICATIONS = Counter(

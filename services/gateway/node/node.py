@@ -154,14 +154,15 @@ class Node:
     async def run(self) -> None:
         """Serve until cancelled."""
         await self.broker.start()
+        watch = self.metrics.task_failures.watch
         async with asyncio.TaskGroup() as group:
             for worker in self.workers:
-                group.create_task(worker.run())
-            group.create_task(self._reports.run())
-            group.create_task(keep_reporting(self._reports, self.workers))
-            group.create_task(self._forgetting())
-            group.create_task(self._handling_control())
-            group.create_task(self._ticks.run())
+                group.create_task(watch("partition", worker.run()))
+            group.create_task(watch("reports", self._reports.run()))
+            group.create_task(watch("listeners", keep_reporting(self._reports, self.workers)))
+            group.create_task(watch("quota", self._forgetting()))
+            group.create_task(watch("control", self._handling_control()))
+            group.create_task(watch("ticks", self._ticks.run()))
 
     async def _handling_control(self) -> None:
         # The record is read once the bus that announces is followed: what is revoked between the two would be missed.
@@ -238,8 +239,9 @@ class Node:
 
     def _spawned(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("task_failed", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.metrics.task_failures.report("call", error)
 
     def session(self, connection: str) -> Session | None:
         """The session of a connection, if it is here."""

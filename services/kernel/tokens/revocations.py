@@ -100,7 +100,7 @@ class Revoked:
         Whoever absorbed it writes the answer back, or the next service to start would accept revoked tokens.
         """
         # By member: the record rounds a cutoff, so what was announced and what is read differ as values.
-        mine, theirs = self._by_member, read._by_member  # noqa: SLF001 - of this class
+        mine, theirs = self._by_member, read._by_member
         lacking = [
             one
             for member, one in mine.items()
