@@ -78,7 +78,7 @@ class Probes:
         lacking = self._revoked.absorb(read, now)
         if lacking:
             await self._revocations.add(*lacking)
-            log.warning("revocations_written_back", count=len(lacking))
+            log.warning("revocations_restored", count=len(lacking))
 
     async def _ask_broker(self) -> None:
         if not self._started:

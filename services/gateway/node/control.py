@@ -78,7 +78,7 @@ class ControlMessages:
         self._close_revoked()
         if lacking:
             await self._revocations.add(*lacking)
-            log.warning("revocations_written_back", count=len(lacking))
+            log.warning("revocations_restored", count=len(lacking))
 
     def _addressed(self, message: control.Control) -> list[Session]:
         if isinstance(message, control.DisconnectConnection | control.Direct):
