@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from services.auth.keyring import Keyring
-from services.kernel.domain.claims import RATE
+from services.kernel.domain.claims import PERSONAL, RATE
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.tokens.verifier import MAX_TOKEN
 
@@ -43,8 +43,11 @@ class Issuer:
         channels: Mapping[str, Any] | None = None,
         info: Any = None,
         rate: float | None = None,
+        personal: bool = True,
     ) -> Issued:
-        """A token for `sub`, good for `ttl` seconds; claims that say nothing are left out. `rate` is calls a second.
+        """A token for `sub`, good for `ttl` seconds; claims that say nothing are left out.
+
+        `rate` is calls a second; `personal` as in `Claims`.
 
         Raises `limit_exceeded` when the claims make it longer than any verifier accepts.
         """
@@ -52,7 +55,8 @@ class Issuer:
         jti, exp = secrets.token_urlsafe(16), int(now) + ttl
         required = {"sub": sub, "iat": int(now), "exp": exp, "jti": jti}
         optional = {"client_id": client, "scope": words or None, "channels": channels, "info": info}
-        given = {k: v for k, v in {**optional, RATE: rate}.items() if v is not None}
+        optional |= {RATE: rate, PERSONAL: None if personal else False}
+        given = {k: v for k, v in optional.items() if v is not None}
         return Issued(self._signed({**required, **given}), jti, exp, ttl, words)
 
     def _signed(self, claims: Mapping[str, Any]) -> str:

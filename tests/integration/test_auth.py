@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 import stat
 import time
 
@@ -444,6 +445,44 @@ def test_a_client_that_is_limited_to_channels_mints_nothing_beyond_them(
     assert answer.status_code == status, answer.text
     if status == 403:
         assert "channels" in problem(answer, 403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("personal", "owned"),
+    [
+        (None, False),
+        ({"user:42": ["subscribe", "presence", "history"]}, True),
+        ({"user:*": ["subscribe", "presence", "history"]}, True),
+        ({"user:42": ["subscribe"]}, False),
+        ({"user:4*": ["subscribe", "presence", "history"], "user:x": ["history"]}, True),
+    ],
+)
+def test_what_a_limited_client_mints_owns_a_personal_channel_only_within_its_channels(
+    http, auth, personal, owned
+):
+    name = f"limited-{secrets.token_hex(4)}"
+    channels = {"room:*": ["subscribe"], **(personal or {})}
+    made = auth.add("add-client", name, "--scope", "tokens", "--channels", json.dumps(channels))
+    headers = bearer(http, (made["client_id"], made["client_secret"]))
+    answer = http.post("/auth/connect-tokens", json={"sub": "42", "channels": {}}, headers=headers)
+    assert content(answer.json()["token"]).get("openline_personal", True) is owned
+
+
+def test_a_limited_client_with_manage_rotates_no_keys_and_revokes_only_its_own(http, auth, boss):
+    name = f"limited-{secrets.token_hex(4)}"
+    made = auth.add(
+        "add-client", name, "--scope", "manage", "--channels", '{"room:*": ["subscribe"]}'
+    )
+    client = made["client_id"], made["client_secret"]
+    answer = http.post("/auth/keys/rotate", headers=bearer(http, client))
+    assert "rotating keys" in problem(answer, 403, "forbidden")
+    theirs = bearer(http, boss)["authorization"].removeprefix("Bearer ")
+    answer = http.post("/auth/revoke", data={"token": theirs}, auth=client)
+    error(answer, 400, "unauthorized_client")
+    answer = http.post("/auth/introspect", data={"token": theirs}, auth=client)
+    assert answer.json() == {"active": False}
+    mine = bearer(http, client)["authorization"].removeprefix("Bearer ")
+    assert http.post("/auth/revoke", data={"token": mine}, auth=client).status_code == 200
 
 
 def test_connect_tokens_need_the_scope_and_an_administrative_network(http, boss, reader, alice):

@@ -12,7 +12,9 @@ from services.auth import metrics
 from services.auth.routes import bearer, bodies, models
 from services.auth.routes.bearer import Admin, Bearer, PartsOf
 from services.kernel.domain.capabilities import Action, Capabilities
+from services.kernel.domain.channels import personal
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.permissions import OWN
 from services.kernel.http import problems
 from services.kernel.tokens.tickets import TTL
 
@@ -44,7 +46,8 @@ async def connect_token(
 ) -> models.Minted:
     """A token for a user of the calling back end. It never carries a scope, nor channels that its client has not."""
     body = await bodies.json(request, models.ConnectToken)
-    _check_within(body.channels, caller.claims.channels)
+    held = caller.claims.channels
+    _check_within(body.channels, held)
     issued = of.issuer.issue(
         body.sub,
         ttl=body.ttl,
@@ -52,6 +55,8 @@ async def connect_token(
         client=caller.claims.client,
         channels=body.model_dump(mode="json")["channels"],
         info=body.info,
+        # The personal channel is the user's, but a limited client would only have to connect with what it mints.
+        personal=held is None or all(held.allows(personal(body.sub), action) for action in OWN),
     )
     metrics.TOKENS.labels("connect").inc()
     _log.info("connect_token_issued", user=body.sub, client=caller.claims.client, jti=issued.jti)

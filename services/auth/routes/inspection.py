@@ -45,9 +45,10 @@ class _Found(NamedTuple):
     refresh: Refresh | None = None
 
     def belongs_to(self, client: Client) -> bool:
-        """Whether it was issued to the client, or the client may manage those of others."""
+        """Whether it was issued to the client, or the client may manage those of others, wherever they are used."""
         owner = self.refresh.client_id if self.refresh else self.claims and self.claims.client
-        return owner == client.client_id or "manage" in client.scope.split()
+        manages = "manage" in client.scope.split() and client.channels is None
+        return owner == client.client_id or manages
 
 
 @router.post(
@@ -68,7 +69,7 @@ async def revoke(request: Request, of: PartsOf) -> Response:
         if (found.claims or found.refresh) and not found.belongs_to(client):
             raise OAuthError(
                 oauth.UNAUTHORIZED_CLIENT,
-                "the token was issued to another; that needs scope manage",
+                "the token was issued to another; that needs scope manage and a client that is not limited to channels",
             )
         if found.refresh is not None:
             await of.grants.end_family(found.refresh.family)

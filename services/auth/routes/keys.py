@@ -12,6 +12,7 @@ from services.auth import grants
 from services.auth.routes import bearer, models
 from services.auth.routes.bearer import Admin, Bearer, PartsOf
 from services.kernel.domain.codes import Code
+from services.kernel.domain.permissions import check_unlimited
 from services.kernel.http import problems
 
 _log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ async def jwks(response: Response, of: PartsOf) -> models.Jwks:
 )
 async def rotate(of: PartsOf, caller: Annotated[Bearer, Depends(bearer.manager)]) -> models.Rotated:
     """Sign with the next key from now on. Tokens of the old one stay good until they expire."""
+    check_unlimited(caller.claims, "rotating keys")
     kid = await run_in_threadpool(of.keyring.rotate)
     _log.info("key_rotated", kid=kid, by=caller.claims.sub)
     return models.Rotated(kid=kid)

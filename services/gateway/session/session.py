@@ -106,7 +106,8 @@ class Session(Subscriber):
     def wanted(self, since: Mapping[str, Position]) -> Iterable[tuple[str, Position | None, int]]:
         """The channels, with positions to recover from, that the server subscribes this session to."""
         for channel in self.node.namespaces.on_connect(self.user):
-            yield channel, since.get(channel), 0
+            if not subscribing.withheld(self.claims, channel):
+                yield channel, since.get(channel), 0
 
     def has(self, subscription: Subscription) -> bool:
         """Whether it was not dropped meanwhile."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.kernel.domain import permissions
+from services.kernel.domain import channels, permissions
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
@@ -28,14 +28,24 @@ def check(session: Session, channel: str) -> None:
         )
 
 
+def withheld(claims: Claims | None, channel: str) -> bool:
+    """Whether this is the personal channel of a token that came from a client that may not read it."""
+    return (
+        claims is not None and not claims.personal and channel == channels.personal(claims.sub)
+    ) and not (claims.channels and claims.channels.allows(channel, Action.SUBSCRIBE))
+
+
 def void(session: Session, claims: Claims) -> list[str]:
-    """Channels that a client has subscribed to and that these claims do not allow."""
-    channels = []
+    """Channels that a client has subscribed to, or its own, that these claims do not allow."""
+    lost = []
     for subscription in session.subscriptions.values():
-        if not subscription.server:
+        if subscription.server:
+            if withheld(claims, subscription.channel):
+                lost.append(subscription.channel)
+        else:
             namespace = session.node.namespaces.of(subscription.channel)
             try:
                 permissions.check(claims, namespace, subscription.channel, Action.SUBSCRIBE)
             except OpenlineError:
-                channels.append(subscription.channel)
-    return channels
+                lost.append(subscription.channel)
+    return lost

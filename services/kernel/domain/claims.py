@@ -13,6 +13,9 @@ from services.kernel.domain.codes import Code, OpenlineError
 RATE = "openline_rate"
 """The claim that limits calls over HTTP: a name that other issuers have no other use for."""
 
+PERSONAL = "openline_personal"
+"""The claim that, where it is false, takes `user:<sub>` from the holder: auth sets it for clients limited to channels."""
+
 _END_OF_TIME = 2.0**53
 """Seconds that no claim reaches; NaN, infinity and integers too large for a float fail the comparison with it."""
 
@@ -21,7 +24,8 @@ _END_OF_TIME = 2.0**53
 class Claims:
     """The verified content of a token. `exp` and `iat` are seconds since 1970; `exp` None never ends.
 
-    `rate` is how many HTTP calls a second the holder may make; None is without limit.
+    `rate` is how many HTTP calls a second the holder may make; None is without limit. `personal`: whether `user:<sub>`
+    is the holder's own although `channels` does not list it.
     """
 
     sub: str
@@ -33,6 +37,7 @@ class Claims:
     info: Any = None
     client: str | None = None
     rate: float | None = None
+    personal: bool = True
 
 
 def parse(payload: Mapping[str, Any], *, subject: str = "sub") -> Claims:
@@ -60,7 +65,15 @@ def parse(payload: Mapping[str, Any], *, subject: str = "sub") -> Claims:
         info=payload.get("info"),
         client=_text(payload, "client_id"),
         rate=_rate(payload),
+        personal=_flag(payload, PERSONAL),
     )
+
+
+def _flag(payload: Mapping[str, Any], claim: str) -> bool:
+    value = payload.get(claim, True)
+    if isinstance(value, bool):
+        return value
+    raise OpenlineError(Code.UNAUTHORIZED, f"the token's claim {claim} must be true or false")
 
 
 def _rate(payload: Mapping[str, Any]) -> float | None:

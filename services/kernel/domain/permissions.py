@@ -14,7 +14,8 @@ _FIELD = {
     Action.PRESENCE: "read_presence",
     Action.HISTORY: "read_history",
 }
-_OWN = frozenset({Action.SUBSCRIBE, Action.PRESENCE, Action.HISTORY})
+OWN = frozenset({Action.SUBSCRIBE, Action.PRESENCE, Action.HISTORY})
+"""What one may do in a personal channel of one's own."""
 
 
 def check(
@@ -27,8 +28,8 @@ def check(
 ) -> None:
     """Raises `forbidden` or `not_subscribed` unless the session may do this; `claims` None is an anonymous one.
 
-    A `channels` claim is the whole list of its holder, plus the holder's own `user:<sub>`; it cannot grant what the
-    namespace gives to nobody.
+    A `channels` claim is the whole list of its holder, plus `user:<sub>` where that is the holder's own; it cannot grant
+    what the namespace gives to nobody.
     """
     access: Access = getattr(namespace, _FIELD[action])
     if access is Access.NOBODY:
@@ -36,7 +37,7 @@ def check(
             Code.FORBIDDEN,
             f"namespace {namespace.name!r} does not allow {_doing(action)} over WebSocket or SSE",
         )
-    if claims is not None and channel == channels.personal(claims.sub) and action in _OWN:
+    if claims is not None and action in OWN and owns(claims, channel):
         return
     if claims is not None and claims.channels is not None:
         if claims.channels.allows(channel, action):
@@ -57,14 +58,29 @@ def check(
 def check_http(claims: Claims, channel: str, action: Action, *, scope: str) -> None:
     """Raises `forbidden` unless an HTTP caller may do this: the scope suffices, but a `channels` claim limits it.
 
-    As over sockets, the claim is the whole list of its holder, plus the holder's own `user:<sub>`.
+    As over sockets, the claim is the whole list of its holder, plus `user:<sub>` where that is the holder's own.
     """
     check_scope(claims, scope)
-    if channel == channels.personal(claims.sub) and action in _OWN:
+    if action in OWN and owns(claims, channel):
         return
     if claims.channels is not None and not claims.channels.allows(channel, action):
         raise OpenlineError(
             Code.FORBIDDEN, f"the token's claim channels does not allow {action} on {channel}"
+        )
+
+
+def owns(claims: Claims, channel: str) -> bool:
+    """Whether this is the holder's personal channel, and the token did not come from who may not read it."""
+    return claims.personal and channel == channels.personal(claims.sub)
+
+
+def check_unlimited(claims: Claims, doing: str) -> None:
+    """Raises `forbidden` for a holder limited to channels: `doing` concerns what is in none of them."""
+    if claims.channels is not None:
+        raise OpenlineError(
+            Code.FORBIDDEN,
+            f"the token is limited to channels (claim channels), and {doing} goes beyond channels; "
+            "use a client without --channels",
         )
 
 

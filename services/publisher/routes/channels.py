@@ -10,9 +10,8 @@ from starlette.responses import Response
 from services.kernel.broker.port import Member
 from services.kernel.domain import channels, positions
 from services.kernel.domain.capabilities import Action
-from services.kernel.domain.channels import personal
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.permissions import check_http
+from services.kernel.domain.permissions import check_http, owns
 from services.kernel.protocol import json_codec
 from services.publisher.routes import answers, bodies, reading
 from services.publisher.routes.describe import CHANNEL, CURSOR, operation, parameter
@@ -156,7 +155,7 @@ class ChannelRoutes(Calls):
 
 def _visible(claims: Claims, channel: str) -> bool:
     granted = claims.channels
-    if granted is None or channel == personal(claims.sub):
+    if granted is None or owns(claims, channel):
         return True
     return any(granted.allows(channel, action) for action in Action)
 

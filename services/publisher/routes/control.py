@@ -18,7 +18,7 @@ from services.kernel.domain.control import (
     SubscribeUser,
     UnsubscribeUser,
 )
-from services.kernel.domain.permissions import check_http
+from services.kernel.domain.permissions import check_http, check_unlimited
 from services.publisher.routes import answers, bodies, reading
 from services.publisher.routes.describe import CONNECTION, USER, Body, operation
 from services.publisher.routes.guard import MANAGE, Calls
@@ -88,12 +88,14 @@ class ControlRoutes(Calls):
 
     async def nodes(self, request: Request) -> Response:
         """Each living gateway as it told of itself within the last seconds."""
-        await self._guard.caller(request, MANAGE)
+        claims = await self._guard.caller(request, MANAGE)
+        check_unlimited(claims, "listing the gateways")
         nodes = await self._publisher.nodes()
         return answers.raw(b'{"nodes":[%b]}' % b",".join(nodes))
 
     async def _how(self, request: Request, parameter: str) -> _Closing:
-        await self._guard.caller(request, MANAGE)
+        claims = await self._guard.caller(request, MANAGE)
+        check_unlimited(claims, f"disconnecting a {parameter}")
         name = reading.subject(request, parameter)
         if await request.body():
             body = await reading.json(request, _DISCONNECT)

@@ -9,7 +9,6 @@ from starlette.requests import Request
 
 from services.kernel.domain import permissions
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.http import bearer
 from services.kernel.http.addresses import Network
 from services.kernel.tokens import revocations
@@ -72,11 +71,3 @@ class Calls:
     def __init__(self, publisher: Publisher, guard: Guard) -> None:
         self._publisher = publisher
         self._guard = guard
-
-
-def check_unlimited(claims: Claims) -> None:
-    """Raises `forbidden` when the token is limited to channels: what reaches a bare connection is in none of them."""
-    if claims.channels is not None:
-        raise OpenlineError(
-            Code.FORBIDDEN, "a token with a claim channels cannot write to a connection directly"
-        )

@@ -12,7 +12,7 @@ from services.kernel.domain import channels
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.domain.permissions import check_http
+from services.kernel.domain.permissions import check_http, check_unlimited
 from services.kernel.domain.publications import Kind
 from services.publisher.routes import answers, bodies, reading
 from services.publisher.routes.describe import (
@@ -24,7 +24,7 @@ from services.publisher.routes.describe import (
     Body,
     operation,
 )
-from services.publisher.routes.guard import PUBLISH, Calls, check_unlimited
+from services.publisher.routes.guard import PUBLISH, Calls
 from services.publisher.routes.reading import BareRequest
 from services.publisher.service import Message
 
@@ -163,7 +163,7 @@ class MessageRoutes(Calls):
     async def to_connection(self, request: Request) -> Response:
         """Send a `direct` message to one connection, wherever it is; at most once, kept nowhere."""
         claims = await self._guard.caller(request, PUBLISH)
-        check_unlimited(claims)
+        check_unlimited(claims, "writing to a connection directly")
         connection = reading.subject(request, "connection")
         body = await reading.json(request, _DIRECT)
         await self._publisher.direct(connection, bytes(body.data))

@@ -37,6 +37,20 @@ def test_a_session_is_greeted_when_it_has_joined_its_channels(host):
     assert session.unhindered
 
 
+def test_a_token_without_a_personal_channel_is_not_subscribed_to_it(host):
+    session = fresh(host)
+    session.open(Claims(sub="bob", channels=capabilities({}), personal=False))
+    host.run()
+    (event,) = session.connection.events()
+    assert sorted(event["channels"]) == ["public:all"]
+
+
+def test_a_renewal_without_a_personal_channel_ends_it(host):
+    session = opened(host)
+    session.renew(Claims(sub="bob", channels=capabilities({}), personal=False))
+    assert sorted(session.subscriptions) == ["public:all"]
+
+
 def test_where_the_server_subscribes_nobody_it_is_greeted_at_once():
     host = ManualHost(tables={**TABLES, "subscribe_on_connect": []})
     session = fresh(host)

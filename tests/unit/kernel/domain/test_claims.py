@@ -62,6 +62,7 @@ def test_channels_null_is_a_wrong_claim_and_not_an_absent_one():
         ({"sub": "bob", "iat": float("nan")}, "claim iat must be a number"),
         ({"sub": "bob", "openline_rate": "fast"}, "claim openline_rate must be a number"),
         ({"sub": "bob", "openline_rate": 0}, "claim openline_rate must be more than 0"),
+        ({"sub": "bob", "openline_personal": 1}, "claim openline_personal must be true or false"),
         ({"sub": "bob", "jti": 5}, "claim jti must be a string"),
         ({"sub": "bob", "scope": ["publish"]}, "claim scope must be a string"),
         ({"sub": "bob", "client_id": 1}, "claim client_id must be a string"),

@@ -73,6 +73,31 @@ def test_the_personal_channel_is_its_users_whatever_the_claim_lists(action):
         permissions.check(granted("subscribe"), user, "user:eve", action)
 
 
+@pytest.mark.parametrize("action", [Action.SUBSCRIBE, Action.PRESENCE, Action.HISTORY])
+def test_a_token_may_be_without_a_personal_channel(action):
+    user = Namespace(
+        name="user",
+        subscribe=Access.GRANTED,
+        read_presence=Access.GRANTED,
+        read_history=Access.GRANTED,
+    )
+    claims = Claims(
+        sub="bob", channels=capabilities.parse({}), scope=frozenset(["read"]), personal=False
+    )
+    with refused(Code.FORBIDDEN):
+        permissions.check(claims, user, "user:bob", action)
+    with refused(Code.FORBIDDEN):
+        permissions.check_http(claims, "user:bob", action, scope="read")
+    listed = Claims(sub="bob", channels=capabilities.parse({"user:bob": [action]}), personal=False)
+    permissions.check(listed, user, "user:bob", action)
+
+
+def test_what_goes_beyond_channels_is_refused_to_who_is_limited_to_them():
+    permissions.check_unlimited(BOB, "listing the gateways")
+    with refused(Code.FORBIDDEN, "listing the gateways goes beyond channels"):
+        permissions.check_unlimited(granted("subscribe"), "listing the gateways")
+
+
 def test_the_personal_channel_does_not_let_its_user_publish():
     user = Namespace(name="user", publish=Access.GRANTED)
     with refused(Code.FORBIDDEN):

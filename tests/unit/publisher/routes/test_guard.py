@@ -11,7 +11,7 @@ from services.kernel.domain import capabilities
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.tokens.revocations import Kind, Revocation, Revoked
-from services.publisher.routes.guard import MANAGE, READ, Guard, check_unlimited
+from services.publisher.routes.guard import MANAGE, READ, Guard
 from tests.support.refusals import refused
 
 LIMITED = Claims(sub="x", channels=capabilities.parse({"room:*": ["publish"]}))
@@ -67,9 +67,3 @@ async def test_manage_is_for_administrative_networks():
     with refused(Code.FORBIDDEN, "OPENLINE_ADMIN_NETWORKS"):
         await guard().caller(request("Bearer good", address="192.0.2.1"), MANAGE)
     assert await guard().caller(request("Bearer good", address="192.0.2.1"), READ)
-
-
-def test_a_limited_token_reaches_no_bare_connection():
-    check_unlimited(Claims(sub="x"))
-    with refused(Code.FORBIDDEN):
-        check_unlimited(LIMITED)
