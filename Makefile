@@ -34,12 +34,12 @@ dev:  ## The same, and a service restarts when its files change
 setup:  ## Set up what run, dev, unit, lint and test need
 	@$(NEED) test
 
-unit:  ## Run the tests that need no server, in under half a minute: unit, contract and property
+unit:  ## Run the tests that need no server, in under half a minute: unit, contract, property, websocket
 	@$(NEED) dev
 	@$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile quick -p no:schemathesis -p no:kmock -p no:locust \
-		tests/unit tests/contract tests/property -m "not server and not slow" $(PYTEST)
+		tests/unit tests/contract tests/property tests/websocket -m "not server and not slow" $(PYTEST)
 
-test:  ## Run the tests: unit, contract, property, integration, end to end
+test:  ## Run the tests: unit, contract, property, websocket, integration, end to end
 	@$(NEED) test
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not browser and not docker and not deploy" $(PYTEST)
 

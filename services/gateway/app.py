@@ -18,10 +18,7 @@ from services.gateway.settings import Settings
 from services.gateway.transports.sse import SseRoute
 from services.gateway.transports.websocket import WebSocketRoutes
 from services.gateway.watchdog import Watchdog
-from services.gateway.websocket.fast_accept import Front, Welcome
-from services.gateway.websocket.handshake import Request
-from services.gateway.websocket.protocol import LeanProtocol
-from services.gateway.websocket.sniff import Door
+from services.gateway.websocket import Acceptance, HandshakeSniffer, Request, WebSocketProtocol
 from services.kernel.broker.metrics import BrokerCalls
 from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
@@ -30,6 +27,7 @@ from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.origins import Origins
 from services.kernel.http import health, middleware, problems
 from services.kernel.http.health import Readiness
+from services.kernel.http.http_protocol import HttpProtocol
 from services.kernel.http.serve import Server, serve
 from services.kernel.ops import garbage, logs, namespaces
 from services.kernel.ops.refusal import refuse_now, refusing
@@ -105,7 +103,7 @@ class Gateway:
 
 
 def create(settings: Settings, broker: Broker, *, redis: Client, namespaces: Namespaces) -> FastAPI:
-    """The ASGI application; its `state.gateway`, and `state.front` for its server (Front), are set while it runs."""
+    """The ASGI application; its `state.gateway`, and `state.fast_accept` for its server, are set while it runs."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -114,7 +112,7 @@ def create(settings: Settings, broker: Broker, *, redis: Client, namespaces: Nam
         app.routes.extend(health.routes(gateway.ready, registry=gateway.registry))
         sockets = WebSocketRoutes(gateway.node, origins, echo_max_bytes=settings.echo_max_bytes)
         app.routes.extend(sockets.routes())
-        app.state.front = sockets.welcome
+        app.state.fast_accept = sockets.fast_accept
         app.routes.extend(SseRoute(gateway.node, origins).routes())
         running = asyncio.create_task(gateway.run())
         running.add_done_callback(_stopped)
@@ -179,9 +177,10 @@ def main() -> None:
     async def started(_: Server) -> None:
         garbage.settle()
 
-    def front(request: Request, client: str) -> Welcome | None:
-        welcome: Front = app.state.front  # made when the application has started
-        return welcome(request, client)
+    def fast_accept(request: Request) -> Acceptance | None:
+        # Made when the application has started.
+        acceptance: Acceptance | None = app.state.fast_accept(request)
+        return acceptance
 
     serve(
         app,
@@ -191,7 +190,7 @@ def main() -> None:
         trusted_proxies=settings.trusted_proxies,
         on_started=started,
         on_stopping=stopping,
-        http=Door,
-        ws=partial(LeanProtocol, front=front),
+        http=partial(HandshakeSniffer, http=HttpProtocol),
+        ws=partial(WebSocketProtocol, fast_accept=fast_accept),
         timeout_graceful_shutdown=10,
     )

@@ -12,8 +12,9 @@ from tests.support.gateway_host import RecordingConnection
 
 def fresh(host, wire_format=JSON):
     """A session that waits for its first message."""
-    session = NativeSession(host, RecordingConnection(host), wire_format)
-    session.connection.start(session)
+    connection = RecordingConnection(host)
+    session = NativeSession(host, connection, wire_format)
+    connection.start(session)
     session.schedule()
     return session
 

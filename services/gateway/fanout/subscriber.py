@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from services.gateway.fanout.wire_format import WireFormat
 from services.gateway.hub.port import Joined
-from services.gateway.websocket.interface import Connection
+from services.gateway.websocket import Connection
 from services.kernel.broker.port import Present
 from services.kernel.domain.codes import Close, OpenlineError
 from services.kernel.domain.positions import Position

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from services.gateway.websocket import frames as framing
+from services.gateway.websocket import frames
 from services.kernel.broker.port import EntryType
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.positions import Position
@@ -72,7 +72,7 @@ class Framed:
         self.name = f"ws.{codec.name}"
         self.codec = codec
         self.frame: Callable[[bytes], bytes] = (
-            framing.binary_frame if codec.binary else framing.text_frame
+            frames.binary_frame if codec.binary else frames.text_frame
         )
 
     def message(self, channel: str, publication: Publication) -> bytes:

@@ -16,7 +16,7 @@ from services.gateway.session.echoes import Echo, Echoes, Verdict
 from services.gateway.session.heartbeat import expires
 from services.gateway.session.port import Host
 from services.gateway.session.session import Session
-from services.gateway.websocket.interface import Connection
+from services.gateway.websocket import Connection
 from services.kernel.broker.port import Published
 from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.positions import Position

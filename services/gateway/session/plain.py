@@ -11,7 +11,7 @@ from services.gateway.session import publishing, subscribing
 from services.gateway.session.authenticating import claims_of
 from services.gateway.session.port import Host
 from services.gateway.session.session import Session
-from services.gateway.websocket.interface import Connection
+from services.gateway.websocket import Connection
 from services.kernel.broker.port import Published
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError

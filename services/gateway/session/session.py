@@ -18,14 +18,13 @@ from services.gateway.session import subscribing
 from services.gateway.session.heartbeat import Due, Heartbeat, expires
 from services.gateway.session.port import Host
 from services.gateway.session.rates import Rates
-from services.gateway.websocket import frames as framing
-from services.gateway.websocket.interface import CLOSE_TIMEOUT, Connection
+from services.gateway.websocket import CLOSE_TIMEOUT, Connection, frames
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 
-_ALIVE = framing.pong_frame(b"")
+_ALIVE = frames.pong_frame(b"")
 """A pong that nobody asked for (RFC 6455 section 5.5.3)."""
 
 log = structlog.get_logger(__name__)
@@ -139,9 +138,9 @@ class Session(Subscriber):
     def _connected(self) -> None:
         assert self.opening is not None
         self.greet(self.opening.places)
-        frames, self.opening = self.opening.frames, None
-        if frames:
-            self.write(self.released(frames))
+        held, self.opening = self.opening.frames, None
+        if held:
+            self.write(self.released(held))
         self._release_replay()
         self.node.regroup(self)
         self.ready()

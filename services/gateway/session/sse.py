@@ -12,7 +12,7 @@ from services.gateway.hub.port import Joined
 from services.gateway.session.heartbeat import Due, Heartbeat
 from services.gateway.session.port import Host
 from services.gateway.session.session import Session
-from services.gateway.websocket.interface import Connection
+from services.gateway.websocket import Connection
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.positions import Position

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from services.gateway.transports.handshake_request import Asking
+from services.gateway.transports.handshake_request import ClientRequest
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.origins import Origins
@@ -40,44 +40,47 @@ class Credential(NamedTuple):
 
 
 async def identify(
-    connection: Asking, verifying: Verifying, origins: Origins
+    request: ClientRequest, verifying: Verifying, origins: Origins
 ) -> Claims | Later | None:
-    """Claims, None for an anonymous session, or LATER. Raises as `credential` does, `unauthorized`, `unavailable`."""
-    found = credential(connection, origins)
-    if not isinstance(found, Credential):
-        return found
+    """Claims, None for an anonymous session, or LATER. Raises as `credential` and `verify` do."""
+    found = credential(request, origins)
+    return await verify(found, verifying) if isinstance(found, Credential) else found
+
+
+async def verify(found: Credential, verifying: Verifying) -> Claims:
+    """The claims that a credential stands for. Raises `unauthorized` or `unavailable`."""
     if found.is_ticket:
         return await verifying.redeem(found.text)
     return await verifying.verify(found.text)
 
 
-def credential(connection: Asking, origins: Origins) -> Credential | Later | None:
+def credential(request: ClientRequest, origins: Origins) -> Credential | Later | None:
     """What a client brings, None when it wants to be anonymous, or LATER.
 
     The first found counts: Authorization, `ticket`, `token`, cookie, `anonymous`. Raises `forbidden` for a cookie from
     a foreign page (a browser sends cookies wherever it was told to connect from).
     """
-    scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if bearer and scheme.lower() == "bearer":
         return Credential(bearer.strip())
-    query = connection.query_params
+    query = request.query_params
     if ticket := query.get("ticket"):
         return Credential(ticket, is_ticket=True)
     if token := query.get("token"):
         return Credential(token)
-    if cookie := connection.cookies.get(COOKIE):
-        _check_origin(connection, origins)
+    if cookie := request.cookies.get(COOKIE):
+        _check_origin(request, origins)
         return Credential(cookie)
     return None if query.get("anonymous") == "1" else LATER
 
 
-def _check_origin(connection: Asking, origins: Origins) -> None:
-    origin = connection.headers.get("origin")
-    if origin is None and connection.scope["type"] == "http":
+def _check_origin(request: ClientRequest, origins: Origins) -> None:
+    origin = request.headers.get("origin")
+    if origin is None and request.scope["type"] == "http":
         # EventSource sends no Origin to its own server, but says so itself.
-        if connection.headers.get("sec-fetch-site") == "same-origin":
+        if request.headers.get("sec-fetch-site") == "same-origin":
             return
-    elif origin is not None and origins.allows(origin, connection.headers.get("host")):
+    elif origin is not None and origins.allows(origin, request.headers.get("host")):
         return
     raise OpenlineError(
         Code.FORBIDDEN,

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.node.node import Node
 from services.gateway.session.sse import StreamSession
+from services.gateway.transports.admission import refuse_while_draining
 from services.gateway.transports.credentials import Later, identify
 from services.gateway.transports.sse_response import EventStream
 from services.kernel.domain import permissions
@@ -71,10 +72,7 @@ class SseRoute:
         return Response(headers={**cors, **_PREFLIGHT})
 
     async def _stream(self, request: Request, cors: Mapping[str, str]) -> Response:
-        if self._node.draining:
-            raise OpenlineError(
-                Code.UNAVAILABLE, "this gateway is draining; reconnect", retry_after=1
-            )
+        refuse_while_draining(self._node)
         who = await identify(request, self._node, self._origins)
         claims = None if isinstance(who, Later) else who
         at = _cursor(request)

@@ -9,7 +9,10 @@ from collections.abc import Callable
 import structlog
 from starlette.types import Message, Receive, Scope, Send
 
-from services.gateway.websocket.interface import CLOSE_TIMEOUT, MAX_BUFFERED, Receiver
+from services.gateway.websocket import CLOSE_TIMEOUT, Receiver
+
+MAX_BUFFERED = 64 * 1024
+"""Bytes that wait to be sent above which the receiver is `stalled`."""
 
 log = structlog.get_logger(__name__)
 

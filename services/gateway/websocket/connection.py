@@ -1,49 +1,317 @@
-"""Taking an accepted WebSocket over: lean where the server offers it, on plain ASGI messages elsewhere."""
+"""A connection as callbacks on its transport: no task, no queue, no timer, and no byte kept while it is quiet."""
+# ruff: noqa: D102 - interface.py documents what a connection does
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+import asyncio
+import time
+from collections.abc import Callable, MutableSet
+from functools import partial
+from typing import Any
 
-from starlette.websockets import WebSocket
+import structlog
 
-from services.gateway.websocket.asgi import AsgiConnection
-from services.gateway.websocket.interface import MAX_BUFFERED, Connection, Drainable, Receiver
-from services.gateway.websocket.lean_connection import LeanConnection
-from services.gateway.websocket.protocol import EXTENSION
+from services.gateway.websocket import frames
+from services.gateway.websocket.frames import Parser, Violation
+from services.gateway.websocket.interface import (
+    CLOSE_TIMEOUT,
+    MAX_BUFFERED,
+    Connection,
+    Receiver,
+)
+from services.gateway.websocket.slicer import SLICE, Slicer
 
-__all__ = ["MAX_BUFFERED", "Connection", "Drainable", "Receiver", "serve", "take"]
+STEP = 64 * 1024
+"""Bytes after which the time is looked at: libuv reads four times as many at once, and hands one connection megabytes in
+a row."""
+
+_ABNORMAL = (1006, "")
+_PING = frames.ping_frame()
+
+log = structlog.get_logger(__name__)
 
 
-def take(
-    websocket: WebSocket, *, max_bytes: int, max_buffered: int = MAX_BUFFERED
-) -> LeanConnection | AsgiConnection:
-    """The connection of an accepted WebSocket, which is not to be used any more itself.
+class Shared:
+    """What all connections of a server share; `connections` is the server's set of open ones."""
 
-    `max_bytes` is the largest message that may come in, `max_buffered` the write buffer's high-water mark in bytes.
-    A LeanConnection lives on by itself; an AsgiConnection only while its `run` is awaited: `serve` does what is needed.
-    Raises RuntimeError before accept, and when it was taken already.
+    __slots__ = ("connections", "loop", "slicer", "time")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connections: MutableSet[Any]) -> None:
+        self.connections = connections
+        self.loop = loop
+        self.slicer = Slicer(loop)
+        self.time = loop.time
+
+
+class _Nobody:
+    """Receives for a connection that is over, so that nothing more reaches its session and nothing keeps it alive."""
+
+    __slots__ = ()
+
+    def received_text(self, text: bytes) -> None: ...
+    def received_binary(self, data: bytes) -> None: ...
+    def received_pong(self) -> None: ...
+    def stalled(self) -> None: ...
+    def writable(self) -> None: ...
+    def shutdown(self) -> None: ...
+    def closed(self, code: int, reason: str, clean: bool) -> None: ...  # noqa: FBT001
+
+
+_NOBODY: Receiver = _Nobody()
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """Satisfies `interface.Connection` on a transport whose handshake was accepted; `start` comes next.
+
+    After a violation the peer gets a close frame and its bytes are thrown away until it leaves: closing at once would
+    reset the connection, and the peer would never read why. `early`: bytes that came before the handshake's answer.
     """
-    extension = websocket.scope.get("extensions", {}).get(EXTENSION)
-    if extension is None:
-        return AsgiConnection(websocket, max_bytes=max_bytes, max_buffered=max_buffered)
-    address = websocket.client.host if websocket.client else ""
-    connection = extension["take"](address=address, max_bytes=max_bytes, max_buffered=max_buffered)
-    return cast("LeanConnection", connection)
 
+    __slots__ = (
+        "_cut_off",
+        "_early",
+        "_farewell",
+        "_parser",
+        "_paused",
+        "_pong",
+        "_receiver",
+        "_shared",
+        "_stalled",
+        "_transport",
+        "address",
+        "closing",
+        "last_received",
+    )
 
-async def serve(
-    websocket: WebSocket,
-    receiver: Callable[[Connection], Receiver],
-    *,
-    max_bytes: int,
-    max_buffered: int = MAX_BUFFERED,
-) -> None:
-    """Take an accepted WebSocket over for the receiver that `receiver` makes for its connection.
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        shared: Shared,
+        *,
+        address: str,
+        max_bytes: int,
+        early: bytes = b"",
+    ) -> None:
+        self.address = address
+        self.closing = False
+        self.last_received: float = shared.time()
+        self._transport = transport
+        self._shared = shared
+        self._parser = Parser(max_bytes)
+        self._receiver = _NOBODY
+        self._early = early
+        self._farewell: tuple[int, str] | None = None
+        self._paused = False
+        self._pong: bytes | None = None
+        self._stalled = False
+        self._cut_off: asyncio.TimerHandle | None = None  # set while the peer has a deadline
+        shared.connections.add(self)
+        transport.set_write_buffer_limits(high=MAX_BUFFERED)
 
-    Returns at once on a lean connection, and when the connection is over on plain ASGI: call it last.
-    """
-    connection = take(websocket, max_bytes=max_bytes, max_buffered=max_buffered)
-    connection.start(receiver(connection))
-    if isinstance(connection, AsgiConnection):
-        await connection.run()
+    def start(self, make: Callable[[Connection], Receiver | None]) -> None:
+        """Begin to receive, with what `make` returns for this connection; None when it has closed it."""
+        try:
+            receiver = make(self)
+        except Exception:  # whatever it is, the server and the other connections go on
+            log.exception("receiver_failed", address=self.address)
+            self.close(1011, "internal error")
+        else:
+            self._receive_for(receiver or _NOBODY)
+        if self._early:
+            self._go_on()
+
+    # What a session uses
+
+    def send_frame(self, frame: bytes) -> None:
+        if not self.closing:
+            self._transport.write(frame)
+
+    def send_text(self, payload: bytes) -> None:
+        self.send_frame(frames.text_frame(payload))
+
+    def send_binary(self, payload: bytes) -> None:
+        self.send_frame(frames.binary_frame(payload))
+
+    def ping(self) -> None:
+        self.send_frame(_PING)
+
+    def close(self, code: int, reason: str = "", *, patience: float = CLOSE_TIMEOUT) -> None:
+        if self.closing:
+            return
+        self._farewell = (code, reason)
+        self._transport.write(frames.close_frame(code, reason))
+        self.closing = True
+        self._cut_off_in(patience)
+        self.resume_reading()
+
+    def abort(self) -> None:
+        self.closing = True
+        self._transport.abort()
+
+    def buffered(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def pause_reading(self) -> None:
+        if not self.closing:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._paused = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # What the transport and the server call
+
+    def data_received(self, data: bytes) -> None:
+        self.last_received = self._shared.time()
+        if self._early:
+            self._early += data
+            self._transport.pause_reading()
+        else:
+            self._read(data)
+
+    def pause_writing(self) -> None:
+        self._stalled = True
+        if not self.closing:
+            self._call(self._receiver.stalled)
+
+    def resume_writing(self) -> None:
+        self._stalled = False
+        pong, self._pong = self._pong, None
+        if pong is not None:
+            self.send_frame(pong)
+        if not self.closing:
+            self._call(self._receiver.writable)
+
+    def eof_received(self) -> None:
+        """The peer left without a close frame, or after it; the transport closes when its buffer is empty."""
+        self.closing = True
+        self._cut_off_in(CLOSE_TIMEOUT)
+        self._shared.slicer.add(self._vanished)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it went changes nothing
+        self._keep()
+        self.closing = True
+        self._shared.slicer.add(self._lost)
+
+    def shutdown(self) -> None:
+        """The server stops (uvicorn calls this on each of its connections)."""
+        self._call(self._receiver.shutdown)
+
+    # Reading
+
+    def _read(self, data: bytes) -> None:
+        """Parse what a slice of a turn has time for; the rest, and what would be read next, waits for the next slice."""
+        until = time.perf_counter() + SLICE
+        for end in range(STEP, len(data) + STEP, STEP):
+            self._parse(data[end - STEP : end])
+            if time.perf_counter() >= until and not self._transport.is_closing():
+                self._early = data[end:]
+                self._transport.pause_reading()
+                self._shared.slicer.add(self._go_on)
+                break
+
+    def _go_on(self) -> None:
+        early, self._early = self._early, b""
+        self._read(early)
+        if not self._early and not self._paused:
+            self.resume_reading()
+
+    def _parse(self, data: bytes) -> None:
+        parser = self._parser
+        if parser.finished:
+            return
+        for opcode, payload in parser.receive_data(data):
+            if opcode == frames.CLOSE:
+                self._peer_closes(*frames.close_reason(payload))
+            elif not self.closing:
+                self._dispatch(opcode, payload)
+        if parser.violation is not None:
+            self._fail(parser.violation)
+
+    def _dispatch(self, opcode: int, payload: bytes) -> None:
+        receiver = self._receiver
+        if opcode == frames.TEXT:
+            self._call(receiver.received_text, payload)
+        elif opcode == frames.BINARY:
+            self._call(receiver.received_binary, payload)
+        elif opcode == frames.PONG:
+            self._call(receiver.received_pong)
+        else:
+            self._answer_ping(payload)
+
+    def _answer_ping(self, payload: bytes) -> None:
+        """Pong; to a peer that pings without reading only the newest, or its pongs would fill our memory."""
+        pong = frames.pong_frame(payload)
+        if self._stalled:
+            self._pong = pong
+        else:
+            self._transport.write(pong)
+
+    # The receiver
+
+    def _receive_for(self, receiver: Receiver) -> None:
+        if self.closing:  # while it was made
+            self._call(receiver.closed, *(self._farewell or _ABNORMAL), False)
+        else:
+            self._receiver = receiver
+
+    def _call(self, callback: Callable[..., None], *args: object) -> None:
+        try:
+            callback(*args)
+        except Exception:  # whatever it is, the server and the other connections go on
+            log.exception("receiver_failed", address=self.address)
+            self.close(1011, "internal error")
+
+    def _leave(self, code: int, reason: str, *, clean: bool) -> None:
+        receiver, self._receiver = self._receiver, _NOBODY
+        self._call(receiver.closed, code, reason, clean)
+
+    # The end
+
+    def _peer_closes(self, code: int, reason: str) -> None:
+        if self._farewell is not None:
+            code, reason = self._farewell
+        else:
+            self.send_frame(frames.close_frame(code))
+            self.closing = True
+        self._shared.slicer.add(partial(self._leave, code, reason, clean=True))
+        self._hang_up()
+
+    def _fail(self, violation: Violation) -> None:
+        """Fail the connection (RFC 6455 section 7.1.7)."""
+        was_closing = self.closing
+        self.send_frame(frames.close_frame(violation.code, violation.reason))
+        self.closing = True
+        self._leave(violation.code, violation.reason, clean=False)
+        if was_closing or not self._transport.can_write_eof():
+            self._hang_up()
+        elif not self._transport.is_closing():
+            self._transport.write_eof()
+            self._cut_off_in(CLOSE_TIMEOUT)
+            self.resume_reading()
+
+    def _hang_up(self) -> None:
+        """Close the transport once its buffer is empty, or abort it later."""
+        if not self._transport.is_closing():
+            self._cut_off_in(CLOSE_TIMEOUT)
+            self._transport.close()
+
+    def _vanished(self) -> None:
+        self._leave(*(self._farewell or _ABNORMAL), clean=False)
+
+    def _lost(self) -> None:
+        self._vanished()
+        # Last: the server must not stop before sessions have learned of their end.
+        self._shared.connections.discard(self)
+
+    def _cut_off_in(self, seconds: float) -> None:
+        """Abort unless the peer answers our close frame, and reads what is left for it, within `seconds` from now."""
+        self._keep()
+        self._cut_off = self._shared.loop.call_later(seconds, self._transport.abort)
+
+    def _keep(self) -> None:
+        if self._cut_off is not None:
+            self._cut_off.cancel()
+            self._cut_off = None

@@ -1,29 +1,41 @@
-"""A shortcut past ASGI: an application may answer handshakes that it can judge at once, without a task of their own."""
+"""How an application lets a client in: at once from a handshake's bytes, or from an ASGI route that had to wait."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from services.gateway.websocket.handshake import Request
 from services.gateway.websocket.interface import Connection, Receiver
 
+EXTENSION = "openline.websocket.accept"
+"""The extension in an ASGI scope that `Acceptance.complete` uses."""
 
-class Welcome(NamedTuple):
-    """How a client is let in. `receiver` is asked for once and started; `max_bytes` is the largest message.
 
-    `greets`: the receiver will say something soon, so that the handshake's answer may wait a moment for it.
+class Acceptance(NamedTuple):
+    """A client is let in. `max_bytes` is the largest message it may send.
+
+    `receiver` is called once, when the connection is there and only then. It returns None when it has closed it.
     """
 
-    receiver: Callable[[Connection], Receiver]
+    receiver: Callable[[Connection], Receiver | None]
     max_bytes: int
     subprotocol: str | None = None
-    greets: bool = False
+
+    def complete(self, scope: Mapping[str, Any]) -> None:
+        """Answer the handshake of an ASGI `websocket` scope; the route returns then, and the connection lives on.
+
+        Does nothing for a client that has gone. Raises RuntimeError when the handshake was answered already or the
+        server is another one, ValueError for a subprotocol that the client did not offer.
+        """
+        extension = scope.get("extensions", {}).get(EXTENSION)
+        if extension is None:
+            raise RuntimeError("serve this route with uvicorn and ws=WebSocketProtocol")
+        extension["accept"](self)
 
 
-Front = Callable[[Request, str], Welcome | None]
-"""Asked with a valid handshake and the client's address after trusted proxies; must not block or raise.
+FastAccept = Callable[[Request], Acceptance | None]
+"""Asked with a valid handshake; must not block. None leaves it to the ASGI application, which can wait and refuse.
 
-None: the ASGI application is to answer, which alone can wait and refuse. What it is asked and what it makes run in a
-context of their own, as a task of ASGI would.
+It runs in a context of its own, as the task of an ASGI application does.
 """

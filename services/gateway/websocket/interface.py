@@ -1,12 +1,11 @@
-"""What a session gives to a connection and gets from it: the same on a lean connection and on plain ASGI messages."""
+"""The two sides of a connection: what a session may call on it (`Connection`), and what it calls (`Receiver`)."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 MAX_BUFFERED = 64 * 1024
-"""Bytes of a connection's write buffer above which its receiver is told that it has stalled."""
-
+"""Bytes in a connection's write buffer above which its receiver is `stalled`."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a peer has to answer a close frame, and a write buffer to drain, before the connection is cut off."""
@@ -25,27 +24,23 @@ class Receiver(Protocol):
         """A whole binary message."""
 
     def received_pong(self) -> None:
-        """A pong, asked for or not. Every byte counts as life; for that look at `Connection.last_received`."""
+        """A pong, asked for or not. Every byte counts as a sign of life; for that see `Connection.last_received`."""
 
     def stalled(self) -> None:
         """The write buffer rose above its high-water mark. May be called from inside `send_frame`."""
 
     def writable(self) -> None:
-        """The write buffer has drained below its low-water mark; follows every `stalled` of a living connection."""
+        """The write buffer drained below its low-water mark; follows every `stalled` of a living connection."""
+
+    def shutdown(self) -> None:
+        """The server stops and waits for the connection: close it with a code of your choice."""
 
     def closed(self, code: int, reason: str, clean: bool) -> None:  # noqa: FBT001 - one fact of three
         """The connection is over: exactly once, and nothing is called after it.
 
         `code` is the peer's, or ours where we closed first; 1005 = the peer gave none, 1006 = it vanished.
-        `clean` = both sides sent a close frame. May be called from inside `start`, but never from inside `close`.
+        `clean` = both sides sent a close frame. Never called from inside `close`.
         """
-
-
-class Drainable(Protocol):
-    """Optional for a receiver: what to do when the server stops. Without it the connection closes with 1012."""
-
-    def shutdown(self) -> None:
-        """Close the connection soon, with a code of one's own choice; the server waits for it."""
 
 
 class Connection(Protocol):
@@ -59,11 +54,8 @@ class Connection(Protocol):
     last_received: float
     closing: bool
 
-    def start(self, receiver: Receiver) -> None:
-        """Begin to receive. Frames that arrived before are delivered now, in order."""
-
     def send_frame(self, frame: bytes) -> None:
-        """Send a ready-made frame of `framing`, or several joined; any number of connections may share the bytes."""
+        """Send a ready-made frame of `frames`, or several joined; any number of connections may share the bytes."""
 
     def send_text(self, payload: bytes) -> None:
         """Send a text message; `payload` must be UTF-8."""
@@ -72,10 +64,10 @@ class Connection(Protocol):
         """Send a binary message."""
 
     def ping(self) -> None:
-        """Send a protocol ping. On plain ASGI the server beneath pings by itself; the call counts as life there."""
+        """Send a protocol ping."""
 
     def close(self, code: int, reason: str = "", *, patience: float = CLOSE_TIMEOUT) -> None:
-        """Start the close handshake behind what is buffered; a peer that does not answer in `patience` s is cut off."""
+        """Start the close handshake behind what is buffered. A peer that does not answer in `patience` s is cut off."""
 
     def abort(self) -> None:
         """Drop the connection and what is buffered."""

@@ -1,4 +1,4 @@
-"""The opening handshake as a uvicorn `ws=` class: runs the ASGI app until it accepts, then steps out of the way."""
+"""The opening handshake as a uvicorn `ws=` class: asks whether to let the client in, answers, steps out of the way."""
 # ruff: noqa: D102 - asyncio and ASGI document these calls
 
 from __future__ import annotations
@@ -12,46 +12,34 @@ from weakref import WeakKeyDictionary
 
 import structlog
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
-from uvicorn.server import ServerState
 
 from services.gateway.websocket import handshake
-from services.gateway.websocket.cork import Cork, Corks
-from services.gateway.websocket.fast_accept import Front, Welcome
+from services.gateway.websocket.connection import Shared, WebSocketConnection
+from services.gateway.websocket.fast_accept import EXTENSION, Acceptance, FastAccept
 from services.gateway.websocket.handshake import Refusal, Request
-from services.gateway.websocket.inbox import Inbox
 from services.gateway.websocket.interface import CLOSE_TIMEOUT
-from services.gateway.websocket.lean_connection import LeanConnection
-from services.gateway.websocket.slicer import Pace
-from services.gateway.websocket.sweep import Sweep
-
-EXTENSION = "openline.connection"
-"""The ASGI scope extension that hands the connection over; its `take` is for `connection.take` alone."""
+from services.gateway.websocket.uvicorn_names import (
+    ServerState,
+    client_address,
+    get_local_addr,
+    get_remote_addr,
+    is_ssl,
+)
 
 HANDSHAKE_TIMEOUT = 15.0
-"""Seconds that the app has to accept or refuse; the client gets 503 then."""
+"""Seconds that the application has to accept or refuse; the client gets 503 then."""
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
-
-class _Shared:
-    """What all connections of a server have in common."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.sweep = Sweep(loop)
-        self.pace = Pace(loop)
-        self.corks = Corks(loop)
+_servers: WeakKeyDictionary[ServerState, Shared] = WeakKeyDictionary()
 
 
-_servers: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
+class WebSocketProtocol(asyncio.Protocol):
+    """uvicorn, or the sniffer, makes one for each upgrade request; it is dropped when the handshake was answered.
 
-
-class LeanProtocol(asyncio.Protocol):
-    """uvicorn, or the door, makes one for each upgrade request and drops it when the app returns.
-
-    After `websocket.accept` the transport belongs to a LeanConnection. The app takes it (`connection.take`) or goes on
-    with plain ASGI messages. Not taken, it closes with 1000 when the app returns and with 1011 when it raises.
-    A `front`, if there is one, is asked before the app.
+    `fast_accept`, if there is one, is asked first. Where it has no answer the ASGI application runs: its route calls
+    `Acceptance.complete`, or sends an HTTP answer (ASGI extension websocket.http.response). The transport then belongs to
+    a WebSocketConnection. The ASGI messages for an open WebSocket are not supported.
     """
 
     def __init__(
@@ -61,31 +49,27 @@ class LeanProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        front: Front | None = None,
+        fast_accept: FastAccept | None = None,
     ) -> None:
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
-        self._front = front
+        self._fast_accept = fast_accept
         self._shared = _servers.get(server_state) or _servers.setdefault(
-            server_state, _Shared(self._loop)
+            server_state, Shared(self._loop, server_state.connections)
         )
-        self._sweep = self._shared.sweep
         self._transport: asyncio.Transport
         self._request: Request
         self._task: asyncio.Task[None] | None = None
-        self._asked = False
+        self._deadline: asyncio.TimerHandle | None = None
         self._early = b""
         self._connected = False
         self._answered = False
         self._gone = asyncio.Event()
         self._denial: tuple[int, handshake.Headers, bytearray] | None = None
-        self._connection: LeanConnection | None = None
-        self._inbox: Inbox | None = None
-        self._taken = False
 
-    # What uvicorn and the transport call
+    # What uvicorn, the sniffer and the transport call
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass of asyncio.Transport's
@@ -93,16 +77,16 @@ class LeanProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The request, whole, as uvicorn puts it together again; whatever comes next is for the connection."""
-        if self._asked:
+        if self._deadline is not None:
             self._early += data
             self._transport.pause_reading()
             return
-        self._wait(partial(self._read, data))
+        self._wait(partial(self._parse, data))
 
-    def ask(self, request: Request) -> None:
+    def begin(self, request: Request) -> None:
         """The request, parsed already, in place of its bytes."""
         self._request = request
-        self._wait(self._open)
+        self._wait(self._decide)
 
     def eof_received(self) -> None:
         """The transport closes by itself; `connection_lost` follows."""
@@ -117,7 +101,7 @@ class LeanProtocol(asyncio.Protocol):
         self._refuse(Refusal(503, "the server restarts"))
 
     def expire(self) -> None:
-        """The app neither accepted nor refused in time, or the peer does not read its refusal."""
+        """The application neither accepted nor refused in time, or the peer does not read its refusal."""
         if self._transport.is_closing():
             self._transport.abort()
         else:
@@ -125,108 +109,72 @@ class LeanProtocol(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
 
-    # What the app calls
-
-    async def receive(self) -> dict[str, Any]:
-        if not self._connected:
-            self._connected = True
-            return {"type": "websocket.connect"}
-        if self._connection is None:
-            await self._gone.wait()
-            return {"type": "websocket.disconnect", "code": 1006, "reason": ""}
-        return await self._plain(self._connection).receive()
-
-    async def send(self, message: dict[str, Any]) -> None:
-        if self._connection is not None:
-            await self._send_plain(self._connection, message)
-        elif self._gone.is_set():
-            raise OSError("the client is gone")
-        else:
-            self._answer(message)
-
-    def take(self, *, address: str, max_bytes: int, max_buffered: int) -> LeanConnection:
-        """Hand over the accepted connection; sizes in bytes. Raises RuntimeError before accept and the second time."""
-        connection = self._connection
-        if connection is None or self._taken or self._inbox is not None:
-            raise RuntimeError("only an accepted connection can be taken, and only once")
-        self._taken = True
-        connection.configure(address=address, max_bytes=max_bytes, max_buffered=max_buffered)
-        return connection
-
-    # Letting in at once
+    # Deciding
 
     def _wait(self, work: Callable[[], None]) -> None:
-        """Come to it later: uvicorn makes us the transport's protocol only after it has told us of the request."""
-        self._asked = True
-        self._sweep.add(self, seconds=HANDSHAKE_TIMEOUT)
-        self._shared.pace.add(work)
+        """Decide later: uvicorn makes us the transport's protocol only after it has handed the request over."""
+        self._expire_in(HANDSHAKE_TIMEOUT)
+        self._shared.slicer.add(work)
 
-    def _read(self, data: bytes) -> None:
+    def _parse(self, data: bytes) -> None:
         try:
             self._request = handshake.parse(data)
         except Refusal as refusal:
             self._refuse(refusal)
         else:
-            self._open()
+            self._decide()
 
-    def _open(self) -> None:
-        """The handshake's turn has come."""
+    def _decide(self) -> None:
+        """Accept at once, or run the application."""
         if self._answered:
-            return  # the client has gone, or nobody had time for it
+            return  # the client has gone, or waited too long
         try:
-            if self._front is not None and contextvars.copy_context().run(
-                self._ask_front, self._front
-            ):
+            if contextvars.copy_context().run(self._accepted_fast):
                 return
             scope = self._scope(self._request)
         except Refusal as refusal:
             self._refuse(refusal)
-        except Exception:  # noqa: BLE001 - whatever it is, the client must not wait for its end
-            _log.exception("handshake_accept_failed")
-            self._end(1011, "internal error")
+        except Exception:
+            log.exception("handshake_accept_failed")
+            self._refuse(Refusal(500, "Internal Server Error"))
         else:
             self._task = self._loop.create_task(self._run(scope))
             self._server_state.tasks.add(self._task)
             self._task.add_done_callback(self._server_state.tasks.discard)
 
-    def _ask_front(self, front: Front) -> bool:
-        if self._config.root_path:
-            return False  # ASGI knows what of the target is ours
-        client = self._client()
-        welcome = front(self._request, client)
-        if welcome is not None:
-            self._welcome(welcome, client)
-        return welcome is not None
+    def _accepted_fast(self) -> bool:
+        # Only ASGI knows which part of the target is ours when there is a root path.
+        if self._fast_accept is None or self._config.root_path:
+            return False
+        acceptance = self._fast_accept(self._request)
+        if acceptance is not None:
+            self._accept(acceptance)
+        return acceptance is not None
 
-    def _welcome(self, welcome: Welcome, client: str) -> None:
+    def _accept(self, acceptance: Acceptance) -> None:
+        """Answer 101; the transport's protocol is the connection from now on."""
+        if self._gone.is_set():
+            return
+        if self._answered:
+            raise RuntimeError("the handshake was answered already")
+        state = self._server_state
         answer = handshake.accept(
-            self._request,
-            subprotocol=welcome.subprotocol,
-            headers=self._server_state.default_headers,
+            self._request, subprotocol=acceptance.subprotocol, headers=state.default_headers
         )
-        connection = self._hand_over()
-        connection.configure(address=client, max_bytes=welcome.max_bytes)
-        if welcome.greets:
-            self._shared.corks.add(Cork(connection, self._transport, answer))
-        else:
-            self._transport.write(answer)
-        connection.start(welcome.receiver(connection))
+        self._answered = True
+        self._forget()
+        connection = WebSocketConnection(
+            self._transport,
+            self._shared,
+            address=client_address(self._config, self._transport, self._request.joined),
+            max_bytes=acceptance.max_bytes,
+            early=self._early,
+        )
+        self._transport.set_protocol(connection)
+        self._transport.write(answer)
+        connection.start(acceptance.receiver)
 
-    def _client(self) -> str:
-        """The client's address, as uvicorn's proxy headers have it."""
-        address = get_remote_addr(self._transport)
-        host = address[0] if address else ""
-        if not self._config.proxy_headers:
-            return host
-        trusted = self._config.loaded_app.trusted_hosts
-        if host not in trusted:
-            return host
-        forwarded = self._request.joined.get(b"x-forwarded-for")
-        if forwarded is None:
-            return host
-        return trusted.get_trusted_client_address(forwarded.decode("latin1"))[0] or host
-
-    # Running the app
+    # Running the application
 
     def _scope(self, request: Request) -> dict[str, Any]:
         config, transport = self._config, self._transport
@@ -235,72 +183,50 @@ class LeanProtocol(asyncio.Protocol):
             "scheme": "wss" if is_ssl(transport) else "ws",
             "server": get_local_addr(transport),
             "client": get_remote_addr(transport),
-            "extensions": {"websocket.http.response": {}, EXTENSION: {"take": self.take}},
+            "extensions": {"websocket.http.response": {}, EXTENSION: {"accept": self._accept}},
         }
 
     async def _run(self, scope: dict[str, Any]) -> None:
         try:
             await self._config.loaded_app(scope, self.receive, self.send)
         except asyncio.CancelledError:
-            self._end(1012, "the server restarts")
+            self._refuse(Refusal(503, "the server restarts"))
             raise
-        except Exception as error:  # noqa: BLE001 - an app's error must not reach the loop
+        except Exception as error:  # an application's error must not reach the loop
             if not (self._gone.is_set() and isinstance(error, OSError)):
-                _log.exception("handshake_app_failed")
-            self._end(1011, "internal error")
-        else:
-            self._end(1000, "")
+                log.exception("handshake_app_failed")
+        self._refuse(Refusal(500, "Internal Server Error"))  # unless it has answered
 
-    def _end(self, code: int, reason: str) -> None:
-        """The app is done: finish what it left open."""
-        if self._connection is None:
-            self._refuse(Refusal(500, "Internal Server Error"))
-        elif not self._taken:
-            self._connection.close(code, reason)
+    async def receive(self) -> dict[str, Any]:
+        """ASGI: the connect, then nothing until the client goes."""
+        if not self._connected:
+            self._connected = True
+            return {"type": "websocket.connect"}
+        await self._gone.wait()
+        return {"type": "websocket.disconnect", "code": 1006, "reason": ""}
 
-    # Answering the handshake
-
-    def _answer(self, message: dict[str, Any]) -> None:
+    async def send(self, message: dict[str, Any]) -> None:
+        """ASGI: a refusal, whole or in pieces."""
         kind = message["type"]
+        if self._gone.is_set():
+            raise OSError("the client is gone")
         if self._denial is not None and kind == "websocket.http.response.body":
             self._deny(*self._denial, message)
         elif self._answered or self._denial is not None:
             raise RuntimeError(f"{kind!r} was sent after the handshake's answer")
-        elif kind == "websocket.accept":
-            self._accept(message)
         elif kind == "websocket.close":
             self._refuse(Refusal(403, "Forbidden"))
         elif kind == "websocket.http.response.start":
             self._denial = message["status"], list(message.get("headers", ())), bytearray()
         else:
-            raise RuntimeError(f"{kind!r} was sent before websocket.accept")
+            raise RuntimeError(f"{kind!r} is not supported; accept with Acceptance.complete(scope)")
 
-    def _accept(self, message: dict[str, Any]) -> None:
-        headers = [*self._server_state.default_headers, *message.get("headers", ())]
-        subprotocol = message.get("subprotocol")
-        answer = handshake.accept(self._request, subprotocol=subprotocol, headers=headers)
-        self._transport.write(answer)
-        self._hand_over()
-
-    def _hand_over(self) -> LeanConnection:
-        """The transport's new protocol."""
-        self._answered = True
-        self._forget()
-        connection = self._connection = LeanConnection(
-            self._transport,
-            sweep=self._sweep,
-            pace=self._shared.pace,
-            connections=self._server_state.connections,
-            max_bytes=self._config.ws_max_size,
-            early=self._early,
-        )
-        self._transport.set_protocol(connection)
-        return connection
+    # Refusing
 
     def _deny(
         self, status: int, headers: handshake.Headers, body: bytearray, message: dict[str, Any]
     ) -> None:
-        """Any HTTP answer of the app's (ASGI extension websocket.http.response); sent when its body is whole."""
+        """Any HTTP answer of the application's; sent when its body is whole."""
         body += message.get("body", b"")
         if message.get("more_body", False) or self._answered:
             return
@@ -310,6 +236,7 @@ class LeanProtocol(asyncio.Protocol):
         self._hang_up(handshake.response(status, [*kept, length, (b"connection", b"close")]) + body)
 
     def _refuse(self, refusal: Refusal) -> None:
+        """Answer with a refusal, unless there is an answer already."""
         if not self._answered:
             self._hang_up(handshake.refuse(refusal, self._server_state.default_headers))
 
@@ -318,35 +245,15 @@ class LeanProtocol(asyncio.Protocol):
         self._gone.set()
         self._transport.write(answer)
         self._transport.close()
-        self._sweep.add(self, seconds=CLOSE_TIMEOUT)
+        self._expire_in(CLOSE_TIMEOUT)
+
+    def _expire_in(self, seconds: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_later(seconds, self.expire)
 
     def _forget(self) -> None:
-        """The server and the sweep lose sight of the handshake."""
+        """The server and the loop lose sight of the handshake."""
         self._server_state.connections.discard(self)
-        self._sweep.discard(self)
-
-    # Plain ASGI, for an app that did not take the connection
-
-    def _plain(self, connection: LeanConnection) -> Inbox:
-        if self._taken:
-            raise RuntimeError("the connection was taken over; ASGI messages have no place in it")
-        if self._inbox is None:
-            self._inbox = Inbox(connection)
-            connection.start(self._inbox)
-        return self._inbox
-
-    async def _send_plain(self, connection: LeanConnection, message: dict[str, Any]) -> None:
-        inbox = self._plain(connection)
-        if message["type"] == "websocket.close":
-            connection.close(message.get("code", 1000), message.get("reason") or "")
-            return
-        if message["type"] != "websocket.send":
-            raise RuntimeError(f"{message['type']!r} was sent after websocket.accept")
-        await inbox.drained()
-        if connection.closing:
-            raise OSError("the connection is closed")
-        data, text = message.get("bytes"), message.get("text")
-        if data is not None:
-            connection.send_binary(data)
-        else:
-            connection.send_text((text or "").encode())
+        if self._deadline is not None:
+            self._deadline.cancel()

@@ -1,4 +1,4 @@
-"""Work that comes in storms gets a slice of each turn of the loop: ten thousand who come or go hold up nobody else."""
+"""Slices of the event loop's turns: ten thousand connections that open or close at once hold up nobody else."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Callable
 
 SLICE = 0.003
-"""Seconds of a turn. Longer ones make those wait who are connected, shorter ones make the loop turn for nothing."""
+"""Seconds of a turn. Longer slices delay those who are connected, shorter ones make the loop turn for nothing."""
 
 
-class Pace:
-    """Does what was asked for in order, from the loop's next turn on; what a slice has no room for waits for the next.
+class Slicer:
+    """Runs work in order from the loop's next turn on, at most a slice of each turn.
 
-    Nothing is refused here: who waits too long must see to that itself. What a piece of work raises goes to the loop's
-    exception handler, and the others go on.
+    Nothing is refused here: a caller that waits too long must notice that itself. What a piece of work raises goes to
+    the loop's exception handler, and the rest goes on.
     """
 
     __slots__ = ("_clock", "_loop", "_waiting")
@@ -29,7 +29,7 @@ class Pace:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def add(self, work: Callable[[], None]) -> None:
-        """Do it soon."""
+        """Run it soon."""
         self._waiting.append(work)
         if len(self._waiting) == 1:
             self._loop.call_soon(self._turn)
@@ -39,7 +39,7 @@ class Pace:
         until = self._clock() + SLICE
         try:
             while True:
-                # Taken only when done: what it asks for itself must not call for a second turn.
+                # Removed only when done: work that it adds itself must not schedule a second turn.
                 work = waiting[0]
                 work()
                 waiting.popleft()

@@ -1,4 +1,7 @@
-"""What a client meets first, as a uvicorn `http=` class: a handshake that came whole needs no HTTP server."""
+"""A uvicorn `http=` class that inspects a connection's first bytes: a whole WebSocket handshake skips the HTTP parser.
+
+Everything else goes unchanged to the HTTP class that it is given.
+"""
 # ruff: noqa: D102 - asyncio documents these calls
 
 from __future__ import annotations
@@ -7,23 +10,23 @@ import asyncio
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from services.gateway.websocket import handshake
 from services.gateway.websocket.handshake import Refusal, Request
-from services.kernel.http.http_protocol import HttpProtocol
+from services.gateway.websocket.uvicorn_names import ServerState
 
 _BODY = (b"content-length", b"transfer-encoding", b"expect")
-"""Headers of which uvicorn knows more than we do."""
+"""Headers that uvicorn must judge."""
 
 
-class Door(asyncio.Protocol):
-    """Looks at the first bytes of a connection and gives it to LeanProtocol, which the server's `ws=` must make, when
-    they are one valid handshake and nothing else. All others, refusals too, get what they would get without us:
-    HttpProtocol, which reads the same bytes anew.
+class HandshakeSniffer(asyncio.Protocol):
+    """Gives a connection whose first bytes are one valid handshake, and nothing else, to the server's `ws=` class.
+
+    That must be a WebSocketProtocol. All others, invalid handshakes too, get what they would get without the sniffer:
+    `http`, uvicorn's HTTP class or one derived of it, reads the same bytes.
     """
 
-    __slots__ = ("_app_state", "_config", "_server_state", "_transport")
+    __slots__ = ("_app_state", "_config", "_http", "_server_state", "_transport")
 
     def __init__(
         self,
@@ -31,10 +34,13 @@ class Door(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        http: Any,
     ) -> None:
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
+        self._http = http
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -45,10 +51,9 @@ class Door(asyncio.Protocol):
         self._server_state.connections.discard(self)
         request = _handshake(data)
         if request is not None:
-            lean = self._make(self._config.ws_protocol_class)
-            lean.ask(request)
+            self._hand_over(self._config.ws_protocol_class).begin(request)
         else:
-            self._make(HttpProtocol).data_received(data)
+            self._hand_over(self._http).data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it went changes nothing
         self._server_state.connections.discard(self)
@@ -57,7 +62,7 @@ class Door(asyncio.Protocol):
         """The server stops (uvicorn calls this on each of its connections)."""
         self._transport.close()
 
-    def _make(self, kind: Any) -> Any:
+    def _hand_over(self, kind: Any) -> Any:
         """The transport's next protocol."""
         protocol = kind(
             config=self._config, server_state=self._server_state, app_state=self._app_state
@@ -78,7 +83,7 @@ def _handshake(data: bytes) -> Request | None:
     except Refusal:
         return None
     joined = request.joined
-    # uvicorn upgrades to nothing else, nor when it is one of several.
+    # uvicorn upgrades to nothing else, nor to one of several.
     if joined[b"upgrade"].lower() != b"websocket" or any(name in joined for name in _BODY):
         return None
     return request

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from starlette.requests import HTTPConnection
 
-from services.gateway.transports.handshake_request import Asked
-from services.gateway.websocket.handshake import Request
+from services.gateway.transports.handshake_request import HandshakeRequest
+from services.gateway.websocket import Request
 
 HEADERS = [
     (b"host", b"here"),
@@ -27,7 +27,7 @@ def test_as_starlette_has_it(query, headers):
     request.target = b"/ws?" + query.encode()
     for name, value in headers:
         request.on_header(name, value)
-    asked = Asked(request)
+    asked = HandshakeRequest(request)
     scope = {"type": "websocket", "headers": headers, "query_string": query.encode()}
     slow = HTTPConnection(scope)
     assert asked.path == b"/ws"

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from services.gateway.transports.sse_response import EventStream
-from services.gateway.websocket.interface import MAX_BUFFERED
+from services.gateway.transports.sse_response import MAX_BUFFERED, EventStream
 
 
 class Reader:

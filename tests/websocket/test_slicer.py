@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.gateway.websocket import slicer as pace
-from services.gateway.websocket.slicer import Pace
+from services.gateway.websocket.slicer import SLICE, Slicer
 
 
 class Clock:
@@ -22,18 +21,18 @@ async def turns(count=20):
         await asyncio.sleep(0)
 
 
-def paced():
+def sliced():
     clock = Clock()
-    return Pace(asyncio.get_running_loop(), clock=clock), clock
+    return Slicer(asyncio.get_running_loop(), clock=clock), clock
 
 
 async def test_work_is_done_in_order_and_others_have_their_turns_between_slices():
-    shared, clock = paced()
+    shared, clock = sliced()
     done = []
 
     def work(number):
         done.append(number)
-        clock.now += pace.SLICE / 2
+        clock.now += SLICE / 2
 
     for number in range(4):
         shared.add(lambda number=number: work(number))
@@ -44,7 +43,7 @@ async def test_work_is_done_in_order_and_others_have_their_turns_between_slices(
 
 
 async def test_quick_work_shares_a_turn():
-    shared, _ = paced()
+    shared, _ = sliced()
     done = []
     for number in range(100):
         shared.add(lambda number=number: done.append(number))
@@ -53,7 +52,7 @@ async def test_quick_work_shares_a_turn():
 
 
 async def test_what_work_asks_for_comes_behind_what_waits():
-    shared, _ = paced()
+    shared, _ = sliced()
     done = []
     shared.add(lambda: (done.append("first"), shared.add(lambda: done.append("third"))))
     shared.add(lambda: done.append("second"))
@@ -64,7 +63,7 @@ async def test_what_work_asks_for_comes_behind_what_waits():
 
 
 async def test_work_that_fails_is_reported_and_the_rest_goes_on():
-    shared, _ = paced()
+    shared, _ = sliced()
     done, said = [], []
     asyncio.get_running_loop().set_exception_handler(
         lambda _, context: said.append(context["exception"])

@@ -1,4 +1,4 @@
-"""A lean connection's life on a real server: handshake, takeover, backpressure, and every way in which it can end."""
+"""A connection's life on a real server: handshake, acceptance, backpressure, and every way in which it can end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import queue
 import socket
 import time
 import weakref
+from functools import partial
 
 import pytest
 from starlette.applications import Starlette
@@ -15,16 +16,20 @@ from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
 from wsproto.events import Ping, Pong
 
-from services.gateway.websocket import frames as framing
-from services.gateway.websocket import lean_connection, sweep
-from services.gateway.websocket import protocol as lean
-from services.gateway.websocket import slicer as pace
-from services.gateway.websocket.connection import serve, take
-from services.gateway.websocket.protocol import LeanProtocol
-from services.gateway.websocket.sniff import Door
+from services.gateway.websocket import (
+    Acceptance,
+    HandshakeSniffer,
+    WebSocketProtocol,
+    frames,
+    protocol,
+)
+from services.gateway.websocket import connection as connection_module
+from services.gateway.websocket.slicer import SLICE
 from services.kernel.http.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer, frame
+
+pytestmark = pytest.mark.server
 
 MAX_BYTES = 1 << 20
 
@@ -54,6 +59,9 @@ class Recorder:
     def writable(self):
         self.calls.put(("writable",))
 
+    def shutdown(self):
+        self.connection.close(4100, "3")
+
     def closed(self, code, reason, clean):
         self.calls.put(("closed", code, reason, clean))
 
@@ -68,14 +76,9 @@ class Slow(Recorder):
     def received_text(self, text):
         if self.pauses:
             self.connection.pause_reading()
-        time.sleep(2 * pace.SLICE)
+        time.sleep(2 * SLICE)
         super().received_text(text)
         asyncio.get_running_loop().call_soon(self.calls.put, ("turn",))
-
-
-class Drained(Recorder):
-    def shutdown(self):
-        self.connection.close(4100, "3")
 
 
 class Stage:
@@ -86,16 +89,15 @@ class Stage:
         self.connections = queue.Queue()
         self.receiver = Recorder
         self.options = {}
-        self.endpoint = self.take_over
+        self.endpoint = self.accept
         self.app = Starlette(routes=[WebSocketRoute("/{rest:path}", self._route)])
 
     async def _route(self, websocket):
         self.loop = asyncio.get_running_loop()
         await self.endpoint(websocket)
 
-    async def take_over(self, websocket):
-        await websocket.accept()
-        await serve(websocket, self.make, max_bytes=MAX_BYTES)
+    async def accept(self, websocket, **options):
+        Acceptance(self.make, max_bytes=MAX_BYTES, **options).complete(websocket.scope)
 
     def make(self, connection):
         self.connections.put(connection)
@@ -121,17 +123,18 @@ class Stage:
 @pytest.fixture
 def stage():
     stage = Stage()
-    with serving(stage.app, ws=LeanProtocol, http=Door) as server:
+    with serving(
+        stage.app, ws=WebSocketProtocol, http=partial(HandshakeSniffer, http=HttpProtocol)
+    ) as server:
         stage.port, stage.server = server.port, server
         yield stage
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(lean_connection, "CLOSE_TIMEOUT", 0.1)
-    monkeypatch.setattr(lean, "CLOSE_TIMEOUT", 0.1)
-    monkeypatch.setattr(lean, "HANDSHAKE_TIMEOUT", 0.1)
-    monkeypatch.setattr(sweep, "PERIOD", 0.02)
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr(protocol, "CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr(protocol, "HANDSHAKE_TIMEOUT", 0.1)
 
 
 def until(condition, seconds=10):
@@ -208,16 +211,14 @@ def test_an_empty_subprotocol_header_offers_nothing(stage):
     assert answer(stage.port, request(Sec_WebSocket_Protocol="")).startswith(b"HTTP/1.1 101 ")
 
 
-def test_the_app_chooses_a_subprotocol_and_adds_headers(stage):
+def test_the_app_chooses_a_subprotocol(stage):
     async def endpoint(websocket):
         assert websocket.scope["subprotocols"] == ["a.v1", "b.v1"]
-        await websocket.accept("b.v1", headers=[(b"set-cookie", b"a=b")])
-        await serve(websocket, stage.make, max_bytes=MAX_BYTES)
+        await stage.accept(websocket, subprotocol="b.v1")
 
     stage.endpoint = endpoint
     with Peer(stage.port, subprotocols=["a.v1", "b.v1"]) as peer:
         assert peer.answer.subprotocol == "b.v1"
-        assert (b"set-cookie", b"a=b") in peer.answer.extra_headers
 
 
 def test_the_scope_says_what_asgi_asks_for(stage):
@@ -265,15 +266,13 @@ def test_a_close_before_accept_is_403(stage):
         assert peer.status == 403
 
 
-@pytest.mark.parametrize("ending", ["raise", "return", "header", "subprotocol"])
+@pytest.mark.parametrize("ending", ["raise", "return", "subprotocol"])
 def test_an_app_that_fails_before_accept_is_500(stage, ending):
     async def endpoint(websocket):
         if ending == "raise":
             raise ValueError("a bug")
-        if ending == "header":
-            await websocket.accept(headers=[(b"x", b"a\r\nset-cookie: b")])
         if ending == "subprotocol":
-            await websocket.accept("never.offered")
+            await stage.accept(websocket, subprotocol="never.offered")
 
     stage.endpoint = endpoint
     with Peer(stage.port) as peer:
@@ -310,10 +309,8 @@ def test_a_denial_may_come_in_pieces_and_ends_with_them(stage):
         body = {"type": "websocket.http.response.body", "body": b"slow "}
         await websocket.send(body | {"more_body": True})
         await websocket.send(body | {"body": b"down"})
-        try:
-            await websocket._send({"type": "websocket.accept"})
-        except OSError:
-            stage.calls.put("too late")
+        await stage.accept(websocket)  # too late: nothing happens
+        stage.calls.put("too late")
 
     stage.endpoint = endpoint
     with Peer(stage.port) as peer:
@@ -325,6 +322,7 @@ def test_a_denial_may_come_in_pieces_and_ends_with_them(stage):
     "kinds",
     [
         ["websocket.send"],
+        ["websocket.accept"],
         ["websocket.http.response.body"],
         ["websocket.http.response.start", "websocket.accept"],
     ],
@@ -339,31 +337,38 @@ def test_messages_out_of_turn_are_the_apps_error(stage, kinds):
         assert peer.status == 500
 
 
-def test_an_app_cancelled_by_the_stopping_server_closes(stage):
-    async def endpoint(websocket):
-        await websocket.accept()
+def test_an_app_cancelled_by_the_stopping_server_answers_503(stage):
+    async def endpoint(_):
         stage.calls.put(asyncio.current_task())
         await asyncio.sleep(60)
 
     stage.endpoint = endpoint
-    with Peer(stage.port) as peer:
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as client:
+        client.sendall(request())
         stage.call(stage.got().cancel)
-        assert peer.closing()[0] == 1012
+        assert client.recv(100).startswith(b"HTTP/1.1 503 ")
 
 
-# Takeover
+def test_an_app_on_another_server_is_told_what_to_serve_it_with():
+    with pytest.raises(RuntimeError, match="ws=WebSocketProtocol"):
+        Acceptance(lambda _: None, max_bytes=1).complete({"type": "websocket"})
 
 
-def test_after_the_takeover_no_task_and_no_uvicorn_object_is_left(stage):
+# Acceptance
+
+
+def test_after_the_acceptance_no_task_and_no_uvicorn_object_is_left(stage):
     with Peer(stage.port) as peer:
         connection = stage.connections.get(timeout=10)
         until(lambda: not stage.server.server_state.tasks)
         gc.collect()
         assert not [
-            item for item in gc.get_objects() if type(item) in (Door, HttpProtocol, LeanProtocol)
+            item
+            for item in gc.get_objects()
+            if type(item) in (HandshakeSniffer, HttpProtocol, WebSocketProtocol)
         ]
         assert stage.server.server_state.connections == {connection}
-        until(lambda: connection._sweep._timer is None)
+        assert connection._cut_off is None
         peer.text("still here")
         assert stage.got() == ("text", b"still here")
 
@@ -382,31 +387,13 @@ def test_nagle_is_off(stage):
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_what_arrives_before_the_start_is_delivered_in_order(stage):
-    go = asyncio.Event()
-
-    async def endpoint(websocket):
-        await websocket.accept()
-        await go.wait()
-        await serve(websocket, stage.make, max_bytes=MAX_BYTES)
-
-    stage.endpoint = endpoint
-    with Peer(stage.port) as peer:
-        for i in range(100):
-            peer.text(str(i))
-        stage.call(go.set)
-        assert [stage.got() for _ in range(100)] == [("text", b"%d" % i) for i in range(100)]
-        connection = stage.connections.get(timeout=10)
-        assert stage.loop.time() - connection.last_received < 10
-
-
-def test_what_arrives_before_accept_is_delivered_too(stage):
+def test_what_arrives_before_the_answer_is_delivered_in_order(stage):
     go = asyncio.Event()
 
     async def endpoint(websocket):
         stage.calls.put("running")
         await go.wait()
-        await stage.take_over(websocket)
+        await stage.accept(websocket)
 
     stage.endpoint = endpoint
     with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as client:
@@ -420,47 +407,63 @@ def test_what_arrives_before_accept_is_delivered_too(stage):
         assert stage.got() == ("text", b"and more")
 
 
-def test_a_start_after_the_close_only_ends(stage):
-    async def endpoint(websocket):
-        await websocket.accept()
-        connection = take(websocket, max_bytes=MAX_BYTES)
-        connection.close(4006, "full")
-        connection.start(stage.make(connection))
+def test_a_connection_that_is_closed_while_its_receiver_is_made_ends(stage):
+    class Closing(Recorder):
+        def __init__(self, connection, calls):
+            super().__init__(connection, calls)
+            connection.close(4006, "full")
 
-    stage.endpoint = endpoint
+    stage.receiver = Closing
     with Peer(stage.port) as peer:
         assert peer.closing() == (4006, "full")
     assert stage.got() == ("closed", 4006, "full", False)
+    assert stage.silent()
+    until(lambda: not stage.server.server_state.connections)
 
 
-def test_a_peer_that_leaves_before_the_start_is_closed_once(stage):
+def test_a_client_that_leaves_before_the_answer_gets_no_receiver(stage):
     go = asyncio.Event()
 
     async def endpoint(websocket):
-        await websocket.accept()
+        stage.calls.put("running")
         await go.wait()
-        await serve(websocket, stage.make, max_bytes=MAX_BYTES)
+        await stage.accept(websocket)
+        stage.calls.put("done")
 
     stage.endpoint = endpoint
-    with Peer(stage.port):
-        pass
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as client:
+        client.sendall(request())
+        assert stage.got() == "running"
     until(lambda: not stage.server.server_state.connections)
     stage.call(go.set)
-    assert stage.got() == ("closed", 1006, "", False)
-    assert stage.silent()
+    assert stage.got() == "done"
+    assert stage.connections.empty()
 
 
-def test_taking_twice_is_refused(stage):
+def test_completing_a_handshake_twice_is_refused(stage):
     async def endpoint(websocket):
-        await websocket.accept()
-        take(websocket, max_bytes=1)
-        with pytest.raises(RuntimeError, match="only once"):
-            take(websocket, max_bytes=1)
+        await stage.accept(websocket)
+        with pytest.raises(RuntimeError, match="answered already"):
+            await stage.accept(websocket)
+        with pytest.raises(RuntimeError, match="after the handshake's answer"):
+            await websocket.close()
         stage.calls.put("refused")
 
     stage.endpoint = endpoint
     with Peer(stage.port):
         assert stage.got() == "refused"
+
+
+def test_an_app_that_fails_after_the_answer_leaves_the_connection_alone(stage):
+    async def endpoint(websocket):
+        await stage.accept(websocket)
+        raise ValueError("a bug")
+
+    stage.endpoint = endpoint
+    with Peer(stage.port) as peer:
+        until(lambda: not stage.server.server_state.tasks)
+        peer.text("still here")
+        assert stage.got() == ("text", b"still here")
 
 
 def test_messages_go_both_ways(stage):
@@ -474,7 +477,7 @@ def test_messages_go_both_ways(stage):
         ]
         stage.call(connection.send_text, b"a")
         stage.call(connection.send_binary, b"\xfe")
-        stage.call(connection.send_frame, framing.text_frame(b"x") + framing.text_frame(b"y"))
+        stage.call(connection.send_frame, frames.text_frame(b"x") + frames.text_frame(b"y"))
         assert [peer.message() for _ in range(4)] == ["a", b"\xfe", "x", "y"]
         stage.call(connection.ping)
         assert peer.event(Ping)
@@ -595,7 +598,7 @@ def test_a_peer_that_does_not_answer_a_close_is_cut_off(stage, quick):
         assert stage.got() == ("closed", 4102, "", False)
         peer.ended()
     assert not stage.server.server_state.connections
-    assert connection._sweep._due == {}
+    assert connection._cut_off is None
 
 
 def test_a_peer_that_reads_nothing_is_cut_off_after_its_own_close(stage, quick):
@@ -651,107 +654,15 @@ def test_a_receiver_that_raises_costs_only_its_own_connection(stage):
         assert bytes(other.event(Pong).payload) == b"alive"
 
 
-@pytest.mark.parametrize(("ending", "code"), [("return", 1000), ("raise", 1011)])
-def test_an_app_that_ends_without_taking_over_closes(stage, ending, code):
-    async def endpoint(websocket):
-        await websocket.accept()
-        if ending == "raise":
-            raise ValueError("a bug")
-
-    stage.endpoint = endpoint
-    with Peer(stage.port) as peer:
-        assert peer.closing()[0] == code
-
-
-# Plain ASGI messages on a connection that was not taken
-
-
-def test_a_plain_app_waits_for_a_peer_that_does_not_read(stage):
-    async def endpoint(websocket):
-        await websocket.accept()
-        for i in range(200):
-            await websocket.send_bytes(b"x" * 100_000)
-            stage.calls.put(i)
-
-    stage.endpoint = endpoint
-    with Peer(stage.port, receive_buffer=4096) as peer:
-        progress = -1
-        while progress != stage.calls.qsize():
-            progress = stage.calls.qsize()
-            time.sleep(0.1)
-        assert progress < 200
-        for _ in range(200):
-            assert len(peer.message()) == 100_000
-        assert peer.closing()[0] == 1000
-
-
-def test_a_plain_app_that_does_not_receive_holds_the_peer_up(stage):
-    go = asyncio.Event()
-
-    async def endpoint(websocket):
-        await websocket.accept()
-        await websocket.send_text("ready")
-        await go.wait()
-        for _ in range(1000):
-            stage.calls.put(await websocket.receive_text())
-
-    stage.endpoint = endpoint
-    with Peer(stage.port) as peer:
-        assert peer.message() == "ready"
-        for i in range(1000):
-            peer.text(str(i))
-        stage.call(go.set)
-        assert [stage.got() for _ in range(1000)] == [str(i) for i in range(1000)]
-        assert peer.closing()[0] == 1000
-
-
-def test_a_plain_app_hears_that_the_peer_left(stage):
-    async def endpoint(websocket):
-        await websocket.accept()
-        message = await websocket.receive()
-        stage.calls.put((message["type"], message["code"]))
-        try:
-            await websocket._send({"type": "websocket.send", "text": "nobody"})
-        except OSError:
-            stage.calls.put("gone")
-
-    stage.endpoint = endpoint
-    with Peer(stage.port):
-        pass
-    assert [stage.got(), stage.got()] == [("websocket.disconnect", 1006), "gone"]
-
-
-def test_plain_messages_have_no_place_on_a_taken_connection(stage):
-    async def endpoint(websocket):
-        await stage.take_over(websocket)
-        with pytest.raises(RuntimeError, match="taken over"):
-            await websocket.receive()
-        with pytest.raises(RuntimeError, match="taken over"):
-            await websocket.send_text("x")
-        stage.calls.put("refused")
-
-    stage.endpoint = endpoint
-    with Peer(stage.port):
-        assert stage.got() == "refused"
-
-
 # The end of the server
 
 
-def test_a_stopping_server_closes_with_1012(stage):
-    with Peer(stage.port) as peer:
-        stage.connections.get(timeout=10)
-        stage.server.should_exit = True
-        assert peer.closing()[0] == 1012
-    assert stage.got() == ("closed", 1012, "the server restarts", True)
-
-
-def test_a_receiver_may_choose_how_to_end_when_the_server_stops(stage):
-    stage.receiver = Drained
+def test_a_receiver_chooses_how_to_end_when_the_server_stops(stage):
     with Peer(stage.port) as peer:
         stage.connections.get(timeout=10)
         stage.server.should_exit = True
         assert peer.closing() == (4100, "3")
+    assert stage.got() == ("closed", 4100, "3", True)
 
 
 def test_a_handshake_that_runs_when_the_server_stops_is_503(stage):

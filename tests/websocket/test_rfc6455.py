@@ -1,68 +1,34 @@
-"""RFC 6455 from the outside, in the groups of the Autobahn suite, with wsproto as the other side.
-
-The same cases run on a connection that was taken over (lean), on one that stayed with plain ASGI messages on our
-protocol class (plain), and on the ASGI twin beneath another server (foreign).
-"""
+"""RFC 6455 from the outside, in the groups of the Autobahn suite, with wsproto as the other side."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
 from wsproto.events import CloseConnection, Pong
 
+from services.gateway.node.quota import Quota
 from services.gateway.transports.echo import echo_route
-from services.gateway.websocket.protocol import LeanProtocol
+from services.gateway.websocket import WebSocketProtocol
+from services.kernel.domain.limits import Limits
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer, frame
+
+pytestmark = pytest.mark.server
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MAX_BYTES = 1 << 20
 
 
-async def plain_echo(websocket: WebSocket):
-    await websocket.accept()
-    try:
-        while True:
-            message = await websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                break
-            await websocket.send({**message, "type": "websocket.send"})
-    except WebSocketDisconnect:
-        pass
-
-
-SERVERS = {
-    "lean": (echo_route(MAX_BYTES), LeanProtocol),
-    "plain": (WebSocketRoute("/ws/echo", plain_echo), LeanProtocol),
-    "foreign": (echo_route(MAX_BYTES), "wsproto"),
-}
-
-
 @pytest.fixture(scope="module")
-def ports():
-    with ExitStack() as stack:
-        options = {"ws_max_size": MAX_BYTES, "ws_per_message_deflate": False}
-        yield {
-            name: stack.enter_context(serving(Starlette(routes=[route]), ws=ws, **options)).port
-            for name, (route, ws) in SERVERS.items()
-        }
+def port():
+    application = Starlette(routes=[echo_route(MAX_BYTES, quota=Quota(Limits()))])
+    with serving(application, ws=WebSocketProtocol) as server:
+        yield server.port
 
 
-@pytest.fixture(params=SERVERS)
-def peer(request, ports):
-    with Peer(ports[request.param]) as peer:
-        assert peer.accepted
-        yield peer
-
-
-@pytest.fixture(params=["lean", "plain"])
-def strict(request, ports):
-    """A peer of our own framing: another server may just hang up on a violation, ours says why."""
-    with Peer(ports[request.param]) as peer:
+@pytest.fixture
+def peer(port):
+    with Peer(port) as peer:
         assert peer.accepted
         yield peer
 
@@ -96,9 +62,9 @@ def test_2_a_ping_is_answered_with_its_payload(peer, payload):
     assert bytes(peer.event(Pong).payload) == payload
 
 
-def test_2_a_ping_with_126_bytes_is_a_violation(strict):
-    strict.raw(frame(PING, b"\xfe" * 126))
-    assert strict.closing()[0] == 1002
+def test_2_a_ping_with_126_bytes_is_a_violation(peer):
+    peer.raw(frame(PING, b"\xfe" * 126))
+    assert peer.closing()[0] == 1002
 
 
 def test_2_a_ping_that_arrives_byte_by_byte(peer):
@@ -121,28 +87,28 @@ def test_2_ten_pings_have_ten_answers_in_order(peer):
 
 @pytest.mark.parametrize("rsv", range(1, 8))
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, CLOSE])
-def test_3_reserved_bits_fail_the_connection(strict, opcode, rsv):
-    strict.raw(frame(TEXT, b"before"))
-    assert strict.message() == "before"
-    strict.raw(frame(opcode, b"", rsv=rsv))
-    assert strict.closing()[0] == 1002
+def test_3_reserved_bits_fail_the_connection(peer, opcode, rsv):
+    peer.raw(frame(TEXT, b"before"))
+    assert peer.message() == "before"
+    peer.raw(frame(opcode, b"", rsv=rsv))
+    assert peer.closing()[0] == 1002
 
 
 @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 11, 12, 13, 14, 15])
-def test_4_reserved_opcodes_fail_the_connection(strict, opcode):
-    strict.raw(frame(TEXT, b"before"))
-    assert strict.message() == "before"
-    strict.raw(frame(opcode, b"x"))
-    assert strict.closing()[0] == 1002
+def test_4_reserved_opcodes_fail_the_connection(peer, opcode):
+    peer.raw(frame(TEXT, b"before"))
+    assert peer.message() == "before"
+    peer.raw(frame(opcode, b"x"))
+    assert peer.closing()[0] == 1002
 
 
 # 5: fragmentation
 
 
 @pytest.mark.parametrize("opcode", [PING, PONG])
-def test_5_a_control_frame_must_not_be_fragmented(strict, opcode):
-    strict.raw(frame(opcode, b"a", fin=False), frame(CONTINUATION, b"b"))
-    assert strict.closing()[0] == 1002
+def test_5_a_control_frame_must_not_be_fragmented(peer, opcode):
+    peer.raw(frame(opcode, b"a", fin=False), frame(CONTINUATION, b"b"))
+    assert peer.closing()[0] == 1002
 
 
 @pytest.mark.parametrize("chop", [False, True])
@@ -154,14 +120,14 @@ def test_5_fragments_with_a_ping_between_them(peer, chop):
 
 
 @pytest.mark.parametrize("fin", [False, True])
-def test_5_a_continuation_of_nothing(strict, fin):
-    strict.raw(frame(CONTINUATION, b"x", fin=fin), frame(TEXT, b"late"))
-    assert strict.closing()[0] == 1002
+def test_5_a_continuation_of_nothing(peer, fin):
+    peer.raw(frame(CONTINUATION, b"x", fin=fin), frame(TEXT, b"late"))
+    assert peer.closing()[0] == 1002
 
 
-def test_5_a_second_message_inside_a_fragmented_one(strict):
-    strict.raw(frame(TEXT, b"a", fin=False), frame(TEXT, b"b"))
-    assert strict.closing()[0] == 1002
+def test_5_a_second_message_inside_a_fragmented_one(peer):
+    peer.raw(frame(TEXT, b"a", fin=False), frame(TEXT, b"b"))
+    assert peer.closing()[0] == 1002
 
 
 def test_5_many_fragments_many_of_them_empty(peer):
@@ -199,21 +165,21 @@ def test_6_valid_text_comes_back_however_it_is_cut(peer, text):
 
 
 @pytest.mark.parametrize("data", INVALID)
-def test_6_invalid_text_fails_with_1007(strict, data):
-    strict.raw(frame(TEXT, data))
-    assert strict.closing()[0] == 1007
+def test_6_invalid_text_fails_with_1007(peer, data):
+    peer.raw(frame(TEXT, data))
+    assert peer.closing()[0] == 1007
 
 
 @pytest.mark.parametrize("data", INVALID)
-def test_6_invalid_text_in_fragments_fails_with_1007(strict, data):
+def test_6_invalid_text_in_fragments_fails_with_1007(peer, data):
     half = len(data) // 2
-    strict.raw(frame(TEXT, data[:half], fin=False), frame(CONTINUATION, data[half:]))
-    assert strict.closing()[0] == 1007
+    peer.raw(frame(TEXT, data[:half], fin=False), frame(CONTINUATION, data[half:]))
+    assert peer.closing()[0] == 1007
 
 
-def test_6_invalid_text_fails_before_its_frame_is_whole(strict):
-    strict.raw(frame(TEXT, b"\xce\xba\xe1\xbd\xb9\xf4\x90\x80\x80" + b"x" * 50)[:18])
-    assert strict.closing()[0] == 1007
+def test_6_invalid_text_fails_before_its_frame_is_whole(peer):
+    peer.raw(frame(TEXT, b"\xce\xba\xe1\xbd\xb9\xf4\x90\x80\x80" + b"x" * 50)[:18])
+    assert peer.closing()[0] == 1007
 
 
 # 7: close
@@ -250,19 +216,19 @@ def test_7_valid_codes_are_returned(peer, code):
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000])
-def test_7_codes_that_are_not_for_the_wire_are_violations(strict, code):
-    strict.raw(frame(CLOSE, code.to_bytes(2, "big")))
-    assert strict.closing()[0] == 1002
+def test_7_codes_that_are_not_for_the_wire_are_violations(peer, code):
+    peer.raw(frame(CLOSE, code.to_bytes(2, "big")))
+    assert peer.closing()[0] == 1002
 
 
-def test_7_a_close_with_half_a_code(strict):
-    strict.raw(frame(CLOSE, b"\x03"))
-    assert strict.closing()[0] == 1002
+def test_7_a_close_with_half_a_code(peer):
+    peer.raw(frame(CLOSE, b"\x03"))
+    assert peer.closing()[0] == 1002
 
 
-def test_7_a_close_with_an_invalid_reason(strict):
-    strict.raw(frame(CLOSE, b"\x03\xe8\xce\xba\xed\xa0\x80"))
-    assert strict.closing()[0] in (1002, 1007)
+def test_7_a_close_with_an_invalid_reason(peer):
+    peer.raw(frame(CLOSE, b"\x03\xe8\xce\xba\xed\xa0\x80"))
+    assert peer.closing()[0] in (1002, 1007)
 
 
 # 9 and 10: size
@@ -287,10 +253,10 @@ def test_9_large_messages_in_fragments(peer, piece):
     assert peer.message() == data.decode()
 
 
-def test_10_a_message_over_the_limit_fails_with_1009(strict):
+def test_10_a_message_over_the_limit_fails_with_1009(peer):
     wire = frame(BINARY, b"x" * (MAX_BYTES + 1))
-    strict.raw(wire)
-    assert strict.closing()[0] == 1009
+    peer.raw(wire)
+    assert peer.closing()[0] == 1009
 
 
 def test_10_many_messages_in_one_go_come_back_in_order(peer):

@@ -1,4 +1,4 @@
-"""The door: who comes with a whole handshake passes no HTTP server, everybody else gets from it what they always got."""
+"""The sniffer: a whole handshake skips the HTTP parser, everything else gets from it what it always got."""
 
 from __future__ import annotations
 
@@ -6,24 +6,40 @@ import re
 import socket
 import time
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
-from services.gateway.websocket import sniff as door
-from services.gateway.websocket.protocol import LeanProtocol
-from services.gateway.websocket.sniff import Door
+from services.gateway.websocket import Acceptance, HandshakeSniffer, WebSocketProtocol
 from services.kernel.http.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer
 
+pytestmark = pytest.mark.server
+
+
+class Noted(HttpProtocol):
+    """Notes that it was made."""
+
+    made = 0
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        Noted.made += 1
+
+
+SNIFFER = partial(HandshakeSniffer, http=Noted)
+
 
 async def _socket(websocket):
-    await websocket.accept()
-    await websocket.send_text(websocket.url.path)
-    await websocket.close(1000)
+    def say_path(connection):
+        connection.send_text(websocket.url.path.encode())
+        connection.close(1000)
+
+    Acceptance(say_path, max_bytes=1000).complete(websocket.scope)
 
 
 async def _page(request):
@@ -37,11 +53,11 @@ def _application():
 
 @pytest.fixture(scope="module")
 def servers():
-    """The same application behind a door and without one."""
+    """The same application behind a sniffer and without one."""
     with ExitStack() as stack:
         yield [
-            stack.enter_context(serving(_application(), ws=LeanProtocol, http=http))
-            for http in (Door, HttpProtocol)
+            stack.enter_context(serving(_application(), ws=WebSocketProtocol, http=http))
+            for http in (SNIFFER, HttpProtocol)
         ]
 
 
@@ -51,17 +67,10 @@ def server(servers):
 
 
 @pytest.fixture
-def strangers(monkeypatch):
-    """Protocols for HTTP that the door has made."""
-    made = []
-
-    class Noted(door.HttpProtocol):
-        def __init__(self, *args, **options):
-            super().__init__(*args, **options)
-            made.append(self)
-
-    monkeypatch.setattr(door, "HttpProtocol", Noted)
-    return made
+def parsers(monkeypatch):
+    """How many HTTP parsers the sniffer has made."""
+    monkeypatch.setattr(Noted, "made", 0)
+    return lambda: Noted.made
 
 
 def head(line="GET /ws HTTP/1.1", **changes):
@@ -97,18 +106,18 @@ def answer(server, *pieces, patience=0.15):
     return re.sub(rb"date: [^\r]+", b"date: now", data)
 
 
-def test_a_whole_handshake_passes_no_http_server(server, strangers):
+def test_a_whole_handshake_skips_the_http_parser(server, parsers):
     with Peer(server.port, "/ws/here") as peer:
         assert peer.message() == "/ws/here"
-    assert not strangers
+    assert not parsers()
 
 
 @pytest.mark.parametrize(
     "connection", ["Upgrade", "upgrade", "keep-alive, Upgrade", "upgrade,keep-alive"]
 )
-def test_as_browsers_and_proxies_put_it(server, strangers, connection):
+def test_as_browsers_and_proxies_put_it(server, parsers, connection):
     assert answer(server, head(Connection=connection)).startswith(b"HTTP/1.1 101 ")
-    assert not strangers
+    assert not parsers()
 
 
 HANDSHAKE = head()
@@ -161,8 +170,13 @@ ODD = {
 }
 
 
+def test_a_request_for_a_page_does_reach_the_http_parser(server, parsers):
+    assert b"200 OK" in answer(server, b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert parsers() == 1
+
+
 @pytest.mark.parametrize("pieces", ODD.values(), ids=ODD.keys())
-def test_everything_else_is_answered_as_without_a_door(servers, pieces):
+def test_everything_else_is_answered_as_without_a_sniffer(servers, pieces):
     for patience in (0.15, 1, 3):  # on a busy machine an answer may come after a moment of silence
         behind, without = (answer(server, *pieces, patience=patience) for server in servers)
         if behind == without:
@@ -173,14 +187,14 @@ def test_everything_else_is_answered_as_without_a_door(servers, pieces):
 def test_who_says_nothing_is_counted_until_it_leaves(server):
     state = server.server_state
     with socket.create_connection(("127.0.0.1", server.port), timeout=10):
-        _until(lambda: [type(item) for item in state.connections] == [Door])
+        _until(lambda: [type(item) for item in state.connections] == [HandshakeSniffer])
     _until(lambda: not state.connections)
 
 
 def test_who_says_nothing_does_not_keep_the_server_from_stopping():
     began = time.monotonic()
     with ExitStack() as stack:
-        with serving(_application(), ws=LeanProtocol, http=Door) as server:
+        with serving(_application(), ws=WebSocketProtocol, http=SNIFFER) as server:
             client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
             stack.enter_context(client)
             _until(lambda: server.server_state.connections)

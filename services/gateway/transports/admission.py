@@ -1,0 +1,93 @@
+"""Whether a client is let in: judged in one place for the fast accept and for the ASGI routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple
+
+from services.gateway.node.node import Node
+from services.gateway.node.quota import Quota
+from services.gateway.session.session import Session
+from services.gateway.transports.credentials import Credential, Later, credential, verify
+from services.gateway.transports.endpoints import Destination, Endpoint
+from services.gateway.transports.handshake_request import ClientRequest
+from services.gateway.websocket import Acceptance, Connection
+from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import Close, Code, OpenlineError
+from services.kernel.domain.origins import Origins
+
+
+class Unverified(NamedTuple):
+    """The decision needs an answer to wait for: whose credential this is."""
+
+    credential: Credential
+    destination: Destination
+
+
+class Admission:
+    """Decides on WebSocket handshakes for one node."""
+
+    def __init__(self, node: Node, origins: Origins) -> None:
+        self._node = node
+        self._origins = origins
+        self._accepted = node.metrics.handshakes.labels("websocket", "accepted")
+
+    def admit(
+        self, request: ClientRequest, endpoint: Endpoint, *, values: Iterable[str]
+    ) -> Acceptance | Unverified:
+        """Decide by what is known here and now; `values` are those in the path. Raises OpenlineError for a refusal."""
+        destination = endpoint.destination(self._node, request, *values)
+        refuse_while_draining(self._node)
+        found = credential(request, self._origins)
+        if not isinstance(found, Credential):
+            return self._acceptance(destination, found)
+        claims = None if found.is_ticket else self._node.seen(found.text)
+        if claims is None:
+            return Unverified(found, destination)
+        return self._acceptance(destination, claims)
+
+    async def verify(self, unverified: Unverified) -> Acceptance:
+        """Ask for the decision. Raises `unauthorized` or `unavailable`."""
+        claims = await verify(unverified.credential, self._node)
+        return self._acceptance(unverified.destination, claims)
+
+    def _acceptance(self, destination: Destination, who: Claims | Later | None) -> Acceptance:
+        return Acceptance(
+            partial(self._begin, destination.session, who),
+            max_bytes=self._node.limits.frame_bytes,
+            subprotocol=destination.subprotocol,
+        )
+
+    def _begin(
+        self,
+        make: Callable[[Connection], Session],
+        who: Claims | Later | None,
+        connection: Connection,
+    ) -> Session | None:
+        """The handshake was answered: the session, or None when its address has too many connections."""
+        if not within_address_limit(self._node.quota, connection):
+            return None
+        self._accepted.inc()
+        session = make(connection)
+        if isinstance(who, Later):
+            session.schedule()
+        else:
+            session.open(who)
+        return session
+
+
+def within_address_limit(quota: Quota, connection: Connection) -> bool:
+    """Count the connection; or close it with 4006, which a browser can read where it cannot read a refusal."""
+    try:
+        quota.admit(connection.address)
+    except OpenlineError as error:
+        connection.close(Close.CONNECTION_LIMIT, error.message)
+        return False
+    return True
+
+
+def refuse_while_draining(node: Node) -> None:
+    """Raises `unavailable` when the node is leaving."""
+    if node.draining:
+        raise OpenlineError(Code.UNAVAILABLE, "this gateway is draining; reconnect", retry_after=1)
