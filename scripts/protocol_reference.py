@@ -146,8 +146,9 @@ position) or `?last=` (a number) say where to begin. WebSocket pings keep the tw
 Then come `message`, `join`, `leave`, `count`, `typing`, `reset` and `error` as above, without `channel`.
 
 Any JSON object that is sent is published as data, but for `{"type": "typing"}`, `{"type": "ping"}` and `{"type": "pong"}`,
-which mean what they mean above. Text that is not a JSON object is published as `{"text": ...}`. The sender sees its own
-message come back.
+which mean what they mean above; the bare texts `ping` and `pong` mean the same. Other text is published as
+`{"text": ...}`, but text that begins with `{` or `[` and is not valid JSON is an `error`. So is `{"type": "auth"}` after
+the first message: connect again with the new token. The sender sees its own message come back.
 
 ### Notifications
 
@@ -172,8 +173,10 @@ def schemas(types: Iterable[type], prefix: str) -> dict[str, dict[str, Any]]:
     for name, schema in components.items():
         schema.pop("additionalProperties", None)
         asked = getattr(commands, name, None) if prefix == "command." else None
-        if asked is not None:
-            schema["description"] = asked.__doc__
+        said = schema.get("description") if asked is None else asked.__doc__
+        if said is not None:
+            # Python 3.13 and later take the indentation out of docstrings, earlier ones keep it.
+            schema["description"] = " ".join(said.split())
     return {prefix + name: schema for name, schema in components.items()}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.kernel.domain import packed
+from services.kernel.domain import nesting, packed
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.packed import MAX_DEPTH
 from services.kernel.domain.publications import Kind
@@ -28,12 +28,8 @@ def check_json(raw: bytes) -> bytes:
     """
     try:
         value = _JSON.decode(raw)
-    except RecursionError:
-        raise _invalid(f"nested more than {MAX_DEPTH} deep") from None
-    except msgspec.ValidationError:
-        raise _invalid("numbers must be finite and integers within 64 bits") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _invalid(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid(_unreadable(raw, error)) from None
     # Only a text with more than 64 brackets can be too deep, and only 19 digits in a row can be too large.
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _MANY_DIGITS in raw.translate(_DIGITS):
         check_value(value)
@@ -90,6 +86,14 @@ def check_key(key: object) -> str:
     if isinstance(key, str) and 1 <= len(key) <= MAX_KEY and key.isprintable():
         return key
     raise OpenlineError(Code.BAD_REQUEST, f"key must be 1-{MAX_KEY} printable characters")
+
+
+def _unreadable(raw: bytes, error: Exception) -> str:
+    if nesting.depth(raw) > MAX_DEPTH:
+        return f"nested more than {MAX_DEPTH} deep"
+    if isinstance(error, msgspec.ValidationError):
+        return "numbers must be finite and integers within 64 bits"
+    return str(error)
 
 
 def _invalid(reason: str) -> OpenlineError:

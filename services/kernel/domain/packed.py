@@ -80,6 +80,30 @@ def leading(raw: bytes) -> bytes:
     return b"\xde%b%b" % (members.to_bytes(2, "big"), raw[begin:end])
 
 
+def depth(raw: bytes) -> int:
+    """The most containers open at once, as far as the bytes can be read; a scalar alone has 0."""
+    deepest, at, left = 0, 0, 1
+    outer: list[int] = []
+    try:
+        while left or outer:
+            if not left:
+                left = outer.pop()
+                continue
+            what, size, at = _head(raw, at)
+            left -= 1
+            if what in (_ARRAY, _MAP):
+                outer.append(left)
+                left = size * 2 if what == _MAP else size
+                deepest = max(deepest, len(outer))
+            elif what > _FLOAT:
+                break
+            else:
+                at += size
+    except IndexError:
+        pass
+    return deepest
+
+
 def _head(raw: bytes, at: int) -> tuple[int, int, int]:
     """What an item is, its size, and where its content begins."""
     what, size, width = _TABLE[raw[at]]

@@ -44,10 +44,10 @@ class Decoding:
 
     `encoding` is its name for people, `decoder` reads commands, `read` (bytes, type=) anything, `check` checks data.
     `leading` cuts an object off before its first member that is more than a scalar: what cannot be read to its end may
-    have told its id by then.
+    have told its id by then. `depth` counts the containers inside each other in a frame that cannot be read.
     """
 
-    __slots__ = ("_check", "_decoder", "_encoding", "_leading", "_read")
+    __slots__ = ("_check", "_decoder", "_depth", "_encoding", "_leading", "_read")
 
     def __init__(
         self,
@@ -57,12 +57,14 @@ class Decoding:
         read: Callable[..., Any],
         check: Check,
         leading: Callable[[bytes], bytes],
+        depth: Callable[[bytes], int],
     ) -> None:
         self._encoding = encoding
         self._decoder = decoder
         self._read = read
         self._check = check
         self._leading = leading
+        self._depth = depth
 
     def id(self, raw: bytes) -> Id:
         """The id of the command in a frame, None where it cannot be read."""
@@ -93,11 +95,12 @@ class Decoding:
     def _refusal(self, raw: bytes, error: Exception) -> BadCommand:
         try:
             envelope = self._read(raw, type=_Envelope)
-        except RecursionError:
-            return BadCommand(Code.INVALID_DATA, TOO_DEEP, id=self._early_id(raw))
         except msgspec.ValidationError:
             return BadCommand(Code.BAD_REQUEST, 'a command is an object such as {"type": "ping"}')
         except UNREADABLE as unreadable:
+            # Which of the decoder's complaints comes first depends on the interpreter's stack. The command is one level.
+            if self._depth(raw) > MAX_DEPTH + 1:
+                return BadCommand(Code.INVALID_DATA, TOO_DEEP, id=self._early_id(raw))
             message = f"the frame is not valid {self._encoding}: {unreadable}"
             return BadCommand(Code.BAD_REQUEST, message, id=self._early_id(raw))
         message = self._wrong_type(envelope) or _wrong_field(error)

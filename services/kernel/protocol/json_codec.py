@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from services.kernel.domain import data as rule
+from services.kernel.domain import nesting
 from services.kernel.domain.publications import Kind, Publication
 from services.kernel.protocol.codec import Json
 from services.kernel.protocol.decoding import Decoding
@@ -43,6 +44,7 @@ _DECODING = Decoding(
     read=msgspec.json.decode,
     check=_check,
     leading=_leading,
+    depth=nesting.depth,
 )
 _ENCODER = msgspec.json.Encoder(enc_hook=_embed)
 

@@ -28,6 +28,7 @@ _DECODING = Decoding(
     read=msgspec.msgpack.decode,
     check=rule.check_msgpack,
     leading=packed.leading,
+    depth=packed.depth,
 )
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_embed)
 

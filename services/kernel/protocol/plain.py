@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.kernel.domain.codes import Code
+from services.kernel.domain import data as rule
+from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.publications import Kind, Publication
 from services.kernel.protocol import json_codec
 from services.kernel.protocol.commands import BadCommand, Ping, Pong, Typing
-from services.kernel.protocol.decoding import TOO_DEEP
+from services.kernel.protocol.decoding import UNREADABLE
 from services.kernel.protocol.wire import Publish, Wire
 
 
@@ -23,7 +24,9 @@ class _Typed(msgspec.Struct):
 
 
 _TYPED = msgspec.json.Decoder(_Typed)
-_NAME: msgspec.json.Decoder[str] = msgspec.json.Decoder(Literal["typing", "ping", "pong"])
+_NAME: msgspec.json.Decoder[str] = msgspec.json.Decoder(Literal["auth", "typing", "ping", "pong"])
+_BEFORE_JSON = b" \t\r\n\xef\xbb\xbf"
+"""What may stand before a JSON text: blanks, and the byte order mark, which some clients write."""
 
 
 class _NoChannel(json_codec.JsonCodec):
@@ -48,19 +51,29 @@ class RoomCodec(_NoChannel):
     def read(self, data: bytes) -> Wire:
         """What a text frame asks for: any object is published; `typing`, `ping` and `pong` are themselves.
 
-        A frame that is not a JSON object is published as `{"text": frame}`. Raises BadCommand when it is not text.
+        A frame that is not a JSON object is published as `{"text": frame}`. Raises BadCommand when it is not text,
+        begins like an object or array but is not one, or is `auth`: a token must never reach the members of a room.
         """
+        if data in _BARE:
+            return _BARE[data]
         try:
             named = _named(data, self.channel)
-        except RecursionError:
-            raise BadCommand(Code.INVALID_DATA, TOO_DEEP) from None
-        except msgspec.MsgspecError:
+        except UNREADABLE:
+            begin = data.lstrip(_BEFORE_JSON)
+            if begin != data and begin.startswith(b"{"):
+                return self.read(begin)
+            if begin.startswith((b"{", b"[")):
+                _check_json(begin)
             data, named = _text(data), None
         return named or Publish(channel=self.channel, data=msgspec.Raw(data))
 
 
+_BARE: dict[bytes, Ping | Pong] = {b"ping": Ping(), b"pong": Pong()}
+"""What helpers that keep a connection alive send as text."""
+
+
 def _named(frame: bytes, channel: str) -> Typing | Ping | Pong | None:
-    """The command that an object names by its `type`, or None."""
+    """The command that an object names by its `type`, or None. Raises BadCommand for `auth`."""
     named = _TYPED.decode(frame).type
     if not named:
         return None
@@ -68,6 +81,11 @@ def _named(frame: bytes, channel: str) -> Typing | Ping | Pong | None:
         name = _NAME.decode(named)
     except (msgspec.ValidationError, UnicodeDecodeError):
         return None
+    if name == "auth":
+        raise BadCommand(
+            Code.BAD_REQUEST,
+            "auth is the first message of a connection without a token; connect again with the new one",
+        )
     if name == "typing":
         return Typing(channel=channel)
     return Ping() if name == "ping" else Pong()
@@ -78,6 +96,15 @@ def _text(frame: bytes) -> bytes:
         return msgspec.json.encode({"text": frame.decode()})
     except UnicodeDecodeError as error:
         raise BadCommand(Code.INVALID_DATA, f"the frame is not text: {error}") from None
+
+
+def _check_json(frame: bytes) -> None:
+    """Raises BadCommand unless the frame is JSON: half an object is a fault of the page, not what somebody typed."""
+    try:
+        rule.check_json(frame)
+    except OpenlineError as error:
+        hint = 'a frame that begins with { or [ is JSON; send other text as {"text": ...}'
+        raise BadCommand(error.code, f"{error.message}; {hint}") from None
 
 
 class NotifyCodec(_NoChannel):

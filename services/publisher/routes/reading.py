@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
-from services.kernel.domain import channels
+from services.kernel.domain import channels, nesting
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.packed import MAX_DEPTH
 from services.publisher.routes import bodies
@@ -83,13 +83,14 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """
     try:
         return decoder.decode(raw)
-    except RecursionError:
-        raise OpenlineError(
-            Code.INVALID_DATA, f"the body is nested too deep: data is at most {MAX_DEPTH} deep"
-        ) from None
     except msgspec.ValidationError as error:
         raise _bad(f"the body is not as it should be: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # A batch with its messages is three levels around their data.
+        if nesting.depth(raw) > MAX_DEPTH + 3:
+            raise OpenlineError(
+                Code.INVALID_DATA, f"the body is nested too deep: data is at most {MAX_DEPTH} deep"
+            ) from None
         raise _bad(f"the body is not JSON: {error}") from None
 
 

@@ -111,11 +111,23 @@ def test_typing_ping_and_pong(host):
     bob, amy = opened(host), opened(host, user="amy")
     bob.connection.events()
     amy.connection.events()
-    for frame in (b'{"type":"typing"}', b'{"type":"ping"}', b'{"type":"pong"}'):
+    for frame in (b'{"type":"typing"}', b'{"type":"ping"}', b'{"type":"pong"}', b"ping", b"pong"):
         bob.received_text(frame)
     host.run()
-    assert brief(bob.connection.events()) == ["pong"]
+    assert brief(bob.connection.events()) == ["pong", "pong"]
     assert brief(amy.connection.events()) == ["typing"]
+    assert host.position("room:a").offset == 0
+
+
+def test_a_token_that_comes_late_reaches_nobody(host):
+    bob, amy = opened(host), opened(host, user="amy")
+    bob.connection.events()
+    amy.connection.events()
+    for frame in (b'{"type":"auth","token":"secret"}', b'{"type":"auth","token":"secret"'):
+        bob.received_text(frame)
+    assert heard(bob) == ["error", "error"]
+    assert heard(amy) == []
+    assert host.position("room:a").offset == 0
 
 
 def test_typing_needs_the_right_to_publish(host):

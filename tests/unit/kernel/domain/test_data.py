@@ -74,6 +74,7 @@ def test_json_loses_its_line_breaks_and_outer_blanks_alone():
         (b'{"a":' * 65 + b"{}" + b"}" * 65, "64 deep"),
         (b"[" * 64 + b"9" * 20 + b"]" * 64, "64 bits"),
         (b"[" * 200_000, "64 deep"),
+        (b"[" * 65, "64 deep"),
         (b'{"a":' * 200_000, "64 deep"),
     ],
     ids=lambda value: repr(value)[:24],

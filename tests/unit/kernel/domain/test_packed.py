@@ -72,6 +72,23 @@ def test_sixty_four_containers_are_the_deepest():
 
 
 @pytest.mark.parametrize(
+    ("raw", "depth"),
+    [
+        (b"", 0),
+        (pack(5), 0),
+        (pack([]), 1),
+        (pack({"a": [1, {"b": [b"x"]}], "c": "d"}), 4),
+        (pack([[], [], [[]]]), 3),
+        (nested(100_000, inmost=b""), 100_000),
+        (b"\x92\x91\xc1\x91\x91", 2),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+def test_the_depth_of_what_may_be_cut_short(raw, depth):
+    assert packed.depth(raw) == depth
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         b"",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from services.kernel.domain import nesting
 from services.kernel.domain.codes import Code
 from services.kernel.domain.publications import Kind
 from services.kernel.protocol import commands
@@ -19,6 +20,7 @@ JSON = Decoding(
     read=msgspec.json.decode,
     check=lambda raw: (Kind.JSON, raw),
     leading=lambda raw: raw.partition(b',"data"')[0] + b"}",
+    depth=nesting.depth,
 )
 
 
@@ -96,8 +98,9 @@ def test_what_a_check_refuses_carries_code_and_id():
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_a_frame_deeper_than_the_stack_is_invalid_data(opening):
-    error = refusal(b'{"type":"publish","channel":"a:b","data":' + opening * 200_000)
+@pytest.mark.parametrize("times", [65, 100, 100_000, 200_000])
+def test_a_frame_that_never_ends_is_invalid_data_when_it_is_too_deep(opening, times):
+    error = refusal(b'{"type":"publish","channel":"a:b","data":' + opening * times)
     assert error.code is Code.INVALID_DATA
     assert "64 deep" in error.message
 

@@ -29,8 +29,9 @@ ROOM = RoomCodec("room:x")
         (b"", b'{"text":""}'),
         (b"[1]", b'{"text":"[1]"}'),
         (b'"ping"', b'{"text":"\\"ping\\""}'),
-        (b'{"a":', b'{"text":"{\\"a\\":"}'),
-        (b"[" * 2000, b'{"text":"%b"}' % (b"[" * 2000)),
+        (b"a [1", b'{"text":"a [1"}'),
+        (b"pings", b'{"text":"pings"}'),
+        (b'\xef\xbb\xbf {"a":1}', b'{"a":1}'),
         (b"line\nline", b'{"text":"line\\nline"}'),
         (b'{"type":"pingpong"}', b'{"type":"pingpong"}'),
         ("née".encode(), '{"text":"née"}'.encode()),
@@ -48,16 +49,34 @@ def test_an_object_is_published_and_anything_else_as_text(frame, data):
         (b'{"type":"t\\u0079ping"}', Typing(channel="room:x")),
         (b'{"type":"ping"}', Ping()),
         (b'{"type":"pong"}', Pong()),
+        (b"ping", Ping()),
+        (b"pong", Pong()),
     ],
 )
-def test_three_types_are_commands(frame, command):
+def test_control_words_are_commands(frame, command):
     assert decoded(ROOM, frame) == command
+
+
+@pytest.mark.parametrize(
+    "frame", [b'{"type":"auth","token":"secret"}', b'\xef\xbb\xbf{"token":"secret","type":"auth"}']
+)
+def test_a_token_is_never_published(frame):
+    with pytest.raises(BadCommand, match="connect again") as caught:
+        decoded(ROOM, frame)
+    assert caught.value.code is Code.BAD_REQUEST
+    assert "secret" not in caught.value.message
 
 
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
         (b'{"a":1e999}', "finite"),
+        (b'{"type":"auth","token":"secret"', "truncated.*send other text as"),
+        (b'{"a":1} {"b":2}', "trailing"),
+        (b"{smile}", "malformed"),
+        (b" [1", "truncated"),
+        (b"[" * 2000, "64 deep"),
+        (b"[" * 100_000, "64 deep"),
         (b'{"a":18446744073709551616}', "64 bits"),
         (b'{"a":' * 65 + b"1" + b"}" * 65, "64 deep"),
         (b'{"a":' * 200_000, "64 deep"),

@@ -1,0 +1,16 @@
+"""How deep JSON text is nested, told from its bytes: an interpreter's own limit differs from version to version."""
+
+from __future__ import annotations
+
+import re
+from itertools import accumulate
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_OTHERS = bytes(byte for byte in range(256) if byte not in _STEPS)
+
+
+def depth(text: bytes) -> int:
+    """The most containers open at once, whether the text is complete and valid or not; a scalar alone has 0."""
+    brackets = _STRING.sub(b"", text).translate(None, _OTHERS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets), initial=0))
