@@ -13,6 +13,9 @@ from services.kernel.ops.settings import Common, Port
 
 ALGORITHMS = Literal["EdDSA", "RS256", "ES256", "HS256"]
 
+MAX_BODY = 65_536
+"""Bytes that any call takes."""
+
 
 def _database(value: str) -> str:
     try:

@@ -38,12 +38,9 @@ from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.publisher import metrics
 from services.publisher.fast_path import FastPath
 from services.publisher.probes import Probes
-from services.publisher.routes import describe
-from services.publisher.routes.channels import ChannelRoutes
-from services.publisher.routes.control import ControlRoutes
+from services.publisher.routes import callers, channels, control, describe, messages, notify
 from services.publisher.routes.guard import Guard
-from services.publisher.routes.messages import MessageRoutes
-from services.publisher.routes.notify import NotifyRoutes
+from services.publisher.routes.publishing import Publishing
 from services.publisher.service import Publisher
 from services.publisher.settings import Settings
 
@@ -77,19 +74,19 @@ class Parts:
         publisher = Publisher(
             broker, namespaces=namespaces, schemas=Schemas(namespaces), clock=clock
         )
-        self._messages = MessageRoutes(publisher, guard)
+        self._publishing = Publishing(publisher, guard)
         metrics.begin(namespaces)
         metrics.READY.set_function(lambda: self.probes.ready().ok)
-        self.app = self._application(settings, publisher, guard)
+        self.app = self._application(settings, callers.Parts(publisher, guard, self._publishing))
         self.fast_path = FastPath(
             # Whose proxies are believed matters to the calls of scope `manage` alone, so only the application asks.
             _behind_proxies(self.app, settings),
-            self._messages,
+            self._publishing,
             body_bytes=Limits().body_bytes,
             cors=bool(settings.allowed_origins),
         )
 
-    def _application(self, settings: Settings, publisher: Publisher, guard: Guard) -> FastAPI:
+    def _application(self, settings: Settings, parts: callers.Parts) -> FastAPI:
         app = FastAPI(
             title="Openline publisher",
             summary="Publish messages, read histories and presence, command the fleet.",
@@ -101,9 +98,10 @@ class Parts:
             telemetry={"tracing": False, "metrics": False, "logs": False},
         )
         app.routes.extend(health.routes(self.probes.ready))
-        self._messages.add_to(app.router)
-        for routes in (ChannelRoutes, ControlRoutes, NotifyRoutes):
-            routes(publisher, guard).add_to(app.router)
+        app.state.parts = parts
+        for module in (messages, channels, control, notify):
+            # Not included as a router: who asks the application for its routes sees each of them.
+            app.routes.extend(module.router.routes)
         describe.install(app)
         problems.install(app)
         app.add_exception_handler(405, _method_not_allowed)

@@ -13,13 +13,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.http import middleware, problems
+from services.kernel.http.bodies import JSON
 from services.publisher import metrics
 from services.publisher.routes import answers, reading
-from services.publisher.routes.messages import MessageRoutes
+from services.publisher.routes.publishing import Publishing
 from services.publisher.routes.reading import BareRequest
 
 _END = "/messages"
-_JSON = (b"content-type", b"application/json")
+_JSON_TYPE = (b"content-type", b"application/json")
 
 log = structlog.get_logger(__name__)
 
@@ -49,19 +50,19 @@ class FastPath:
     """
 
     def __init__(
-        self, app: ASGIApp, messages: MessageRoutes, *, body_bytes: int, cors: bool
+        self, app: ASGIApp, publishing: Publishing, *, body_bytes: int, cors: bool
     ) -> None:
         self._app = app
         self._body_bytes = body_bytes
         self._cors = cors
         # As the CORS layer does on every answer, so that no cache gives a page another's.
         self._vary = ((b"vary", b"Origin"),) if cors else ()
-        one = (answers.CREATED, (reading.JSON, reading.OCTETS))
+        one = (answers.CREATED, (JSON, reading.OCTETS))
         self._named = {
-            "/v1/channels/": Call("/v1/channels/{channel}/messages", messages.publish, *one),
-            "/v1/users/": Call("/v1/users/{user}/messages", messages.publish_to_user, *one),
+            "/v1/channels/": Call("/v1/channels/{channel}/messages", publishing.publish, *one),
+            "/v1/users/": Call("/v1/users/{user}/messages", publishing.publish_to_user, *one),
         }
-        self._batch = Call("/v1/messages", messages.publish_batch, 200, (reading.JSON,))
+        self._batch = Call("/v1/messages", publishing.publish_batch, 200, (JSON,))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -86,7 +87,7 @@ class FastPath:
         try:
             body = await call.run(request, name)
             length = (b"content-length", b"%d" % len(body))
-            answer = Answer(call.status, [length, _JSON, *named], body)
+            answer = Answer(call.status, [length, _JSON_TYPE, *named], body)
         except OpenlineError as error:
             answer = _of(problems.response(error), *named)
         except ClientDisconnect:

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from services.auth import metrics
-from services.auth.routes import bodies, models
+from services.auth.routes import models
 from services.auth.routes.bearer import PartsOf
+from services.auth.settings import MAX_BODY
 from services.auth.store import User
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.http import addresses, problems
+from services.kernel.http import addresses, bodies, problems
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +40,7 @@ async def register(request: Request, of: PartsOf) -> models.Registered:
             Code.FORBIDDEN, "registration is closed (OPENLINE_AUTH_REGISTRATION=open opens it)"
         )
     of.throttle.attempt(addresses.client(request.scope), of.clock())
-    body = await bodies.json(request, models.Registration)
+    body = await bodies.json(request, models.Registration, limit=MAX_BODY)
     user = User(
         username=body.username,
         password=await of.passwords.hash(body.password),

@@ -9,13 +9,14 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.auth import metrics
-from services.auth.routes import bearer, bodies, models
+from services.auth.routes import bearer, models
 from services.auth.routes.bearer import Admin, Bearer, PartsOf
+from services.auth.settings import MAX_BODY
 from services.kernel.domain.capabilities import Action, Capabilities
 from services.kernel.domain.channels import personal
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.permissions import OWN
-from services.kernel.http import problems
+from services.kernel.http import bodies, problems
 from services.kernel.tokens.tickets import TTL
 
 _log = structlog.get_logger(__name__)
@@ -45,7 +46,7 @@ async def connect_token(
     caller: Annotated[Bearer, Depends(bearer.minter)],
 ) -> models.Minted:
     """A token for a user of the calling back end. It never carries a scope, nor channels that its client has not."""
-    body = await bodies.json(request, models.ConnectToken)
+    body = await bodies.json(request, models.ConnectToken, limit=MAX_BODY)
     held = caller.claims.channels
     _check_within(body.channels, held)
     issued = of.issuer.issue(

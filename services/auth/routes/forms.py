@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from services.auth import metrics, oauth
 from services.auth.oauth import OAuthError
-from services.auth.routes import bodies
-from services.kernel.http import openapi
+from services.auth.settings import MAX_BODY
+from services.kernel.http import bodies, openapi
 
 FORM = "application/x-www-form-urlencoded"
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
@@ -45,7 +45,7 @@ async def read(request: Request) -> dict[str, str]:
     """
     if bodies.media_type(request) != FORM:
         raise _invalid(f"send the parameters as a form, with Content-Type: {FORM}")
-    body = await bodies.read(request)
+    body = await bodies.read(request, limit=MAX_BODY)
     try:
         pairs = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS

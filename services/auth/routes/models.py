@@ -6,11 +6,12 @@ import json
 import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from services.auth.credentials import MAX_PASSWORD, MIN_PASSWORD
 from services.kernel.domain.capabilities import MAX_PATTERNS
 from services.kernel.domain.channels import NAME_GRAMMAR, NAMESPACE_GRAMMAR, SUBJECT_GRAMMAR
+from services.kernel.http.bodies import Whole
 
 MAX_INFO = 4096
 _DEPTH = 16
@@ -64,11 +65,6 @@ def _check(value: Any, depth: int) -> None:
             _check(member, depth - 1)
 
 
-def _whole(value: Any) -> Any:
-    """In JSON 60.0 is an integer, too."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _no_client(sub: str) -> str:
     if sub.startswith("client:"):
         raise ValueError("client:... is how API clients are named; a user's sub must be another")
@@ -112,9 +108,7 @@ class ConnectToken(_Body):
     info: Annotated[Any, AfterValidator(_small)] = Field(
         None, description=f"shown to others in presence; at most {MAX_INFO} bytes of JSON"
     )
-    ttl: Annotated[int, BeforeValidator(_whole)] = Field(
-        3600, ge=1, le=86_400, description="seconds"
-    )
+    ttl: Whole = Field(3600, ge=1, le=86_400, description="seconds")
 
 
 class Minted(BaseModel):

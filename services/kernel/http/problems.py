@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -121,7 +121,7 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return response(OpenlineError(Code.BAD_REQUEST, _first(error)))
+    return response(OpenlineError(Code.BAD_REQUEST, first(error.errors())))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -148,13 +148,13 @@ async def unexpected(request: Request, _error: Exception) -> JSONResponse:
     return response(refusal, headers=headers)
 
 
-def _first(error: RequestValidationError) -> str:
-    """The first of the validation errors as `where: what`."""
-    found = error.errors()
-    if not found:
+def first(errors: Sequence[Any]) -> str:
+    """The first of pydantic's validation errors as `where: what`."""
+    if not errors:
         return "the request is not valid"
-    where = ".".join(str(part) for part in found[0].get("loc", ()))
-    return f"{where}: {found[0].get('msg', 'not valid')}"[:500]
+    where = ".".join(str(part) for part in errors[0].get("loc", ()))[:100]
+    what = str(errors[0].get("msg", "not valid")).removeprefix("Value error, ")
+    return (f"{where}: {what}" if where else what)[:500]
 
 
 def _without_422(document: dict[str, Any]) -> None:

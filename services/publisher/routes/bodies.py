@@ -1,4 +1,4 @@
-"""Request and answer bodies of the HTTP API: the types that are decoded and encoded are those that are documented."""
+"""Bodies and answers of the calls that publish: msgspec decodes and encodes them, and they are documented as they are."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from services.kernel.domain import channels, positions
+from services.kernel.domain import positions
 
 MAX_BATCH = 1000
-LEVELS = ("info", "warning", "error", "success")
 
 
 class Whole(int):
@@ -22,13 +21,6 @@ class Whole(int):
 
 class OffsetIn(Whole):
     """An offset as a caller writes it."""
-
-
-class CloseCode(Whole):
-    """A close code that tells a client to stay away."""
-
-    low = 4000
-    high = 4099
 
 
 def dec_hook(kind: type[Any], value: Any) -> Any:
@@ -80,13 +72,6 @@ Tags: TypeAlias = Annotated[
 Epoch: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9]{1,32}$")]
 Offset: TypeAlias = Annotated[int, Meta(ge=0, le=positions.MAX_OFFSET)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
-ChannelName: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=f"^{channels.CHANNEL_GRAMMAR}$",
-        examples=["room:lobby"],
-    ),
-]
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -146,30 +131,6 @@ class DirectMessage(msgspec.Struct, frozen=True):
     data: Data
 
 
-class Disconnect(msgspec.Struct, frozen=True, kw_only=True):
-    """How connections are closed."""
-
-    code: Annotated[CloseCode | UnsetType, Meta(extra_json_schema={"default": 4004})] = UNSET
-    reason: Annotated[
-        str,
-        Meta(max_length=123, description="Cut after 123 bytes of UTF-8, as much as a close takes."),
-    ] = ""
-
-
-class Subscription(msgspec.Struct, frozen=True):
-    """Which channel a user is subscribed to, or no longer."""
-
-    channel: ChannelName
-
-
-class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """A notification; any other field is published as well. `type` and `timestamp` are added where missing."""
-
-    title: str | UnsetType = UNSET
-    message: str | UnsetType = UNSET
-    level: Annotated[str, Meta(extra_json_schema={"enum": list(LEVELS)})] | UnsetType = UNSET
-
-
 class Published(msgspec.Struct, frozen=True, kw_only=True):
     """Where a message went. An ephemeral one has neither epoch nor offset."""
 
@@ -205,95 +166,3 @@ class Results(msgspec.Struct, frozen=True):
     """One result a message, in order."""
 
     results: list[Result]
-
-
-class HistoryMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored message. `from` is absent when it came over HTTP, null when from an anonymous user; `ts` in ms."""
-
-    data: Annotated[Raw, Meta(description="Any JSON value.")]
-    offset: Offset
-    ts: int
-    sender: str | UnsetType | None = msgspec.field(name="from", default=UNSET)
-    key: str | UnsetType = UNSET
-    tags: dict[str, str] | UnsetType = UNSET
-    encoding: Annotated[str, Meta(description="`base64` when the data was binary.")] | UnsetType = (
-        UNSET
-    )
-
-
-class History(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a channel's history; `epoch` and `offset` are its newest position."""
-
-    messages: list[HistoryMessage]
-    epoch: Epoch
-    offset: Offset
-    more: Annotated[bool, Meta(description="There are further messages beyond this page.")]
-
-
-class Dropped(msgspec.Struct, frozen=True, kw_only=True):
-    """The position from which an emptied channel goes on."""
-
-    channel: str
-    epoch: Epoch
-    offset: Offset
-
-
-class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection that is present. `info` comes from its token; `since` is in milliseconds since 1970."""
-
-    user: str | None
-    connection: str
-    info: Annotated[Any, Meta(description="Any JSON value.")]
-    since: int
-
-
-class Presence(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is present: a page of members, and how many connections and users there are in all."""
-
-    members: list[Member]
-    count: Count
-    users: Count
-    cursor: str | None
-
-
-class Audience(msgspec.Struct, frozen=True):
-    """A channel and its subscribers over the fleet."""
-
-    channel: str
-    subscribers: Count
-
-
-class Channels(msgspec.Struct, frozen=True):
-    """A page of channels that have subscribers, by name; `cursor` leads to the next page."""
-
-    channels: list[Audience]
-    cursor: str | None
-
-
-class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """A living gateway. `lag` and `uptime` are in seconds."""
-
-    node: str
-    connections: Count
-    subscriptions: Count
-    lag: float | None
-    version: str
-    draining: bool
-    uptime: float
-
-
-class Nodes(msgspec.Struct, frozen=True):
-    """The gateways that told within the last seconds that they live."""
-
-    nodes: list[Node]
-
-
-class Sent(msgspec.Struct, frozen=True):
-    """How many connections are subscribed to the topic, and the notification's offset."""
-
-    sent: Count
-    offset: Offset
-
-
-class Accepted(msgspec.Struct, frozen=True):
-    """Every gateway is told; there is nothing more to say."""

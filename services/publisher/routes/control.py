@@ -2,125 +2,123 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated
 
-import msgspec
-from fastapi import APIRouter
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import APIRouter, Request, Response
 
 from services.kernel.domain.capabilities import Action
-from services.kernel.domain.codes import Close
+from services.kernel.domain.claims import Claims
 from services.kernel.domain.control import (
-    Control,
     DisconnectConnection,
     DisconnectUser,
     SubscribeUser,
     UnsubscribeUser,
 )
-from services.kernel.domain.permissions import check_http, check_unlimited
-from services.publisher.routes import answers, bodies, reading
-from services.publisher.routes.describe import CONNECTION, USER, Body, operation
-from services.publisher.routes.guard import MANAGE, Calls
+from services.kernel.domain.limits import Limits
+from services.kernel.domain.permissions import check_http
+from services.kernel.http import bodies
+from services.publisher.routes import answers, describe
+from services.publisher.routes.callers import Connection, Manager, Parts, PartsOf, User, unlimited
+from services.publisher.routes.guard import MANAGE
+from services.publisher.routes.models import Accepted, Disconnect, Nodes, Subscription
 
 MAX_REASON = 123
 """Bytes of a close frame's reason (RFC 6455 section 5.5: 125 less the code)."""
 
-_DISCONNECT = reading.decoder(bodies.Disconnect)
-_SUBSCRIPTION = reading.decoder(bodies.Subscription)
-_REFUSALS = (400, 401, 403, 404, 413, 415, 429, 503)
+_MAX_BODY = Limits().body_bytes
+_REFUSALS = describe.refusals(400, 401, 403, 404, 413, 415, 429, 503)
+_DISCONNECT = describe.body("Disconnect", required=False)
+_SUBSCRIPTION = describe.body("Subscription")
+
+UserCloser = Annotated[Claims, unlimited(MANAGE, "disconnecting a user")]
+ConnectionCloser = Annotated[Claims, unlimited(MANAGE, "disconnecting a connection")]
+Lister = Annotated[Claims, unlimited(MANAGE, "listing the gateways")]
+
+router = APIRouter(generate_unique_id_function=describe.operation_id)
 
 
-class ControlRoutes(Calls):
-    """Everything that needs scope `manage`, but for dropping a history."""
-
-    def add_to(self, router: APIRouter) -> None:
-        """Register the calls."""
-        for path, call, parameter, body, summary in (
-            ("users/{user:path}/disconnect", self.disconnect_user, USER, "Disconnect", "Disconnect a user"),
-            ("connections/{connection:path}/disconnect", self.disconnect_connection, CONNECTION, "Disconnect", "Close a connection"),
-            ("users/{user:path}/subscribe", self.subscribe, USER, "Subscription", "Subscribe a user to a channel"),
-            ("users/{user:path}/unsubscribe", self.unsubscribe, USER, "Subscription", "Unsubscribe a user from a channel"),
-        ):  # fmt: skip
-            operation(
-                router,
-                "POST",
-                f"/v1/{path}",
-                call=call,
-                summary=summary,
-                parameters=(parameter,),
-                bodies=(Body(body),),
-                body_required=body != "Disconnect",
-                success=(202, "Accepted"),
-                refusals=_REFUSALS,
-            )
-        operation(
-            router,
-            "GET",
-            "/v1/nodes",
-            call=self.nodes,
-            summary="List the gateways",
-            success=(200, "Nodes"),
-            refusals=(401, 403, 404, 429, 503),
-        )
-
-    async def disconnect_user(self, request: Request) -> Response:
-        """Close every connection of a user, on every gateway."""
-        how = await self._how(request, "user")
-        return await self._tell(DisconnectUser(user=how.name, code=how.code, reason=how.reason))
-
-    async def disconnect_connection(self, request: Request) -> Response:
-        """Close one connection, wherever it is."""
-        how = await self._how(request, "connection")
-        return await self._tell(
-            DisconnectConnection(connection=how.name, code=how.code, reason=how.reason)
-        )
-
-    async def subscribe(self, request: Request) -> Response:
-        """Subscribe the connections that a user has now; each for as long as it lives."""
-        user, channel = await self._whom_to_what(request)
-        return await self._tell(SubscribeUser(user=user, channel=channel))
-
-    async def unsubscribe(self, request: Request) -> Response:
-        """End a channel's subscription on the connections that a user has now."""
-        user, channel = await self._whom_to_what(request)
-        return await self._tell(UnsubscribeUser(user=user, channel=channel))
-
-    async def nodes(self, request: Request) -> Response:
-        """Each living gateway as it told of itself within the last seconds."""
-        claims = await self._guard.caller(request, MANAGE)
-        check_unlimited(claims, "listing the gateways")
-        nodes = await self._publisher.nodes()
-        return answers.raw(b'{"nodes":[%b]}' % b",".join(nodes))
-
-    async def _how(self, request: Request, parameter: str) -> _Closing:
-        claims = await self._guard.caller(request, MANAGE)
-        check_unlimited(claims, f"disconnecting a {parameter}")
-        name = reading.subject(request, parameter)
-        if await request.body():
-            body = await reading.json(request, _DISCONNECT)
-        else:
-            body = bodies.Disconnect()
-        code = Close.DISCONNECTED if body.code is msgspec.UNSET else body.code
-        return _Closing(name, int(code), _cut(body.reason))
-
-    async def _whom_to_what(self, request: Request) -> tuple[str, str]:
-        claims = await self._guard.caller(request, MANAGE)
-        user = reading.subject(request, "user")
-        body = await reading.json(request, _SUBSCRIPTION)
-        channel = self._publisher.check_channel(body.channel)
-        check_http(claims, channel, Action.SUBSCRIBE, scope=MANAGE)
-        return user, channel
-
-    async def _tell(self, message: Control) -> Response:
-        await self._publisher.tell(message)
-        return answers.answer(bodies.Accepted(), answers.ACCEPTED)
+@router.post(
+    "/v1/users/{user:path}/disconnect",
+    summary="Disconnect a user",
+    status_code=202,
+    responses=_REFUSALS,
+    openapi_extra=_DISCONNECT,
+)
+async def disconnect_user(request: Request, of: PartsOf, _: UserCloser, user: User) -> Accepted:
+    """Close every connection of a user, on every gateway."""
+    how = await _how(request)
+    await of.publisher.tell(DisconnectUser(user=user, code=how.code, reason=_cut(how.reason)))
+    return Accepted()
 
 
-class _Closing(NamedTuple):
-    name: str
-    code: int
-    reason: str
+@router.post(
+    "/v1/connections/{connection:path}/disconnect",
+    summary="Close a connection",
+    status_code=202,
+    responses=_REFUSALS,
+    openapi_extra=_DISCONNECT,
+)
+async def disconnect_connection(
+    request: Request, of: PartsOf, _: ConnectionCloser, connection: Connection
+) -> Accepted:
+    """Close one connection, wherever it is."""
+    how = await _how(request)
+    await of.publisher.tell(
+        DisconnectConnection(connection=connection, code=how.code, reason=_cut(how.reason))
+    )
+    return Accepted()
+
+
+@router.post(
+    "/v1/users/{user:path}/subscribe",
+    summary="Subscribe a user to a channel",
+    status_code=202,
+    responses=_REFUSALS,
+    openapi_extra=_SUBSCRIPTION,
+)
+async def subscribe(request: Request, of: PartsOf, claims: Manager, user: User) -> Accepted:
+    """Subscribe the connections that a user has now; each for as long as it lives."""
+    channel = await _channel(request, of, claims)
+    await of.publisher.tell(SubscribeUser(user=user, channel=channel))
+    return Accepted()
+
+
+@router.post(
+    "/v1/users/{user:path}/unsubscribe",
+    summary="Unsubscribe a user from a channel",
+    status_code=202,
+    responses=_REFUSALS,
+    openapi_extra=_SUBSCRIPTION,
+)
+async def unsubscribe(request: Request, of: PartsOf, claims: Manager, user: User) -> Accepted:
+    """End a channel's subscription on the connections that a user has now."""
+    channel = await _channel(request, of, claims)
+    await of.publisher.tell(UnsubscribeUser(user=user, channel=channel))
+    return Accepted()
+
+
+@router.get(
+    "/v1/nodes",
+    summary="List the gateways",
+    response_model=Nodes,
+    responses=describe.refusals(401, 403, 404, 429, 503),
+)
+async def nodes(of: PartsOf, _: Lister) -> Response:
+    """Each living gateway as it told of itself within the last seconds."""
+    return answers.raw(b'{"nodes":[%b]}' % b",".join(await of.publisher.nodes()))
+
+
+async def _how(request: Request) -> Disconnect:
+    if not await request.body():
+        return Disconnect()
+    return await bodies.json(request, Disconnect, limit=_MAX_BODY)
+
+
+async def _channel(request: Request, of: Parts, claims: Claims) -> str:
+    body = await bodies.json(request, Subscription, limit=_MAX_BODY)
+    channel = of.publisher.check_channel(body.channel)
+    check_http(claims, channel, Action.SUBSCRIBE, scope=MANAGE)
+    return channel
 
 
 def _cut(reason: str) -> str:

@@ -15,7 +15,6 @@ from services.kernel.tokens import revocations
 from services.kernel.tokens.revocations import Revoked
 from services.kernel.tokens.verifier import Verifier
 from services.publisher.allowance import Allowance
-from services.publisher.service import Publisher
 
 READ = "read"
 PUBLISH = "publish"
@@ -63,11 +62,3 @@ class Guard:
     def count(self, claims: Claims, messages: int) -> None:
         """Count the messages of a call that brings several; it has itself counted as one."""
         self._allowance.owe(claims, self._clock(), messages - 1)
-
-
-class Calls:
-    """Calls that the guard lets through and the publisher carries out."""
-
-    def __init__(self, publisher: Publisher, guard: Guard) -> None:
-        self._publisher = publisher
-        self._guard = guard

@@ -6,69 +6,56 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.permissions import check_http
-from services.publisher.routes import answers, bodies, reading
-from services.publisher.routes.describe import TOPIC, Body, operation, parameter
-from services.publisher.routes.guard import PUBLISH, Calls
+from services.kernel.http.bodies import JSON, media_type, unsupported
+from services.publisher.routes import describe, reading
+from services.publisher.routes.callers import PartsOf, Sender, Topic
+from services.publisher.routes.guard import PUBLISH
+from services.publisher.routes.models import LEVELS, NotifyQuery, Sent
 
 SECRETS = frozenset({"token", "access_token", "ticket"})
 """Names of query fields that a caller means for us: published they would be shown to every subscriber."""
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
-_TYPES = (reading.JSON, reading.FORM, reading.MULTIPART)
+_TYPES = (JSON, reading.FORM, reading.MULTIPART)
 
 
-class NotifyRoutes(Calls):
-    """`POST /notify/{topic}`."""
+router = APIRouter(generate_unique_id_function=describe.operation_id)
 
-    def add_to(self, router: APIRouter) -> None:
-        """Register the call."""
-        operation(
-            router,
-            "POST",
-            "/notify/{topic:path}",
-            call=self.notify,
-            summary="Send a notification",
-            parameters=(
-                TOPIC,
-                parameter("title", "query", {"type": "string"}),
-                parameter("message", "query", {"type": "string"}),
-                parameter("level", "query", {"type": "string", "enum": list(bodies.LEVELS)}),
-            ),
-            bodies=tuple(Body("Notification", media_type) for media_type in _TYPES),
-            body_required=False,
-            success=(200, "Sent"),
-            refusals=(400, 401, 403, 404, 413, 415, 422, 429, 503),
-        )
 
-    async def notify(self, request: Request) -> Response:
-        """Publish an object of the fields given in query and body to `notify:{topic}`.
+@router.post(
+    "/notify/{topic:path}",
+    summary="Send a notification",
+    responses=describe.refusals(400, 401, 403, 404, 413, 415, 422, 429, 503),
+    openapi_extra={
+        **describe.query(NotifyQuery),
+        **describe.body("Notification", *_TYPES, required=False),
+    },
+)
+async def notify(request: Request, of: PartsOf, claims: Sender, topic: Topic) -> Sent:
+    """Publish an object of the fields given in query and body to `notify:{topic}`.
 
-        `type` (`notification`) and `timestamp` (ISO 8601, UTC) are added where they are missing.
-        """
-        claims = await self._guard.caller(request, PUBLISH)
-        topic = request.path_params["topic"]
-        channel = self._publisher.check_channel(f"notify:{topic}")
-        check_http(claims, channel, Action.PUBLISH, scope=PUBLISH)
-        query, body = _query(request), await _body(request)
-        _check(query)
-        _check(body)
-        stored = await self._publisher.notify(topic, {**query, **body}, subject=claims.sub)
-        return answers.answer(bodies.Sent(sent=stored.subscribers, offset=stored.offset))
+    `type` (`notification`) and `timestamp` (ISO 8601, UTC) are added where they are missing.
+    """
+    channel = of.publisher.check_channel(f"notify:{topic}")
+    check_http(claims, channel, Action.PUBLISH, scope=PUBLISH)
+    query, body = _query(request), await _body(request)
+    _check(query)
+    _check(body)
+    stored = await of.publisher.notify(topic, {**query, **body}, subject=claims.sub)
+    return Sent(sent=stored.subscribers, offset=stored.offset)
 
 
 def _query(request: Request) -> dict[str, Any]:
-    fields = reading.collected(reading.Query(request).fields)
+    fields = reading.collected(reading.pairs(request.scope["query_string"]))
     for name in SECRETS & fields.keys():
         raise OpenlineError(
             Code.BAD_REQUEST,
@@ -78,16 +65,16 @@ def _query(request: Request) -> dict[str, Any]:
 
 
 async def _body(request: Request) -> Mapping[str, Any]:
-    media_type = reading.media_type(request)
-    if media_type == reading.MULTIPART:
+    kind = media_type(request)
+    if kind == reading.MULTIPART:
         return await _multipart(request)
     raw = await request.body()
-    if media_type == reading.JSON:
+    if kind == JSON:
         return reading.decode(raw, _OBJECT)
-    if media_type == reading.FORM:
+    if kind == reading.FORM:
         return reading.collected(reading.pairs(raw))
     if raw:
-        raise reading.unsupported(*_TYPES)
+        raise unsupported(*_TYPES)
     return {}
 
 
@@ -111,8 +98,8 @@ def _check(fields: Mapping[str, Any]) -> None:
     for name in ("title", "message", "level"):
         if name in fields:
             text = _text(name, fields[name])
-            if name == "level" and text not in bodies.LEVELS:
-                raise OpenlineError(Code.BAD_REQUEST, f"level is one of {', '.join(bodies.LEVELS)}")
+            if name == "level" and text not in LEVELS:
+                raise OpenlineError(Code.BAD_REQUEST, f"level is one of {', '.join(LEVELS)}")
 
 
 def _text(name: str, value: Any) -> str:

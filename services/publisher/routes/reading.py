@@ -1,34 +1,31 @@
-"""From a request to checked values: JSON bodies, raw bodies, queries and forms, each with a refusal that helps."""
+"""From a request to checked values: raw bodies, JSON bodies of publishes, queries and forms, with refusals that help."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from services.kernel.domain import channels, nesting
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.packed import MAX_DEPTH
+from services.kernel.http.bodies import plain_type
 from services.publisher.routes import bodies
+from services.publisher.routes.models import bad
 
 T = TypeVar("T")
 
-JSON = "application/json"
 OCTETS = "application/octet-stream"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
 MAX_FIELDS = 100
 """Fields of a query or form: parsing must not cost more than a message does."""
-
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-_WHOLE = re.compile(r"([0-9]{1,9})(\.0+)?\Z")
 
 
 class BareRequest:
@@ -41,7 +38,7 @@ class BareRequest:
         self.scope = scope
         self.headers: dict[bytes, bytes] = dict(reversed(named))
         self.authorization = [v.decode("latin-1") for name, v in named if name == b"authorization"]
-        self.media_type = _plain_type(self.headers.get(b"content-type", b"").decode("latin-1"))
+        self.media_type = plain_type(self.headers.get(b"content-type", b"").decode("latin-1"))
         self._receive = receive
 
     async def body(self) -> bytes:
@@ -62,20 +59,6 @@ def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     return msgspec.json.Decoder(kind, dec_hook=bodies.dec_hook)
 
 
-def media_type(request: Request) -> str:
-    """The body's media type without parameters, in lower case; empty when none is named."""
-    return _plain_type(request.headers.get("content-type", ""))
-
-
-def _plain_type(given: str) -> str:
-    return given.partition(";")[0].strip().lower()
-
-
-def unsupported(*accepted: str) -> HTTPException:
-    """415, naming what would do."""
-    return HTTPException(415, f"send the body as {' or '.join(accepted)}")
-
-
 def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """The body as a value. Raises `bad_request` that names the place and the reason.
 
@@ -84,14 +67,14 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise _bad(f"the body is not as it should be: {error}") from None
+        raise bad(f"the body is not as it should be: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # A batch with its messages is three levels around their data.
         if nesting.depth(raw) > MAX_DEPTH + 3:
             raise OpenlineError(
                 Code.INVALID_DATA, f"the body is nested too deep: data is at most {MAX_DEPTH} deep"
             ) from None
-        raise _bad(f"the body is not JSON: {error}") from None
+        raise bad(f"the body is not JSON: {error}") from None
 
 
 def decode_field(name: str, raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -99,54 +82,20 @@ def decode_field(name: str, raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _bad(f"{name}: {error}") from None
+        raise bad(f"{name}: {error}") from None
 
 
-async def json(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-    """The body of a request that must be `application/json`."""
-    if media_type(request) != JSON:
-        raise unsupported(JSON)
-    return decode(await request.body(), decoder)
+def query(scope: Mapping[str, Any], model: type[BaseModel]) -> dict[str, str]:
+    """The query's fields, for `model` to check; those it does not know are ignored.
 
-
-class Query:
-    """The query's fields, each readable once and by name; unknown ones are ignored."""
-
-    def __init__(self, request: Request | BareRequest) -> None:
-        self.fields = pairs(request.scope["query_string"])
-
-    def text(self, name: str) -> str | None:
-        """The field's text, or None. Raises `bad_request` when it is given twice: which one would count?"""
-        found = [value for key, value in self.fields if key == name]
-        if len(found) > 1:
-            raise _bad(f"give {name} once")
-        return found[0] if found else None
-
-    def flag(self, name: str, *, default: bool | None = None) -> bool | None:
-        """`true`, `false`, `1` or `0`."""
-        text = self.text(name)
-        if text is None:
-            return default
-        if text not in _BOOLEANS:
-            raise _bad(f"{name} is true or false")
-        return _BOOLEANS[text]
-
-    def number(self, name: str, *, low: int, high: int, default: int) -> int:
-        """A whole number within bounds."""
-        text = self.text(name)
-        if text is None:
-            return default
-        match = _WHOLE.match(text)
-        if match is None or not low <= int(match[1]) <= high:
-            raise _bad(f"{name} is a whole number from {low} to {high}")
-        return int(match[1])
-
-    def matching(self, name: str, pattern: re.Pattern[str], *, expected: str) -> str | None:
-        """Text of a given form."""
-        text = self.text(name)
-        if text is not None and not pattern.match(text):
-            raise _bad(f"{name} is {expected}")
-        return text
+    Raises `bad_request`, also for a field of the model that is given twice: which one would count?
+    """
+    fields: dict[str, str] = {}
+    for name, value in pairs(scope["query_string"]):
+        if name in fields and name in model.model_fields:
+            raise bad(f"give {name} once")
+        fields[name] = value
+    return fields
 
 
 def pairs(raw: bytes) -> list[tuple[str, str]]:
@@ -158,9 +107,9 @@ def pairs(raw: bytes) -> list[tuple[str, str]]:
             raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
         )
     except UnicodeDecodeError:
-        raise _bad("the query or form is not percent-encoded UTF-8") from None
+        raise bad("the query or form is not percent-encoded UTF-8") from None
     except ValueError:
-        raise _bad(f"a query or form has at most {MAX_FIELDS} fields") from None
+        raise bad(f"a query or form has at most {MAX_FIELDS} fields") from None
 
 
 def collected(fields: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
@@ -177,17 +126,8 @@ def collected(fields: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
     return result
 
 
-def subject(request: Request, name: str) -> str:
-    """A user or connection named in the path. Raises `bad_request`."""
-    return checked_subject(request.path_params[name], name)
-
-
 def checked_subject(value: str, name: str) -> str:
     """`value` if it may be a user or connection; `name` is what it is called. Raises `bad_request`."""
     if not channels.is_subject(value):
-        raise _bad(f"{name} is 1-128 characters of A-Z a-z 0-9 _ . : @ | = + -")
+        raise bad(f"{name} is 1-128 characters of A-Z a-z 0-9 _ . : @ | = + -")
     return value
-
-
-def _bad(message: str) -> OpenlineError:
-    return OpenlineError(Code.BAD_REQUEST, message[:500])

@@ -100,8 +100,7 @@ async def test_an_unexpected_fault_is_a_problem_without_details(parts):
     async def fail(*_):
         raise RuntimeError("secret detail")
 
-    route = next(route for route in parts.app.routes if route.path == "/v1/channels")
-    route.endpoint.__self__._guard.caller = fail
+    parts.app.state.parts.guard.caller = fail
     async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.get("/v1/channels")
     assert answer.status_code == 500

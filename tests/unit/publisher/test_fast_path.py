@@ -46,7 +46,7 @@ def parts():
     known = namespaces.load(Path(__file__).parents[3] / "deploy/namespaces.toml")
     settings = Settings(jwks_urls=("http://127.0.0.1:1/jwks",), allowed_origins=(ORIGIN,))
     parts = Parts(settings, MemoryBroker(), revocations=Record(), namespaces=known, clock=time.time)
-    parts._messages._guard._verifier = Verifier()
+    parts._publishing._guard._verifier = Verifier()
     return parts
 
 
@@ -332,7 +332,7 @@ async def test_an_unexpected_fault_is_a_problem_without_details(parts):
     async def fail(*_):
         raise RuntimeError("secret detail")
 
-    parts._messages._guard._verifier.verify = fail
+    parts._publishing._guard._verifier.verify = fail
     by_fast_path, by_app = await ask(parts, ONE), await ask(parts, ONE, fast=False)
     assert by_fast_path.status_code == 500
     assert "secret" not in by_fast_path.text
