@@ -175,6 +175,24 @@ def test_a_scope_that_is_not_held_is_refused(http, reader):
         error(answer, 400, "invalid_scope")
 
 
+def test_a_wrong_secret_in_the_form_is_challenged_too(http, boss):
+    for form in (
+        {"client_id": "boss", "client_secret": "x" * 43},
+        {"client_id": "nobody", "client_secret": boss[1]},
+    ):
+        answer = token(http, grant_type="client_credentials", **form)
+        error(answer, 401, "invalid_client")
+        assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+@pytest.mark.parametrize("header", ["Basic", "Basic /w==", "Digest x", "x"])
+def test_another_header_than_that_of_a_client_is_challenged(http, header):
+    form = {"grant_type": "client_credentials"}
+    answer = http.post("/auth/token", data=form, headers={"authorization": header})
+    error(answer, 401, "invalid_client")
+    assert answer.headers["www-authenticate"].startswith("Basic")
+
+
 def test_a_wrong_client_is_challenged(http, boss):
     for client in (("boss", "x" * 43), ("nobody", boss[1]), ("", "")):
         answer = token(http, grant_type="client_credentials", auth=client)
@@ -320,6 +338,14 @@ def test_registration(http):
         ({"content": b"{", "headers": {"content-type": "application/json"}}, 400, "JSON"),
         ({"content": b"[" * 60_000, "headers": {"content-type": "application/json"}}, 400, ""),
         ({"content": b'"\xff"', "headers": {"content-type": "application/json"}}, 400, ""),
+        (
+            {
+                "content": b'{"username":"dave","password":"long enough \\ud800"}',
+                "headers": {"content-type": "application/json"},
+            },
+            400,
+            "",
+        ),
         ({"json": {"username": "dave", "password": "x" * 70_000}}, 413, "65536"),
         ({"data": {"username": "dave"}}, 415, "application/json"),
         ({}, 415, "application/json"),
@@ -406,14 +432,49 @@ def test_a_connect_token_lasts_an_hour_by_default(http, boss):
         {"sub": "42", "channels": {"room:*": ["delete"]}},
         {"sub": "42", "channels": {"ro*m:x": ["subscribe"]}},
         {"sub": "42", "channels": {"room lobby": ["subscribe"]}},
+        {"sub": "42", "channels": {"*room": ["subscribe"]}},
+        {"sub": "42", "channels": {"room:*:x": ["subscribe"]}},
         {"sub": "42", "channels": {f"room:{n}": ["subscribe"] for n in range(101)}},
-        {"sub": "42", "info": "x" * 5000},
+        {"sub": "42", "info": "x" * 4095},
         {"sub": "42", "info": 2**70},
-        {"sub": "42", "info": json.loads("[" * 20 + "]" * 20)},
+        {"sub": "42", "info": json.loads("[" * 17 + "]" * 17)},
     ],
 )
 def test_a_bad_connect_token_is_refused(http, boss, body):
     answer = http.post("/auth/connect-tokens", json=body, headers=bearer(http, boss))
+    assert problem(answer, 400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "info", ["x" * 4094, json.loads("[" * 16 + "]" * 16)], ids=["size", "depth"]
+)
+def test_the_largest_info_is_in_the_token(http, boss, info):
+    body = {"sub": "42", "info": info}
+    answer = http.post("/auth/connect-tokens", json=body, headers=bearer(http, boss))
+    assert answer.status_code == 201, answer.text
+    assert content(answer.json()["token"])["info"] == info
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"hello",
+        b'{"sub":',
+        b'{"sub":"42"} {}',
+        b"{'sub':'42'}",
+        b'{"sub":"\xff"}',
+        b'{"sub":"42","info":NaN}',
+        b'{"sub":"42","info":"\\ud800"}',
+        b"\xef\xbb\xbf{}",
+        b"[" * 60_000,
+        b'{"sub":"42","info":' + b"[" * 60_000,
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+def test_a_connect_token_asked_for_in_no_json_is_refused(http, boss, text):
+    headers = {**bearer(http, boss), "content-type": "application/json"}
+    answer = http.post("/auth/connect-tokens", content=text, headers=headers)
     assert problem(answer, 400, "bad_request")
 
 
@@ -566,6 +627,9 @@ def test_revoking_and_introspecting_refuse_as_the_standards_say(http, boss):
         error(http.post(path, data={"token": "x"}), 401, "invalid_client")
         error(http.post(path, data={"x": "x"}, auth=boss), 400, "invalid_request")
         error(http.post(path, json={"token": "x"}, auth=boss), 400, "invalid_request")
+        error(http.post(path, auth=boss), 400, "invalid_request")
+        error(http.post(path, content=b"", headers=FORM, auth=boss), 400, "invalid_request")
+        error(http.post(path, content=b"token=x", auth=boss), 400, "invalid_request")
         error(
             http.post(path, content=b"token=%FF", headers=FORM, auth=boss), 400, "invalid_request"
         )
@@ -611,9 +675,12 @@ def test_a_rotated_key_signs_on_every_instance_and_old_tokens_stay_good(auth, st
         assert asyncio.run(_verified(auth, text)).sub == "client:boss"
 
 
-def test_rotating_needs_the_scope_manage(http, reader, boss):
+def test_rotating_needs_the_scope_manage(http, reader, boss, alice):
     problem(http.post("/auth/keys/rotate"), 401, "unauthorized")
-    problem(http.post("/auth/keys/rotate", headers=bearer(http, reader)), 403, "forbidden")
+    user = {"authorization": f"Bearer {login(http, alice)['access_token']}"}
+    others = bearer(http, boss, scope="publish read tokens")
+    for headers in (bearer(http, reader), user, others):
+        problem(http.post("/auth/keys/rotate", headers=headers), 403, "forbidden")
     far = {**bearer(http, boss), "x-forwarded-for": "198.51.100.7"}
     problem(http.post("/auth/keys/rotate", headers=far), 403, "forbidden")
 

@@ -464,6 +464,9 @@ class TestPresenceAndChannels:
     def test_a_bad_prefix_is_named(self, api, prefix):
         problem(api.get("/v1/channels", params={"prefix": prefix}), 400, "bad_request")
 
+    def test_a_prefix_that_is_not_utf8_is_refused(self, api):
+        problem(api.get("/v1/channels?prefix=%FF"), 400, "bad_request")
+
 
 class TestControl:
     def test_every_gateway_is_told(self, api, redis):
@@ -521,9 +524,18 @@ class TestControl:
 
     def test_a_direct_message_has_a_limit_and_must_be_data(self, api):
         path = "/v1/connections/c1/messages"
-        problem(api.post(path, json={"data": "x" * 70_000}), 413, "too_large")
+        assert api.post(path, json={"data": "x" * 65_534}).status_code == 202
+        problem(api.post(path, json={"data": "x" * 65_535}), 413, "too_large")
         problem(api.post(path, json={"data": 2**70}), 422, "invalid_data")
         problem(api.post(path, json={}), 400, "bad_request")
+
+    @pytest.mark.parametrize("data", [b"1e999", b"18446744073709551616", b"[" * 65 + b"]" * 65])
+    @pytest.mark.parametrize("path", ["/v1/users/bob/messages", "/v1/connections/c1/messages"])
+    def test_what_can_be_no_data_is_sent_to_nobody(self, api, redis, path, data):
+        before = len(told(redis))
+        problem(api.post(path, content=b'{"data":%b}' % data, headers=JSON), 422, "invalid_data")
+        assert len(told(redis)) == before
+        assert history(api, "user:bob")["messages"] == []
 
     @pytest.mark.parametrize("name", ["a b", "a%2Fb", "a/b", "%C3%A9", "x" * 129, "a%00"])
     @pytest.mark.parametrize("kind", ["users", "connections"])
@@ -555,6 +567,12 @@ class TestNotify:
     def test_type_and_timestamp_are_kept_when_given(self, api, topic):
         api.post(f"/notify/{topic}", json={"type": "alarm", "timestamp": "now"})
         assert self.sent(api, topic) == {"type": "alarm", "timestamp": "now"}
+
+    def test_numbers_keep_their_spelling(self, api, topic):
+        api.post(f"/notify/{topic}", content=b'{"price": 1.50, "n": [1e2, 1.0]}', headers=JSON)
+        text = api.get(f"/v1/channels/notify:{topic}/messages").text
+        assert '"price": 1.50' in text or '"price":1.50' in text
+        assert re.search(r"\[1e2, ?1\.0\]", text)
 
     def test_form_and_query_and_multipart(self, api, topic):
         api.post(f"/notify/{topic}?level=info&a=1", data={"message": "m ü", "b": ["1", "2"]})
@@ -847,6 +865,7 @@ class TestBadInput:
             (b'{"data":1,"expect":{"epoch":"a","offset":-1}}', 400, "bad_request"),
             (b'{"data":1,"expect":{"epoch":"a","offset":1.5}}', 400, "bad_request"),
             (b'{"data":1,"expect":{"epoch":"a","offset":1e400}}', 400, "bad_request"),
+            (b'{"data":1,"expect":{"epoch":"a","offset":9223372036854775808}}', 400, "bad_request"),
             (b'{"data":1,"expect":{"epoch":"a","offset":99999999999999999999}}', 400, "bad_request"),
             (b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}", 422, "invalid_data"),
             (b'{"a":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, 422, "invalid_data"),
@@ -951,6 +970,7 @@ class TestBadInput:
             ("room:a/b", 400, "bad_request"),
             ("room:a%20b", 400, "bad_request"),
             ("room:a%00", 400, "bad_request"),
+            ("room:a;b", 400, "bad_request"),
             ("room:a%0A", 404, "bad_request"),
             ("room:%C3%A9", 400, "bad_request"),
             ("room:%FF", 400, "bad_request"),

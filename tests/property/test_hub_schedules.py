@@ -57,14 +57,6 @@ def test_without_faults_nobody_loses_anything(seed):
     assert [client.refusals for client in world.clients] == [0] * len(world.clients)
 
 
-def test_a_seed_makes_the_same_schedule_again():
-    assert make(7) == make(7)
-    with SWITCHES["beats_are_not_compared"]():
-        first = search(0, FOUND_WITHIN)
-        assert first is not None
-        assert violation(first.seed, first.steps) == first.violation
-
-
 def test_a_counterexample_is_shrunk_to_the_steps_that_matter():
     """No single one of them can be left out."""
     with SWITCHES["slow_clients_are_forgotten"]():

@@ -23,11 +23,6 @@ def test_calls_are_handed_out_once_in_their_order():
     assert calls.drain() == []
 
 
-def test_serial_numbers_are_never_used_twice():
-    calls = PendingCalls(15.0)
-    assert calls.serial() != calls.serial()
-
-
 def test_what_is_not_answered_in_time_is_overdue():
     calls = asked()
     assert calls.next == 15.0

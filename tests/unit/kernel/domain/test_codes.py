@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.kernel.domain.codes import HTTP_STATUS, Close, Code, OpenlineError
+from services.kernel.domain.codes import HTTP_STATUS, Code, OpenlineError
 
 
 def test_every_code_has_an_http_status_of_an_error():
@@ -26,8 +26,3 @@ def test_an_error_carries_what_was_wrong():
     assert error.status == 409
     assert (error.retry_after, error.expired, error.position) == (1.5, True, ("e", 4))
     assert repr(error) == "OpenlineError('conflict', 'moved on')"
-
-
-@pytest.mark.parametrize("close", [code for code in Close if code >= 4000])
-def test_the_range_of_a_close_code_is_one_the_client_knows(close):
-    assert 4000 <= close < 4300
