@@ -43,7 +43,7 @@ async def test_a_publish_answers_201_with_where_it_went_and_to_how_many(people: 
     channel = room()
     async with await people.connect("alice") as alice:
         await alice.subscribe(channel)
-        await asyncio.sleep(1)
+        await people.counted(channel, 1)
         answer = await post(people, channel, json={"data": {"n": 1}, "tags": {"a": "b"}})
         body = answer.json()
         assert (answer.status_code, answer.headers["content-type"]) == (201, "application/json")

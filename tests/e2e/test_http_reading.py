@@ -191,7 +191,7 @@ async def test_channels_that_have_subscribers_come_in_pages_by_name(
         for name in names[group * 95 : group * 95 + 95]:
             await client.send({"type": "subscribe", "channel": name})
         await client.call("ping")
-    await asyncio.sleep(1)
+    await people.counted(prefix, len(names))
     found: list[dict[str, Any]] = []
     cursor = None
     for size in (1000, 45):

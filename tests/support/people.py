@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 
 import httpx2
@@ -66,6 +67,27 @@ class People:
         )
         assert answer.status_code == 201, answer.text
         return answer.json()
+
+    async def counted(self, prefix: str, subscribers: int, *, patience: float = 10) -> None:
+        """Wait until the store counts so many subscriptions of the channels with a prefix: gateways report theirs."""
+        async with asyncio.timeout(patience):
+            counts = [-1]
+            while sum(counts) != subscribers:
+                await asyncio.sleep(0.05)
+                counts = [entry["subscribers"] async for entry in self.channels(prefix)]
+
+    async def channels(self, prefix: str) -> AsyncIterator[dict[str, Any]]:
+        """All channels with a prefix that have subscribers, page by page."""
+        query = {"prefix": prefix}
+        while True:
+            answer = await self.call("GET", "/v1/channels", params=query)
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            for entry in page["channels"]:
+                yield entry
+            if page["cursor"] is None:
+                return
+            query["cursor"] = page["cursor"]
 
     def ws(self, gateway: int | None = None, path: str = "/ws") -> str:
         """The socket address of a gateway by its number, or of the front door."""
