@@ -13,8 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import OpenCall, ReconnectCall
 from services.gateway.metrics import Metrics
-from services.gateway.node import partition as module
-from services.gateway.node.partition import PartitionWorker
+from services.gateway.node.partition import BEAT_SECONDS, GATHER, PartitionWorker
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat, Beaten, Draft, Entry, EntryType
 from services.kernel.domain.codes import Code, OpenlineError
@@ -57,12 +56,6 @@ class Reconnecting(MemoryBroker):
 
     async def reconnect(self, partition):
         self.dropped += 1
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(module, "BEAT_SECONDS", 0.02)
-    monkeypatch.setattr(module, "PAUSE_MAX", 0.02)
 
 
 async def until(condition):
@@ -139,7 +132,7 @@ async def test_each_beat_is_told_with_its_reply(at):
 async def test_an_outage_is_waited_out_and_nothing_is_missed(at):
     await join(at)
     at.broker.down = True
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(3)
     at.broker.down = False
     await publish(at)
     await until(lambda: at.told == ["joined", 1])
@@ -208,20 +201,22 @@ async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
     assert at.told == ["joined"]
 
 
-async def test_new_connections_are_followed_by_a_beat(at, monkeypatch):
-    monkeypatch.setattr(module, "BEAT_SECONDS", 60)
-    await asyncio.sleep(0.05)
-    before = len(at.beaten)
+async def test_new_connections_are_followed_by_a_beat(at):
+    await until(lambda: at.beaten)
+    before, now = len(at.beaten), asyncio.get_running_loop().time
+    began = now()
     at.worker.reconnect()
     await until(lambda: len(at.beaten) > before)
+    assert now() - began < BEAT_SECONDS / 2
 
 
-async def test_a_beat_may_be_hurried(at, monkeypatch):
-    monkeypatch.setattr(module, "BEAT_SECONDS", 60)
-    await asyncio.sleep(0.05)
-    before = len(at.beaten)
+async def test_a_beat_may_be_hurried(at):
+    await until(lambda: at.beaten)
+    before, now = len(at.beaten), asyncio.get_running_loop().time
+    began = now()
     at.worker.hurry()
     await until(lambda: len(at.beaten) > before)
+    assert now() - began < BEAT_SECONDS / 2
 
 
 async def test_what_is_due_is_done_and_an_earlier_time_comes_first(at):
@@ -252,13 +247,8 @@ def test_what_is_overdue_when_it_is_armed_is_done_on_the_gateways_own_loop():
         runner.run(overdue())
 
 
-async def test_who_come_in_a_rush_share_calls(at, monkeypatch):
-    monkeypatch.setattr(module, "GATHER", 0.05)
-    monkeypatch.setattr(
-        module, "BEAT_SECONDS", 60
-    )  # the answer to a beat calls for what is due, too
+async def test_who_come_in_a_rush_share_calls(at):
     await join(at)
-    await asyncio.sleep(0.05)
     looks = []
     look = at.worker._broker.look
     at.worker._broker.look = lambda partition, wanted: (
@@ -269,7 +259,7 @@ async def test_who_come_in_a_rush_share_calls(at, monkeypatch):
     for number in range(3):
         at.worker.hub.subscribe(f"room:{number}", "amy", now=asyncio.get_running_loop().time())
         at.worker.pump()
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(GATHER / 4)
     assert looks == []
     await until(lambda: at.told.count("joined") == 4)
     assert len(looks[0]) == 3

@@ -7,8 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.gateway.node import presence as module
-from services.gateway.node.presence import Presence
+from services.gateway.node.presence import CONCURRENT, GRACE, RETRY, Presence
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat, EntryType
 from services.kernel.domain import namespaces
@@ -38,12 +37,6 @@ class Node:
         """Joins and leaves on the bus."""
         kinds = (EntryType.JOIN, EntryType.LEAVE)
         return [entry.type for entry in self.broker._parts[0].bus if entry.type in kinds]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(module, "RETRY", 0.001)
-    monkeypatch.setattr(module, "GRACE", 0.02)
 
 
 @pytest.fixture
@@ -80,7 +73,7 @@ async def test_a_quick_return_within_the_grace_shows_nothing(node):
     old, new = subscription("old"), subscription("new")
     await node.presence.enter(old, info=None)
     leaving = asyncio.create_task(node.presence.leave(old, linger=True))
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(GRACE - 0.1)
     await node.presence.enter(new, info=None)
     await leaving
     assert await node.members() == ["new"]
@@ -90,8 +83,11 @@ async def test_a_quick_return_within_the_grace_shows_nothing(node):
 async def test_who_does_not_return_within_the_grace_leaves(node):
     old = subscription("old")
     await node.presence.enter(old, info=None)
+    now = asyncio.get_running_loop().time
+    began = now()
     await node.presence.leave(old, linger=True)
     assert await node.members() == []
+    assert now() - began == pytest.approx(GRACE)
 
 
 async def test_calls_for_the_same_connection_keep_their_order(node, monkeypatch):
@@ -124,7 +120,7 @@ async def test_a_failed_entry_is_told_and_left_again(node):
     with refused(Code.UNAVAILABLE):
         await node.presence.enter(bob, info=None)
     leaving = asyncio.create_task(node.presence.leave(bob, linger=False))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(3 * RETRY)
     assert not leaving.done()
     node.broker.down = False
     await leaving
@@ -136,7 +132,7 @@ async def test_lingering_is_given_up_and_leaving_is_not(node):
     await node.presence.enter(bob, info=None)
     node.broker.down = True
     leaving = asyncio.create_task(node.presence.leave(bob, linger=True))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(GRACE + 3 * RETRY)
     node.broker.down = False
     await leaving
     assert await node.members() == []
@@ -195,4 +191,4 @@ async def test_calls_are_made_a_few_at_a_time(node, monkeypatch):
     monkeypatch.setattr(node.broker, "enter", watched)
     calls = [node.presence.enter(subscription(f"c{number}"), info=None) for number in range(200)]
     await asyncio.gather(*calls)
-    assert most == module.CONCURRENT
+    assert most == CONCURRENT
