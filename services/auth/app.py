@@ -37,7 +37,7 @@ from services.kernel.tokens import trust
 from services.kernel.tokens.jwks import RemoteKeys
 from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.kernel.tokens.tickets_redis import RedisTickets
-from services.kernel.tokens.verifier import Verifier
+from services.kernel.tokens.verifier import TrustedIssuer, Verifier
 
 UNLIMITED = 2**62
 """For the shared body limit: each route here reads its own body, bounded, and refuses in its own form."""
@@ -152,7 +152,7 @@ def _parts(
         ),
         revoker=revoker,
         tickets=RedisTickets(redis),
-        own=Verifier(ring, issuers=[settings.public_url], audience=settings.audience),
+        own=Verifier([TrustedIssuer(settings.public_url, ring)], audience=settings.audience),
         trusted=trusted.verifier,
         throttle=Throttle(Limits().login_rate_per_minute, on=settings.limits),
         clock=clock,

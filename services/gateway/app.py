@@ -169,6 +169,7 @@ def main() -> None:
     with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET"}):
         broker = RedisBroker.of(settings, bus_length=settings.bus_length)
         known = namespaces.load(settings.namespaces)
+        trust.check(settings)
         app = create(settings, broker, redis=broker.client, namespaces=known)
 
     async def stopping(_: Server) -> None:

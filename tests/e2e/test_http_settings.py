@@ -56,6 +56,7 @@ def federated(tmp_path_factory: pytest.TempPathFactory, issuer: TokenIssuer) -> 
         OPENLINE_ISSUERS=f"{PUBLIC},{ISSUER}",
         OPENLINE_AUTH_PORT=str(port := free_port()),
         OPENLINE_JWKS_URLS=f"http://127.0.0.1:{port}/auth/jwks.json,{issuer.url}",
+        OPENLINE_SCOPE_ISSUERS=f"{PUBLIC},{ISSUER}",
         OPENLINE_ALLOWED_ORIGINS="https://app.example.org",
     )
     with stack as running:

@@ -14,6 +14,7 @@ import jwt
 import pytest
 from redis.asyncio import Redis
 
+from services.kernel.ops.settings import Common
 from services.kernel.redis.client import Client
 from services.kernel.redis.connections import Dial
 from services.kernel.tokens import trust
@@ -262,7 +263,10 @@ def test_a_user_logs_in_and_every_verifier_accepts_the_token(http, auth, alice):
 
 
 async def _verified(auth, text):
-    built = trust.build([f"{auth.url}/auth/jwks.json"], [ISSUER], audience="openline")
+    settings = Common(
+        public_url=ISSUER, issuers=(ISSUER,), jwks_urls=(f"{auth.url}/auth/jwks.json",)
+    )
+    built = trust.of(settings)
     async with built.remote:
         return await built.verifier.verify(text, time.time())
 

@@ -160,17 +160,25 @@ class Common(FromEnvironment):
     )
     jwks_urls: HttpUrls = Field(
         ("http://127.0.0.1:8200/auth/jwks.json",),
-        description="comma-separated addresses of the key sets that sign accepted tokens",
+        description="comma-separated addresses of key sets: one for each of OPENLINE_ISSUERS, in the same order",
     )
     issuers: Names = Field(
         default_factory=lambda data: (data["public_url"],),
         description="comma-separated values of `iss` that are accepted; default: the public URL",
     )
+    scope_issuers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (),
+        description="comma-separated issuers whose `scope` and subjects `client:...` count; default: the public URL if "
+        "it is among OPENLINE_ISSUERS, else the first of them",
+    )
     audience: Word = Field("openline", description="the `aud` that tokens must name")
-    subject_claim: Word = Field("sub", description="the token's claim that holds the user")
+    subject_claim: Word = Field(
+        "sub",
+        description="the claim that holds the user, in tokens of other issuers than our own auth",
+    )
     hs256_secret: SecretStr | None = Field(
         None,
-        description="at least 32 bytes, shared by auth and the services that verify; only where tokens are HS256",
+        description="at least 32 bytes, shared by auth (or the first issuer) and the services that verify; only where tokens are HS256",
     )
     allowed_origins: OriginList = Field(
         (),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Self
 
 import httpx2
 import msgspec
 
-from services.kernel.tokens.keys import Key, UntrustedKeyError, from_jwk, select
+from services.kernel.tokens.keys import Key, Keys, UntrustedKeyError, from_jwk, select
 
 MAX_BYTES = 262_144
 """Of one key set; a hostile or broken URL must not fill the memory."""
@@ -64,6 +64,19 @@ class RemoteKeys:
     def find(self, kid: str | None, algorithm: str) -> tuple[Key, ...]:
         """As `Keys.find`."""
         return tuple(key for _, keys in self._sets.values() for key in select(keys, kid, algorithm))
+
+    def only(self, urls: Collection[str]) -> Keys:
+        """The keys of some of the URLs: those of one issuer."""
+        return _SomeKeys(self, frozenset(urls))
+
+    def of(self, urls: Collection[str], kid: str | None, algorithm: str) -> tuple[Key, ...]:
+        """As `find`, among the keys of these URLs."""
+        sets = (keys for url, (_, keys) in self._sets.items() if url in urls)
+        return tuple(key for keys in sets for key in select(keys, kid, algorithm))
+
+    async def refreshed(self, urls: Collection[str]) -> bool:
+        """As `refresh`; whether the last fetch of each of these URLs succeeded."""
+        return await self.refresh() or self._failing.isdisjoint(urls)
 
     async def refresh(self) -> bool:
         """Fetch all URLs, unless that was done less than `cooldown` ago; callers at the same time share one fetch.
@@ -144,6 +157,24 @@ class RemoteKeys:
         if old is not None:
             # Even where a key was only added: tokens in the cache are verified once more, which is cheap and safe.
             self.generation += 1
+
+
+class _SomeKeys:
+    """The keys of some URLs, as a source of their own."""
+
+    def __init__(self, remote: RemoteKeys, urls: frozenset[str]) -> None:
+        self._remote = remote
+        self._urls = urls
+
+    @property
+    def generation(self) -> int:
+        return self._remote.generation
+
+    def find(self, kid: str | None, algorithm: str) -> tuple[Key, ...]:
+        return self._remote.of(self._urls, kid, algorithm)
+
+    async def refresh(self) -> bool:
+        return not self._urls or await self._remote.refreshed(self._urls)
 
 
 def _keys(body: bytes) -> tuple[Key, ...]:

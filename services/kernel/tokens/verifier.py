@@ -7,6 +7,7 @@ import re
 from base64 import urlsafe_b64decode
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -14,10 +15,13 @@ import msgspec
 from services.kernel.domain import claims as domain
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.tokens.keys import ALGORITHMS, Keys
+from services.kernel.tokens.keys import ALGORITHMS, JoinedKeys, Keys
 
 MAX_TOKEN = 16_384
 """Characters. Longer ones are refused before any work is done on them."""
+
+CLIENT_SUBJECT = "client:"
+"""How the subject of an API client begins."""
 
 LEEWAY = 5.0
 """Seconds by which another machine's clock may be ahead in `nbf` and `iat`. `exp` has none: it is our promise."""
@@ -25,28 +29,36 @@ LEEWAY = 5.0
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\Z")
 
 
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """Whose tokens count: `url` is their `iss`, and only these keys sign for it (RFC 8725 section 3.8).
+
+    `subject` is the claim that holds the user. `privileged`: its `scope` and its subjects `client:...` count; of others
+    the scope is passed over, and such a subject is refused, since it would be taken for an API client of ours.
+    """
+
+    url: str
+    keys: Keys
+    subject: str = "sub"
+    privileged: bool = True
+
+
 class Verifier:
     """Verifies tokens (RFC 7515, 7519; the advice of RFC 8725) and remembers those it has verified.
 
-    A token must name one of `issuers` and `audience`, and must end. `subject` is the claim that holds the user.
+    A token must name one of `issuers` and `audience`, and must end.
     """
 
     def __init__(
-        self,
-        keys: Keys,
-        *,
-        issuers: Collection[str],
-        audience: str,
-        subject: str = "sub",
-        cache: int = 10_000,
+        self, issuers: Collection[TrustedIssuer], *, audience: str, cache: int = 10_000
     ) -> None:
-        self._keys = keys
-        self._issuers = frozenset(issuers)
+        self._issuers = {issuer.url: issuer for issuer in issuers}
+        sources = [issuer.keys for issuer in issuers]
+        self._keys = sources[0] if len(sources) == 1 else JoinedKeys(*sources)
         self._audience = audience
-        self._subject = subject
         self._size = cache
         self._cache: OrderedDict[bytes, Claims] = OrderedDict()
-        self._generation = keys.generation
+        self._generation = self._keys.generation
 
     def cached(self, token: str, now: float) -> Claims | None:
         """The claims of a token that was verified before, with keys that are all still trusted. Costs no signature."""
@@ -76,9 +88,11 @@ class Verifier:
             return found
         header, message, payload, signature = _split(token)
         algorithm, kid = _header(header)
+        said = _object(payload, "payload")
+        issuer = self._issuer(said)
         generation = self._keys.generation
-        await self._check_signature(kid, algorithm, message=message, signature=signature)
-        claims = self._claims(_object(payload, "payload"), now)
+        await _check_signature(issuer.keys, kid, algorithm, message=message, signature=signature)
+        claims = self._claims(issuer, said, now)
         if generation == self._keys.generation == self._generation:
             self._remember(token, claims)
         return claims
@@ -88,35 +102,20 @@ class Verifier:
         if len(self._cache) > self._size:
             self._cache.popitem(last=False)
 
-    async def _check_signature(
-        self, kid: str | None, algorithm: str, *, message: bytes, signature: bytes
-    ) -> None:
-        candidates = self._keys.find(kid, algorithm)
-        complete = True
-        if not candidates:
-            complete = await self._keys.refresh()
-            candidates = self._keys.find(kid, algorithm)
-        for key in candidates:
-            if key.verifies(message, signature):
-                return
-        if not candidates and not complete:
-            raise OpenlineError(
-                Code.UNAVAILABLE, "the issuer's keys cannot be fetched at the moment", retry_after=5
-            )
-        if not candidates:
-            raise _refused(
-                f"the token's key (kid {_shown(kid)}, alg {algorithm}) is not known here"
-            )
-        raise _refused("the token's signature does not match its content")
-
-    def _claims(self, payload: Mapping[str, Any], now: float) -> Claims:
-        issuer = payload.get("iss")
-        if not isinstance(issuer, str) or issuer not in self._issuers:
+    def _issuer(self, payload: Mapping[str, Any]) -> TrustedIssuer:
+        named = payload.get("iss")
+        found = self._issuers.get(named) if isinstance(named, str) else None
+        if found is None:
             raise _refused("the token's claim iss names no issuer that is trusted here")
+        return found
+
+    def _claims(self, issuer: TrustedIssuer, payload: Mapping[str, Any], now: float) -> Claims:
         audience = payload.get("aud")
         if self._audience not in (audience if isinstance(audience, list) else [audience]):
             raise _refused(f"the token's claim aud must be or contain {self._audience!r}")
-        claims = domain.parse(payload, subject=self._subject)
+        claims = domain.parse(payload, subject=issuer.subject)
+        if not issuer.privileged:
+            claims = _unprivileged(claims)
         self._times(claims, payload, now)
         return claims
 
@@ -134,6 +133,36 @@ class Verifier:
             raise _refused("the token is not valid yet (claim nbf)")
         if claims.exp <= now:
             raise OpenlineError(Code.UNAUTHORIZED, "the token has expired", expired=True)
+
+
+async def _check_signature(
+    keys: Keys, kid: str | None, algorithm: str, *, message: bytes, signature: bytes
+) -> None:
+    candidates = keys.find(kid, algorithm)
+    complete = True
+    if not candidates:
+        complete = await keys.refresh()
+        candidates = keys.find(kid, algorithm)
+    for key in candidates:
+        if key.verifies(message, signature):
+            return
+    if not candidates and not complete:
+        raise OpenlineError(
+            Code.UNAVAILABLE, "the issuer's keys cannot be fetched at the moment", retry_after=5
+        )
+    if not candidates:
+        raise _refused(
+            f"the token's key (kid {_shown(kid)}, alg {algorithm}) is not known here as one of its issuer's"
+        )
+    raise _refused("the token's signature does not match its content")
+
+
+def _unprivileged(claims: Claims) -> Claims:
+    if claims.sub.startswith(CLIENT_SUBJECT):
+        raise _refused(
+            f"a subject {CLIENT_SUBJECT}... is an API client's; OPENLINE_SCOPE_ISSUERS does not list this issuer"
+        )
+    return replace(claims, scope=frozenset())
 
 
 def _split(token: str) -> tuple[bytes, bytes, bytes, bytes]:

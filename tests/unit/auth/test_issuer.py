@@ -7,7 +7,7 @@ import pytest
 from services.auth.issuer import Issuer
 from services.auth.keyring import FileKeyring
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.tokens.verifier import Verifier
+from services.kernel.tokens.verifier import TrustedIssuer, Verifier
 
 NOW = 1_800_000_000.0
 
@@ -33,7 +33,7 @@ async def test_what_is_issued_verifies_with_all_its_claims(ring, issuer):
         info={"name": "Bob"},
         rate=5,
     )
-    one = Verifier(ring, issuers=["https://i.example"], audience="openline")
+    one = Verifier([TrustedIssuer("https://i.example", ring)], audience="openline")
     claims = await one.verify(issued.token, NOW)
     assert (claims.sub, claims.client, claims.info) == ("bob", "app", {"name": "Bob"})
     assert claims.scope == {"read", "publish"}

@@ -6,7 +6,7 @@ import pytest
 
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.tokens.keys import Key, StaticKeys, from_jwk, secret
-from services.kernel.tokens.verifier import MAX_TOKEN, Verifier
+from services.kernel.tokens.verifier import MAX_TOKEN, TrustedIssuer, Verifier
 from tests.unit.kernel.tokens import signing
 from tests.unit.kernel.tokens.signing import AUDIENCE, ISSUER, NOW, SECRET
 
@@ -38,8 +38,10 @@ def ring() -> Ring:
     )
 
 
-def verifier(keys: Ring | None = None, **options) -> Verifier:
-    return Verifier(keys or ring(), issuers=[ISSUER], audience=AUDIENCE, **options)
+def verifier(keys: Ring | None = None, *, cache: int = 100, **options) -> Verifier:
+    return Verifier(
+        [TrustedIssuer(ISSUER, keys or ring(), **options)], audience=AUDIENCE, cache=cache
+    )
 
 
 async def refusal(token: str, now: float = NOW) -> OpenlineError:
@@ -70,6 +72,30 @@ async def test_a_good_token_of_each_algorithm_gives_its_claims(key, alg, kid):
 async def test_another_claim_can_hold_the_user():
     claims = await verifier(subject="email").verify(signing.token(email="bob@example.org"), NOW)
     assert claims.sub == "bob@example.org"
+
+
+async def test_a_key_verifies_for_its_own_issuer_only():
+    other = "https://other.example"
+    theirs = StaticKeys([from_jwk(signing.jwk(signing.EC, kid="ed"))])
+    ours = StaticKeys([from_jwk(signing.jwk(signing.ED))])
+    both = Verifier([TrustedIssuer(ISSUER, ours), TrustedIssuer(other, theirs)], audience=AUDIENCE)
+    assert await both.verify(signing.token(), NOW)
+    assert await both.verify(signing.token(signing.EC, alg="ES256", kid="ed", iss=other), NOW)
+    for token in (
+        signing.token(signing.EC, alg="ES256", kid="ed"),
+        signing.token(signing.EC, alg="ES256", kid=None),
+        signing.token(iss=other),
+    ):
+        with pytest.raises(OpenlineError, match="not known here as one of its issuer's"):
+            await both.verify(token, NOW)
+
+
+async def test_scope_and_client_subjects_count_of_privileged_issuers_only():
+    one = verifier(privileged=False)
+    claims = await one.verify(signing.token(scope="manage", channels={}), NOW)
+    assert (claims.sub, claims.scope) == ("bob", frozenset())
+    with pytest.raises(OpenlineError, match="OPENLINE_SCOPE_ISSUERS"):
+        await one.verify(signing.token(sub="client:shop"), NOW)
 
 
 async def test_an_audience_may_be_a_list():
