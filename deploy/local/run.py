@@ -156,6 +156,7 @@ def _alone(var: Path) -> Iterator[None]:
     try:
         # Private: it will hold keys, passwords and messages.
         var.mkdir(mode=0o700, parents=True, exist_ok=True)
+        var.chmod(0o700)  # one that was there may be open to all
         file = (var / "run.lock").open("w")
     except OSError as error:
         problem = error.strerror or str(error)

@@ -25,9 +25,6 @@ from services.kernel.ops.settings import load
 from services.kernel.tokens.revocations import Kind
 from services.kernel.tokens.revocations_redis import RedisRevocations
 
-LONGEST = 86_400.0
-"""Seconds: the longest life of any token that auth gives."""
-
 _MAX_RATE = 1_000_000
 
 
@@ -109,7 +106,9 @@ def _common(parser: argparse.ArgumentParser, what: str, rule: str) -> None:
         "--if-missing", action="store_true", help="leave one that exists as it is, without an error"
     )
     existing.add_argument(
-        "--replace", action="store_true", help="put it in the place of one that exists"
+        "--replace",
+        action="store_true",
+        help="put it in the place of one that exists; of a user all tokens given so far end (needs Redis)",
     )
 
 
@@ -145,7 +144,8 @@ def _add_user(call: _Call) -> None:
         created=time.time(),
     )
     if wanted.replace:
-        call.store.replace_user(record)
+        if call.store.replace_user(record, time.time()):
+            asyncio.run(_revoke(call.settings, Kind.SUBJECT, name))
     elif not call.store.add_user(record):
         _exists(wanted, "username", name)
         return
@@ -188,11 +188,11 @@ async def _revoke(settings: Settings, kind: Kind, name: str) -> None:
     broker = RedisBroker.of(settings)
     revoker = Revoker(RedisRevocations(broker.client), announce=announce_on(broker))
     try:
-        await revoker.revoke_all(kind, name, longest=LONGEST)
+        await revoker.revoke_all(kind, name, longest=settings.max_token_ttl)
     except OpenlineError as error:
         raise OpenlineError(
             error.code,
-            f"{name} gets no new tokens, but those it has stay good: {error.message}; run this again",
+            f"{name} is changed, but the tokens it has stay good: {error.message}; run this again",
         ) from error
     finally:
         await broker.close()

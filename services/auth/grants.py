@@ -72,12 +72,24 @@ class Grants:
         if user is None or user.disabled is not None or not good:
             metrics.LOGINS.labels("refused").inc()
             raise OAuthError(oauth.INVALID_GRANT, "unknown user, or the password is wrong")
-        metrics.LOGINS.labels("ok").inc()
         answer, kept = self._for_user(
             user, client=client.client_id if client else None, scope=_narrow(scope, user.scope)
         )
         await run_in_threadpool(self.store.keep_refresh, kept)
+        await self._check_unchanged(user, kept)
+        metrics.LOGINS.labels("ok").inc()
         return answer
+
+    async def _check_unchanged(self, user: User, kept: Refresh) -> None:
+        """Refuse a login whose user was disabled or replaced while the password was checked, which takes its time.
+
+        Asked when the refresh token is kept and `iat` is set: whoever changes the user later ends both.
+        """
+        now = await run_in_threadpool(self.store.user, user.username)
+        if now is None or now.disabled is not None or now.password != user.password:
+            await run_in_threadpool(self.store.revoke_family, kept.family, self.clock())
+            metrics.LOGINS.labels("refused").inc()
+            raise OAuthError(oauth.INVALID_GRANT, "unknown user, or the password is wrong")
 
     async def refresh(self, token: str, *, client: Client | None, scope: str | None) -> Answer:
         """A new access and refresh token (RFC 6749 section 6); the old refresh token is spent.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -46,7 +47,9 @@ class Revoker:
         *,
         announce: Announce = silent,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._sleep = sleep
         self._revocations = revocations
         self._announce = announce
         self._clock = clock
@@ -60,10 +63,11 @@ class Revoker:
     async def revoke_all(self, kind: Kind, value: str, *, longest: float) -> None:
         """End all tokens that a user or client was given so far; `longest` is the longest life of a token, in seconds.
 
-        Raises `unavailable`.
+        Returns in the next second: `iat` counts whole ones, so what is issued from then on is good. Raises `unavailable`.
         """
         now = self._clock()
         await self._add(Revocation(kind=kind, value=value, exp=now + longest, cutoff=now))
+        await self._sleep(1 - now % 1)
 
     async def covers(self, claims: Claims) -> bool:
         """Whether the token of these claims was revoked. Raises `unavailable` when that was never known.

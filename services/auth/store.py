@@ -124,9 +124,14 @@ class Store:
         """Whether it was added; False when the name is taken."""
         return self._insert(_users, user)
 
-    def replace_user(self, user: User) -> None:
-        """Put this record in the place of the one of that name, if any."""
-        self._replace(_users, _users.c.username == user.username, user)
+    def replace_user(self, user: User, now: float) -> bool:
+        """Put this record in the place of the one of that name, and end what its refresh tokens opened.
+
+        Whether there was one.
+        """
+        with self._begin() as connection:
+            _mark(connection, _refresh, _refresh.c.username == user.username, revoked=now)
+            return self._replace(connection, _users, _users.c.username == user.username, user)
 
     def user(self, username: str) -> User | None:
         """The user of that name, disabled or not."""
@@ -149,7 +154,8 @@ class Store:
 
     def replace_client(self, client: Client) -> None:
         """Put this record in the place of the one of that id, if any."""
-        self._replace(_clients, _clients.c.client_id == client.client_id, client)
+        with self._begin() as connection:
+            self._replace(connection, _clients, _clients.c.client_id == client.client_id, client)
 
     def client(self, client_id: str) -> Client | None:
         """The client of that id, disabled or not."""
@@ -219,10 +225,10 @@ class Store:
             return False
         return True
 
-    def _replace(self, table: sa.Table, which: Any, value: Any) -> None:
-        with self._begin() as connection:
-            connection.execute(table.delete().where(which))
-            connection.execute(table.insert().values(**_values(value)))
+    def _replace(self, connection: Connection, table: sa.Table, which: Any, value: Any) -> bool:
+        existed = connection.execute(table.delete().where(which)).rowcount > 0
+        connection.execute(table.insert().values(**_values(value)))
+        return existed
 
     def _create(self) -> None:
         with self._begin() as connection:

@@ -72,7 +72,12 @@ class Parts:
             clock=clock,
         )
         publisher = Publisher(
-            broker, namespaces=namespaces, schemas=Schemas(namespaces), clock=clock
+            broker,
+            namespaces=namespaces,
+            schemas=Schemas(namespaces),
+            revocations=revocations,
+            longest_token=settings.max_token_ttl,
+            clock=clock,
         )
         self._publishing = Publishing(publisher, guard)
         metrics.begin(namespaces)

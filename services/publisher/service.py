@@ -16,11 +16,13 @@ from services.kernel.broker.port import Broker, ChannelPage, Draft, History, Mem
 from services.kernel.broker.publish_queue import Outcome, PublishQueue
 from services.kernel.domain import control, data
 from services.kernel.domain.codes import OpenlineError
-from services.kernel.domain.control import Control, Direct
+from services.kernel.domain.control import Control, Direct, Revoke
 from services.kernel.domain.namespaces import Namespace, Namespaces
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind
 from services.kernel.domain.schemas import Schemas
+from services.kernel.tokens import revocations
+from services.kernel.tokens.revocations import LONGEST_TOKEN, Revocation, Revocations
 from services.publisher import metrics
 
 PAGE = 1000
@@ -51,8 +53,12 @@ class Publisher:
         *,
         namespaces: Namespaces,
         schemas: Schemas,
+        revocations: Revocations | None = None,
+        longest_token: float = LONGEST_TOKEN,
         clock: Callable[[], float],
     ) -> None:
+        self._revocations = revocations
+        self._longest_token = longest_token
         self._broker = broker
         self._publish_queue = PublishQueue(broker)
         self._namespaces = namespaces
@@ -189,6 +195,17 @@ class Publisher:
     async def tell(self, message: Control) -> None:
         """Tell every gateway to do something."""
         await self._broker.control(control.encode(message))
+
+    async def revoke(self, user: str) -> None:
+        """End the tokens that a user was given up to now; returns in the next second. Raises `unavailable`."""
+        assert self._revocations is not None
+        now = self._clock()
+        revocation = Revocation(
+            kind=revocations.Kind.SUBJECT, value=user, exp=now + self._longest_token, cutoff=now
+        )
+        await self._revocations.add(revocation)
+        await self.tell(Revoke(**revocation.as_dict()))
+        await asyncio.sleep(1 - now % 1)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

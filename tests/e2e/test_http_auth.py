@@ -301,6 +301,37 @@ async def test_who_is_disabled_loses_its_connections_and_gets_no_token(
     oauth_error(answer, 401, "invalid_client")
 
 
+async def test_a_replaced_password_ends_what_the_old_one_opened(
+    people: People, stack: Stack
+) -> None:
+    user = name()
+    await register(people, user)
+    login = {"grant_type": "password", "username": user, "password": PASSWORD}
+    old = await granted(people, **login)
+    async with await WireClient.open(people.ws(0), old["access_token"]) as client:
+        made = administer(stack, "add-user", user, "--replace")
+        assert (await client.wait_closed(patience=1.5))[0] == 4005
+    refresh = {"grant_type": "refresh_token", "refresh_token": old["refresh_token"]}
+    oauth_error(await grant(people, **refresh), 400, "invalid_grant")
+    new = await granted(people, **{**login, "password": made["password"]})
+    async with await WireClient.open(people.ws(0), new["access_token"]):
+        pass
+
+
+async def test_a_back_ends_user_is_revoked_by_name(people: People) -> None:
+    user = name()
+    old = await people.minted(user)
+    clients = [await WireClient.open(people.ws(n), old) for n in (0, 1)]
+    answer = await people.call("POST", f"/v1/users/{user}/revoke")
+    assert answer.status_code == 202
+    for client in clients:
+        assert (await client.wait_closed(patience=1.5))[0] == 4005
+    refused = await handshake_refused(people.ws(1, f"/ws?token={old}"))
+    assert refused.status_code == 401
+    async with await WireClient.open(people.ws(0), await people.minted(user)):
+        pass
+
+
 async def test_revoking_what_is_no_token_is_no_error_and_others_tokens_need_manage(
     people: People, stack: Stack
 ) -> None:

@@ -170,6 +170,23 @@ async def test_another_issuers_tokens_are_accepted_by_configuration(
             problem(answer, 401, "unauthorized")
 
 
+async def test_another_issuers_token_is_revoked_by_who_may_manage(
+    federated: Stack, issuer: TokenIssuer
+) -> None:
+    token = issuer.token("fred", scope=None, client_id="demo")
+    manager, other = add_client(federated, "manage"), add_client(federated, "read")
+    async with People(federated.run) as people:
+        client = await WireClient.open(people.ws(), token)
+        answer = await people.http.post("/auth/revoke", data={"token": token}, auth=other)
+        assert answer.json()["error"] == "unauthorized_client"
+        answer = await people.http.post("/auth/revoke", data={"token": token}, auth=manager)
+        assert answer.status_code == 200
+        assert (await client.wait_closed(patience=1.5))[0] == 4005
+        nameless = issuer.token("fred", scope=None, jti=None)
+        answer = await people.http.post("/auth/revoke", data={"token": nameless}, auth=manager)
+        assert "jti" in answer.json()["error_description"]
+
+
 async def test_a_user_with_scope_read_and_an_empty_claim_reads_its_own_channel_only(
     federated: Stack, issuer: TokenIssuer
 ) -> None:

@@ -272,6 +272,11 @@ def test_the_cookie_of_the_first_contact_keeps_a_client_on_its_gateway(door):
         assert (again, second) == (gateway, "")
 
 
+def test_behind_tls_the_cookie_stays_on_tls(door):
+    _, cookie = door.handshake(**{"X-Forwarded-Proto": "https"})
+    assert cookie.endswith("; SameSite=Lax; Secure")
+
+
 def test_the_argument_sid_keeps_a_client_on_its_gateway_without_a_cookie(door):
     for n in range(10):
         gateways = {door.handshake(f"/ws?sid=client-{n}") for _ in range(3)}
@@ -418,8 +423,8 @@ def test_the_answer_to_what_was_not_read_to_its_end_is_not_lost(door, start):
         assert b'"status":4' in answer
 
 
-@pytest.mark.parametrize("path", ["/auth", "/v1", "/notify"])
-def test_a_path_without_its_rest_is_not_redirected(door, path):
+@pytest.mark.parametrize("path", ["/auth", "/v1", "/notify", "/kustomization.yaml"])
+def test_what_is_no_page_and_no_call_is_404(door, path):
     assert is_problem(httpx2.get(door.url + path), 404, "bad_request")
 
 

@@ -83,6 +83,10 @@ def test_two_keys_are_400():
     assert refused(wire(LINES[4])) == 400
 
 
+def test_two_origins_are_400():
+    assert refused(wire(b"Origin: https://a.example", b"Origin: https://b.example")) == 400
+
+
 @pytest.mark.parametrize("more", [[], [b"Sec-WebSocket-Version: 8"]])
 def test_another_version_or_none_is_426_and_names_ours(more):
     with pytest.raises(Refusal) as caught:

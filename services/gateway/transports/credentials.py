@@ -57,21 +57,31 @@ async def verify(found: Credential, verifying: Verifying) -> Claims:
 def credential(request: ClientRequest, origins: Origins) -> Credential | Later | None:
     """What a client brings, None when it wants to be anonymous, or LATER.
 
-    The first found counts: Authorization, `ticket`, `token`, cookie, `anonymous`. Raises `forbidden` for a cookie from
-    a foreign page (a browser sends cookies wherever it was told to connect from).
+    The first found counts: Authorization, `ticket`, `token`, cookie, `anonymous`. Raises `unauthorized` for an empty
+    ticket or token, `forbidden` for a cookie from a foreign page (a browser sends cookies wherever it was told to connect
+    from).
     """
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if bearer and scheme.lower() == "bearer":
         return Credential(bearer.strip())
     query = request.query_params
-    if ticket := query.get("ticket"):
-        return Credential(ticket, is_ticket=True)
-    if token := query.get("token"):
-        return Credential(token)
+    if (ticket := query.get("ticket")) is not None:
+        return Credential(_given("ticket", ticket), is_ticket=True)
+    if (token := query.get("token")) is not None:
+        return Credential(_given("token", token))
     if cookie := request.cookies.get(COOKIE):
         _check_origin(request, origins)
         return Credential(cookie)
     return None if query.get("anonymous") == "1" else LATER
+
+
+def _given(name: str, text: str) -> str:
+    """Raises `unauthorized` for an empty one: a page whose variable was not set would wait for nothing."""
+    if not text:
+        raise OpenlineError(
+            Code.UNAUTHORIZED, f"?{name}= is empty: put the {name} there, or leave the field out"
+        )
+    return text
 
 
 def _check_origin(request: ClientRequest, origins: Origins) -> None:

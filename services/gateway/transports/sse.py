@@ -73,6 +73,8 @@ class SseRoute:
 
     async def _stream(self, request: Request, cors: Mapping[str, str]) -> Response:
         refuse_while_draining(self._node)
+        if len(request.headers.getlist("origin")) > 1:
+            raise OpenlineError(Code.BAD_REQUEST, "send the header Origin once")
         who = await identify(request, self._node, self._origins)
         claims = None if isinstance(who, Later) else who
         at = _cursor(request)

@@ -117,6 +117,8 @@ def _check(request: Request) -> None:
         raise Refusal(400, "a WebSocket handshake is a GET request of HTTP/1.1")
     if b"host" not in request.joined:
         raise Refusal(400, "the Host header is missing")
+    if b"," in request.joined.get(b"origin", b""):
+        raise Refusal(400, "the Origin header must be sent once")
     if not request.names(b"upgrade", b"websocket"):
         raise Refusal(400, "the Upgrade header must name websocket")
     if not request.names(b"connection", b"upgrade"):

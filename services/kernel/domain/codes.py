@@ -74,7 +74,7 @@ class Close(IntEnum):
 class OpenlineError(Exception):
     """A refusal with a name: `code` for programs, `message` (what was wrong and what would be right) for people.
 
-    `retry_after` is in seconds; `expired` marks a token that was good but is past its `exp`;
+    `retry_after` is in seconds; `expired` marks a token that is past its `exp` or not valid yet: a new one helps;
     `position` is (epoch, offset) of the channel where an `expect` failed.
     """
 

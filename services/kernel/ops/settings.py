@@ -176,6 +176,13 @@ class Common(FromEnvironment):
         "sub",
         description="the claim that holds the user, in tokens of other issuers than our own auth",
     )
+    max_token_ttl: int = Field(
+        2_678_400,
+        ge=86_400,
+        le=315_360_000,
+        description="seconds by which the `exp` of an accepted token may be ahead, 86400 to 315360000; "
+        "a revocation of a user's tokens is kept as long",
+    )
     hs256_secret: SecretStr | None = Field(
         None,
         description="at least 32 bytes, shared by auth (or the first issuer) and the services that verify; only where tokens are HS256",

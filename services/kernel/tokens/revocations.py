@@ -10,6 +10,9 @@ from typing import Any, Protocol, Self
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 
+LONGEST_TOKEN = 2_678_400.0
+"""Seconds, 31 days: how long a token may live, and how long a revocation of all tokens of a user is kept."""
+
 
 class Kind(StrEnum):
     """What a revocation names."""

@@ -49,6 +49,10 @@ class Settings(Protocol):
         """The claim that names the user, of issuers other than our own auth."""
 
     @property
+    def max_token_ttl(self) -> int:
+        """Seconds that a token may live at most."""
+
+    @property
     def hs256_secret(self) -> SecretStr | None:
         """A secret shared with the first issuer: our own auth where that is listed."""
 
@@ -81,7 +85,9 @@ def of(settings: Settings, *, without: Container[str] = (), own: Keys | None = N
         )
         for url in issuers
     ]
-    return Trust(Verifier(known, audience=settings.audience), remote)
+    return Trust(
+        Verifier(known, audience=settings.audience, longest=settings.max_token_ttl), remote
+    )
 
 
 def check(settings: Settings) -> None:

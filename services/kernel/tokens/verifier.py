@@ -16,6 +16,7 @@ from services.kernel.domain import claims as domain
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.tokens.keys import ALGORITHMS, JoinedKeys, Keys
+from services.kernel.tokens.revocations import LONGEST_TOKEN
 
 MAX_TOKEN = 16_384
 """Characters. Longer ones are refused before any work is done on them."""
@@ -23,7 +24,7 @@ MAX_TOKEN = 16_384
 CLIENT_SUBJECT = "client:"
 """How the subject of an API client begins."""
 
-LEEWAY = 5.0
+LEEWAY = 60.0
 """Seconds by which another machine's clock may be ahead in `nbf` and `iat`. `exp` has none: it is our promise."""
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\Z")
@@ -46,12 +47,18 @@ class TrustedIssuer:
 class Verifier:
     """Verifies tokens (RFC 7515, 7519; the advice of RFC 8725) and remembers those it has verified.
 
-    A token must name one of `issuers` and `audience`, and must end.
+    A token must name one of `issuers` and `audience`, and must end, within `longest` seconds.
     """
 
     def __init__(
-        self, issuers: Collection[TrustedIssuer], *, audience: str, cache: int = 10_000
+        self,
+        issuers: Collection[TrustedIssuer],
+        *,
+        audience: str,
+        longest: float = LONGEST_TOKEN,
+        cache: int = 10_000,
     ) -> None:
+        self._longest = longest
         self._issuers = {issuer.url: issuer for issuer in issuers}
         sources = [issuer.keys for issuer in issuers]
         self._keys = sources[0] if len(sources) == 1 else JoinedKeys(*sources)
@@ -123,14 +130,18 @@ class Verifier:
         """Checked last, so that `expired` means that nothing else is wrong."""
         if claims.exp is None:
             raise _refused("the token has no claim exp: it would never end")
+        if claims.exp > now + self._longest:
+            raise _refused(
+                f"the token's claim exp is more than {self._longest:.0f} s ahead (OPENLINE_MAX_TOKEN_TTL)"
+            )
         if claims.iat is not None and claims.iat > now + LEEWAY:
             # Also what keeps "everything issued until then is revoked" true.
-            raise _refused("the token's claim iat lies in the future")
+            raise _early("iat")
         not_before = payload.get("nbf", 0)
         if isinstance(not_before, bool) or not isinstance(not_before, int | float):
             raise _refused("the token's claim nbf must be a number")
         if not_before > now + LEEWAY:
-            raise _refused("the token is not valid yet (claim nbf)")
+            raise _early("nbf")
         if claims.exp <= now:
             raise OpenlineError(Code.UNAUTHORIZED, "the token has expired", expired=True)
 
@@ -163,6 +174,15 @@ def _unprivileged(claims: Claims) -> Claims:
             f"a subject {CLIENT_SUBJECT}... is an API client's; OPENLINE_SCOPE_ISSUERS does not list this issuer"
         )
     return replace(claims, scope=frozenset())
+
+
+def _early(claim: str) -> OpenlineError:
+    """A new token may be good, as after `exp`: time mends this, so it is no refusal for good."""
+    return OpenlineError(
+        Code.UNAUTHORIZED,
+        f"the token is not valid yet (claim {claim} over {LEEWAY:.0f} s ahead); set the issuer's clock",
+        expired=True,
+    )
 
 
 def _split(token: str) -> tuple[bytes, bytes, bytes, bytes]:

@@ -32,6 +32,7 @@ _SUBSCRIPTION = describe.body("Subscription")
 
 UserCloser = Annotated[Claims, unlimited(MANAGE, "disconnecting a user")]
 ConnectionCloser = Annotated[Claims, unlimited(MANAGE, "disconnecting a connection")]
+Revoker = Annotated[Claims, unlimited(MANAGE, "revoking a user")]
 Lister = Annotated[Claims, unlimited(MANAGE, "listing the gateways")]
 
 router = APIRouter(generate_unique_id_function=describe.operation_id)
@@ -48,6 +49,21 @@ async def disconnect_user(request: Request, of: PartsOf, _: UserCloser, user: Us
     """Close every connection of a user, on every gateway."""
     how = await _how(request)
     await of.publisher.tell(DisconnectUser(user=user, code=how.code, reason=_cut(how.reason)))
+    return Accepted()
+
+
+@router.post(
+    "/v1/users/{user:path}/revoke",
+    summary="Revoke a user's tokens",
+    status_code=202,
+    responses=describe.refusals(400, 401, 403, 404, 429, 503),
+)
+async def revoke(of: PartsOf, _: Revoker, user: User) -> Accepted:
+    """End every token that a user was given so far, of whatever issuer, and what was opened with them (4005).
+
+    Answers in the next second: `iat` counts whole ones, so tokens issued from then on are good.
+    """
+    await of.publisher.revoke(user)
     return Accepted()
 
 

@@ -59,7 +59,10 @@ def revoker(record, clock, announced):
     async def announce(message):
         announced.append(message)
 
-    return Revoker(record, announce=announce, clock=clock)
+    async def sleep(seconds):
+        clock.now += seconds
+
+    return Revoker(record, announce=announce, clock=clock, sleep=sleep)
 
 
 async def test_a_revoked_token_is_recorded_announced_and_known_at_once(revoker, record, announced):
@@ -71,9 +74,11 @@ async def test_a_revoked_token_is_recorded_announced_and_known_at_once(revoker, 
     assert announced == [{"kind": "jti", "value": "j", "exp": 2000, "cutoff": 0.0}]
 
 
-async def test_revoking_a_user_covers_what_was_issued_so_far(revoker):
+async def test_revoking_a_user_covers_what_was_issued_so_far(revoker, clock):
+    clock.now = 1000.25
     await revoker.revoke_all(Kind.SUBJECT, "bob", longest=60)
     assert await revoker.covers(Claims(sub="bob", iat=1000))
+    assert clock.now == 1001, "what is issued when it returns is good"
     assert not await revoker.covers(Claims(sub="bob", iat=1001))
 
 

@@ -70,7 +70,7 @@ def test_users_are_kept_as_given_and_names_are_taken_once(store):
     assert store.user("alice") == alice
     assert store.user("bob") is None
     assert store.users() == [alice]
-    store.replace_user(user(scope="publish"))
+    assert store.replace_user(user(scope="publish"), 5)
     assert store.user("alice") == user(scope="publish")
 
 

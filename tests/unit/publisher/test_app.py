@@ -23,6 +23,7 @@ CALLS = {
     ("post", "/v1/broadcast"),
     ("post", "/v1/users/{user}/messages"),
     ("post", "/v1/users/{user}/disconnect"),
+    ("post", "/v1/users/{user}/revoke"),
     ("post", "/v1/users/{user}/subscribe"),
     ("post", "/v1/users/{user}/unsubscribe"),
     ("post", "/v1/connections/{connection}/messages"),

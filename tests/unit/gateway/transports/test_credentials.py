@@ -48,7 +48,13 @@ async def test_the_first_found_counts():
     assert await who("token=query&anonymous=1", cookie=COOKIE) == "query"
     assert await who("anonymous=1") is None
     assert await who() is LATER
-    assert await who("anonymous=0&token=&ticket=") is LATER
+    assert await who("anonymous=0") is LATER
+
+
+@pytest.mark.parametrize("name", ["token", "ticket"])
+async def test_an_empty_one_is_refused_at_once(name):
+    with refused(Code.UNAUTHORIZED, f"{name}= is empty"):
+        await who(f"anonymous=1&{name}=", cookie=COOKIE)
 
 
 @pytest.mark.parametrize("header", ["Basic abc", "Bearer", "Bearer "])

@@ -27,6 +27,7 @@ def settings(**changed):
         "audience": AUDIENCE,
         "subject_claim": "sub",
         "hs256_secret": None,
+        "max_token_ttl": 3600,
     }
     return SimpleNamespace(**{**fields, **changed})
 
