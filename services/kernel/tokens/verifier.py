@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -198,9 +198,13 @@ def _split(token: str) -> tuple[bytes, bytes, bytes, bytes]:
 
 def _decode(part: str) -> bytes:
     try:
-        return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        data = urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except ValueError:
         raise _refused("a part of the token is not base64url") from None
+    # The last character has bits that mean nothing: others would make another spelling of the same token.
+    if urlsafe_b64encode(data).rstrip(b"=") != part.encode():
+        raise _refused("a part of the token is not base64url: its last character has bits too many")
+    return data
 
 
 def _header(data: bytes) -> tuple[str, str | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+
 import pytest
 
 from services.kernel.domain.codes import Code, OpenlineError
@@ -212,6 +214,14 @@ async def test_a_changed_payload_is_refused():
 @pytest.mark.parametrize("body", [b"[]", b"x", b"\xff", b"[" * 5000])
 async def test_a_signed_payload_that_is_no_object_is_refused(body):
     await refusal(signing.signed({"alg": "EdDSA", "kid": "ed"}, body))
+
+
+async def test_a_token_has_one_spelling():
+    """64 bytes end in a character of which four bits count: 16 spellings would decode to the same signature."""
+    token = signing.token()
+    for last in set(string.ascii_letters + string.digits + "-_") - {token[-1]}:
+        await refusal(token[:-1] + last)
+    assert await verifier().verify(token, NOW)
 
 
 async def test_a_verified_token_is_remembered_until_it_expires():
