@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import socket
 from functools import partial
@@ -49,6 +50,7 @@ class Gate:
         self.closed = queue.Queue()
         self.greeting = b""
         self.subprotocol = None
+        self.greets = False
 
     def __call__(self, request):
         self.asked.put(request.target)
@@ -56,7 +58,9 @@ class Gate:
 
     def decide(self, request):
         del request
-        return Acceptance(self.receiver, max_bytes=1000, subprotocol=self.subprotocol)
+        return Acceptance(
+            self.receiver, max_bytes=1000, subprotocol=self.subprotocol, greets=self.greets
+        )
 
     def receiver(self, connection):
         self.addresses.put(connection.address)
@@ -153,7 +157,39 @@ def test_what_is_sent_at_once_leaves_with_the_answer_in_one_piece(gate):
     assert answer.endswith(b"\r\n\r\n" + frames.text_frame(b"welcome"))
 
 
-def test_a_close_instead_of_a_receiver_comes_behind_the_answer(gate):
+def test_what_is_sent_a_little_later_leaves_with_an_answer_that_waits_for_it(gate):
+    class Late(Receiver):
+        def __init__(self, connection, closed, greeting):
+            super().__init__(connection, closed, b"")
+            asyncio.get_running_loop().call_later(0.002, connection.send_text, b"welcome")
+
+    gate.receiver = lambda connection: Late(connection, gate.closed, b"")
+    gate.greets = True
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=5) as client:
+        client.sendall(REQUEST)
+        answer = client.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert answer.endswith(b"\r\n\r\n" + frames.text_frame(b"welcome"))
+
+
+def test_an_answer_whose_greeting_does_not_come_goes_ahead(gate):
+    gate.greets = True
+    with Peer(gate.port) as peer:
+        assert peer.accepted
+        peer.text("hello")
+        assert peer.message() == "hello"
+
+
+def test_a_client_that_goes_while_its_answer_waits_ends(gate):
+    gate.greets = True
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=5) as client:
+        client.sendall(REQUEST)
+    assert gate.closed.get(timeout=5) == (1006, False)
+
+
+@pytest.mark.parametrize("greets", [False, True])
+def test_a_close_instead_of_a_receiver_comes_behind_the_answer(gate, greets):
+    gate.greets = greets
     gate.receiver = lambda connection: connection.close(4003, "no")
     with Peer(gate.port) as peer:
         assert peer.accepted

@@ -57,6 +57,7 @@ class Admission:
             partial(self._begin, destination.session, who),
             max_bytes=self._node.limits.frame_bytes,
             subprotocol=destination.subprotocol,
+            greets=destination.greets and not isinstance(who, Later),
         )
 
     def _begin(

@@ -24,10 +24,14 @@ from services.kernel.protocol.commands import MAX_LAST
 
 
 class Destination(NamedTuple):
-    """What a client asked for: how its session is made, and the subprotocol to agree on."""
+    """What a client asked for: how its session is made, and the subprotocol to agree on.
+
+    `greets`: the session says `connected` as soon as it is opened.
+    """
 
     session: Callable[[Connection], Session]
     subprotocol: str | None = None
+    greets: bool = True
 
 
 class Endpoint(NamedTuple):
@@ -62,7 +66,8 @@ def _plain(
     channel = f"{namespace}:{name}"
     since, last = _start(request)
     node.namespaces.of(channel)  # raises when there is no such channel
-    return Destination(partial(kind, node, channel=channel, since=since, last=last))
+    session = partial(kind, node, channel=channel, since=since, last=last)
+    return Destination(session, greets=kind is RoomSession)
 
 
 def _start(request: ClientRequest) -> tuple[Position | None, int]:

@@ -120,6 +120,10 @@ class WebSocketConnection(asyncio.Protocol):
         if self._early:
             self._go_on()
 
+    def write_to(self, transport: asyncio.Transport) -> None:
+        """Write to this transport from now on: the connection's own, or what stands in for it."""
+        self._transport = transport
+
     # What a session uses
 
     def send_frame(self, frame: bytes) -> None:

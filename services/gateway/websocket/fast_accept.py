@@ -16,11 +16,13 @@ class Acceptance(NamedTuple):
     """A client is let in. `max_bytes` is the largest message it may send.
 
     `receiver` is called once, when the connection is there and only then. It returns None when it has closed it.
+    `greets`: the receiver writes soon, so the handshake's answer may wait a moment and leave with that.
     """
 
     receiver: Callable[[Connection], Receiver | None]
     max_bytes: int
     subprotocol: str | None = None
+    greets: bool = False
 
     def complete(self, scope: Mapping[str, Any]) -> None:
         """Answer the handshake of an ASGI `websocket` scope; the route returns then, and the connection lives on.

@@ -14,6 +14,7 @@ import structlog
 from uvicorn.config import Config
 
 from services.gateway.websocket import handshake
+from services.gateway.websocket.coalescing import FirstWrite
 from services.gateway.websocket.connection import Shared, WebSocketConnection
 from services.gateway.websocket.fast_accept import EXTENSION, Acceptance, FastAccept
 from services.gateway.websocket.handshake import Refusal, Request
@@ -171,7 +172,10 @@ class WebSocketProtocol(asyncio.Protocol):
             early=self._early,
         )
         self._transport.set_protocol(connection)
-        self._transport.write(answer)
+        if acceptance.greets:
+            FirstWrite(connection, self._transport, answer, call_later=self._loop.call_later)
+        else:
+            self._transport.write(answer)
         connection.start(acceptance.receiver)
 
     # Running the application
