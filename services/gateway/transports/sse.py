@@ -1,4 +1,4 @@
-"""The route /sse: the same channels as Server-Sent Events, for browsers and whatever reads HTTP."""
+"""The route /sse: channels as Server-Sent Events, for browsers and other HTTP clients."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SseRoute:
         ]
 
     async def stream(self, request: Request) -> Response:
-        """`GET /sse`: a stream, or a problem document for what can be told before it begins."""
+        """`GET /sse`: a stream, or a problem document for a refusal before it begins."""
         cors = self._cors(request)
         try:
             return await self._stream(request, cors)
@@ -93,7 +93,7 @@ class SseRoute:
     def _channels(
         self, request: Request, claims: Claims | None
     ) -> tuple[list[str], list[OpenlineError]]:
-        """The channels that may be had, and why others may not; raises when there are none."""
+        """The channels that the client may read, and why it may not read the others. Raises when there are none."""
         asked = list(dict.fromkeys(request.query_params.getlist("channel")))
         limit = self._node.limits.channels_per_connection
         if not asked:

@@ -56,7 +56,7 @@ class EventStream:
 
     def close(
         self,
-        code: int,  # noqa: ARG002 - a body ends without words
+        code: int,  # noqa: ARG002 - an SSE body ends without a code
         reason: str = "",  # noqa: ARG002
         *,
         patience: float = CLOSE_TIMEOUT,
@@ -83,7 +83,7 @@ class EventStream:
     async def respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the session or the reader ends it."""
         del scope
-        leaving = asyncio.create_task(_left(receive))
+        leaving = asyncio.create_task(_client_left(receive))
         writing = asyncio.create_task(self._write(send))
         try:
             await asyncio.wait((leaving, writing), return_when=asyncio.FIRST_COMPLETED)
@@ -97,7 +97,7 @@ class EventStream:
                 self._call(receiver.closed, 1006, "", False)
 
     async def _write(self, send: Send) -> None:
-        """The whole response; once it is closing, who does not read holds it no longer than there is patience."""
+        """Send the whole response; once it is closing, a client that does not read has `patience` seconds left."""
         headers = [(name.encode(), value.encode()) for name, value in self._headers.items()]
         try:
             async with asyncio.timeout(None) as self._limit:
@@ -135,7 +135,7 @@ class EventStream:
             self._wake.set()
 
 
-async def _left(receive: Receive) -> None:
+async def _client_left(receive: Receive) -> None:
     message: Message = {"type": ""}
     while message["type"] != "http.disconnect":
         message = await receive()

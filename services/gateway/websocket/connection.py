@@ -22,8 +22,8 @@ from services.gateway.websocket.interface import (
 from services.gateway.websocket.slicer import SLICE, Slicer
 
 STEP = 64 * 1024
-"""Bytes after which the time is looked at: libuv reads four times as many at once, and hands one connection megabytes in
-a row."""
+"""Bytes between two looks at the clock: libuv reads four times as many at once, and may do so many times in a row for one
+connection."""
 
 _ABNORMAL = (1006, "")
 _PING = frames.ping_frame()
@@ -195,7 +195,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._shared.slicer.add(self._vanished)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it went changes nothing
-        self._keep()
+        self._cancel_cut_off()
         self.closing = True
         self._shared.slicer.add(self._lost)
 
@@ -206,7 +206,7 @@ class WebSocketConnection(asyncio.Protocol):
     # Reading
 
     def _read(self, data: bytes) -> None:
-        """Parse what a slice of a turn has time for; the rest, and what would be read next, waits for the next slice."""
+        """Parse for at most a slice of the turn; the rest, and what is read next, waits for the next slice."""
         until = time.perf_counter() + SLICE
         for end in range(STEP, len(data) + STEP, STEP):
             self._parse(data[end - STEP : end])
@@ -246,7 +246,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._answer_ping(payload)
 
     def _answer_ping(self, payload: bytes) -> None:
-        """Pong; to a peer that pings without reading only the newest, or its pongs would fill our memory."""
+        """Send a pong. A peer that pings without reading gets only the newest, or its pongs would fill our memory."""
         pong = frames.pong_frame(payload)
         if self._stalled:
             self._pong = pong
@@ -312,10 +312,10 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _cut_off_in(self, seconds: float) -> None:
         """Abort unless the peer answers our close frame, and reads what is left for it, within `seconds` from now."""
-        self._keep()
+        self._cancel_cut_off()
         self._cut_off = self._shared.loop.call_later(seconds, self._transport.abort)
 
-    def _keep(self) -> None:
+    def _cancel_cut_off(self) -> None:
         if self._cut_off is not None:
             self._cut_off.cancel()
             self._cut_off = None

@@ -29,7 +29,7 @@ _decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class Violation(Exception):  # noqa: N818 - it is what the peer did, and it ends in a close code
-    """What the peer did wrong: the close code to fail the connection with, and a reason for its developers."""
+    """The peer broke the protocol: the close code to fail the connection with, and the reason that it is told."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
@@ -48,7 +48,7 @@ class _Header(NamedTuple):
 
 
 class _Message:
-    """A message that has not arrived whole: what there is of it, and of the frame that is arriving now."""
+    """A message of which a part has arrived, and the state of its current frame."""
 
     __slots__ = ("data", "final", "mask", "missing", "opcode", "text")
 
@@ -66,7 +66,7 @@ class _Message:
         self.missing = header.size
 
     def extend(self, payload: bytes) -> None:
-        """Take the next bytes of the current frame, still masked. Raises Violation 1007 at the first bad byte."""
+        """Add the next bytes of the current frame, still masked. Raises Violation 1007 at the first bad byte."""
         plain = apply_mask(payload, self.mask)
         shift = len(payload) % 4
         self.mask = self.mask[shift:] + self.mask[:shift]
@@ -84,10 +84,10 @@ class _Message:
 
 
 class Parser:
-    """The reading half of a server's endpoint; holds nothing but a few references while the peer is quiet.
+    """Parses what a client sends; holds nothing but a few references while it is quiet.
 
-    `limit` is the largest message in bytes. `violation` is set once the peer broke the protocol: what `receive_data`
-    returned until then is still good, everything later is ignored, as it is after a close frame.
+    `limit` is the largest message in bytes. `violation` is set when the peer broke the protocol: what `receive_data`
+    returned until then is still good. Everything later is ignored, as it is after a close frame.
     """
 
     __slots__ = ("_held", "_message", "finished", "limit", "violation")
@@ -118,7 +118,7 @@ class Parser:
         return events
 
     def _advance(self, data: bytes, position: int, events: list[Event]) -> int:
-        """Parse one frame, or what there is of it; returns where the next one begins."""
+        """Parse one frame, or the part that has arrived; returns where the next one begins."""
         message = self._message
         if message is not None and message.missing:
             return self._continue(message, data, position, events)
@@ -144,7 +144,9 @@ class Parser:
         if header.opcode & _CONTROL:
             return
         if (header.opcode == CONTINUATION) != (message is not None):
-            raise Violation(1002, "a message's first frame has its type, all others continue it")
+            raise Violation(
+                1002, "a text or binary frame begins a message, continuation frames go on with it"
+            )
         if header.size + (len(message.data) if message is not None else 0) > self.limit:
             raise Violation(1009, f"a message may have at most {self.limit} bytes")
 
@@ -234,7 +236,9 @@ def close_reason(payload: bytes) -> tuple[int, str]:
         return _NO_CODE, ""
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or not sendable(code):
-        raise Violation(1002, "a close frame's code must be one that is sent")
+        raise Violation(
+            1002, "a close code is 1000-1003, 1007-1014 or 3000-4999; leave it out to give none"
+        )
     try:
         return code, payload[2:].decode()
     except UnicodeDecodeError as error:
