@@ -546,6 +546,15 @@ def test_an_echo_over_many_is_sliced_in_other_wire_formats(host, monkeypatch):
 # Signals
 
 
+def test_joins_and_typing_are_sent_by_the_same_events_of_the_channel(host):
+    bob = member(host)
+    signal(host, EntryType.JOIN, joins(3))
+    first = host.audiences["chat:a"]._events
+    signal(host, EntryType.LEAVE, joins(2))
+    assert heard(bob) == ["join", "leave"]
+    assert host.audiences["chat:a"]._events is first
+
+
 def test_signals_come_behind_what_was_published_before_them(host):
     bob = member(host)
     publish(host, "a", "b")

@@ -123,10 +123,21 @@ def test_stalling_takes_it_off_the_fast_list(host):
     assert brief(session.connection.events()) == [1]
 
 
-def test_what_a_session_must_say_itself(host):
-    outbox = Subscriber(RecordingConnection(host), JSON, limit=1000)
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        ("joined", (None, None)),
+        ("refused", (None, None)),
+        ("reset", (None, None, b"")),
+        ("awaits", ("token",)),
+        ("echoed", (None,)),
+        ("close", (4000,)),
+    ],
+)
+def test_what_an_audience_calls_is_for_each_session_to_answer(host, call, arguments):
+    subscriber = Subscriber(RecordingConnection(host), JSON, limit=1000)
     with pytest.raises(NotImplementedError):
-        outbox.close(4000)
+        getattr(subscriber, call)(*arguments)
 
 
 def test_the_last_answer_ends_the_wait():

@@ -56,3 +56,11 @@ def test_a_new_token_ends_what_it_no_longer_allows(host):
     assert session.subscriptions.keys() == {"user:bob", "public:all", "room:a"}
     with refused(Code.FORBIDDEN):
         session.renew(Claims(sub="amy"))
+
+
+def test_a_new_token_that_withholds_the_personal_channel_ends_it(host):
+    session = opened(host, kind=NativeSession)
+    assert "user:bob" in session.subscriptions
+    session.renew(Claims(sub="bob", personal=False))
+    assert "user:bob" not in session.subscriptions
+    assert "public:all" in session.subscriptions

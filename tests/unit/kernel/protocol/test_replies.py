@@ -30,7 +30,25 @@ def test_who_waits_as_long_as_told_has_waited_long_enough(seconds, told):
     assert fields["retry_after"] == told
 
 
+class Read:
+    """Spells out what it was asked for."""
+
+    def read(self, data):
+        return "wire", data
+
+    def command(self, wire):
+        return "command", wire
+
+    def id(self, data):
+        return "id", data
+
+
 class Shown(Replies):
+    decoding = Read()
+
+    def array(self, publications):
+        return list(publications)
+
     def event(self, type, fields):
         return f"{type} {fields}".encode()
 
@@ -45,6 +63,22 @@ def test_replies_are_events_that_name_their_command():
     )
 
 
+def test_a_page_of_history_is_an_ack_with_the_codecs_array():
+    page = Shown().history(1, "room:a", ["x"], epoch="e", offset=3, more=True)
+    assert page == (
+        b"ack {'id': 1, 'channel': 'room:a', 'messages': ['x'],"
+        b" 'epoch': 'e', 'offset': 3, 'more': True}"
+    )
+
+
+def test_what_comes_in_is_read_in_the_codecs_encoding():
+    codec = Shown()
+    assert codec.command(codec.read(b"frame")) == ("command", ("wire", b"frame"))
+    assert codec.id(b"frame") == ("id", b"frame")
+
+
 def test_how_events_are_spelled_is_for_each_codec_to_say():
     with pytest.raises(NotImplementedError):
         Replies().pong(1)
+    with pytest.raises(NotImplementedError):
+        Replies().array([])
