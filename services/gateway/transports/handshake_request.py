@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from starlette.requests import HTTPConnection
-
 from services.gateway.websocket import Request
 
 
@@ -29,31 +27,19 @@ class ClientRequest(Protocol):
     def query_params(self) -> Mapping[str, str]:
         """Decoded."""
 
-    @property
-    def cookies(self) -> Mapping[str, str]:
-        """By name."""
-
 
 class HandshakeRequest:
     """An opening handshake as `ClientRequest`; `path` is the target's, undecoded."""
 
-    __slots__ = ("_raw", "headers", "path", "query_params", "scope")
+    __slots__ = ("headers", "path", "query_params", "scope")
 
     def __init__(self, request: Request) -> None:
-        self._raw = request.headers
         self.scope: dict[str, Any] = {"type": "websocket", "subprotocols": request.subprotocols}
         self.headers: dict[str, str] = {}
         for name, value in request.headers:
             self.headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
         self.path, _, query = request.target.partition(b"?")
         self.query_params = _parameters(query.decode("latin-1"))
-
-    @property
-    def cookies(self) -> Mapping[str, str]:
-        """See ClientRequest."""
-        if "cookie" not in self.headers:
-            return {}
-        return HTTPConnection({"type": "websocket", "headers": self._raw}).cookies
 
 
 def _parameters(query: str) -> dict[str, str]:

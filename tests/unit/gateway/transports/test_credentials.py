@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.requests import HTTPConnection
 
+from services.gateway.transports import credentials
 from services.gateway.transports.credentials import LATER, identify
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
@@ -90,3 +91,27 @@ async def test_event_source_says_itself_that_it_is_at_home():
         await who(sec_fetch_site="cross-site", **options)
     with refused(Code.FORBIDDEN):
         await who(sec_fetch_site="same-origin", cookie=COOKIE, host="here.example")
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [
+        ("", ""),
+        ("a=b", ""),
+        ("openline_token=x", "x"),
+        ("a=b; openline_token=x.y-z_w ;c=d", "x.y-z_w"),
+        ('openline_token="quoted"', "quoted"),
+        ("openline_token=first; openline_token=second", "second"),
+        ("my_openline_token=other", ""),
+        ("openline_token", ""),
+    ],
+)
+def test_of_cookies_only_the_token_is_read(header, token):
+    assert credentials._cookie(header) == token
+
+
+def test_a_crafted_cookie_is_never_unquoted():
+    """Each escape made Python's own parser copy the rest: 32 KB took more than a second."""
+    escapes = '\\"' * 15_500
+    assert credentials._cookie(f'a="{escapes}"; openline_token=x') == "x"
+    assert len(credentials._cookie(f'openline_token="{escapes}"')) >= 15_500
