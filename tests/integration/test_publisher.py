@@ -681,6 +681,7 @@ class TestPermissions:
         ("POST", "/v1/connections/c/disconnect", "manage"),
         ("POST", "/v1/users/bob/subscribe", "manage"),
         ("POST", "/v1/users/bob/unsubscribe", "manage"),
+        ("POST", "/v1/users/nobody-else/revoke", "manage"),
         ("GET", "/v1/nodes", "manage"),
     )
 

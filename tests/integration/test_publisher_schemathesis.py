@@ -56,5 +56,5 @@ def test_all_checks_pass(publisher, issuer, tmp_path):
     assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-2000:]
     found = re.search(r"Tested: (\d+)", ended.stdout)
     assert found is not None, ended.stdout[-3000:]
-    assert int(found[1]) == 15
+    assert int(found[1]) == 16
     assert "Traceback" not in publisher.log
