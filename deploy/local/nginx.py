@@ -15,10 +15,13 @@ _VARIABLE = re.compile(r"\$\{([A-Z]+)\}")
 _FILES = 65_536
 
 
-def write(plan: Plan, folder: Path) -> Path:
-    """Write the configuration into `folder` and return the path of its main file."""
+def write(plan: Plan, folder: Path, *, shutdown: int) -> Path:
+    """Write the configuration into `folder` and return the path of its main file.
+
+    `shutdown`: seconds that a reload leaves to those who are connected.
+    """
     (folder / "temp").mkdir(parents=True, exist_ok=True)
-    values = _values(plan)
+    values = {**_values(plan), "SHUTDOWN": str(shutdown)}
     for source in sorted(TEMPLATES.glob("*.conf*")):
         text = source.read_text("utf-8")
         target = folder / source.name.removesuffix(".template")

@@ -85,10 +85,15 @@ def gateways(plan: Plan) -> list[Program]:
     ]
 
 
+def drain_seconds(plan: Plan) -> float:
+    """Over how many seconds gateways move their clients."""
+    return load(gateway_settings.Settings, gateways(plan)[0].environment).drain_seconds
+
+
 def front_door(plan: Plan) -> Program:
     """The front door, nginx."""
     folder = plan.var / "nginx"
-    main = nginx.write(plan, folder)
+    main = nginx.write(plan, folder, shutdown=round(drain_seconds(plan)) + 5)
     return Program(
         name="nginx",
         command=[

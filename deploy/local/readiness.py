@@ -1,4 +1,4 @@
-"""Is it up yet? One question for HTTP services and one for Redis."""
+"""Is it up yet? One question for HTTP services and one for Redis; and a call without a body."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ def http(url: str) -> Callable[[], Awaitable[bool]]:
     """Whether GET of the URL answers 200 within 2 s."""
 
     async def ready() -> bool:
-        parts = urlsplit(url)
-        request = f"GET {parts.path} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n".encode()
-        answer = await _ask(parts.hostname or "", parts.port or 80, request)
-        return answer.split(b" ")[1:2] == [b"200"]
+        return await _status("GET", url) == b"200"
 
     return ready
+
+
+async def post(url: str) -> bool:
+    """Whether POST of the URL, without a body, is accepted (202) within 2 s."""
+    return await _status("POST", url) == b"202"
+
+
+async def _status(method: str, url: str) -> bytes:
+    parts = urlsplit(url)
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    head = f"{method} {target} HTTP/1.0\r\nHost: {parts.netloc}\r\nContent-Length: 0\r\n\r\n"
+    answer = await _ask(parts.hostname or "", parts.port or 80, head.encode())
+    return b"".join(answer.split(b" ")[1:2])
 
 
 def redis(port: int) -> Callable[[], Awaitable[bool]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import redis as redis_client
 
-from deploy.local import accounts, plan, programs, reload, screen
+from deploy.local import accounts, leaving, plan, programs, reload, screen
 from deploy.local.accounts import Demo
 from deploy.local.plan import Plan
 from deploy.local.processes import Process, Program, StartError, die_with_parent
@@ -56,11 +56,20 @@ class Run:
         """Restart services whose files change from now on, for ever."""
         return reload.watch(self._processes)
 
+    def move_clients(self) -> Coroutine[Any, Any, None]:
+        """Have clients moved from nginx's old workers at each reload from now on, for ever."""
+        front_door = self._processes[-1]
+        seconds = programs.drain_seconds(self.plan)
+        return leaving.watch(lambda: front_door.pid, self.plan.gateways, round(seconds))
+
     async def stop(self) -> None:
-        """End everything, Redis last, and wait until it has ended."""
+        """End everything and wait until it has ended: gateways before nginx, through which they tell clients; Redis last."""
         (self.plan.var / "run.json").unlink(missing_ok=True)
-        rest = [p for p in self._processes if p.program.name != "redis"]
-        for group in (rest, [p for p in self._processes if p not in rest]):
+        order = {"gateway": 0, "redis": 2}
+        groups: tuple[list[Process], ...] = ([], [], [])
+        for process in self._processes:
+            groups[order.get(process.program.name.partition("-")[0], 1)].append(process)
+        for group in groups:
             for process in group:
                 process.terminate()
             await asyncio.gather(*(process.ended(_GRACE) for process in group))
@@ -122,6 +131,7 @@ async def _run(the_plan: Plan, *, reloads: bool) -> int:
             starting.result()
             sys.stdout.write(screen.ready(the_plan, run.demo) + "\n")
             _say(f"ready after {time.monotonic() - began:.1f} s")
+            tasks.add(asyncio.create_task(run.move_clients()))
             if reloads:
                 tasks.add(asyncio.create_task(run.reload()))
                 _say("watching the services' files; a service whose files change is restarted")

@@ -235,7 +235,7 @@ def test_configmaps_are_the_files(built, overlay, config):
     name, pattern, without = config
     data = dict(of(built[overlay], "ConfigMap", name)["data"])
     found = [p for p in ROOT.glob(pattern) if not without & {p.name, p.parent.name}]
-    for extra in ("kubernetes.sh", "containers-clients.conf"):
+    for extra in ("kubernetes.sh", "serve.sh", "containers-clients.conf"):
         data.pop(extra, None)
     assert data == {p.name: p.read_text("utf-8") for p in found}
 

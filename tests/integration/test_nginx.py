@@ -231,6 +231,7 @@ def test_healthz_is_answered_by_the_front_door_itself(door):
 def test_what_a_client_says_of_itself_is_replaced(door):
     forged = {
         "X-Forwarded-For": "203.0.113.9",
+        "X-Openline-Proxy": "another",
         "X-Forwarded-Proto": "https",
         "X-Forwarded-Host": "evil.example",
         "Forwarded": "for=203.0.113.9",
@@ -239,6 +240,7 @@ def test_what_a_client_says_of_itself_is_replaced(door):
     headers = httpx2.get(f"{door.url}/v1/nodes", headers=forged).json()["headers"]
     assert headers["x-forwarded-for"] == "127.0.0.1"
     assert headers["x-forwarded-proto"] == "http"
+    assert headers["x-openline-proxy"] == socket.gethostname().lower()
     assert {"x-forwarded-host", "forwarded", "x-real-ip"}.isdisjoint(headers)
 
 

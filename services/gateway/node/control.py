@@ -27,12 +27,19 @@ class ControlMessages:
     """Carries them out. `is_loaded`: the record of revocations was read, so a revoked token opens nothing any more."""
 
     def __init__(
-        self, registry: Registry, revocations: Revocations, *, wall: Callable[[], float]
+        self,
+        registry: Registry,
+        revocations: Revocations,
+        *,
+        wall: Callable[[], float],
+        move: Callable[[str, float], None],
     ) -> None:
+        """`move` moves the clients of a front door's instance, by its name, within so many seconds."""
         self.is_loaded = False
         self._registry = registry
         self._revocations = revocations
         self._wall = wall
+        self._move = move
         self._revoked = Revoked()
 
     async def run(self) -> None:
@@ -53,6 +60,8 @@ class ControlMessages:
             log.warning("control_message_ignored")
         elif isinstance(message, control.Revoke):
             self._revoke(message)
+        elif isinstance(message, control.MoveClients):
+            self._move(message.proxy, message.seconds)
         else:
             for session in self._addressed(message):
                 _apply(message, session)
@@ -80,11 +89,10 @@ class ControlMessages:
             await self._revocations.add(*lacking)
             log.warning("revocations_restored", count=len(lacking))
 
-    def _addressed(self, message: control.Control) -> list[Session]:
+    def _addressed(self, message: control.ForSessions) -> list[Session]:
         if isinstance(message, control.DisconnectConnection | control.Direct):
             found = self._registry.get(message.connection)
             return [found] if found else []
-        assert not isinstance(message, control.Revoke)
         return self._registry.of(message.user)
 
     def _revoke(self, message: control.Revoke) -> None:
@@ -110,7 +118,7 @@ class ControlMessages:
                 session.close(Close.REVOKED, "the token has been revoked")
 
 
-def _apply(message: control.Control, session: Session) -> None:
+def _apply(message: control.ForSessions, session: Session) -> None:
     match message:
         case control.DisconnectUser() | control.DisconnectConnection():
             session.close(message.code, message.reason)

@@ -20,7 +20,7 @@ from services.gateway.hub.hub import Hub
 from services.gateway.metrics import Metrics
 from services.gateway.node.bus_health import BusHealth
 from services.gateway.node.control import ControlMessages
-from services.gateway.node.drain import drain
+from services.gateway.node.drain import drain, move
 from services.gateway.node.failover import Failover
 from services.gateway.node.lease import Lease, keep_reporting
 from services.gateway.node.partition import PartitionWorker
@@ -42,6 +42,7 @@ from services.kernel.broker.port import (
 from services.kernel.broker.publish_queue import Done, PublishQueue
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.control import MoveClients, encode
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.positions import Position
@@ -90,7 +91,9 @@ class Node:
         self._publish_queue = PublishQueue(broker)
         self._registry = Registry()
         self._ticks = Ticks(self.now)
-        self._control = ControlMessages(self._registry, revocations, wall=self.wall)
+        self._control = ControlMessages(
+            self._registry, revocations, wall=self.wall, move=self._move
+        )
         self._join_fleet(version)
         self._follow_buses(drain_seconds, end)
         self._measure()
@@ -173,6 +176,19 @@ class Node:
         """Tell every client to move, each at its own moment within `seconds`, then close those left with 4100."""
         self._leaving = True
         await drain(self._registry, seconds, drained=self.metrics.drained)
+
+    async def order_move(self, proxy: str, seconds: float) -> None:
+        """Have the clients that came through one instance of the front door moved, on every gateway.
+
+        Raises `unavailable`.
+        """
+        await self.broker.control(encode(MoveClients(proxy=proxy, seconds=seconds)))
+
+    def _move(self, proxy: str, seconds: float) -> None:
+        """Those that are here now: who comes while they are moved comes through one that stays."""
+        sessions = [session for session in self._ticks.waiting() if session.proxy == proxy]
+        log.info("proxy_clients_moved", proxy=proxy, clients=len(sessions), seconds=seconds)
+        self.spawn(move(sessions, seconds, drained=self.metrics.drained))
 
     async def _fail_over(self, seconds: float) -> None:
         self.metrics.evacuations.inc()

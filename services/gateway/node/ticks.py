@@ -33,6 +33,10 @@ class Ticks:
         """Never tick it again."""
         self._wheel.forget(session)
 
+    def waiting(self) -> list[Session]:
+        """Every session that has a tick ahead: all that live, also those that have not said who they are."""
+        return list(self._wheel)
+
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:

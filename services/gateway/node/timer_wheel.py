@@ -42,6 +42,11 @@ class Wheel(Generic[T]):
         """Never tick it again."""
         item.slot = -1
 
+    def __iter__(self) -> Iterator[T]:
+        """Each that waits to be ticked, in no order."""
+        for slot, items in self._slots.items():
+            yield from (item for item in items if item.slot == slot)
+
     def due(self, now: float) -> Iterator[T]:
         """What is due at `now`; each is out of the wheel when it is yielded."""
         until = math.floor(now / SLOT)

@@ -36,7 +36,8 @@ SLOW_PATIENCE = 60.0
 class Session(Subscriber):
     """A connection's state. `id` names the connection to the whole fleet.
 
-    `opened`: it knows who it is. `slot` is the wheel's.
+    `opened`: it knows who it is. `slot` is the wheel's. `proxy` names the instance of the front door that it came through,
+    or nothing.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class Session(Subscriber):
         "id",
         "node",
         "opened",
+        "proxy",
         "slot",
         "subscriptions",
         "user",
@@ -62,6 +64,7 @@ class Session(Subscriber):
         self.user: str | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.opened = False
+        self.proxy = ""
         self.slot = -1
         self._rates: Rates | None = None  # made when needed: many never say anything
         self._heartbeat = self.heartbeat_type()
@@ -385,7 +388,7 @@ class Session(Subscriber):
         self.node.regroup(self)
 
     def reconnect(self, event: bytes) -> None:
-        """The node is leaving; `event` tells within how many seconds to move."""
+        """The node, or the front door before it, is leaving; `event` tells within how many seconds to move."""
         self.send(event)
 
     def shutdown(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -17,12 +18,18 @@ from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.origins import Origins
 
+PROXY = "x-openline-proxy"
+"""The header in which the front door names its instance. Who lies there is moved when that one goes, no more."""
+
+_MAX_PROXY = 253
+
 
 class Unverified(NamedTuple):
     """The decision needs an answer to wait for: whose credential this is."""
 
     credential: Credential
     destination: Destination
+    proxy: str
 
 
 class Admission:
@@ -40,21 +47,24 @@ class Admission:
         destination = endpoint.destination(self._node, request, *values)
         refuse_while_draining(self._node)
         found = credential(request, self._origins)
+        proxy = proxy_of(request.headers)
         if not isinstance(found, Credential):
-            return self._acceptance(destination, found)
+            return self._acceptance(destination, found, proxy)
         claims = None if found.is_ticket else self._node.seen(found.text)
         if claims is None:
-            return Unverified(found, destination)
-        return self._acceptance(destination, claims)
+            return Unverified(found, destination, proxy)
+        return self._acceptance(destination, claims, proxy)
 
     async def verify(self, unverified: Unverified) -> Acceptance:
         """Ask for the decision. Raises `unauthorized` or `unavailable`."""
         claims = await verify(unverified.credential, self._node)
-        return self._acceptance(unverified.destination, claims)
+        return self._acceptance(unverified.destination, claims, unverified.proxy)
 
-    def _acceptance(self, destination: Destination, who: Claims | Later | None) -> Acceptance:
+    def _acceptance(
+        self, destination: Destination, who: Claims | Later | None, proxy: str
+    ) -> Acceptance:
         return Acceptance(
-            partial(self._begin, destination.session, who),
+            partial(self._begin, destination.session, who, proxy),
             max_bytes=self._node.limits.frame_bytes,
             subprotocol=destination.subprotocol,
             greets=destination.greets and not isinstance(who, Later),
@@ -64,6 +74,7 @@ class Admission:
         self,
         make: Callable[[Connection], Session],
         who: Claims | Later | None,
+        proxy: str,
         connection: Connection,
     ) -> Session | None:
         """The handshake was answered: the session, or None when its address has too many connections."""
@@ -71,11 +82,17 @@ class Admission:
             return None
         self._accepted.inc()
         session = make(connection)
+        session.proxy = proxy
         if isinstance(who, Later):
             session.schedule()
         else:
             session.open(who)
         return session
+
+
+def proxy_of(headers: Mapping[str, str]) -> str:
+    """The instance of the front door that a request came through; one string for all its clients."""
+    return sys.intern(headers.get(PROXY, "")[:_MAX_PROXY])
 
 
 def within_address_limit(quota: Quota, connection: Connection) -> bool:

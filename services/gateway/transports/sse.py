@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.node.node import Node
 from services.gateway.session.sse import StreamSession
-from services.gateway.transports.admission import refuse_while_draining
+from services.gateway.transports.admission import proxy_of, refuse_while_draining
 from services.gateway.transports.credentials import Later, identify
 from services.gateway.transports.sse_response import EventStream
 from services.kernel.domain import permissions
@@ -87,6 +87,7 @@ class SseRoute:
         self._node.metrics.handshakes.labels("sse", "accepted").inc()
         connection = EventStream(address, {**HEADERS, **cors})
         session = StreamSession(self._node, connection, wanted, at)
+        session.proxy = proxy_of(request.headers)
         connection.start(session)
         return _Stream(connection, session, claims=claims, refused=refused, cors=cors)
 

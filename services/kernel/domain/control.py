@@ -64,9 +64,17 @@ class Revoke(_Control, frozen=True, kw_only=True, tag="revoke"):
     cutoff: float = 0.0
 
 
-Control: TypeAlias = (
-    DisconnectUser | DisconnectConnection | SubscribeUser | UnsubscribeUser | Direct | Revoke
+class MoveClients(_Control, frozen=True, kw_only=True, tag="move_clients"):
+    """Move the clients that came through one instance of the front door within `seconds`: it is about to go."""
+
+    proxy: str
+    seconds: float
+
+
+ForSessions: TypeAlias = (
+    DisconnectUser | DisconnectConnection | SubscribeUser | UnsubscribeUser | Direct
 )
+Control: TypeAlias = ForSessions | Revoke | MoveClients
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)

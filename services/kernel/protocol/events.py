@@ -226,7 +226,7 @@ class Expiring(_Event, frozen=True, kw_only=True):
 
 
 class Reconnect(_Event, frozen=True, kw_only=True):
-    """The node is leaving: reconnect at a moment of your choice within that time."""
+    """The node, or the front door before it, is leaving: reconnect at a moment of your choice within that time."""
 
     within: Within
 

@@ -166,4 +166,4 @@ def test_templates_are_filled_outside_comments_and_nothing_is_left_open():
 def test_a_folder_that_nginx_cannot_name_is_refused(monkeypatch, tmp_path):
     made = make(monkeypatch, VAR=tmp_path / 'with"quote')
     with pytest.raises(ValueError, match="move it"):
-        nginx.write(made, tmp_path / "nginx")
+        nginx.write(made, tmp_path / "nginx", shutdown=10)

@@ -39,8 +39,13 @@ def quick(monkeypatch):
     monkeypatch.setattr(module, "RELOAD_SECONDS", 0.001)
 
 
+moves = []
+
+
 def control_messages(registry, record=None):
-    return ControlMessages(registry, record or Record(), wall=lambda: 1000.0)
+    return ControlMessages(
+        registry, record or Record(), wall=lambda: 1000.0, move=lambda *order: moves.append(order)
+    )
 
 
 def member(host, registry, user):
@@ -184,3 +189,9 @@ async def test_what_has_ended_is_not_kept(registry):
     await asyncio.gather(running, return_exceptions=True)
     assert not here.covers(Claims(sub="amy", jti="amy"))
     assert here.covers(Claims(sub="eve", jti="eve"))
+
+
+def test_the_clients_of_a_front_door_are_moved(registry):
+    moves.clear()
+    tell(control_messages(registry), control.MoveClients(proxy="nginx-1", seconds=30))
+    assert moves == [("nginx-1", 30)]

@@ -519,3 +519,17 @@ async def test_regrouping_and_places_of_channels_that_are_not_here(node):
     session.connection.stall()
     session.connection.drain()
     assert node.session(session.id) is session
+
+
+async def test_an_order_moves_the_clients_of_one_front_door_known_or_not(node):
+    there, elsewhere = await opened(node), await opened(node)
+    silent = NativeSession(node, RecordingConnection(node), JSON)
+    node.quota.admit(silent.connection.address)
+    silent.schedule()
+    there.proxy = silent.proxy = "nginx-1"
+    elsewhere.proxy = "nginx-2"
+    await node.order_move("nginx-1", 0.1)
+    await until(lambda: there.is_closed and silent.is_closed)
+    assert [there.connection.code, silent.connection.code] == [4100, 4100]
+    assert "reconnect" in [event["type"] for event in there.connection.events()]
+    assert not elsewhere.is_closed

@@ -86,3 +86,19 @@ def test_an_address_over_its_limit_is_told_by_a_close(admission, node):
     )
     node.quota.release(second.address)
     assert acceptance.receiver(RecordingConnection(node)) is not None
+
+
+async def test_a_session_knows_the_front_door_it_came_through(admission, node):
+    headers = [(b"host", b"here"), (b"x-openline-proxy", b"nginx-1" * 100)]
+    first = admission.admit(asking("token=seen", headers=headers), NATIVE, values=())
+    seen = first.receiver(RecordingConnection(node)).proxy
+    node.quota.release(RecordingConnection(node).address)
+    later = await admission.verify(
+        admission.admit(asking("token=bob", headers=headers), NATIVE, values=())
+    )
+    session = later.receiver(RecordingConnection(node))
+    assert session.proxy is seen, "one string for all"
+    assert session.proxy == ("nginx-1" * 100)[:253]
+    node.quota.release(session.connection.address)
+    unnamed = admission.admit(asking("token=seen"), NATIVE, values=())
+    assert unnamed.receiver(RecordingConnection(node)).proxy == ""
