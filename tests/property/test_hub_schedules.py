@@ -12,6 +12,7 @@ from random import SystemRandom
 import pytest
 from hypothesis import settings
 
+from tests.property.simulator.gateway import Gateway
 from tests.property.simulator.schedules import make, search, shrink, violation
 from tests.property.simulator.switches import SWITCHES
 from tests.property.simulator.world import World
@@ -46,6 +47,14 @@ def test_a_rule_switched_off_is_found_out(name):
         found = search(0, FOUND_WITHIN)
     assert found is not None, f"{FOUND_WITHIN} schedules did not notice that {name}"
     assert len(found.steps) <= 20
+
+
+def test_reading_on_from_an_old_master_is_found_by_the_canary_that_stays_away(monkeypatch):
+    """A reconnect was lost: beats are answered by the new master, and the bus that is read is the old one's."""
+    seed = 436810440
+    assert violation(seed, make(seed)) is None
+    monkeypatch.setattr(Gateway, "_watch", lambda _: None)
+    assert "has not reached the head" in violation(seed, make(seed))
 
 
 @pytest.mark.parametrize("seed", range(50))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import HubLimits, Joined, LookCall, OpenCall
-from services.kernel.broker.port import Entry
+from services.kernel.broker.port import Beaten, Entry
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
@@ -16,6 +16,11 @@ from tests.property.simulator.store import UnavailableError
 
 if TYPE_CHECKING:
     from tests.property.simulator.world import World
+
+
+STALLED = 3.0
+"""Seconds without a canary, while beats are answered, after which connections are made anew (10 in production, as much
+shorter as the calm at the end of a schedule is)."""
 
 
 class Room:
@@ -48,7 +53,11 @@ class Room:
 
 
 class Gateway:
-    """`reads` and `looks` are the servers that its connections lead to; writes find the master or fail."""
+    """`reads` and `looks` are the servers that its connections lead to; writes find the master or fail.
+
+    A reconnect may be lost as any call may. What then reads on from a server that is the master no more is found by the
+    canary that stays away, as `node.bus_health` finds it.
+    """
 
     def __init__(self, world: World, name: str, limits: HubLimits) -> None:
         self.world = world
@@ -59,6 +68,7 @@ class Gateway:
         self._wake: float | None = None
         self._reading = False
         self._stopped = False
+        self._canary_at = self._acknowledged_at = float("-inf")
         self.resyncs = 0
         self.hub = Hub(self, new_epoch=self._new_epoch, limits=limits)
 
@@ -75,7 +85,7 @@ class Gateway:
         pass
 
     def canary(self, entry: Entry, now: float) -> None:
-        pass
+        self._canary_at = now
 
     def resynced(self, now: float) -> None:
         self.resyncs += 1
@@ -104,7 +114,7 @@ class Gateway:
             elif isinstance(effect, OpenCall):
                 self._open(effect)
             else:
-                self._call(self._reconnect, lambda _: self.hub.reconnected(self.world.now))
+                self._renew()
         self._read()
         wake = self.hub.wake
         if wake is not None and (self._wake is None or wake < self._wake):
@@ -165,6 +175,9 @@ class Gateway:
 
         self._call(ask, lambda ok: self.hub.opened(call, ok, self.world.now), failed=False)
 
+    def _renew(self) -> None:
+        self._call(self._reconnect, lambda _: self.hub.reconnected(self.world.now))
+
     def _reconnect(self) -> None:
         self.reads = self.looks = self.world.store.master
 
@@ -182,8 +195,23 @@ class Gateway:
             self.world.written()
             return beaten
 
-        self._call(ask, lambda reply: self.hub.beaten(reply, sent, self.world.now))
+        def answered(reply: Beaten | None) -> None:
+            self.hub.beaten(reply, sent, self.world.now)
+            if reply is not None:
+                self._watch()
+
+        self._call(ask, answered)
         self.world.after(1.0, self._beat)
+
+    def _watch(self) -> None:
+        """A beat was answered: its canary is due, counted anew after an outage and after each try."""
+        now, before = self.world.now, self._acknowledged_at
+        self._acknowledged_at = now
+        if now - before > STALLED / 2:
+            self._canary_at = now
+        elif now - self._canary_at > STALLED:
+            self._canary_at = now
+            self._renew()
 
     def _read(self) -> None:
         """One read at a time."""
