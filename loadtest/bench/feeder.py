@@ -17,7 +17,7 @@ import uvloop
 
 from loadtest.bench.feeds import Feed, FeedError, Item, open_feed
 from loadtest.bench.payload import SIZE, body
-from loadtest.bench.posts import Poster
+from loadtest.bench.posts import USUAL, Poster
 
 _STUCK = 20.0
 """Seconds without a delivery after which a flood gives up."""
@@ -135,8 +135,9 @@ class Feeder:
         await self._feed.send(items)
 
     async def _posters(self, command: dict[str, Any]) -> list[Poster]:
+        at, client = (command["host"], command["port"]), command.get("client", USUAL)
         return [
-            await Poster.open(command["host"], command["port"], headers=command["headers"])
+            await Poster.open(*at, headers=command["headers"], client=client)
             for _ in range(command["connections"])
         ]
 

@@ -5,11 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-_LIKE_HTTPX = (
-    "Accept: */*\r\nAccept-Encoding: gzip, deflate, br\r\n"
-    "Connection: keep-alive\r\nUser-Agent: python-httpx2/2.16.2\r\n"
-)
-"""What the client of our documentation sends with every request: a server reads them, so a bench must send them."""
+CLIENTS = {
+    "httpx2": (
+        "Accept: */*\r\nAccept-Encoding: gzip, deflate, br\r\n"
+        "Connection: keep-alive\r\nUser-Agent: python-httpx2/2.16.2\r\n"
+    ),
+    "requests": (
+        "User-Agent: python-requests/2.34.0\r\nAccept-Encoding: gzip, deflate\r\n"
+        "Accept: */*\r\nConnection: keep-alive\r\n"
+    ),
+    "Node's fetch": (
+        "connection: keep-alive\r\naccept: */*\r\naccept-language: *\r\n"
+        "sec-fetch-mode: cors\r\nuser-agent: node\r\naccept-encoding: gzip, deflate\r\n"
+    ),
+    "curl": "User-Agent: curl/7.88.1\r\nAccept: */*\r\n",
+}
+"""The header lines that a client sends with every request: a server reads them, so a bench must send them."""
+
+USUAL = "httpx2"
+"""The client of our documentation."""
 
 
 class Answer(NamedTuple):
@@ -31,10 +45,10 @@ class Poster:
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def open(cls, host: str, port: int, *, headers: str) -> Poster:
-        """Connect. `headers` are whole lines, each with its line end, sent with every request."""
+    async def open(cls, host: str, port: int, *, headers: str, client: str = USUAL) -> Poster:
+        """Connect. `headers` are whole lines, each with its line end, sent with every request beside those of `client`."""
         reader, writer = await asyncio.open_connection(host, port)
-        return cls(reader, writer, f"Host: {host}:{port}\r\n{_LIKE_HTTPX}{headers}")
+        return cls(reader, writer, f"Host: {host}:{port}\r\n{CLIENTS[client]}{headers}")
 
     async def post(self, path: str, body: bytes) -> Answer:
         """POST and wait for the answer. Raises OSError, asyncio.IncompleteReadError."""

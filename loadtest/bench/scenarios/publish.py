@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from loadtest.bench import targets
 from loadtest.bench.bench import Bench, Sample, settle
+from loadtest.bench.posts import CLIENTS, USUAL
 from loadtest.bench.remote import Remote
 from loadtest.bench.usage import Meter
 
@@ -34,7 +35,8 @@ class Publish:
     name = "publish"
     title = (
         "32 requests at once on kept connections, 100-byte messages, one room, nobody in it; CPU time of the publisher "
-        "and its Redis (Openline's: token, permission and schema checked, metrics, one gateway reading the bus)"
+        "and its Redis (Openline's: token, permission and schema checked, metrics, one gateway reading the bus); requests "
+        f"have the headers that {USUAL} sends, unless the row names another client"
     )
 
     def run(self, bench: Bench) -> Iterator[Sample]:
@@ -57,10 +59,20 @@ def _ours(bench: Bench) -> list[_Way]:
     one = {**at, "path": "/v1/channels/room:publish/messages", "body": json.dumps({"data": _DATA})}
     messages = [{"channel": "room:publish", "data": _DATA}] * BATCH
     many = {**at, "path": "/v1/messages", "body": json.dumps({"messages": messages})}
+    clients = [
+        _Way(
+            _name(client), {**one, "connections": CONCURRENT, "client": client}, 1, programs, beside
+        )
+        for client in CLIENTS
+    ]
     return [
-        _Way("Openline", {**one, "connections": CONCURRENT}, 1, programs, beside),
+        *clients,
         _Way("Openline, batches of 1,000", {**many, "connections": 2}, BATCH, programs, beside),
     ]
+
+
+def _name(client: str) -> str:
+    return "Openline" if client == USUAL else f"Openline, headers of {client}"
 
 
 def _baseline(bench: Bench, child: targets.Child) -> _Way:
