@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -15,6 +14,8 @@ from prometheus_client import CollectorRegistry, Info
 from prometheus_client.core import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
+from scripts import generated
+from scripts.generated import ROOT
 from services.auth import metrics as auth
 from services.gateway import metrics as gateway
 from services.kernel.broker.metrics import BrokerCalls
@@ -23,7 +24,6 @@ from services.kernel.ops.tasks import TaskFailures
 from services.kernel.ops.version import build_info
 from services.publisher import metrics as publisher
 
-ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "reference" / "metrics.md"
 INTRODUCTION = """\
 # Metrics
@@ -102,16 +102,5 @@ def _row(metric: Metric, labels: tuple[str, ...]) -> Row:
     return Row(f"{metric.name}{suffix}", metric.type, tuple(labels), metric.documentation)
 
 
-def main() -> int:
-    """Write the file, or with `--check` compare it."""
-    stale = not TARGET.exists() or TARGET.read_text("utf-8") != text()
-    if stale and "--check" in sys.argv[1:]:
-        sys.stdout.write(f"{TARGET.relative_to(ROOT)} is stale; run make docs\n")
-        return 1
-    if stale:
-        TARGET.write_text(text(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.write({TARGET: text()}))

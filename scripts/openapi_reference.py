@@ -15,12 +15,13 @@ from unittest.mock import patch
 
 from fastapi import FastAPI
 
+from scripts import generated
+from scripts.generated import ROOT
 from services.auth import app as auth
 from services.auth.settings import Settings as AuthSettings
 from services.publisher import app as publisher
 from services.publisher.settings import Settings as PublisherSettings
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "reference" / "openapi"
 
 
@@ -46,22 +47,5 @@ def _text(app: FastAPI) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def main() -> int:
-    """Write, or check with `--check`."""
-    stale = [
-        path
-        for path, text in documents().items()
-        if not path.exists() or path.read_text("utf-8") != text
-    ]
-    if "--check" in sys.argv[1:]:
-        for path in stale:
-            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run make docs\n")
-        return int(bool(stale))
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for path, text in documents().items():
-        path.write_text(text, "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.write(documents()))

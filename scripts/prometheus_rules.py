@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from scripts.k8s_secrets import ROOT
+from scripts import generated
+from scripts.generated import ROOT
 
 SOURCES = ROOT / "deploy" / "prometheus" / "rules"
 TARGET = ROOT / "k8s" / "components" / "monitoring" / "rules.yaml"
@@ -33,11 +34,5 @@ def render() -> str:
     return HEAD + yaml.safe_dump(rules, sort_keys=False, width=120, allow_unicode=True)
 
 
-def main() -> int:
-    """Write it."""
-    TARGET.write_text(render(), "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.write({TARGET: render()}))

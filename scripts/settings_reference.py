@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,13 +15,14 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from deploy.local.plan import Settings as Local
+from scripts import generated
+from scripts.generated import ROOT
 from services.auth.settings import Settings as Auth
 from services.gateway.settings import Settings as Gateway
 from services.kernel.ops.settings import PREFIX, Common
 from services.kernel.ops.usage import shown
 from services.publisher.settings import Settings as Publisher
 
-ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "reference" / "settings.md"
 INTRODUCTION = """\
 # Settings
@@ -128,17 +128,5 @@ class _Defaults(dict[str, Any]):
         )
 
 
-def main() -> int:
-    """Write the file, or with `--check` compare it."""
-    stale = not TARGET.exists() or TARGET.read_text("utf-8") != text()
-    if stale and "--check" in sys.argv[1:]:
-        sys.stdout.write(f"{TARGET.relative_to(ROOT)} is stale; run make docs\n")
-        return 1
-    if stale:
-        TARGET.parent.mkdir(parents=True, exist_ok=True)
-        TARGET.write_text(text(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated.write({TARGET: text()}))

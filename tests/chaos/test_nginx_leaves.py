@@ -24,7 +24,8 @@ from deploy.local.programs import find_nginx
 from tests.support.listener import Listener, listeners
 from tests.support.people import People
 from tests.support.ports import free_port
-from tests.support.stack import ROOT, Stack, children, wait_until
+from tests.support.stack import ROOT, Stack, children
+from tests.support.waiting import wait_until
 
 SECONDS = 6
 SETTINGS = {"OPENLINE_DRAIN_SECONDS": str(SECONDS)}

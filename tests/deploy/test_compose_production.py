@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.compose import ComposeStack
 from tests.support.people import People
-from tests.support.stack import ROOT, wait_until
+from tests.support.stack import ROOT
+from tests.support.waiting import wait_until
 from tests.support.wire import WireClient
 
 pytestmark = pytest.mark.docker

@@ -12,7 +12,7 @@ import pytest
 from tests.support.compose import ComposeStack
 from tests.support.listener import listeners
 from tests.support.people import People
-from tests.support.stack import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.docker
 

@@ -19,7 +19,8 @@ from tests.support import busy_day
 from tests.support.busy_day import BusyDay
 from tests.support.people import People
 from tests.support.prometheus_server import SHIPPED, Prometheus, exporters, scaled_rules, targets
-from tests.support.stack import ROOT, Stack, wait_until
+from tests.support.stack import ROOT, Stack
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(280)]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stack import ROOT, wait_until
+from tests.support.stack import ROOT
+from tests.support.waiting import wait_until
 from tests.unit.deploy.test_requirements import locked
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images")]

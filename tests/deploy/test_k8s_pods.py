@@ -15,7 +15,7 @@ import pytest
 from scripts import manifests
 from tests.deploy.pods import Node, playable
 from tests.support.people import People
-from tests.support.stack import wait_until
+from tests.support.waiting import wait_until
 from tests.support.wire import WireClient
 
 pytestmark = [

@@ -25,7 +25,8 @@ from fastapi.testclient import TestClient
 from deploy.local.plan import free_port
 from services.kernel.domain.namespaces import Namespace
 from tests.support.documents import Follower, blocks, example, following, headings
-from tests.support.stack import ROOT, Stack, wait_until
+from tests.support.stack import ROOT, Stack
+from tests.support.waiting import wait_until
 
 CLIENTS, NAMESPACES, TOKENS = "docs/clients.md", "docs/namespaces.md", "docs/tokens.md"
 OBSERVABILITY, TUTORIALS = "docs/observability.md", "docs/from-the-tutorials.md"

@@ -12,7 +12,8 @@ from playwright.sync_api import Browser
 
 from tests.support.browser import Tab, chromium
 from tests.support.documents import Block, Follower, example, following
-from tests.support.stack import Stack, wait_until
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 

@@ -18,7 +18,8 @@ import pytest
 
 from deploy.local.plan import free_port
 from tests.support.lossy_proxy import LossyProxy
-from tests.support.stack import ROOT, Stack, wait_until
+from tests.support.stack import ROOT, Stack
+from tests.support.waiting import wait_until
 
 LOCUST = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py"]
 

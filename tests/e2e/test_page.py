@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.api_clients import administer
 from tests.support.browser import Tab, chromium
-from tests.support.stack import Stack, wait_until
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 

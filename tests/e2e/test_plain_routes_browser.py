@@ -13,7 +13,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.browser import Tab, chromium
-from tests.support.stack import Stack, wait_until
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 

@@ -17,7 +17,8 @@ import pytest
 
 from deploy.local.plan import free_port, is_free
 from tests.support.redis_server import start_redis
-from tests.support.stack import ROOT, Stack, alive, wait_until
+from tests.support.stack import ROOT, Stack, alive
+from tests.support.waiting import wait_until
 
 
 def start(**variables):

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.support.stack import ROOT, alive, wait_until
+from tests.support.stack import ROOT, alive
+from tests.support.waiting import wait_until
 
 START = """
 import sys

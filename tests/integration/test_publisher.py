@@ -25,6 +25,7 @@ from services.kernel.tokens.revocations import Kind, Revocation
 from tests.support.redis_server import RedisServer, start_redis
 from tests.support.service_process import ROOT, ServiceProcess, refusal
 from tests.support.token_issuer import TokenIssuer
+from tests.support.waiting import wait_until
 
 TYPED = """
 [namespaces.typed]
@@ -1166,7 +1167,7 @@ class TestOperation:
                 problem(answer, 503, "unavailable")
                 assert api.get("/readyz").status_code == 503
                 redis.start()
-                wait_for(lambda: api.get("/readyz").status_code == 200)
+                wait_until(lambda: api.get("/readyz").status_code == 200)
                 assert publish(api, "room:a", data=1)["offset"] == 1
 
     def test_an_outage_of_redis_is_said_and_ends(self, tmp_path, issuer):
@@ -1194,9 +1195,9 @@ class TestOperation:
             body = {"channels": ["room:a", "room:b"], "data": 1}
             results = api.post("/v1/broadcast", json=body).json()["results"]
             assert [(r["status"], r["code"]) for r in results] == [(503, "unavailable")] * 2
-            wait_for(lambda: api.get("/readyz").status_code == 503)
+            wait_until(lambda: api.get("/readyz").status_code == 503)
             redis.start()
-            wait_for(lambda: api.get("/readyz").status_code == 200)
+            wait_until(lambda: api.get("/readyz").status_code == 200)
             assert publish(api, "room:a", data=2, key="k")["offset"] == 2
 
     def test_a_paused_redis_does_not_hold_requests_for_long(self, tmp_path, issuer):
@@ -1237,11 +1238,3 @@ class TestOperation:
                     pass
             stopping.join()
             assert process.process.returncode == 0
-
-
-def wait_for(condition: Any, seconds: float = 10) -> None:
-    """Return when the condition holds; fail after some seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -13,7 +13,8 @@ from typing import Any, Self
 import httpx2
 
 from deploy.local.plan import free_port
-from tests.support.stack import ROOT, wait_until
+from tests.support.stack import ROOT
+from tests.support.waiting import wait_until
 
 ABSENT = frozenset({"grafana"})
 """Services whose images are in no Debian package: left out where they cannot be pulled."""

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from tests.support.stack import ROOT, Stack, wait_until
+from tests.support.stack import ROOT, Stack
+from tests.support.waiting import wait_until
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$|^(#{1,3}) ([^\n]+)$", re.MULTILINE | re.DOTALL)
 _BIN = Path(sys.executable).parent

@@ -15,8 +15,9 @@ import httpx2
 import yaml
 
 from tests.support.ports import free_port
-from tests.support.stack import Stack, wait_until
+from tests.support.stack import Stack
 from tests.support.tied import tied
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "deploy" / "prometheus"

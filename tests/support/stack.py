@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 import httpx2
 
 from tests.support.ports import free_block
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -258,14 +258,6 @@ def _ports() -> dict[str, str]:
     """Ports that no other test gets; gateways take as many as they are from the last one on."""
     names = ("PORT", "AUTH_PORT", "PUBLISHER_PORT", "STATUS_PORT", "REDIS_PORT", "GATEWAY_PORT")
     return {f"OPENLINE_{name}": str(port) for port, name in enumerate(names, free_block())}
-
-
-def wait_until(condition: Callable[[], Any], *, timeout: float = 10) -> None:
-    """Wait until the condition holds. Raises AssertionError after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:

@@ -27,6 +27,7 @@ from services.gateway.websocket import connection as connection_module
 from services.gateway.websocket.slicer import SLICE
 from services.kernel.http.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
+from tests.support.waiting import wait_until
 from tests.support.websocket_peer import Peer, frame
 
 pytestmark = pytest.mark.server
@@ -135,13 +136,6 @@ def quick(monkeypatch):
     monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.1)
     monkeypatch.setattr(protocol, "CLOSE_TIMEOUT", 0.1)
     monkeypatch.setattr(protocol, "HANDSHAKE_TIMEOUT", 0.1)
-
-
-def until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 # Handshake
@@ -257,7 +251,7 @@ def test_a_denial_is_any_http_answer(stage):
         assert (b"www-authenticate", b"Bearer") in peer.answer.headers
         assert peer.body() == b'{"code":"unauthorized"}'
         peer.ended()
-    until(lambda: not stage.server.server_state.connections)
+    wait_until(lambda: not stage.server.server_state.connections)
 
 
 def test_a_close_before_accept_is_403(stage):
@@ -283,7 +277,7 @@ def test_a_handshake_that_takes_too_long_is_503(stage, quick):
     stage.endpoint = lambda _: asyncio.sleep(60)
     with Peer(stage.port) as peer:
         assert peer.status == 503
-    until(lambda: not stage.server.server_state.tasks)
+    wait_until(lambda: not stage.server.server_state.tasks)
 
 
 def test_a_client_that_gives_up_during_the_handshake_leaves_nothing(stage):
@@ -298,7 +292,9 @@ def test_a_client_that_gives_up_during_the_handshake_leaves_nothing(stage):
         client.sendall(request())
         assert stage.got() == "waiting"
     assert stage.got() == "gone"
-    until(lambda: not (stage.server.server_state.connections or stage.server.server_state.tasks))
+    wait_until(
+        lambda: not (stage.server.server_state.connections or stage.server.server_state.tasks)
+    )
 
 
 def test_a_denial_may_come_in_pieces_and_ends_with_them(stage):
@@ -360,7 +356,7 @@ def test_an_app_on_another_server_is_told_what_to_serve_it_with():
 def test_after_the_acceptance_no_task_and_no_uvicorn_object_is_left(stage):
     with Peer(stage.port) as peer:
         connection = stage.connections.get(timeout=10)
-        until(lambda: not stage.server.server_state.tasks)
+        wait_until(lambda: not stage.server.server_state.tasks)
         gc.collect()
         assert not [
             item
@@ -377,7 +373,7 @@ def test_a_connection_and_its_receiver_are_freed_when_it_is_over(stage):
     with Peer(stage.port):
         receiver = weakref.ref(stage.connections.get(timeout=10)._receiver)
     assert stage.got() == ("closed", 1006, "", False)
-    until(lambda: gc.collect() >= 0 and receiver() is None)
+    wait_until(lambda: gc.collect() >= 0 and receiver() is None)
 
 
 def test_nagle_is_off(stage):
@@ -418,7 +414,7 @@ def test_a_connection_that_is_closed_while_its_receiver_is_made_ends(stage):
         assert peer.closing() == (4006, "full")
     assert stage.got() == ("closed", 4006, "full", False)
     assert stage.silent()
-    until(lambda: not stage.server.server_state.connections)
+    wait_until(lambda: not stage.server.server_state.connections)
 
 
 def test_a_client_that_leaves_before_the_answer_gets_no_receiver(stage):
@@ -434,7 +430,7 @@ def test_a_client_that_leaves_before_the_answer_gets_no_receiver(stage):
     with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as client:
         client.sendall(request())
         assert stage.got() == "running"
-    until(lambda: not stage.server.server_state.connections)
+    wait_until(lambda: not stage.server.server_state.connections)
     stage.call(go.set)
     assert stage.got() == "done"
     assert stage.connections.empty()
@@ -461,7 +457,7 @@ def test_an_app_that_fails_after_the_answer_leaves_the_connection_alone(stage):
 
     stage.endpoint = endpoint
     with Peer(stage.port) as peer:
-        until(lambda: not stage.server.server_state.tasks)
+        wait_until(lambda: not stage.server.server_state.tasks)
         peer.text("still here")
         assert stage.got() == ("text", b"still here")
 
@@ -561,7 +557,7 @@ def test_the_peer_closes(stage):
         peer.raw(frame(8, b"\x0f\xa0bye"))
         assert stage.got() == ("closed", 4000, "bye", True)
         assert peer.closing()[0] == 4000
-    until(lambda: not stage.server.server_state.connections)
+    wait_until(lambda: not stage.server.server_state.connections)
     assert stage.silent()
 
 
@@ -608,7 +604,7 @@ def test_a_peer_that_reads_nothing_is_cut_off_after_its_own_close(stage, quick):
             stage.call(connection.send_binary, b"x" * 100_000)
         peer.raw(frame(8, b"\x03\xe8"))
         assert [stage.got(), stage.got()] == [("stalled",), ("closed", 1000, "", True)]
-        until(lambda: not stage.server.server_state.connections)
+        wait_until(lambda: not stage.server.server_state.connections)
 
 
 def test_an_abort_drops_the_connection(stage):
@@ -625,7 +621,7 @@ def test_a_violation_tells_both_sides_why(stage):
         code, reason, clean = stage.got()[1:]
         assert (code, clean) == (1002, False)
         assert peer.closing() == (1002, reason)
-    until(lambda: not stage.server.server_state.connections)
+    wait_until(lambda: not stage.server.server_state.connections)
     assert stage.silent()
 
 
@@ -633,7 +629,7 @@ def test_a_violator_that_stays_is_cut_off(stage, quick):
     with Peer(stage.port) as peer:
         peer.raw(frame(3))
         assert stage.got()[:2] == ("closed", 1002)
-        until(lambda: not stage.server.server_state.connections)
+        wait_until(lambda: not stage.server.server_state.connections)
 
 
 def test_a_violation_while_closing_hangs_up(stage):

@@ -16,6 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from services.gateway.websocket import Acceptance, HandshakeSniffer, WebSocketProtocol
 from services.kernel.http.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
+from tests.support.waiting import wait_until
 from tests.support.websocket_peer import Peer
 
 pytestmark = pytest.mark.server
@@ -187,8 +188,8 @@ def test_everything_else_is_answered_as_without_a_sniffer(servers, pieces):
 def test_who_says_nothing_is_counted_until_it_leaves(server):
     state = server.server_state
     with socket.create_connection(("127.0.0.1", server.port), timeout=10):
-        _until(lambda: [type(item) for item in state.connections] == [HandshakeSniffer])
-    _until(lambda: not state.connections)
+        wait_until(lambda: [type(item) for item in state.connections] == [HandshakeSniffer])
+    wait_until(lambda: not state.connections)
 
 
 def test_who_says_nothing_does_not_keep_the_server_from_stopping():
@@ -197,13 +198,6 @@ def test_who_says_nothing_does_not_keep_the_server_from_stopping():
         with serving(_application(), ws=WebSocketProtocol, http=SNIFFER) as server:
             client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
             stack.enter_context(client)
-            _until(lambda: server.server_state.connections)
+            wait_until(lambda: server.server_state.connections)
         assert client.recv(1) == b""
     assert time.monotonic() - began < 3
-
-
-def _until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)

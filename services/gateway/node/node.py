@@ -48,6 +48,7 @@ from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 from services.kernel.domain.schemas import Schemas
+from services.kernel.ops.tasks import Calls
 from services.kernel.tokens import revocations as revoking
 from services.kernel.tokens.revocations import Revocations
 from services.kernel.tokens.tickets import Tickets
@@ -87,7 +88,7 @@ class Node:
         self._verifier = verifier
         self._tickets = tickets
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._calls = Calls(metrics.task_failures, "call")
         self._publish_queue = PublishQueue(broker)
         self._registry = Registry()
         self._ticks = Ticks(self.now)
@@ -206,8 +207,7 @@ class Node:
                 await self._reports.send_counts()
                 if not len(self._presence):
                     await self.lease.resign()
-        for task in list(self._tasks):
-            task.cancel()
+        self._calls.cancel()
         await self.broker.close()
 
     @property
@@ -249,15 +249,7 @@ class Node:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something to its end; what it raises is logged."""
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._spawned)
-
-    def _spawned(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self.metrics.task_failures.report("call", error)
+        self._calls.spawn(work)
 
     def session(self, connection: str) -> Session | None:
         """The session of a connection, if it is here."""

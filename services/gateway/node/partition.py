@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import structlog
 
@@ -15,6 +14,7 @@ from services.gateway.hub.port import LookCall, OpenCall
 from services.gateway.metrics import Metrics
 from services.kernel.broker.port import Beat, Beaten, Broker, Looked, Stale
 from services.kernel.domain.codes import OpenlineError
+from services.kernel.ops.tasks import Calls
 
 BEAT_SECONDS = 1.0
 PAUSE_MAX = 1.0
@@ -57,7 +57,7 @@ class PartitionWorker:
         self._due = float("inf")
         self._pumping = False
         self._called_at = float("-inf")
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._calls = Calls(metrics.task_failures, "partition_call")
         self._hurry = asyncio.Event()
 
     async def run(self) -> None:
@@ -70,8 +70,7 @@ class PartitionWorker:
         """Forget timers and calls that are under way."""
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
+        self._calls.cancel()
 
     def pump(self) -> None:
         """Carry out what the hub wants, in the loop's next turn or a little later: what is asked for goes out together."""
@@ -90,7 +89,7 @@ class PartitionWorker:
 
     def reconnect(self) -> None:
         """Drop the connections: the reader hears nothing although beats are answered."""
-        self._spawn(self._renew())
+        self._calls.spawn(self._renew())
 
     async def _reading(self) -> None:
         pause = 0.05
@@ -143,7 +142,7 @@ class PartitionWorker:
         self._pumping = False
         for effect in self.hub.effects():
             self._called_at = self._loop.time()
-            self._spawn(self._carry_out(effect))
+            self._calls.spawn(self._carry_out(effect))
         self._arm()
 
     def _arm(self) -> None:
@@ -194,14 +193,3 @@ class PartitionWorker:
             await self._broker.reconnect(self.partition)
         self.hub.reconnected(self._loop.time())
         self._hurry.set()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._spawned)
-
-    def _spawned(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self._metrics.task_failures.report("partition_call", error)

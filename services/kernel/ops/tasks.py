@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
@@ -45,6 +46,35 @@ class TaskFailures:
         except Exception as error:
             self.report(name, error)
             raise
+
+
+class Calls:
+    """Calls that run beside their caller, each to its end; what one raises is reported under `name`."""
+
+    def __init__(self, failures: TaskFailures, name: str) -> None:
+        self._failures = failures
+        self._name = name
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, call: Coroutine[Any, Any, None]) -> None:
+        """Start it. Needs a running loop."""
+        task = asyncio.get_running_loop().create_task(call)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def cancel(self) -> None:
+        """Cancel those that are under way."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._failures.report(self._name, error)
 
 
 class Tasks:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from deploy.local import leaving
-from tests.support.stack import wait_until
+from tests.support.waiting import wait_until
 
 TITLE = "nginx: worker process is shutting down"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from scripts import protocol_reference as reference
@@ -52,18 +50,3 @@ def test_every_route_of_the_gateway_is_described():
 )
 def test_the_range_of_a_close_code_decides_the_advice(close, advice):
     assert advice in reference.advice(close)
-
-
-def test_stale_files_are_named_and_then_written(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(reference, "ROOT", tmp_path)
-    monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference")
-    (tmp_path / "pyproject.toml").write_text(
-        '[project]\nversion = "1"\ndescription = "d"\nlicense = "l"\n'
-    )
-    monkeypatch.setattr(sys, "argv", ["protocol_reference", "--check"])
-    assert reference.main() == 1
-    assert "reference/asyncapi.yaml is stale" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", ["protocol_reference"])
-    assert reference.main() == 0
-    monkeypatch.setattr(sys, "argv", ["protocol_reference", "--check"])
-    assert reference.main() == 0

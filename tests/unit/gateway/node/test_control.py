@@ -19,6 +19,7 @@ from services.kernel.tokens.revocations import Kind, Revocation
 from tests.support.bare_session import opened
 from tests.support.gateway_host import ManualHost, brief
 from tests.support.revocation_record import Record
+from tests.support.waiting import until
 
 BOB, AMY = (Revocation(kind=Kind.TOKEN, value=name, exp=2e9) for name in ("bob", "amy"))
 
@@ -56,12 +57,6 @@ def member(host, registry, user):
 
 def tell(control_messages, message):
     control_messages.handle(Entry(1, EntryType.CONTROL, fragment=control.encode(message)))
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for has nothing to signal with
-            await asyncio.sleep(0.001)
 
 
 # Control messages

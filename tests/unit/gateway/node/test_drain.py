@@ -11,6 +11,7 @@ from services.gateway.node.drain import drain
 from services.gateway.node.registry import Registry
 from tests.support.bare_session import Bare, kinds, opened
 from tests.support.gateway_host import ManualHost
+from tests.support.waiting import until
 
 
 class Timed(Bare):
@@ -27,12 +28,6 @@ class Timed(Bare):
 def host(monkeypatch):
     monkeypatch.setattr(module, "SLOT", 0.01)
     return ManualHost()
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 def crowd(host, number):

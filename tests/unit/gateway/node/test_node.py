@@ -28,6 +28,7 @@ from services.kernel.tokens.revocations import Kind, Revocation
 from tests.support.gateway_host import TABLES, RecordingConnection, brief
 from tests.support.refusals import refused
 from tests.support.revocation_record import Record
+from tests.support.waiting import until
 
 
 class Verifier:
@@ -89,12 +90,6 @@ async def node():
         yield node
 
 
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for has nothing to signal with
-            await asyncio.sleep(0.001)
-
-
 async def opened(node, user="bob", *wanted):
     session = NativeSession(node, RecordingConnection(node), JSON)
     session.connection.start(session)
@@ -144,7 +139,7 @@ async def test_nothing_is_kept_of_a_session_that_has_ended(node):
     await until(lambda: node._reports._counts == {})
     assert await node.broker.subscribers(["room:a", channels.connections("bob")]) == [1, 1]
     session.closed(1000, "", True)
-    await until(lambda: node._reports._counts == {} and not node._tasks)
+    await until(lambda: node._reports._counts == {} and not node._calls)
     assert await node.broker.subscribers(["room:a", channels.connections("bob")]) == [0, 0]
     assert (list(node._registry), node._registry.counts(), node._reports._newcomers) == ([], {}, {})
     assert (node.quota._addresses, node.quota._users) == ({}, {})
@@ -205,7 +200,7 @@ async def test_a_task_that_fails_is_logged_and_nothing_else(node):
         raise ValueError("a bug")
 
     node.spawn(fail())
-    await until(lambda: not node._tasks)
+    await until(lambda: not node._calls)
 
 
 # Tokens
@@ -226,7 +221,7 @@ async def test_after_a_resync_the_record_is_read_again():
     async with running(revocations=record) as node:
         record.known = [Revocation(kind=Kind.TOKEN, value="bob", exp=2e9)]
         node.resynced(0)
-        await until(lambda: record.reads > 1 and not node._tasks)
+        await until(lambda: record.reads > 1 and not node._calls)
         with refused(Code.UNAUTHORIZED, "revoked"):
             await node.verify("bob")
 

@@ -18,6 +18,7 @@ from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Beat, Beaten, Draft, Entry, EntryType
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.publications import Publication
+from tests.support.waiting import until
 
 
 class Listener:
@@ -56,12 +57,6 @@ class Reconnecting(MemoryBroker):
 
     async def reconnect(self, partition):
         self.dropped += 1
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for has nothing to signal with
-            await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
@@ -269,9 +264,9 @@ async def test_closing_forgets_what_is_under_way(at):
     await join(at)
     at.worker.hub.unsubscribe("room:a", "bob", asyncio.get_running_loop().time())
     at.worker._arm()
-    at.worker._spawn(asyncio.sleep(60))
+    at.worker._calls.spawn(asyncio.sleep(60))
     at.worker.close()
-    await until(lambda: not at.worker._tasks)
+    await until(lambda: not at.worker._calls)
     assert at.worker._timer.cancelled()
 
 

@@ -16,6 +16,7 @@ from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from tests.support.bare_session import opened
 from tests.support.gateway_host import ManualHost
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -36,12 +37,6 @@ def come(reports, user="bob", count=1):
     reports.connections(user, count)
     reports.newcomer(user, session)
     return session
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for has nothing to signal with
-            await asyncio.sleep(0.001)
 
 
 async def test_the_last_count_is_told_once(broker):

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from services.gateway.transports.sse_response import MAX_BUFFERED, EventStream
+from tests.support.waiting import until
 
 
 class Reader:
@@ -66,14 +67,6 @@ async def stream(session):
     stream = EventStream("192.0.2.7", {"content-type": "text/event-stream"})
     stream.start(session)
     return stream
-
-
-async def until(condition):
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it did not come")
 
 
 async def test_what_is_written_leaves_in_order_until_it_is_closed(stream, reader, session):

@@ -11,6 +11,7 @@ from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Draft
 from services.kernel.broker.publish_queue import PublishQueue
 from services.kernel.domain.codes import Code, OpenlineError
+from tests.support.waiting import until
 
 
 class SlowBroker(MemoryBroker):
@@ -45,12 +46,6 @@ def publish(queue, numbers, channel="room:a"):
     for number in numbers:
         queue.publish(draft(number, channel), results.append)
     return results
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the queue has nothing to signal with
-            await asyncio.sleep(0)
 
 
 async def test_what_comes_while_the_store_answers_goes_out_together_in_order(broker):

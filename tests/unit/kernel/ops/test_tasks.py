@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from services.kernel.domain.configuration import ConfigurationError
-from services.kernel.ops.tasks import TaskFailures, Tasks
+from services.kernel.ops.tasks import Calls, TaskFailures, Tasks
+from tests.support.waiting import until
 
 
 class Job:
@@ -79,3 +80,17 @@ async def test_a_watched_task_ends_its_group_and_is_named(registry, failures):
         await serve()
     assert [line["task"] for line in logs] == ["ticks"]
     assert (count(registry, "ticks"), count(registry, "reports")) == (1, None)
+
+
+async def test_a_call_that_fails_is_reported_under_the_name_of_all(registry, failures):
+    calls, job = Calls(failures, "call"), Job()
+    calls.spawn(job.run())
+    await asyncio.wait_for(job.waits.wait(), 5)
+    with capture_logs() as logs:
+        calls.spawn(Job(RuntimeError("no answer")).run())
+        await until(lambda: len(calls) == 1)
+    assert count(registry, "call") == 1
+    assert [(line["event"], line["task"]) for line in logs] == [("task_failed", "call")]
+    calls.cancel()
+    await until(lambda: not calls)
+    assert count(registry, "call") == 1
