@@ -154,7 +154,7 @@ the first message: connect again with the new token. The sender sees its own mes
 ### Notifications
 
 `/ws/notify/{topic}?token=...`: each notification as one JSON object, just as it was published, and `reset`. The publisher adds
-`"type": "notification"` and `"timestamp"` where they are missing; data that is no object comes as
+`"type": "notification"` and `"timestamp"` where they are missing; data that is not an object comes as
 `{"type": "notification", "data": ...}`. Nothing is read.
 
 ### Server-Sent Events

@@ -97,7 +97,7 @@ _MESSAGES = [
             )
         },
         help="epoch: Redis lost or replaced a history. history: the log was too short for what was missed. lagged: a "
-        "slow reader of a namespace that prefers the latest value, which is no fault.",
+        "slow reader of a namespace that prefers the latest value, which is not a fault.",
         unit="cps",
     ),
     graph(

@@ -18,7 +18,7 @@ _FILES = 65_536
 def write(plan: Plan, folder: Path, *, shutdown: int) -> Path:
     """Write the configuration into `folder` and return the path of its main file.
 
-    `shutdown`: seconds that a reload leaves to those who are connected.
+    `shutdown`: seconds that a reload leaves to connected clients.
     """
     (folder / "temp").mkdir(parents=True, exist_ok=True)
     values = {**_values(plan), "SHUTDOWN": str(shutdown)}

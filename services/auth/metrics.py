@@ -26,6 +26,6 @@ HASHING = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 
-# Series that alerts go by begin at 0: the first increment of one that is not there yet is no rate.
+# The series that alerts use exist with the value 0: `rate()` misses the first increment of a new series.
 for _outcome in ("ok", "refused"):
     LOGINS.labels(_outcome)

@@ -37,7 +37,7 @@ def announce_on(broker: Broker) -> Announce:
 class Revoker:
     """Adds revocations and answers what is revoked.
 
-    `announce` gets `Revocation.as_dict()` after the record was written. Its failure is the caller's, who may repeat
+    `announce` gets `Revocation.as_dict()` after the record was written. Its failure is raised to the caller, who may repeat
     the call; the revocation is recorded all the same and holds for whoever loads the record.
     """
 

@@ -24,7 +24,7 @@ def _database(value: str) -> str:
         backend = ""
     if backend not in ("sqlite", "postgresql"):
         raise ValueError("must be sqlite:///path or postgresql://user:password@host/name")
-    # The driver is ours to choose: who writes postgresql:// means the one that is installed.
+    # The driver is ours to choose: postgresql:// means the one that is installed.
     return value.replace("postgresql://", "postgresql+psycopg://", 1)
 
 

@@ -1,4 +1,4 @@
-"""Attempts an address may make: each network address has a token bucket, and only so many are remembered."""
+"""Attempts an address may make: each network address has a token bucket; the number of buckets is bounded."""
 
 from __future__ import annotations
 

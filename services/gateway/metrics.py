@@ -122,7 +122,7 @@ class Metrics:
         )
 
     def begin(self, namespaces: Iterable[Namespace]) -> None:
-        """Series that alerts go by begin at 0: the first increment of one that is not there yet is no rate."""
+        """Create the series that alerts use with the value 0: `rate()` misses the first increment of a new series."""
         for namespace in namespaces:
             for reason in RESETS:
                 self.resets.labels(namespace.name, reason)

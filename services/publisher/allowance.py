@@ -1,4 +1,4 @@
-"""How much callers may ask for whose tokens set a limit: each has a token bucket, and only so many are remembered."""
+"""How much callers may ask for whose tokens set a limit: each has a token bucket; the number of buckets is bounded."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Parts:
         app.routes.extend(health.routes(self.probes.ready))
         app.state.parts = parts
         for module in (messages, channels, control, notify):
-            # Not included as a router: who asks the application for its routes sees each of them.
+            # Not included as a router, so that the application's routes list each of them.
             app.routes.extend(module.router.routes)
         describe.install(app)
         problems.install(app)
@@ -147,7 +147,7 @@ async def _method_not_allowed(request: Request, _error: Exception) -> Response:
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:
-    """The client left before its body had come: nobody reads this answer, and it is no fault of ours."""
+    """The client left before its body had come: nobody reads this answer, and the server is not at fault."""
     return Response(status_code=400)
 
 

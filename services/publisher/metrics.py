@@ -49,7 +49,7 @@ def _children(route: str, method: str, status: int) -> tuple[Counter, Histogram]
 
 
 def begin(namespaces: Iterable[Namespace]) -> None:
-    """Series that alerts go by begin at 0: the first increment of one that is not there yet is no rate."""
+    """Create the series that alerts use with the value 0: `rate()` misses the first increment of a new series."""
     for namespace in namespaces:
         for outcome in ("stored", Code.UNAVAILABLE.value):
             PUBLICATIONS.labels(namespace.name, outcome)

@@ -174,7 +174,7 @@ class Publisher:
         return await self._broker.drop(channel)
 
     async def members(self, channel: str, *, cursor: str | None) -> Members:
-        """A page of who is present in a channel."""
+        """A page of a channel's members."""
         return await self._broker.members(channel, cursor=cursor, limit=PAGE)
 
     async def channels(self, prefix: str, *, cursor: str | None) -> ChannelPage:

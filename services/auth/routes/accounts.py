@@ -1,4 +1,4 @@
-"""POST /auth/register: users who make themselves, for demonstrations."""
+"""POST /auth/register: self-registration, for demonstrations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who calls: the bearer token of a request (RFC 6750), its scope, and the network the call comes from."""
+"""Authentication of a call: its bearer token (RFC 6750), its scope and the network it comes from."""
 
 from __future__ import annotations
 

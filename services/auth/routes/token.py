@@ -20,7 +20,7 @@ from services.kernel.http import addresses
 
 _log = structlog.get_logger(__name__)
 
-# An empty parameter counts as omitted (RFC 6749 section 3.2), so an empty one is no error of its own.
+# An empty parameter counts as omitted (RFC 6749 section 3.2), so an empty one is not an error by itself.
 _TEXT = {"type": "string"}
 _WORD = f"({'|'.join(SCOPES)})"
 _SCOPE = {"type": "string", "pattern": f"^{_WORD}( {_WORD})*$"}

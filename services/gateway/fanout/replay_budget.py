@@ -1,6 +1,6 @@
 """Large replays that connections of this node were sent at once and have not read yet: bounded together.
 
-A history may hold tens of megabytes, and who recovers it is not slow: its own buffer may hold it all. A hundred that never
+A history may hold tens of megabytes, and a client that recovers it is not slow: its own buffer may hold it all. A hundred that never
 read would fill the memory.
 """
 
@@ -26,11 +26,11 @@ class ReplayBudget(Generic[T]):
         self._unread: dict[T, tuple[int, float]] = {}
 
     def admit(self, size: int) -> bool:
-        """Whether so many bytes may be sent now."""
+        """Whether this many bytes may be sent now."""
         return not self._total or self._total + size <= self._limit
 
     def hold(self, connection: T, size: int, now: float) -> None:
-        """A connection was sent so many bytes."""
+        """Count bytes sent to a connection."""
         before, since = self._unread.get(connection, (0, now))
         self._unread[connection] = before + size, since
         self._total += size

@@ -64,7 +64,7 @@ class BusCursor:
         return Verdict.TAKEN
 
     def _retake(self, reply: Beaten) -> Verdict:
-        """A master that changed while connections were made anew: they may lead to the one before."""
+        """The master changed while connections were renewed: they may lead to the previous one."""
         if self._expected not in ("", reply.history):
             return self.lose(reply.history)
         self._begin(reply)

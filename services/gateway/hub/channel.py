@@ -1,4 +1,4 @@
-"""One channel on this node: its position, who listens, who waits to, and how a look's reply moves them.
+"""One channel on this node: its position, its listeners, its waiters, and how a look's reply moves them.
 
 All listeners of a channel share its position. It is *live* when the next publication must be the one after it, and
 *in doubt* when something may be missing: then nothing is delivered until a look has compared it with the log.
@@ -189,7 +189,7 @@ class Channel:
     # Looks
 
     def look(self, call: int) -> Look:
-        """What to ask now. The buffer begins anew: the reply will include all that the reader has read so far."""
+        """What to ask now. The buffer is emptied: the reply will include all that the reader has read so far."""
         self.looking = call
         self._buffer.clear()
         self._buffer_bytes = 0

@@ -1,4 +1,4 @@
-"""All channels of one partition on this node: who is told what, decided from bus entries, looks and beats.
+"""All channels of one partition on this node: decides from bus entries, looks and beats what each listener gets.
 
 Pure: time (`now`, seconds of any clock that does not go back) and replies are arguments, calls to be carried out are
 collected by the driver through `effects`, and what subscribers are to get is told to their audience at once. Replies
@@ -214,13 +214,13 @@ class Hub:
             self._resync()
 
     def reconnected(self, now: float) -> None:
-        """The partition's connections were dropped; the next one finds the master anew."""
+        """The partition's connections were dropped; the next one looks up the master again."""
         self._now = now
         self._calls.answered(ReconnectCall())
         self._cursor.reconnected()
 
     def _resync(self) -> None:
-        """Compare everything anew from the position just taken: any channel may have missed entries (rule 7)."""
+        """Compare everything again from the position just read: any channel may have missed entries (rule 7)."""
         self.forget_idle()
         wanted = sorted(self._channels.values(), key=lambda channel: -len(channel.listeners))
         for index, channel in enumerate(wanted):
@@ -326,7 +326,7 @@ class Hub:
         return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> None:
-        """Refuse those who waited too long; drop channels that nobody came back to; give up on lost calls."""
+        """Refuse waiters past their deadline; drop channels whose idle time has ended; give up on lost calls."""
         self._now = now
         for effect in self._calls.overdue(now):
             self._give_up(effect)

@@ -1,4 +1,4 @@
-"""Channels without listeners that are kept up to date for a while, so that those who return soon need no look."""
+"""Channels without listeners, kept up to date for a while, so that clients that return soon need no look."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ STALLED_SECONDS = 10.0
 """Age of our own canary, while beats are answered, at which the bus counts as stalled."""
 
 LOST_SECONDS = 20.0
-"""How long the bus is stalled until clients are moved: connections are made anew twice before."""
+"""Seconds of a stalled bus until clients are moved. The connections are renewed twice before that."""
 
 BEAT_AGE = 1.0
 """Age that a canary reaches between two beats when all is well."""
@@ -73,7 +73,7 @@ class BusHealth:
         return first
 
     def retry(self, partition: int, now: float) -> bool:
-        """Whether a stalled partition's connections are to be made anew now: not again before that can have helped."""
+        """Whether to renew a stalled partition's connections now: not again before the last renewal can have helped."""
         last = self._retried.get(partition, float("-inf"))
         if partition not in self.stalled(now) or now - last < STALLED_SECONDS:
             return False

@@ -34,7 +34,7 @@ class ControlMessages:
         wall: Callable[[], float],
         move: Callable[[str, float], None],
     ) -> None:
-        """`move` moves the clients of a front door's instance, by its name, within so many seconds."""
+        """`move` moves the clients of a front door's instance, by its name, within the given seconds."""
         self.is_loaded = False
         self._registry = registry
         self._revocations = revocations

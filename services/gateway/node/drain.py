@@ -14,7 +14,7 @@ from services.gateway.session.session import Session
 from services.kernel.domain.codes import Close
 
 CHOICE = 0.5
-"""The part of a move in which clients choose their moment: who is closed sooner had no choice."""
+"""Fraction of a move in which clients may reconnect by themselves. The rest are then closed one by one."""
 
 
 async def drain(registry: Registry, seconds: float, *, drained: Counter) -> None:
@@ -27,7 +27,7 @@ async def drain(registry: Registry, seconds: float, *, drained: Counter) -> None
 
 
 async def move(sessions: Sequence[Session], seconds: float, *, drained: Counter) -> None:
-    """Tell these clients to move at a moment of their own, then close what is left with 4100, over so many seconds.
+    """Tell these clients to move at a moment of their own, then close the rest with 4100, within the given seconds.
 
     `drained` counts by outcome: `moved` went by themselves, `closed` had to be closed.
     """
@@ -58,7 +58,7 @@ def _announce(sessions: Iterable[Session], within: float) -> None:
 
 
 async def _left(sessions: Iterable[Session], seconds: float) -> list[Session]:
-    """Those that live after so many seconds; returns sooner when none does."""
+    """The clients still connected after the given seconds; returns sooner when none is."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     left = [session for session in sessions if not session.is_closed]

@@ -1,6 +1,6 @@
 """What a gateway does whose bus stays stalled while its peers are healthy: it moves its clients, and then ends.
 
-Its supervisor starts it anew, as after the watchdog. Nobody is moved while no peer is healthy: what stalls all of them is
+Its supervisor restarts it, as after the watchdog. Nobody is moved while no peer is healthy: what stalls all of them is
 not mended by moving clients about.
 """
 

@@ -186,7 +186,7 @@ class Node:
         await self.broker.control(encode(MoveClients(proxy=proxy, seconds=seconds)))
 
     def _move(self, proxy: str, seconds: float) -> None:
-        """Those that are here now: who comes while they are moved comes through one that stays."""
+        """The clients that are here now: a client that arrives during the move comes through an instance that stays."""
         sessions = [session for session in self._ticks.waiting() if session.proxy == proxy]
         log.info("proxy_clients_moved", proxy=proxy, clients=len(sessions), seconds=seconds)
         self.spawn(move(sessions, seconds, drained=self.metrics.drained))
@@ -244,7 +244,7 @@ class Node:
         self._loop.call_soon(callback)
 
     def later(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Call after so many seconds."""
+        """Call back after the given seconds."""
         self._loop.call_later(seconds, callback)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -256,7 +256,7 @@ class Node:
         return self._registry.get(connection)
 
     def register(self, session: Session) -> None:
-        """Count a session that knows who it is.
+        """Count an authenticated session.
 
         Raises `limit_exceeded` for one too many of its user, `unauthorized` when its token was revoked since it was
         verified: whoever revoked it closed those that were counted.
@@ -304,7 +304,7 @@ class Node:
         worker.pump()
 
     def counted(self, channel: str, listeners: int) -> None:
-        """A channel has so many listeners here now; told to the fleet soon."""
+        """Set the number of a channel's listeners here; it is reported to the fleet soon."""
         self._reports.listeners(channel, listeners)
 
     def position(self, channel: str) -> Position | None:

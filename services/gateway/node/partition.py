@@ -21,7 +21,7 @@ PAUSE_MAX = 1.0
 """Longest pause between tries while the store does not answer."""
 
 GATHER = 0.005
-"""Seconds from one call to the next in which those who come or go are collected: in a rush they share looks, and alone
+"""Seconds from one call to the next in which arrivals and departures are collected: in a rush they share looks, and alone
 nobody waits."""
 
 log = structlog.get_logger(__name__)

@@ -1,4 +1,4 @@
-"""Who of this node is present where: entered and left in order, again if the store was away, anew if it forgot."""
+"""Presence of this node's members: sent in order, repeated after an outage, sent in full when the store forgot it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Presence:
                 await before
             return await work(*arguments, **options)
         finally:
-            if not done.done():  # who waited for it was cancelled, and it with him
+            if not done.done():  # the caller that waited was cancelled, and `done` with it
                 done.set_result(None)
             if self._tails.get(key) is done:
                 del self._tails[key]

@@ -1,4 +1,4 @@
-"""The sessions of a gateway that know who they are, by connection and by user."""
+"""The authenticated sessions of a gateway, by connection and by user."""
 
 from __future__ import annotations
 

@@ -38,11 +38,11 @@ class Reports:
         self._newcomers: dict[str, list[Session]] = {}
 
     def listeners(self, channel: str, count: int) -> None:
-        """A channel has so many listeners here now."""
+        """Set the number of a channel's listeners here."""
         self._counts[channel] = count
 
     def connections(self, user: str, count: int) -> None:
-        """A user has so many connections here now."""
+        """Set the number of a user's connections here."""
         self._counts[channels.connections(user)] = count
 
     def newcomer(self, user: str, session: Session) -> None:

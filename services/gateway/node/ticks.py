@@ -34,7 +34,7 @@ class Ticks:
         self._wheel.forget(session)
 
     def waiting(self) -> list[Session]:
-        """Every session that has a tick ahead: all that live, also those that have not said who they are."""
+        """Every session that has a tick ahead: all live ones, authenticated or not."""
         return list(self._wheel)
 
     async def run(self) -> None:

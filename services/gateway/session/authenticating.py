@@ -8,7 +8,7 @@ from services.kernel.domain.codes import Close, Code, OpenlineError
 
 
 async def claims_of(session: Session, token: str | None) -> Claims | None:
-    """The claims of the token that opens a session, None without one; closes the session when it is no good."""
+    """The claims of the token that opens a session, None without one; closes the session when the token is not accepted."""
     if token is None:
         return None
     try:
@@ -19,7 +19,7 @@ async def claims_of(session: Session, token: str | None) -> Claims | None:
 
 
 def reject(session: Session, error: OpenlineError) -> None:
-    """End a session whose token is no good, or cannot be verified now."""
+    """End a session whose token is not accepted, or cannot be verified now."""
     if error.code is Code.UNAVAILABLE:
         session.close(Close.OVERLOADED, error.message)
     else:

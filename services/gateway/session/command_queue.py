@@ -37,7 +37,7 @@ class CommandQueue:
         return self._bytes > MAX_BYTES
 
     def put(self, command: Command, size: int) -> None:
-        """Have a command of so many bytes wait. Raises `limit_exceeded` when too many do."""
+        """Queue a command of this size in bytes. Raises `limit_exceeded` when too many wait."""
         self._bytes += size
         if len(self._commands) >= MAX_WAITING:
             raise OpenlineError(Code.LIMIT_EXCEEDED, f"more than {MAX_WAITING} commands wait")

@@ -83,7 +83,7 @@ class Echoes:
     def confirm(self, token: str, position: Position | None) -> Verdict:
         """What to do now that the store has answered: ack where nothing will come to take the message's place.
 
-        `position` is what the channel's listeners were given; None for who is no longer one of them.
+        `position` is what the channel's listeners were given; None for a session that has unsubscribed.
         """
         echo = self._pending.get(token)
         if echo is None or echo.result is None or echo.acked:
@@ -117,5 +117,5 @@ class Echoes:
 
 
 def covers(position: Position, result: Published) -> bool:
-    """Whether who is at the position has what was published, or was not given it."""
+    """Whether a listener at this position has received the publication, or will not get it."""
     return result.epoch == position.epoch and result.offset <= position.offset

@@ -161,7 +161,7 @@ class NativeSession(Session):
             return False
         if self._publishing:
             return True
-        # Their answers are large: who does not read them gets no more of them.
+        # The answers are large: a client that does not read them gets no more.
         large = isinstance(command, commands.Subscribe | commands.Presence | commands.History)
         return large and self.is_stalled
 

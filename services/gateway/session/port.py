@@ -40,7 +40,7 @@ class Host(ChannelHost, Protocol):
         """The session of a connection, if it is here."""
 
     def register(self, session: Session) -> None:
-        """Count a session that knows who it is. Raises `limit_exceeded`, or `unauthorized` for a token revoked by now."""
+        """Count an authenticated session. Raises `limit_exceeded`, or `unauthorized` for a token revoked by now."""
 
     def unregister(self, session: Session) -> None:
         """Forget a session that has ended, known or not."""

@@ -1,4 +1,4 @@
-"""What a client may ask about a channel: who is present, and what was said."""
+"""Queries about a channel: presence and history."""
 
 from __future__ import annotations
 

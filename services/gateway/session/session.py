@@ -1,4 +1,4 @@
-"""What every connection has in common: who it is, what it is subscribed to, its heartbeat, its end.
+"""What every connection has in common: its user, its subscriptions, its heartbeat, its end.
 
 A session never awaits. What needs the store is asked of the node, which calls back. It holds no task, queue or timer
 of its own while it is idle.
@@ -36,7 +36,7 @@ SLOW_PATIENCE = 60.0
 class Session(Subscriber):
     """A connection's state. `id` names the connection to the whole fleet.
 
-    `opened`: it knows who it is. `slot` is the wheel's. `proxy` names the instance of the front door that it came through,
+    `opened`: it is authenticated. `slot` is the wheel's. `proxy` names the instance of the front door that it came through,
     or nothing.
     """
 
@@ -202,7 +202,7 @@ class Session(Subscriber):
         self._release_replay()
 
     def _has_room(self, size: int) -> bool:
-        """Whether a large replay may be sent now; who has not read the like for long makes room for it."""
+        """Whether a large replay may be sent now; a client that has long left its own unread makes room for it."""
         replay_budget = self.node.replay_budget
         if not replay_budget.admit(size):
             for session in replay_budget.overdue(self.node.now()):

@@ -19,7 +19,7 @@ from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.origins import Origins
 
 PROXY = "x-openline-proxy"
-"""The header in which the front door names its instance. Who lies there is moved when that one goes, no more."""
+"""The header in which the front door names its instance. A client that forges it is only moved along with that instance's."""
 
 _MAX_PROXY = 253
 

@@ -1,4 +1,4 @@
-"""Who opens this connection? The token of a handshake, wherever the client put it."""
+"""The credentials of a handshake: its token, wherever the client put it."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _plain(
 ) -> Destination:
     channel = f"{namespace}:{name}"
     since, last = _start(request)
-    node.namespaces.of(channel)  # raises when there is no such channel
+    node.namespaces.of(channel)  # raises for a channel of an unknown namespace
     session = partial(kind, node, channel=channel, since=since, last=last)
     return Destination(session, greets=kind is RoomSession)
 

@@ -20,7 +20,7 @@ MAX_SECONDS: Final = 600
 class MovingRoute:
     """`POST /proxies/{proxy}/move?seconds=30` on one node, answered for the whole fleet.
 
-    Only who may speak for clients may move them: the addresses of OPENLINE_TRUSTED_PROXIES.
+    Only the addresses of OPENLINE_TRUSTED_PROXIES may move clients, as they alone may speak for them.
     """
 
     def __init__(self, node: Node, trusted: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ _VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure of ours
-    """The HTTP answer to a request that is no valid handshake."""
+    """The HTTP answer to an invalid handshake."""
 
     def __init__(self, status: int, message: str, *, headers: Headers | None = None) -> None:
         super().__init__(status, message)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 SLICE = 0.003
-"""Seconds of a turn. Longer slices delay those who are connected, shorter ones make the loop turn for nothing."""
+"""Seconds of a turn. Longer slices delay the other connections, shorter ones make the loop turn for nothing."""
 
 
 class Slicer:

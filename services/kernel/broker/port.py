@@ -246,7 +246,7 @@ class Bus(Protocol):
         """
 
     async def reconnect(self, partition: int) -> None:
-        """Drop this partition's connections; the next call finds the current master anew."""
+        """Drop this partition's connections; the next call looks up the current master again."""
 
     async def control(self, message: bytes) -> None:
         """Put a control message (a JSON object) on the bus of partition 0: every gateway acts on it."""
@@ -294,7 +294,7 @@ class Fleet(Protocol):
 
 
 class Presence(Protocol):
-    """Who is in a channel."""
+    """The presence of a channel."""
 
     async def enter(
         self, channel: str, member: Member, incarnation: str, *, announce: bool
@@ -313,7 +313,7 @@ class Presence(Protocol):
         """
 
     async def members(self, channel: str, *, cursor: str | None, limit: int) -> Members:
-        """A page of who is present. Raises `bad_request` for a cursor it did not hand out."""
+        """A page of the members. Raises `bad_request` for a cursor it did not hand out."""
 
 
 class Broker(Log, Bus, Fleet, Presence, Protocol):

@@ -6,7 +6,7 @@ KEY_TTL = 300_000
 """Milliseconds for which an idempotency key is remembered."""
 
 HEAD_TTL = 7 * 86_400_000
-"""Milliseconds that a head lives at least after a publication: when it goes, its readers are told to start anew."""
+"""Milliseconds that a head lives at least after a publication: when it expires, its readers get a `reset`."""
 
 UNPUBLISHED_TTL = 3_600_000
 """Milliseconds that the head of a channel lives in which nothing was published yet (`UNPUBLISHED_TTL` in head.lua)."""

@@ -1,4 +1,4 @@
-"""What holds for every channel of a namespace: who may do what, how much is kept, what becomes of slow readers."""
+"""The options of a namespace: permissions, history, treatment of slow readers."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ _LEADING = 16
 def scan(raw: bytes) -> bool:
     """Whether one MessagePack value holds bytes anywhere. Costs one step an item, whatever sizes it declares.
 
-    Raises `invalid_data` for what data may not hold: depth beyond MAX_DEPTH, a key that is no string, an extension or
+    Raises `invalid_data` for what data may not hold: depth beyond MAX_DEPTH, a key that is not a string, an extension or
     timestamp, a number that is not finite, or bytes that are not exactly one value. Strings are not checked here.
     """
     try:

@@ -70,7 +70,7 @@ def check_http(claims: Claims, channel: str, action: Action, *, scope: str) -> N
 
 
 def owns(claims: Claims, channel: str) -> bool:
-    """Whether this is the holder's personal channel, and the token did not come from who may not read it."""
+    """Whether this is the holder's personal channel, and the client that minted the token may read it."""
     return claims.personal and channel == channels.personal(claims.sub)
 
 

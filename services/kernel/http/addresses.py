@@ -16,7 +16,7 @@ def client(scope: Any) -> str:
 
 
 def in_networks(address: str, networks: Iterable[Network]) -> bool:
-    """Whether an address lies in one of the networks; what is no address lies in none."""
+    """Whether an address lies in one of the networks; an invalid address lies in none."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -63,7 +63,7 @@ async def json(request: Request, model: type[M], *, limit: int) -> M:
 
 
 def validated(raw: bytes, model: type[M]) -> M:
-    """JSON as a model. Raises `bad_request`. What is no JSON, such as NaN, is refused in unknown fields, too."""
+    """JSON as a model. Raises `bad_request`. Invalid JSON, such as NaN, is refused in unknown fields, too."""
     try:
         return model.model_validate(msgspec.json.decode(raw, type=dict[str, Any]))
     except RecursionError:

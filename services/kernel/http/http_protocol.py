@@ -1,4 +1,4 @@
-"""HTTP as uvicorn speaks it, but what is no request is refused as every other is: with a problem document."""
+"""HTTP as uvicorn speaks it, except that an invalid request is refused with a problem document."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from structlog.types import Processor
 
 from services.kernel.ops import redaction
 
-# What strangers cause by sending rubbish is no fault of ours: uvicorn warns about it, we only inform.
+# Malformed input from strangers is not a fault of the server: uvicorn logs it as a warning, we as information.
 _STRANGERS = ("Invalid HTTP request received", "Unsupported upgrade request", "ASGI callable")
 
 

@@ -30,7 +30,7 @@ class TaskFailures:
         )
 
     def expect(self, *names: str) -> None:
-        """Series that alerts go by begin at 0: the first increment of one that is not there yet is no rate."""
+        """Create the series that alerts use with the value 0: `rate()` misses the first increment of a new series."""
         for name in names:
             self.counter.labels(name)
 
@@ -78,7 +78,7 @@ class Calls:
 
 
 class Tasks:
-    """Tasks that run until `close`. One that fails is reported and started anew after a pause.
+    """Tasks that run until `close`. One that fails is reported and restarted after a pause.
 
     A `ConfigurationError` says that waiting mends nothing: `end` gets its message, and ends the process by default.
     """

@@ -33,7 +33,7 @@ Reverse: TypeAlias = Annotated[bool, msgspec.Meta(description="newest first")]
 
 
 class BadCommand(OpenlineError):  # noqa: N818 - the name says what the frame is
-    """A frame that is no valid command; `id` is the command's, where it could be read."""
+    """An invalid command frame; `id` is the command's, where it could be read."""
 
     def __init__(self, code: Code, message: str, *, id: Id = None) -> None:
         super().__init__(code, message)

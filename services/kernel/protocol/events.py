@@ -191,7 +191,7 @@ class Typing(_Event, frozen=True, kw_only=True):
 
 
 class Reset(_Event, frozen=True, kw_only=True):
-    """Continuity of a channel is lost: fetch its state anew."""
+    """Continuity of a channel is lost: fetch its state again."""
 
     channel: Channel
     epoch: Epoch

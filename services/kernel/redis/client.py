@@ -39,7 +39,7 @@ class Client:
         return await _values(self.reads, commands, what)
 
     def reset(self) -> None:
-        """End both connections; each is made anew when next used."""
+        """End both connections; each is opened again when next used."""
         self.writes.reset()
         self.reads.reset()
 

@@ -88,7 +88,7 @@ async def check_master(pipe: Pipe) -> None:
 
 
 class Identity:
-    """Who we were to which server, so that a new connection can end what an old one left there.
+    """Our client names on each server, so that a new connection can end what an old one left there.
 
     A connection that was given up may still have commands in the server's input buffer: they would run after those of
     its successor. Ending it first keeps our commands in their order.

@@ -27,7 +27,7 @@ BATCH = 512
 class Command:
     """One command. `again`: it may run twice, so it is repeated once when the connection is lost before its reply came.
 
-    Commands that share one of `lanes` keep their order even where a script had to be loaded anew. `size` says how many
+    Commands that share one of `lanes` keep their order even where a script had to be loaded again. `size` says how many
     it counts for in a batch.
     """
 
@@ -44,7 +44,7 @@ class _Call:
 
 
 class Link:
-    """Connects when first used, and anew after a loss. Replies are values; errors are exceptions as values.
+    """Connects when first used, and again after a loss. Replies are values; errors are exceptions as values.
 
     `check` looks at each new connection, and may raise what refuses it. `scripts` are made known to each server.
     `demoted` is called when the server says that it is not the master: it need not end connections made before.

@@ -142,7 +142,7 @@ class Pipe(asyncio.Protocol):
             self._settle(batch)
 
     def _look(self) -> None:
-        """Whether an answer is overdue; one timer for all batches, set anew only while any is due."""
+        """Whether an answer is overdue; one timer for all batches, restarted only while any is due."""
         self._timer = None
         if not self._waiting:
             return

@@ -142,7 +142,7 @@ def refusal() -> OpenlineError:
 
 
 class Revocations(Protocol):
-    """The fleet's record of revocations: who missed an announcement reads it here."""
+    """The fleet's record of revocations: a service that missed an announcement reads it here."""
 
     async def add(self, *revocations: Revocation) -> None:
         """Record each until its `exp`. Raises `unavailable`."""

@@ -32,7 +32,7 @@ def make() -> str:
 
 
 def digest(ticket: str) -> str | None:
-    """Under what a ticket is stored, so that who reads the store cannot use it; None for what is no ticket."""
+    """Under what a ticket is stored, so that a reader of the store cannot use it; None for a malformed ticket."""
     if not _TICKET.match(ticket):
         return None
     return hashlib.sha256(ticket.encode()).hexdigest()

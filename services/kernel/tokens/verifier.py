@@ -177,7 +177,7 @@ def _unprivileged(claims: Claims) -> Claims:
 
 
 def _early(claim: str) -> OpenlineError:
-    """A new token may be good, as after `exp`: time mends this, so it is no refusal for good."""
+    """A new token may be good, as after `exp`: time mends this, so the refusal is not final."""
     return OpenlineError(
         Code.UNAUTHORIZED,
         f"the token is not valid yet (claim {claim} over {LEEWAY:.0f} s ahead); set the issuer's clock",
@@ -213,7 +213,7 @@ def _header(data: bytes) -> tuple[str, str | None]:
     if algorithm not in ALGORITHMS:
         raise _refused(f"the token's alg must be one of {', '.join(ALGORITHMS)}")
     if "crit" in header:
-        # RFC 7515 section 4.1.11: who does not understand an extension must refuse it; we understand none.
+        # RFC 7515 section 4.1.11: an extension that is not understood must be refused; we understand none.
         raise _refused("the token's header has crit extensions, which are not known here")
     if kid is not None and (not isinstance(kid, str) or len(kid) > 256):  # noqa: PLR2004 - named in the message
         raise _refused("the token's kid must be a string of at most 256 characters")

@@ -1,4 +1,4 @@
-"""Reading channels: history, presence, who is subscribed where; and dropping a history."""
+"""Reading channels: history, presence, subscriptions; and dropping a history."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def presence(
     channel: Watchable,
     query: Annotated[models.PageQuery, Query()],
 ) -> Response:
-    """Who is there now. A namespace without presence has no members."""
+    """The present members. A namespace without presence has none."""
     reading.query(request.scope, models.PageQuery)
     page = await of.publisher.members(channel, cursor=query.cursor)
     members = [

@@ -1,4 +1,4 @@
-"""Who calls: the bearer token of a request, its scope, and the network that administrative calls must come from."""
+"""Authentication of a call: its bearer token, its scope, and the network that administrative calls must come from."""
 
 from __future__ import annotations
 

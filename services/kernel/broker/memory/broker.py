@@ -216,7 +216,7 @@ class MemoryBroker:
         return there
 
     async def members(self, channel: str, *, cursor: str | None, limit: int) -> Members:
-        """A page of who is present, in the order of connections' names."""
+        """A page of the members, in the order of their connections' names."""
         after = unwrap(cursor)
         self._count("members")
         here = self._of(channel).all[channel]

@@ -34,7 +34,7 @@ class BusReader:
         self._reading = False
 
     async def read(self, after: int, *, block: float) -> list[Entry]:
-        """Entries after an id, oldest first. Raises RedisError or OSError, after which the next read connects anew."""
+        """Entries after an id, oldest first. Raises RedisError or OSError, after which the next read connects again."""
         loop = asyncio.get_running_loop()
         if (pause := self._rest - loop.time()) > 0:
             await asyncio.sleep(pause)
@@ -70,7 +70,7 @@ class BusReader:
         return connection
 
     def reset(self) -> None:
-        """End the connection; a read that waits fails, the next one connects anew."""
+        """End the connection; a read that waits fails, the next one connects again."""
         if self._connection is not None:
             self._connection.cut()
 

@@ -52,7 +52,7 @@ class Partition:
         self.reader = BusReader(dial, self.keys.bus)
 
     def reset(self) -> None:
-        """End all connections; each is made anew when next used."""
+        """End all connections; each is opened again when next used."""
         self.reader.reset()
         self.client.reset()
 

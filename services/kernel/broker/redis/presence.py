@@ -47,7 +47,7 @@ class RedisPresence:
         return bool(await self._redis.one("leave", part.writes, command))
 
     async def members(self, channel: str, *, cursor: str | None, limit: int) -> Members:
-        """A page of who is present, in the order of connections' names."""
+        """A page of the members, in the order of their connections' names."""
         after, part = unwrap(cursor), self._redis.of(channel)
         names = (part.keys.members(channel), part.keys.order(channel), part.keys.users(channel))
         command = run("members", names, after, max(1, limit), again=True)
