@@ -26,7 +26,7 @@ class Throttle:
         bucket = self._buckets.find(
             _network(address), now, rate=self._per_minute / 60, burst=self._per_minute
         )
-        wait = bucket.take(now)
+        wait = bucket.spend(now)
         if wait:
             raise OpenlineError(
                 Code.RATE_LIMITED,

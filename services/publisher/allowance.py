@@ -17,10 +17,10 @@ class Allowance:
         self._on = on
         self._buckets: Buckets[tuple[str, float]] = Buckets(most)
 
-    def take(self, claims: Claims, now: float) -> None:
+    def spend(self, claims: Claims, now: float) -> None:
         """Count a call. Raises `rate_limited` with the seconds to wait."""
         bucket = self._bucket(claims, now)
-        wait = bucket.take(now) if bucket else 0
+        wait = bucket.spend(now) if bucket else 0
         if wait:
             raise OpenlineError(
                 Code.RATE_LIMITED,

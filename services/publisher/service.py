@@ -190,9 +190,11 @@ class Publisher:
         check_written(DIRECT, len(raw))
         checked = data.check_json(raw)
         check_size(DIRECT, len(checked))
-        await self.tell(Direct(connection=connection, data=msgspec.Raw(checked), ts=self._now_ms()))
+        await self.send_control(
+            Direct(connection=connection, data=msgspec.Raw(checked), ts=self._now_ms())
+        )
 
-    async def tell(self, message: Control) -> None:
+    async def send_control(self, message: Control) -> None:
         """Tell every gateway to do something."""
         await self._broker.control(control.encode(message))
 
@@ -204,7 +206,7 @@ class Publisher:
             kind=revocations.Kind.SUBJECT, value=user, exp=now + self._longest_token, cutoff=now
         )
         await self._revocations.add(revocation)
-        await self.tell(Revoke(**revocation.as_dict()))
+        await self.send_control(Revoke(**revocation.as_dict()))
         await asyncio.sleep(1 - now % 1)
 
     def _now_ms(self) -> int:

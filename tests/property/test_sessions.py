@@ -73,7 +73,7 @@ class World:
         self.host.tokens["bob"] = Claims(sub="bob")
         self.host.tokens["amy"] = Claims(sub="amy")
         other = NativeSession(self.host, RecordingConnection(self.host), JSON)
-        other.open(Claims(sub="amy"))
+        other.start(Claims(sub="amy"))
         for channel in ("chat:a", "chat:b", "live:a", "feed:a"):
             other.subscribe_by_server(channel)
         self.host.run()
@@ -158,7 +158,7 @@ class World:
 
 def native(host: ManualHost, connection: RecordingConnection) -> Session:
     session = NativeSession(host, connection, JSON)
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     session.subscribe_by_server("live:a")
     return session
 
@@ -169,7 +169,7 @@ def later(host: ManualHost, connection: RecordingConnection) -> Session:
 
 def room(host: ManualHost, connection: RecordingConnection) -> Session:
     session = RoomSession(host, connection, channel="room:a", since=None, last=2)
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     return session
 
 
@@ -185,7 +185,7 @@ class Listening(StreamSession):
 
 def stream(host: ManualHost, connection: RecordingConnection) -> Session:
     session = Listening(host, connection, ["chat:a", "room:a", "live:a"], {})
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     return session
 
 

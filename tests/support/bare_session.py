@@ -23,7 +23,7 @@ def fresh(host, kind=Bare):
 def opened(host, user="bob", *, kind=Bare, **claims):
     """A session that was greeted; what it was told until then is read."""
     session = fresh(host, kind)
-    session.open(Claims(sub=user, **claims) if user else None)
+    session.start(Claims(sub=user, **claims) if user else None)
     host.run()
     session.connection.payloads()
     return session

@@ -22,7 +22,7 @@ def fresh(host, wire_format=JSON):
 def opened(host, user="bob", wire_format=JSON, **claims):
     """A session that was told `connected`."""
     session = fresh(host, wire_format)
-    session.open(Claims(sub=user, **claims) if user else None)
+    session.start(Claims(sub=user, **claims) if user else None)
     host.run()
     session.connection.payloads()
     return session

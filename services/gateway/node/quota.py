@@ -55,7 +55,7 @@ class Quota:
             bucket = self._buckets[user] = Bucket(
                 self._limits.user_rate, self._limits.user_burst, now
             )
-        wait = bucket.take(now)
+        wait = bucket.spend(now)
         if not wait:
             self._used[user] = self._used.get(user, 0.0) + 1
         return wait
@@ -72,7 +72,7 @@ class Quota:
         bucket = self._unheard.get(address)
         if bucket is None:
             bucket = self._unheard[address] = Bucket(limits.unheard_rate, limits.unheard_burst, now)
-        if wait := bucket.take(now):
+        if wait := bucket.spend(now):
             raise OpenlineError(
                 Code.RATE_LIMITED,
                 f"too many new channels from this address; wait {wait:.2f} s and ask for at most "

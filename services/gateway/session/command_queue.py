@@ -43,6 +43,6 @@ class CommandQueue:
             raise OpenlineError(Code.LIMIT_EXCEEDED, f"more than {MAX_WAITING} commands wait")
         self._commands.append(command)
 
-    def take(self) -> Command:
-        """Take the next command out."""
+    def pop(self) -> Command:
+        """Remove and return the next command."""
         return self._commands.popleft()

@@ -144,7 +144,7 @@ class NativeSession(Session):
         while len(commands_waiting) and not self._barrier and not self.is_closed:
             if self._waits(commands_waiting.first):
                 return
-            self._execute_or_refuse(commands_waiting.take())
+            self._execute_or_refuse(commands_waiting.pop())
         if not len(commands_waiting):
             self._waiting = None
             self.connection.resume_reading()
@@ -211,7 +211,7 @@ class NativeSession(Session):
         if self.is_closed:
             return
         self._auth = command
-        self.open(claims, command.since)
+        self.start(claims, command.since)
 
     async def _renew(self, command: commands.Auth) -> None:
         try:

@@ -45,7 +45,7 @@ class PlainSession(Session):
 
     speaks = ROOM
 
-    def open(self, claims: Claims | None, since: Mapping[str, Position] | None = None) -> None:
+    def start(self, claims: Claims | None, since: Mapping[str, Position] | None = None) -> None:
         """See Session; closes with 4003 or 4000 when the channel cannot be had."""
         self.claims = claims
         try:
@@ -54,7 +54,7 @@ class PlainSession(Session):
             code = Close.PERMISSION if error.code is Code.FORBIDDEN else Close.BAD_REQUEST
             self.close(code, error.message)
             return
-        super().open(claims, since)
+        super().start(claims, since)
 
     def wanted(self, since: Mapping[str, Position]) -> Iterable[tuple[str, Position | None, int]]:
         """The route's channel alone."""
@@ -113,7 +113,7 @@ class PlainSession(Session):
     async def _authenticate(self, command: commands.Auth) -> None:
         claims = await claims_of(self, command.token)
         if not self.is_closed:
-            self.open(claims, command.since)
+            self.start(claims, command.since)
 
 
 class RoomSession(PlainSession):

@@ -23,14 +23,14 @@ class Rates:
         if self._commands is None:
             limits = self._limits
             self._commands = Bucket(limits.connection_rate, limits.connection_burst, now)
-        return self._commands.take(now)
+        return self._commands.spend(now)
 
     def refusal(self, now: float) -> float:
         """Count a refused command; 0, or the seconds after which another one could have been borne."""
         if self._refusals is None:
             limits = self._limits
             self._refusals = Bucket(limits.refusal_rate, limits.refusal_burst, now)
-        return self._refusals.take(now)
+        return self._refusals.spend(now)
 
     def message(self, namespace: Namespace, now: float) -> None:
         """Count a message. Raises `rate_limited` when there are more than the namespace allows a connection."""
@@ -38,7 +38,7 @@ class Rates:
         if bucket is None:
             burst = max(1, namespace.publish_burst or namespace.publish_rate)
             bucket = self._namespaces[namespace.name] = Bucket(namespace.publish_rate, burst, now)
-        if wait := bucket.take(now):
+        if wait := bucket.spend(now):
             raise OpenlineError(
                 Code.RATE_LIMITED,
                 f"at most {namespace.publish_rate:g} messages a second in {namespace.name}:",

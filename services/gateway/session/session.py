@@ -71,7 +71,7 @@ class Session(Subscriber):
 
     # Opening
 
-    def open(self, claims: Claims | None, since: Mapping[str, Position] | None = None) -> None:
+    def start(self, claims: Claims | None, since: Mapping[str, Position] | None = None) -> None:
         """Begin, as the holder of a verified token or anonymously.
 
         Closes with 4006 over a connection limit, with 4005 when the token was revoked since it was verified.

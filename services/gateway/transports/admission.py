@@ -86,7 +86,7 @@ class Admission:
         if isinstance(who, Later):
             session.schedule()
         else:
-            session.open(who)
+            session.start(who)
         return session
 
 

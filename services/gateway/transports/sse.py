@@ -153,7 +153,7 @@ class _Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        self._session.open(self._claims)
+        self._session.start(self._claims)
         if self._session.is_closed:
             full = OpenlineError(
                 Code.RATE_LIMITED,

@@ -52,7 +52,7 @@ class Bucket:
         self._level = float(burst)
         self._at = now
 
-    def take(self, now: float, amount: float = 1) -> float:
+    def spend(self, now: float, amount: float = 1) -> float:
         """0.0 when `amount` was taken; else nothing was, and the answer is the seconds until it can be."""
         self._level = min(self.burst, self._level + max(0.0, now - self._at) * self.rate)
         self._at = max(self._at, now)

@@ -98,7 +98,7 @@ class Link:
 
     async def _run(self) -> None:
         while self._waiting:
-            calls = self._take()
+            calls = self._next_batch()
             commands = [command for call in calls for command in call.commands]
             replies: list[Any] = [Lost("closed")] * len(commands)
             try:
@@ -119,7 +119,7 @@ class Link:
         for call in left:
             _hand_out([call], [error] * len(call.commands))
 
-    def _take(self) -> list[_Call]:
+    def _next_batch(self) -> list[_Call]:
         number, size = 0, 0
         for call in self._waiting:
             weight = sum(command.size for command in call.commands)

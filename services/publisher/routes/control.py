@@ -48,7 +48,9 @@ router = APIRouter(generate_unique_id_function=describe.operation_id)
 async def disconnect_user(request: Request, of: PartsOf, _: UserCloser, user: User) -> Accepted:
     """Close every connection of a user, on every gateway."""
     how = await _how(request)
-    await of.publisher.tell(DisconnectUser(user=user, code=how.code, reason=_cut(how.reason)))
+    await of.publisher.send_control(
+        DisconnectUser(user=user, code=how.code, reason=_cut(how.reason))
+    )
     return Accepted()
 
 
@@ -79,7 +81,7 @@ async def disconnect_connection(
 ) -> Accepted:
     """Close one connection, wherever it is."""
     how = await _how(request)
-    await of.publisher.tell(
+    await of.publisher.send_control(
         DisconnectConnection(connection=connection, code=how.code, reason=_cut(how.reason))
     )
     return Accepted()
@@ -95,7 +97,7 @@ async def disconnect_connection(
 async def subscribe(request: Request, of: PartsOf, claims: Manager, user: User) -> Accepted:
     """Subscribe the connections that a user has now; each for as long as it lives."""
     channel = await _channel(request, of, claims)
-    await of.publisher.tell(SubscribeUser(user=user, channel=channel))
+    await of.publisher.send_control(SubscribeUser(user=user, channel=channel))
     return Accepted()
 
 
@@ -109,7 +111,7 @@ async def subscribe(request: Request, of: PartsOf, claims: Manager, user: User) 
 async def unsubscribe(request: Request, of: PartsOf, claims: Manager, user: User) -> Accepted:
     """End a channel's subscription on the connections that a user has now."""
     channel = await _channel(request, of, claims)
-    await of.publisher.tell(UnsubscribeUser(user=user, channel=channel))
+    await of.publisher.send_control(UnsubscribeUser(user=user, channel=channel))
     return Accepted()
 
 

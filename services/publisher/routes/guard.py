@@ -56,7 +56,7 @@ class Guard:
         if self._revoked().covers(claims):
             raise revocations.refusal()
         permissions.check_scope(claims, scope)
-        self._allowance.take(claims, now)
+        self._allowance.spend(claims, now)
         return claims
 
     def count(self, claims: Claims, messages: int) -> None:

@@ -100,7 +100,7 @@ class MemoryBroker:
     def _of(self, channel: str) -> MemoryPartition:
         return self._parts[self.partition(channel)]
 
-    async def _tell(self) -> None:
+    async def _wake_readers(self) -> None:
         async with self._news:
             self._news.notify_all()
 
@@ -114,7 +114,7 @@ class MemoryBroker:
         results = [
             self._of(draft.channel).publish(draft, epoch=_fresh(), now=now) for draft in drafts
         ]
-        await self._tell()
+        await self._wake_readers()
         return results
 
     async def history(
@@ -142,7 +142,7 @@ class MemoryBroker:
         """Drop the history: a new epoch, the offset goes on."""
         self._count("drop")
         position = self._of(channel).drop(channel, epoch=_fresh(), now=self._now())
-        await self._tell()
+        await self._wake_readers()
         return position
 
     async def look(self, partition: int, looks: Sequence[Look]) -> list[Looked | Stale]:
@@ -178,14 +178,14 @@ class MemoryBroker:
         first = (partition, beat.incarnation) not in self._beaten
         self._beaten.add((partition, beat.incarnation))
         reply = self._parts[partition].beat(beat, first=first, now=self._now())
-        await self._tell()
+        await self._wake_readers()
         return reply
 
     async def reap(self, partition: int, incarnation: str) -> bool:
         """Let up to 500 members of a dead incarnation leave."""
         self._count("reap")
         more = self._parts[partition].reap(incarnation, most=REAP, now=self._now())
-        await self._tell()
+        await self._wake_readers()
         return more
 
     async def resign(self, incarnation: str) -> None:
@@ -201,7 +201,7 @@ class MemoryBroker:
         self._count("enter")
         now = self._now()
         present = self._of(channel).enter(channel, member, incarnation, announce=announce, now=now)
-        await self._tell()
+        await self._wake_readers()
         return present
 
     async def leave(
@@ -212,7 +212,7 @@ class MemoryBroker:
         there = self._of(channel).leave(
             channel, connection, incarnation, announce=announce, linger=linger
         )
-        await self._tell()
+        await self._wake_readers()
         return there
 
     async def members(self, channel: str, *, cursor: str | None, limit: int) -> Members:
@@ -231,13 +231,13 @@ class MemoryBroker:
         self._count("typing")
         fragment = b'"user":' + json.dumps(user).encode()
         self._of(channel).put(EntryType.TYPING, channel, fragment=fragment)
-        await self._tell()
+        await self._wake_readers()
 
     async def control(self, message: bytes) -> None:
         """Put a control message on the bus of partition 0."""
         self._count("control")
         self._parts[0].put(EntryType.CONTROL, fragment=message)
-        await self._tell()
+        await self._wake_readers()
 
     async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
         """Set a node's subscribers a channel."""

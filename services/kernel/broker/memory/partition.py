@@ -198,7 +198,7 @@ class MemoryPartition:
             del channel.members[former]
         channel.members[member.connection] = Presence(member, incarnation, announce)
         if announce and not known and former is None:
-            self._tell(EntryType.JOIN, name, member)
+            self._announce(EntryType.JOIN, name, member)
         return channel.present()
 
     def leave(
@@ -217,9 +217,9 @@ class MemoryPartition:
     def _remove(self, name: str, connection: str, *, announce: bool) -> None:
         present = self.all[name].members.pop(connection)
         if announce:
-            self._tell(EntryType.LEAVE, name, present.member)
+            self._announce(EntryType.LEAVE, name, present.member)
 
-    def _tell(self, kind: EntryType, name: str, member: Member) -> None:
+    def _announce(self, kind: EntryType, name: str, member: Member) -> None:
         present = self.all[name].present()
         user, connection = json.dumps(member.user), json.dumps(member.connection)
         counts = f'"count":{present.count},"users":{present.users}'

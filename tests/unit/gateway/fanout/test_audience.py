@@ -31,7 +31,7 @@ def member(host, channel="chat:a", user="bob", wire_format=JSON):
     """A native session in a channel, whose own news are read already."""
     session = NativeSession(host, RecordingConnection(host), wire_format)
     session.connection.start(session)
-    session.open(Claims(sub=user))
+    session.start(Claims(sub=user))
     host.run()
     if channel:
         session.subscribe_by_server(channel)
@@ -453,7 +453,7 @@ def test_a_closed_session_is_not_counted_as_lagging(host):
 def test_nothing_overtakes_connected(host):
     host.entering.open = False
     session = StreamSession(host, RecordingConnection(host), ["room:a", "chat:a"], {})
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     host.run()
     publish(host, "a")
     signal(host, EntryType.TYPING, b'"user":"amy"')
@@ -582,7 +582,7 @@ def test_where_the_wire_format_has_no_word_nothing_is_written(host):
     connection = RecordingConnection(host)
     session = NotifySession(host, connection, channel="notify:a", since=None, last=0)
     assert session.wire_format is NOTIFY
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     host.run()
     signal(host, EntryType.TYPING, b'"user":"amy"', channel="notify:a")
     assert connection.sent == [b""] * len(connection.sent)

@@ -21,7 +21,7 @@ def member(host, channel="chat:a", user="bob", wire_format=JSON):
     """A native session in a channel, whose own news are read already."""
     session = NativeSession(host, RecordingConnection(host), wire_format)
     session.connection.start(session)
-    session.open(Claims(sub=user))
+    session.start(Claims(sub=user))
     host.run()
     if channel:
         session.subscribe_by_server(channel)

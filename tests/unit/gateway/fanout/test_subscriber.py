@@ -21,7 +21,7 @@ def test_what_is_held_is_bounded():
     host = ManualHost(limits=Limits(outbox_bytes=1000))
     session = fresh(host)
     host.answering.open = False
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     for _ in range(20):
         session.send(b"x" * 100)
     assert session.connection.code == 4104

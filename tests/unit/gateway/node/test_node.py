@@ -95,7 +95,7 @@ async def opened(node, user="bob", *wanted):
     session.connection.start(session)
     node.quota.admit(session.connection.address)
     session.schedule()
-    session.open(Claims(sub=user, jti=user) if user else None)
+    session.start(Claims(sub=user, jti=user) if user else None)
     for channel in wanted:
         session.subscribe_by_server(channel)
     await until(

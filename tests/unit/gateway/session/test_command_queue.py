@@ -14,7 +14,7 @@ def test_first_in_first_out():
     for number in range(3):
         commands_waiting.put(Ping(id=number), 10)
     assert (len(commands_waiting), commands_waiting.first.id) == (3, 0)
-    assert [commands_waiting.take().id for _ in range(3)] == [0, 1, 2]
+    assert [commands_waiting.pop().id for _ in range(3)] == [0, 1, 2]
     assert not len(commands_waiting)
 
 

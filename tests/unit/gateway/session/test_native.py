@@ -149,7 +149,7 @@ def test_who_leaves_while_its_token_is_looked_at_is_not_opened(host):
 def test_commands_before_connected_wait_for_it(host):
     host.answering.open = False
     session = fresh(host)
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     say(session, type="subscribe", id=1, channel="chat:a")
     say(session, type="ping", id=2)
     host.run()
@@ -163,7 +163,7 @@ def test_commands_before_connected_wait_for_it(host):
 def test_a_client_that_stalls_and_drains_while_opening_waits_all_the_same(host):
     host.answering.open = False
     session = fresh(host)
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     say(session, type="unsubscribe", id=1, channel="user:bob")
     session.connection.stall()
     session.connection.drain()

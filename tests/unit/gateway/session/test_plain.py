@@ -31,7 +31,7 @@ def fresh(host, channel="room:a", kind=RoomSession, **place):
 
 def opened(host, channel="room:a", kind=RoomSession, *, user="bob", **place):
     session = fresh(host, channel, kind, **place)
-    session.open(Claims(sub=user))
+    session.start(Claims(sub=user))
     host.run()
     return session
 
@@ -98,7 +98,7 @@ def test_a_room_whose_last_messages_cannot_be_sent_now_says_to_come_back():
     host.publish_http("room:a", "x" * 70_000)
     first = fresh(host, last=1)
     first.connection.stuck = True
-    first.open(Claims(sub="bob"))
+    first.start(Claims(sub="bob"))
     host.run()
     assert first.connection.code is None
     second = opened(host, last=1)
@@ -132,7 +132,7 @@ def test_a_token_that_comes_late_reaches_nobody(host):
 
 def test_typing_needs_the_right_to_publish(host):
     session = fresh(host)
-    session.open(Claims(sub="bob", channels=capabilities({"room:*": ["subscribe"]})))
+    session.start(Claims(sub="bob", channels=capabilities({"room:*": ["subscribe"]})))
     host.run()
     session.received_text(b'{"type":"typing"}')
     assert heard(session) == ["connected", "error"]
@@ -185,7 +185,7 @@ def test_the_first_message_may_bring_the_token_and_others_may_follow_at_once(hos
 
 def test_a_page_may_speak_as_soon_as_its_socket_is_open(host):
     session = fresh(host)
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     session.received_text(b'{"text":"early"}')
     session.received_text(b'{"type":"typing"}')
     assert heard(session) == ["connected", 1]
@@ -244,7 +244,7 @@ def test_who_may_not_is_told_to_stay_away(host):
     host.run()
     assert session.connection.code == 4003
     session = fresh(host, "nowhere:a")
-    session.open(None)
+    session.start(None)
     assert session.connection.code == 4000
 
 

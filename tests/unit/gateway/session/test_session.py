@@ -29,7 +29,7 @@ def host():
 
 def test_a_session_is_greeted_when_it_has_joined_its_channels(host):
     session = fresh(host)
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     assert session.connection.sent == []
     host.run()
     (event,) = session.connection.events()
@@ -39,7 +39,7 @@ def test_a_session_is_greeted_when_it_has_joined_its_channels(host):
 
 def test_a_token_without_a_personal_channel_is_not_subscribed_to_it(host):
     session = fresh(host)
-    session.open(Claims(sub="bob", channels=capabilities({}), personal=False))
+    session.start(Claims(sub="bob", channels=capabilities({}), personal=False))
     host.run()
     (event,) = session.connection.events()
     assert sorted(event["channels"]) == ["public:all"]
@@ -54,21 +54,21 @@ def test_a_renewal_without_a_personal_channel_ends_it(host):
 def test_where_the_server_subscribes_nobody_it_is_greeted_at_once():
     host = ManualHost(tables={**TABLES, "subscribe_on_connect": []})
     session = fresh(host)
-    session.open(None)
+    session.start(None)
     assert kinds(session) == ["connected"]
 
 
 @pytest.mark.parametrize(("since", "returns"), [({}, 0), ({"user:bob": Position("e", 1)}, 1)])
 def test_who_opens_with_a_position_is_counted_as_a_return(host, since, returns):
     session = fresh(host)
-    session.open(Claims(sub="bob"), since)
+    session.start(Claims(sub="bob"), since)
     assert host.metrics.reconnects.labels("websocket")._value.get() == returns
 
 
 def test_one_connection_too_many_is_closed(host):
     host.refusal = OpenlineError(Code.LIMIT_EXCEEDED, "a user has at most 100 connections")
     session = fresh(host)
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     assert (session.connection.code, session.connection.reason) == (4006, host.refusal.message)
     assert session in host.ended
 
@@ -76,7 +76,7 @@ def test_one_connection_too_many_is_closed(host):
 def test_who_cannot_join_its_channels_is_told_to_come_again(host):
     host.broker.down = True
     session = fresh(host)
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     host.run()
     host.advance(6)
     assert session.connection.code == 4104
@@ -102,7 +102,7 @@ def test_who_has_left_while_opening_joins_nothing(host):
         session.closed(1006, "", False)
 
     host.subscribe = subscribe
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     host.run()
     assert calls == ["user:bob"]
     assert session.connection.events() == []
@@ -111,7 +111,7 @@ def test_who_has_left_while_opening_joins_nothing(host):
 def test_a_channel_that_the_server_ends_while_opening_is_not_waited_for(host):
     host.answering.open = False
     session = fresh(host)
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     host.run()
     session.unsubscribe_by_server("public:all", "enough")
     session.unsubscribe_by_server("user:bob", "enough")
@@ -124,7 +124,7 @@ def test_what_arrives_while_opening_comes_behind_connected(host):
     host.publish_http("user:bob", 1)
     session = fresh(host)
     session.send(JSON.event("early", {}))
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     session.direct(b"1", 1)
     host.run()
     assert kinds(session) == ["connected", "early"]
@@ -389,7 +389,7 @@ def test_who_cannot_be_sent_what_it_missed_is_not_greeted(crowded):
     recovering(crowded, "chat:a", reads=False)
     session = fresh(crowded)
     epoch = crowded.position("user:bob").epoch
-    session.open(Claims(sub="bob"), {"user:bob": Position(epoch, 0)})
+    session.start(Claims(sub="bob"), {"user:bob": Position(epoch, 0)})
     crowded.run()
     assert (session.connection.code, session.connection.events()) == (4104, [])
 

@@ -23,7 +23,7 @@ def host():
 def opened(host, *channels, at=None, **claims):
     session = StreamSession(host, RecordingConnection(host), channels, at or {})
     session.connection.start(session)
-    session.open(Claims(sub="bob", **claims))
+    session.start(Claims(sub="bob", **claims))
     host.run()
     return session
 
@@ -168,7 +168,7 @@ def test_the_server_adds_and_ends_channels(host):
 def test_a_channel_that_ends_before_the_stream_begins_is_not_counted(host):
     session = StreamSession(host, RecordingConnection(host), ["chat:a", "room:b"], {})
     host.entering.open = False
-    session.open(Claims(sub="bob"))
+    session.start(Claims(sub="bob"))
     host.run()
     session.unsubscribe_by_server("chat:a", "enough")
     host.entering.open = True
@@ -248,7 +248,7 @@ def test_many_channels_that_were_missed_together_count_as_one_large_replay():
     first = StreamSession(host, RecordingConnection(host), channels, at)
     first.connection.start(first)
     first.connection.stuck = True
-    first.open(Claims(sub="bob"))
+    first.start(Claims(sub="bob"))
     host.run()
     second = opened(host, *channels, at=at)
     assert (first.connection.code, second.connection.code) == (None, 4104)

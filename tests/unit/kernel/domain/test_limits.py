@@ -17,29 +17,29 @@ def test_the_defaults_are_the_protocols():
 
 def test_a_burst_is_free_and_then_the_rate_holds():
     bucket = Bucket(10, 2, 0.0)
-    assert [bucket.take(0.0) for _ in range(3)] == [0.0, 0.0, pytest.approx(0.1)]
-    assert bucket.take(0.05) == pytest.approx(0.05)
-    assert bucket.take(0.1) == 0.0
+    assert [bucket.spend(0.0) for _ in range(3)] == [0.0, 0.0, pytest.approx(0.1)]
+    assert bucket.spend(0.05) == pytest.approx(0.05)
+    assert bucket.spend(0.1) == 0.0
 
 
 def test_what_is_refused_takes_nothing():
     bucket = Bucket(1, 5, 0.0)
-    assert bucket.take(0.0, 6) == pytest.approx(1.0)
-    assert bucket.take(0.0, 5) == 0.0
+    assert bucket.spend(0.0, 6) == pytest.approx(1.0)
+    assert bucket.spend(0.0, 5) == 0.0
 
 
 def test_an_idle_bucket_fills_no_further_than_its_burst():
     bucket = Bucket(10, 3, 0.0)
     assert bucket.level(1000.0) == 3
-    assert bucket.take(1000.0, 3) == 0.0
+    assert bucket.spend(1000.0, 3) == 0.0
     assert bucket.level(1000.1) == pytest.approx(1.0)
 
 
 def test_a_clock_set_back_gives_nothing_and_takes_nothing():
     bucket = Bucket(10, 3, 100.0)
-    bucket.take(100.0, 3)
+    bucket.spend(100.0, 3)
     assert bucket.level(50.0) == 0
-    assert bucket.take(50.0) > 0
+    assert bucket.spend(50.0) > 0
     assert bucket.level(100.1) == pytest.approx(1.0)
 
 
@@ -53,15 +53,15 @@ def test_what_others_took_lowers_the_level_and_never_raises_it():
 
 def test_each_key_has_a_bucket_of_its_own():
     buckets = Buckets(9)
-    assert buckets.find("a", 0.0, rate=1, burst=1).take(0.0) == 0.0
-    assert buckets.find("a", 0.0, rate=1, burst=1).take(0.0) == 1.0
-    assert buckets.find("b", 0.0, rate=1, burst=1).take(0.0) == 0.0
+    assert buckets.find("a", 0.0, rate=1, burst=1).spend(0.0) == 0.0
+    assert buckets.find("a", 0.0, rate=1, burst=1).spend(0.0) == 1.0
+    assert buckets.find("b", 0.0, rate=1, burst=1).spend(0.0) == 0.0
 
 
 def test_of_too_many_keys_the_one_unseen_longest_is_forgotten():
     buckets = Buckets(2)
     for key in ("a", "b", "a", "c"):
-        buckets.find(key, 0.0, rate=1, burst=1).take(0.0)
+        buckets.find(key, 0.0, rate=1, burst=1).spend(0.0)
     assert len(buckets) == 2
-    assert buckets.find("a", 0.0, rate=1, burst=1).take(0.0) > 0.0
-    assert buckets.find("b", 0.0, rate=1, burst=1).take(0.0) == 0.0
+    assert buckets.find("a", 0.0, rate=1, burst=1).spend(0.0) > 0.0
+    assert buckets.find("b", 0.0, rate=1, burst=1).spend(0.0) == 0.0
