@@ -27,6 +27,7 @@ from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.http import health, middleware, problems
+from services.kernel.http.auth_failures import AuthFailures
 from services.kernel.http.health import Readiness
 from services.kernel.http.requests import Requests
 from services.kernel.ops.tasks import Tasks
@@ -155,6 +156,7 @@ def _parts(
         own=Verifier([TrustedIssuer(settings.public_url, ring)], audience=settings.audience),
         trusted=trusted.verifier,
         throttle=Throttle(Limits().login_rate_per_minute, on=settings.limits),
+        failures=AuthFailures(Limits(rates=settings.limits)),
         clock=clock,
     )
     return parts, trusted.remote

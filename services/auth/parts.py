@@ -14,6 +14,7 @@ from services.auth.revoker import Revoker
 from services.auth.settings import Settings
 from services.auth.store import Store
 from services.auth.throttle import Throttle
+from services.kernel.http.auth_failures import AuthFailures
 from services.kernel.tokens.tickets import Tickets
 from services.kernel.tokens.verifier import Verifier
 
@@ -33,6 +34,7 @@ class Parts:
     own: Verifier
     trusted: Verifier
     throttle: Throttle
+    failures: AuthFailures
     clock: Callable[[], float] = time.time
 
     @property

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Buckets
+from services.kernel.http import addresses
 
 MAX_ADDRESSES = 50_000
 """An attacker with many addresses must not fill the memory; the address unseen longest is forgotten."""
@@ -24,7 +23,7 @@ class Throttle:
         if not self._on:
             return
         bucket = self._buckets.find(
-            _network(address), now, rate=self._per_minute / 60, burst=self._per_minute
+            addresses.network(address), now, rate=self._per_minute / 60, burst=self._per_minute
         )
         wait = bucket.spend(now)
         if wait:
@@ -33,14 +32,3 @@ class Throttle:
                 f"an address may try {self._per_minute} times a minute to log in or register",
                 retry_after=wait,
             )
-
-
-def _network(address: str) -> str:
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(ip, ipaddress.IPv6Address):
-        # A household owns a whole /64: counted singly, its addresses would never run out.
-        return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
-    return address

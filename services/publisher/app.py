@@ -23,6 +23,7 @@ from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.schemas import Schemas
 from services.kernel.http import health, middleware, problems
+from services.kernel.http.auth_failures import AuthFailures, client_behind
 from services.kernel.http.requests import Requests
 from services.kernel.http.serve import Server, serve
 from services.kernel.ops import garbage, logs, namespaces
@@ -68,6 +69,9 @@ class Parts:
             verifier,
             admin_networks=settings.admin_networks,
             revoked=self.probes.revoked,
+            failures=AuthFailures(
+                Limits(rates=settings.limits), client=client_behind(settings.trusted_proxies)
+            ),
             limits=settings.limits,
             clock=clock,
         )

@@ -520,9 +520,42 @@ def test_a_flood_from_one_address_is_told_to_slow_down(door):
 
 
 def test_minting_tokens_for_many_users_at_once_is_no_flood(door):
-    with httpx2.Client() as client:
+    with httpx2.Client(headers={"authorization": "Bearer x"}) as client:
         url = f"{door.url}/auth/connect-tokens"
         assert {client.post(url).status_code for _ in range(1200)} == {200}
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/notify/orders", "/auth/connect-tokens"])
+def test_a_flood_without_tokens_is_told_to_slow_down_and_back_ends_go_on(door, path):
+    with httpx2.Client() as client:
+        answers = [client.post(door.url + path) for _ in range(1200)]
+        token = {"authorization": "Bearer x"}
+        others = {client.post(door.url + path, headers=token).status_code for _ in range(50)}
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert is_problem(refused[0], 429, "rate_limited")
+    assert others == {200}
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/notify/orders"])
+def test_a_body_whose_call_is_refused_is_neither_waited_for_nor_kept(door, path):
+    """With their bodies buffered, 150 calls without a token held 148 MB of files as long as they liked."""
+    door.publisher.mode = "refuses"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode()
+    address = ("127.0.0.1", httpx2.URL(door.url).port)
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            caller = stack.enter_context(socket.create_connection(address, timeout=10))
+            caller.sendall(head + b"x" * 500_000)
+            assert caller.recv(100).startswith(b"HTTP/1.1 401 ")
+        kept = [file for file in (door.main.parent / "temp").rglob("*") if file.is_file()]
+    assert kept == []
+
+
+def test_a_body_of_auth_fits_its_buffer(door):
+    large = httpx2.post(f"{door.url}/auth/connect-tokens", content=b"x" * 65_537)
+    assert is_problem(large, 413, "too_large")
+    assert "at most 65536 bytes" in large.json()["detail"]
+    assert httpx2.post(f"{door.url}/auth/register", content=b"x" * 65_536).status_code == 200
 
 
 def test_limits_can_be_lifted(tmp_path):

@@ -17,7 +17,8 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 class Backend:
     """Answers every request with `{"backend", "method", "path", "headers"}`; a WebSocket handshake is accepted.
 
-    `mode`: `ok`, `unavailable` (answers 503), or `dies` (reads the request and hangs up).
+    `mode`: `ok`, `unavailable` (answers 503), `dies` (reads the request and hangs up), or `refuses` (answers 401 as soon
+    as it has read the head).
     On `/sse` it sends one event at once and the second when `release` is set.
     """
 
@@ -78,11 +79,13 @@ class Backend:
         while header := handler.rfile.readline().decode("latin-1").strip():
             name, _, value = header.partition(": ")
             headers[name.lower()] = value
-        handler.rfile.read(int(headers.get("content-length", "0")))
         self.requests.append(line)
-        method, path, _ = line.split(" ")
-        if self.mode == "dies":
+        if self.mode == "refuses":
+            handler.wfile.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+        handler.rfile.read(int(headers.get("content-length", "0")))
+        if self.mode in ("dies", "refuses"):
             return False
+        method, path, _ = line.split(" ")
         if self.mode == "unavailable":
             handler.wfile.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
             return True

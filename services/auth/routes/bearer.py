@@ -10,6 +10,7 @@ from fastapi.security import OAuth2
 
 from services.auth.parts import Parts
 from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.permissions import check_scope
 from services.kernel.http import bearer
 from services.kernel.tokens import revocations
@@ -79,8 +80,16 @@ async def manager(
 
 
 async def _bearer(request: Request, of: Parts, verifier: Verifier) -> Bearer:
-    token = bearer.token(request.headers.getlist("authorization"))
-    claims = await verifier.verify(token, of.clock())
+    now = of.clock()
+    try:
+        token = bearer.token(request.headers.getlist("authorization"))
+        claims = verifier.cached(token, now)
+        if claims is None:
+            await of.failures.check(request.scope, now)
+            claims = await verifier.verify(token, now)
+    except OpenlineError as error:
+        await of.failures.count(error, request.scope, now)
+        raise
     if await of.revoker.covers(claims):
         raise revocations.refusal()
     return Bearer(token, claims)

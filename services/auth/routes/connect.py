@@ -35,6 +35,7 @@ router = APIRouter(tags=["connections"])
         Code.TOO_LARGE,
         415,
         Code.LIMIT_EXCEEDED,
+        Code.RATE_LIMITED,
         Code.UNAVAILABLE,
     ),
     openapi_extra=bodies.described(models.ConnectToken),
@@ -84,7 +85,7 @@ def _check_within(asked: Mapping[str, Sequence[str]] | None, held: Capabilities 
 
 @router.post(
     "/auth/tickets",
-    responses=problems.responses(Code.UNAUTHORIZED, Code.UNAVAILABLE),
+    responses=problems.responses(Code.UNAUTHORIZED, Code.RATE_LIMITED, Code.UNAVAILABLE),
 )
 async def ticket(
     response: Response, of: PartsOf, caller: Annotated[Bearer, Depends(bearer.anyone)]

@@ -32,7 +32,7 @@ async def jwks(response: Response, of: PartsOf) -> models.Jwks:
     "/auth/keys/rotate",
     dependencies=[Admin],
     responses=problems.responses(
-        Code.UNAUTHORIZED, Code.FORBIDDEN, Code.CONFLICT, Code.UNAVAILABLE
+        Code.UNAUTHORIZED, Code.FORBIDDEN, Code.CONFLICT, Code.RATE_LIMITED, Code.UNAVAILABLE
     ),
 )
 async def rotate(of: PartsOf, caller: Annotated[Bearer, Depends(bearer.manager)]) -> models.Rotated:

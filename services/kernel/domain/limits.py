@@ -30,6 +30,8 @@ class Limits:
     unheard_rate: float = 50
     unheard_burst: int = 100_000
     login_rate_per_minute: int = 60
+    refused_tokens_rate: float = 20
+    refused_tokens_burst: int = 200
     refusal_rate: float = 100
     refusal_burst: int = 1000
     auth_seconds: float = 10

@@ -15,6 +15,20 @@ def client(scope: Any) -> str:
     return str(address[0]) if address else ""
 
 
+def network(address: str) -> str:
+    """Whom an address is counted as: itself, or of IPv6 its /64.
+
+    A household owns a whole /64: counted singly, its addresses would never run out.
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address):
+        return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
+    return address
+
+
 def in_networks(address: str, networks: Iterable[Network]) -> bool:
     """Whether an address lies in one of the networks; an invalid address lies in none."""
     try:

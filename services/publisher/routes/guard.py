@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from services.kernel.domain import permissions
 from services.kernel.domain.claims import Claims
+from services.kernel.domain.codes import OpenlineError
 from services.kernel.http import bearer
 from services.kernel.http.addresses import Network
+from services.kernel.http.auth_failures import AuthFailures
 from services.kernel.tokens import revocations
 from services.kernel.tokens.revocations import Revoked
 from services.kernel.tokens.verifier import Verifier
@@ -30,10 +33,12 @@ class Guard:
         *,
         admin_networks: Sequence[Network],
         revoked: Callable[[], Revoked] = Revoked,
+        failures: AuthFailures,
         limits: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._verifier = verifier
+        self._failures = failures
         self._allowance = Allowance(on=limits)
         self._admin_networks = tuple(admin_networks)
         self._revoked = revoked
@@ -44,19 +49,30 @@ class Guard:
 
         Scope `manage` is for administrative networks only, so that a leaked token alone opens nothing from outside.
         """
-        claims = await self.bearer(request.headers.getlist("authorization"), scope)
+        claims = await self.bearer(request.headers.getlist("authorization"), scope, request.scope)
         if scope == MANAGE:
             bearer.check_admin(request.scope, self._admin_networks)
         return claims
 
-    async def bearer(self, authorization: Sequence[str], scope: str) -> Claims:
+    async def bearer(self, authorization: Sequence[str], scope: str, asgi: Scope) -> Claims:
         """The claims behind the headers `Authorization` of a request; it is enough for any scope but `manage`."""
         now = self._clock()
-        claims = await self._verifier.verify(bearer.token(authorization), now)
-        if self._revoked().covers(claims):
-            raise revocations.refusal()
+        try:
+            claims = await self._verified(bearer.token(authorization), asgi, now)
+        except OpenlineError as error:
+            await self._failures.count(error, asgi, now)
+            raise
         permissions.check_scope(claims, scope)
         self._allowance.spend(claims, now)
+        return claims
+
+    async def _verified(self, token: str, asgi: Scope, now: float) -> Claims:
+        claims = self._verifier.cached(token, now)
+        if claims is None:
+            await self._failures.check(asgi, now)
+            claims = await self._verifier.verify(token, now)
+        if self._revoked().covers(claims):
+            raise revocations.refusal()
         return claims
 
     def count(self, claims: Claims, messages: int) -> None:

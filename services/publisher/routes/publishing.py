@@ -30,12 +30,12 @@ class Publishing:
 
     async def publish(self, request: BareRequest, channel: str) -> bytes:
         """Publish what was sent to a channel: the answer's body."""
-        claims = await self._guard.bearer(request.authorization, PUBLISH)
+        claims = await self._guard.bearer(request.authorization, PUBLISH, request.scope)
         return await self._publish(request, claims, self._publisher.check_channel(channel))
 
     async def publish_to_user(self, request: BareRequest, user: str) -> bytes:
         """Publish what was sent to a user: the answer's body."""
-        claims = await self._guard.bearer(request.authorization, PUBLISH)
+        claims = await self._guard.bearer(request.authorization, PUBLISH, request.scope)
         channel = channels.personal(reading.checked_subject(user, "user"))
         return await self._publish(request, claims, self._publisher.check_channel(channel))
 
@@ -47,7 +47,7 @@ class Publishing:
 
     async def publish_batch(self, request: BareRequest, _: str) -> bytes:
         """Publish all messages that were sent: the answer's body."""
-        claims = await self._guard.bearer(request.authorization, PUBLISH)
+        claims = await self._guard.bearer(request.authorization, PUBLISH, request.scope)
         if request.media_type != JSON:
             raise unsupported(JSON)
         items = reading.decode(await request.body(), _BATCH).messages
