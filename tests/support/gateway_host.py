@@ -299,7 +299,7 @@ class ManualHost:
     def charge(self, user: str) -> float:
         return self.wait
 
-    def seek(self, session: Session, channel: str) -> None:
+    def seek(self, address: str, channel: str) -> None:
         if self.seeking is not None:
             raise self.seeking
 

@@ -326,10 +326,10 @@ class Node:
         """Count a command of a user; 0, or the seconds to wait."""
         return self.quota.charge(user, self.now())
 
-    def seek(self, session: Session, channel: str) -> None:
-        """Count a channel that a client asks for and nobody here listens to. Raises `rate_limited`."""
+    def seek(self, address: str, channel: str) -> None:
+        """Count a channel that an address asks for and nobody here listens to. Raises `rate_limited`."""
         if self.position(channel) is None:
-            self.quota.seek(session.connection.address, self.now())
+            self.quota.seek(address, self.now())
 
     def seen(self, token: str) -> Claims | None:
         """The claims of a token that was verified before and is still good; None tells nothing about it."""

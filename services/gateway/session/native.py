@@ -256,7 +256,7 @@ class NativeSession(Session):
 
     def _subscribe(self, command: commands.Subscribe) -> None:
         subscribing.check(self, command.channel)
-        self.node.seek(self, command.channel)
+        self.node.seek(self.connection.address, command.channel)
         subscription = Subscription(self, command.channel, id=command.id)
         self.subscriptions[command.channel] = subscription
         self._barrier = True

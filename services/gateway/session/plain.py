@@ -19,6 +19,8 @@ from services.kernel.domain.positions import Position
 from services.kernel.protocol import commands, json_codec, plain
 from services.kernel.protocol.commands import BadCommand
 
+_REFUSALS = {Code.FORBIDDEN: Close.PERMISSION, Code.RATE_LIMITED: Close.OVERLOADED}
+
 
 class PlainSession(Session):
     """A session with one channel, from `since` on or with its `last` newest messages first."""
@@ -46,13 +48,13 @@ class PlainSession(Session):
     speaks = ROOM
 
     def start(self, claims: Claims | None, since: Mapping[str, Position] | None = None) -> None:
-        """See Session; closes with 4003 or 4000 when the channel cannot be had."""
+        """See Session; closes with 4003 or 4000 when the channel cannot be had, with 4104 when it can be had later."""
         self.claims = claims
         try:
             subscribing.check(self, self.channel)
+            self.node.seek(self.connection.address, self.channel)
         except OpenlineError as error:
-            code = Close.PERMISSION if error.code is Code.FORBIDDEN else Close.BAD_REQUEST
-            self.close(code, error.message)
+            self.close(_REFUSALS.get(error.code, Close.BAD_REQUEST), error.message)
             return
         super().start(claims, since)
 

@@ -63,8 +63,8 @@ class Host(ChannelHost, Protocol):
     def charge(self, user: str) -> float:
         """Count a command of a user; 0, or the seconds to wait."""
 
-    def seek(self, session: Session, channel: str) -> None:
-        """Count a channel that a client asks for and nobody here listens to. Raises `rate_limited`."""
+    def seek(self, address: str, channel: str) -> None:
+        """Count a channel that an address asks for and nobody here listens to. Raises `rate_limited`."""
 
     async def verify(self, token: str) -> Claims:
         """The claims of a valid token. Raises `unauthorized` or `unavailable`."""

@@ -20,7 +20,7 @@ def check(session: Session, query: Presence | History) -> None:
         subscribed=query.channel in session.subscriptions,
     )
     if isinstance(query, History):
-        session.node.seek(session, query.channel)
+        session.node.seek(session.connection.address, query.channel)
 
 
 async def answer(session: Session, query: Presence | History, codec: Codec) -> bytes:

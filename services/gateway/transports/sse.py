@@ -80,6 +80,8 @@ class SseRoute:
         at = _cursor(request)
         wanted, refused = self._channels(request, claims)
         address = addresses.client(request.scope)
+        for channel in wanted:
+            self._node.seek(address, channel)
         try:
             self._node.quota.admit(address)
         except OpenlineError as error:

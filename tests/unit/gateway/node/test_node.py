@@ -436,12 +436,12 @@ async def test_it_has_not_started_before_its_canary_has_come():
 
 async def test_only_channels_that_nobody_here_listens_to_are_counted_as_new():
     async with running(limits=Limits(unheard_rate=0.001, unheard_burst=1)) as node:
-        session = await opened(node, "bob", "chat:a")
+        await opened(node, "bob", "chat:a")
         for _ in range(3):
-            node.seek(session, "chat:a")
-        node.seek(session, "chat:b")
+            node.seek("192.0.2.1", "chat:a")
+        node.seek("192.0.2.1", "chat:b")
         with refused(Code.RATE_LIMITED):
-            node.seek(session, "chat:c")
+            node.seek("192.0.2.1", "chat:c")
 
 
 async def test_what_is_listened_to_is_told_again_now_and_then(monkeypatch):

@@ -251,6 +251,14 @@ def test_who_may_not_is_told_to_stay_away(host):
 # What the server does
 
 
+@pytest.mark.parametrize("kind", [RoomSession, NotifySession])
+def test_a_room_that_is_one_too_many_new_ones_can_be_had_later(host, kind):
+    host.seeking = OpenlineError(Code.RATE_LIMITED, "too many new channels", retry_after=1)
+    session = opened(host, kind=kind)
+    assert (session.connection.code, session.connection.reason) == (4104, "too many new channels")
+    assert not session.subscriptions
+
+
 def test_only_its_own_channel_can_be_ended_and_no_other_added(host):
     session = opened(host)
     session.subscribe_by_server("chat:b")
