@@ -13,12 +13,13 @@ from services.kernel.domain import control
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.control import Revoke
-from services.kernel.tokens.revocations import Kind, Revocation, Revocations, Revoked
+from services.kernel.tokens.known_revocations import KnownRevocations
+from services.kernel.tokens.revocations import Kind, Revocation, Revocations
 
 Announce = Callable[[dict[str, Any]], Awaitable[None]]
 
 FRESH = 1.0
-"""Seconds for which a loaded record counts as fresh."""
+"""Seconds for which a look at the record counts as fresh."""
 
 
 async def silent(_revocation: dict[str, Any]) -> None:
@@ -51,10 +52,10 @@ class Revoker:
     ) -> None:
         self._sleep = sleep
         self._revocations = revocations
+        self._known = KnownRevocations(revocations)
         self._announce = announce
         self._clock = clock
-        self._known = Revoked()
-        self._loaded: float | None = None
+        self._looked: float | None = None
 
     async def revoke_token(self, jti: str, exp: float) -> None:
         """End one access token. Raises `unavailable`."""
@@ -75,25 +76,18 @@ class Revoker:
         While Redis is away the last known record counts: nobody can add to it then.
         """
         now = self._clock()
-        if self._loaded is None or now - self._loaded > FRESH:
+        if self._looked is None or now - self._looked > FRESH:
             try:
-                await self._load(now)
+                await self._known.catch_up(now)
             except OpenlineError:
-                if self._loaded is None:
+                if not self._known.loaded:
                     raise
-        return self._known.covers(claims)
-
-    async def _load(self, now: float) -> None:
-        """What is known stays until it has ended, whatever the record has lost; what that lacks is written back."""
-        read = await self._revocations.load(now)
-        self._known = self._known.without(now)
-        lacking = self._known.absorb(read, now)
-        self._loaded = now
-        if lacking:
-            await self._revocations.add(*lacking)
+            else:
+                self._looked = now
+        return self._known.revoked.covers(claims)
 
     async def _add(self, revocation: Revocation) -> None:
         await self._revocations.add(revocation)
-        self._known.add(revocation)
+        self._known.revoked.add(revocation)
         metrics.REVOCATIONS.labels(revocation.kind.value).inc()
         await self._announce(revocation.as_dict())

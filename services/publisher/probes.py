@@ -11,6 +11,7 @@ from services.kernel.broker.port import Broker
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.http.health import Readiness
 from services.kernel.tokens.jwks import RemoteKeys
+from services.kernel.tokens.known_revocations import KnownRevocations
 from services.kernel.tokens.revocations import Revocations, Revoked
 
 EVERY = 0.5
@@ -33,16 +34,15 @@ class Probes:
         clock: Callable[[], float],
     ) -> None:
         self._broker = broker
-        self._revocations = revocations
+        self._known = KnownRevocations(revocations)
         self._keys = keys
         self._clock = clock
         self._started = False
         self._problem: str | None = "not asked yet"
-        self._revoked = Revoked()
 
     def revoked(self) -> Revoked:
         """The revocations as of the last round; an outage keeps those that are known."""
-        return self._revoked
+        return self._known.revoked
 
     def ready(self) -> Readiness:
         """Ready when messages can be stored and tokens be verified."""
@@ -63,22 +63,12 @@ class Probes:
         before = self._problem
         try:
             await self._ask_broker()
-            await self._read_revocations()
+            await self._known.catch_up(self._clock())
             self._problem = None
         except OpenlineError as error:
             self._problem = error.message
         if self._problem != before:
             log.info("broker_state_changed", state=self._problem or "ok")
-
-    async def _read_revocations(self) -> None:
-        """What is known stays until it has ended, whatever the record has lost; what that lacks is written back."""
-        now = self._clock()
-        read = await self._revocations.load(now)
-        self._revoked = self._revoked.without(now)
-        lacking = self._revoked.absorb(read, now)
-        if lacking:
-            await self._revocations.add(*lacking)
-            log.warning("revocations_restored", count=len(lacking))
 
     async def _ask_broker(self) -> None:
         if not self._started:

@@ -17,6 +17,7 @@ from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.contract.steps import beat, draft
 from tests.support.redis_server import start_redis
 from tests.support.resetting_proxy import ResettingProxy
+from tests.support.revocation_record import whole
 
 pytestmark = pytest.mark.server
 
@@ -68,7 +69,7 @@ def calls(broker):
         "issue": lambda: tickets.issue("token"),
         "redeem": lambda: tickets.redeem("a" * 43),
         "revoke": lambda: revocations.add(REVOKED),
-        "load": lambda: revocations.load(time.time()),
+        "load": lambda: whole(revocations, time.time()),
         "read": lambda: broker.read(0, 0, block=0.05),
         "look": lambda: broker.subscribers(["room:a"]),
         "beat": lambda: beat(broker, "i1"),
@@ -145,7 +146,7 @@ def test_a_watch_reads_what_was_revoked_while_it_was_cut_off(run, server):
 
     async def scenario(broker, proxy, server):
         revocations = RedisRevocations(broker.client)
-        assert len(await revocations.load(0)) == 0
+        assert len(await whole(revocations)) == 0
         waiting = asyncio.create_task(broker.read(0, 0, block=5.0))
         await proxy.connected(2)
         proxy.reset()
@@ -154,7 +155,7 @@ def test_a_watch_reads_what_was_revoked_while_it_was_cut_off(run, server):
         assert caught.value.code is Code.UNAVAILABLE
         with server.client() as client:
             client.zadd("ol:{p0}:revoked", {REVOKED.member: REVOKED.exp})
-        assert len(await revocations.load(time.time())) == 1
+        assert len(await whole(revocations, time.time())) == 1
         await broker.control(b"{}")
         assert [entry.fragment for entry in await broker.read(0, 0, block=5.0)] == [b"{}"]
 

@@ -22,6 +22,7 @@ from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.support.auth_service import ISSUER, AuthService
 from tests.support.redis_server import start_redis
+from tests.support.revocation_record import whole
 
 EVERYTHING = "publish read manage tokens"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -598,7 +599,7 @@ async def test_a_revoked_token_is_recorded_and_no_longer_accepted(http, boss, re
     seen = http.post("/auth/introspect", data={"token": text}, auth=boss).json()
     assert seen == {"active": False}
     problem(http.post("/auth/tickets", headers=headers), 401, "unauthorized")
-    revoked = await RedisRevocations(store).load(time.time())
+    revoked = await whole(RedisRevocations(store), time.time())
     assert len(revoked) >= 1
     assert await redis.zscore("ol:{p0}:revoked", f"jti:{content(text)['jti']}")
     entries = await redis.xrevrange("ol:{p0}:bus", count=1)

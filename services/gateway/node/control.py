@@ -13,18 +13,19 @@ from services.kernel.broker.port import Entry
 from services.kernel.domain import control
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, OpenlineError
-from services.kernel.tokens.revocations import Revocation, Revocations, Revoked
+from services.kernel.tokens.known_revocations import KnownRevocations
+from services.kernel.tokens.revocations import Revocation, Revocations
 
 RETRY_SECONDS = 1.0
 
 RELOAD_SECONDS = 60.0
-"""Between two times at which the record is read although nothing was missed, and what has ended is dropped."""
+"""Between two looks at the record although nothing was missed; what has ended is dropped then."""
 
 log = structlog.get_logger(__name__)
 
 
 class ControlMessages:
-    """Carries them out. `is_loaded`: the record of revocations was read, so a revoked token opens nothing any more."""
+    """Carries them out."""
 
     def __init__(
         self,
@@ -35,23 +36,26 @@ class ControlMessages:
         move: Callable[[str, float], None],
     ) -> None:
         """`move` moves the clients of a front door's instance, by its name, within the given seconds."""
-        self.is_loaded = False
         self._registry = registry
-        self._revocations = revocations
+        self._known = KnownRevocations(revocations)
         self._wall = wall
         self._move = move
-        self._revoked = Revoked()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the record of revocations was read, so a revoked token opens nothing any more."""
+        return self._known.loaded
 
     async def run(self) -> None:
-        """Read the record now and again, and keep what is known of it small, until cancelled."""
+        """Look at the record now and again, and keep what is known of it small, until cancelled."""
         while True:
             await self.load()
             await asyncio.sleep(RELOAD_SECONDS)
-            self._revoked = self._revoked.without(self._wall())
+            self._known.revoked.drop_ended(self._wall())
 
     def covers(self, claims: Claims) -> bool:
         """Whether the token with these claims was revoked."""
-        return self._revoked.covers(claims)
+        return self._known.revoked.covers(claims)
 
     def handle(self, entry: Entry) -> None:
         """Act on a control message, if it concerns anyone here."""
@@ -67,27 +71,17 @@ class ControlMessages:
                 _apply(message, session)
 
     async def load(self) -> None:
-        """Read the record until it is had: an announcement may have been missed.
-
-        What is known already stays: what was announced meanwhile may be younger than what was read, and a new master
-        may have lost what the old one had. What it lacks is written back.
-        """
+        """Catch up with the record until it is had: an announcement may have been missed."""
         while True:
             try:
-                await self._load_once()
+                await self._known.catch_up(self._wall())
             except OpenlineError:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
-
-    async def _load_once(self) -> None:
-        now = self._wall()
-        lacking = self._revoked.absorb(await self._revocations.load(now), now)
-        self.is_loaded = True
-        self._close_revoked()
-        if lacking:
-            await self._revocations.add(*lacking)
-            log.warning("revocations_restored", count=len(lacking))
+            finally:
+                # Also when what the record lacks could not be written back: what was read counts.
+                self._close_revoked()
 
     def _addressed(self, message: control.ForSessions) -> list[Session]:
         if isinstance(message, control.DisconnectConnection | control.Direct):
@@ -107,14 +101,15 @@ class ControlMessages:
         except ValueError:
             log.warning("revocation_ignored", kind=message.kind)
             return
-        self._revoked.add(revocation)
+        self._known.revoked.add(revocation)
         self._close_revoked()
 
     def _close_revoked(self) -> None:
-        if not len(self._revoked):
+        revoked = self._known.revoked
+        if not len(revoked):
             return
         for session in self._registry:
-            if session.claims is not None and self._revoked.covers(session.claims):
+            if session.claims is not None and revoked.covers(session.claims):
                 session.close(Close.REVOKED, "the token has been revoked")
 
 

@@ -31,6 +31,9 @@ class Keys:
         self.revoked = (
             tag + "revoked"
         )  # ZSET revocation -> seconds since 1970 at which it ends; partition 0 only
+        self.revoking = (
+            tag + "revoking"
+        )  # stream of the newest revocations {revocation: end}; partition 0 only
 
     def head(self, channel: str) -> str:
         """Hash {epoch, offset, began, history}."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
@@ -93,32 +94,39 @@ class Revoked:
         if revocation.kind is Kind.TOKEN:
             self._tokens.add(revocation.value)
             return
-        cutoffs = self._subjects if revocation.kind is Kind.SUBJECT else self._clients
+        cutoffs = self._cutoffs(revocation.kind)
         cutoffs[revocation.value] = max(revocation.cutoff, cutoffs.get(revocation.value, 0.0))
 
-    def absorb(self, read: Revoked, now: float) -> list[Revocation]:
-        """Add what the record holds; nothing known is dropped. The answer is what the record lacks at `now`.
+    def learn(self, member: str, exp: float) -> None:
+        """Count what the record holds under this spelling. One of a newer version is passed over: it voids no others."""
+        kept = self._by_member.get(member)
+        if kept is not None and kept.exp >= exp:
+            return
+        with suppress(ValueError):
+            self.add(Revocation.parse(member, exp))
 
-        A record may have lost what is known here: a failover to a replica that lagged, a flush, an older backup.
-        Whoever absorbed it writes the answer back, or the next service to start would accept revoked tokens.
-        """
-        # By member: the record rounds a cutoff, so what was announced and what is read differ as values.
-        mine, theirs = self._by_member, read._by_member
-        lacking = [
-            one
-            for member, one in mine.items()
-            if one.exp > now and (member not in theirs or theirs[member].exp < one.exp)
-        ]
-        for member, one in theirs.items():
-            if member not in mine or mine[member].exp < one.exp:
+    def drop_ended(self, now: float) -> None:
+        """Forget what no longer matters at `now`."""
+        ended = [one for one in self if one.exp <= now]
+        if not ended:
+            return
+        for one in ended:
+            del self._by_member[one.member]
+            self._forget(one)
+        # Of one that was revoked twice the other revocation may still be in force.
+        others = {(one.kind, one.value) for one in ended}
+        for one in self:
+            if (one.kind, one.value) in others:
                 self.add(one)
-        return lacking
 
-    def without(self, now: float) -> Revoked:
-        """Those that still matter at `now`; itself while none has ended."""
-        if all(one.exp > now for one in self):
-            return self
-        return Revoked(one for one in self if one.exp > now)
+    def _forget(self, one: Revocation) -> None:
+        if one.kind is Kind.TOKEN:
+            self._tokens.discard(one.value)
+        else:
+            self._cutoffs(one.kind).pop(one.value, None)
+
+    def _cutoffs(self, kind: Kind) -> dict[str, float]:
+        return self._subjects if kind is Kind.SUBJECT else self._clients
 
     def covers(self, claims: Claims) -> bool:
         """Whether the token that carried these claims was revoked. One without `iat` counts as old."""
@@ -135,17 +143,41 @@ class Revoked:
     def __len__(self) -> int:
         return len(self._by_member)
 
+    def items(self) -> list[tuple[str, Revocation]]:
+        """All with their spellings, as of now."""
+        return list(self._by_member.items())
+
 
 def refusal() -> OpenlineError:
     """What whoever brings a revoked token is told: `unauthorized`."""
     return OpenlineError(Code.UNAUTHORIZED, "the token has been revoked")
 
 
+class Mark(NamedTuple):
+    """How far a reader has followed the record: the last announcement it has seen, and how many revocations there were."""
+
+    announced: str
+    size: int
+
+
+class Changes(NamedTuple):
+    """What was announced since a mark, as (member, exp), and the mark behind it."""
+
+    mark: Mark
+    added: Sequence[tuple[str, float]]
+
+
 class Revocations(Protocol):
-    """The fleet's record of revocations: a service that missed an announcement reads it here."""
+    """The fleet's record of revocations, and the announcements of the newest of them. Each call raises `unavailable`."""
 
     async def add(self, *revocations: Revocation) -> None:
-        """Record each until its `exp`. Raises `unavailable`."""
+        """Record each until its `exp`, and announce it to those who follow the record."""
 
-    async def load(self, now: float) -> Revoked:
-        """All in force at `now`, in seconds since 1970. Raises `unavailable`."""
+    async def mark(self) -> Mark:
+        """Where the record is now."""
+
+    async def since(self, mark: Mark) -> Changes | None:
+        """What was announced since; None when that does not tell all, and the record must be read whole."""
+
+    def pages(self, now: float) -> AsyncIterator[Sequence[tuple[str, float]]]:
+        """All in force at `now`, in seconds since 1970, as (member, exp), some at a time."""

@@ -1,20 +1,37 @@
-"""Revocations in Redis: one sorted set for the fleet, scored by when each ends."""
+"""Revocations in Redis: a sorted set for the fleet, scored by when each ends, and a stream of the newest beside it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 from services.kernel.redis.client import Client
 from services.kernel.redis.keys import Keys
 from services.kernel.redis.link import Command
-from services.kernel.tokens.revocations import Revocation, Revoked
+from services.kernel.tokens.revocations import Changes, Mark, Revocation
 
-_KEY = Keys(0).revoked
+_RECORD, _ANNOUNCED = Keys(0).revoked, Keys(0).revoking
 BATCH = 500
 """Revocations in one command: one that writes back a whole lost record must not hold the server up."""
 
+PAGE = 500
+"""Revocations read at once: a service must not stand still while it reads fifty thousand."""
+
+ANNOUNCED = 1000
+"""Announcements kept. Who was away for longer reads the record whole."""
+
 _WHAT = "revocations cannot be read or kept"
+
+# In one step, so that who sees the record's size differ sees the announcement as well. GT: to revoke again never
+# shortens; a new member is added all the same.
+_ADD = f"""
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+for i = 2, #ARGV, 2 do
+  redis.call('ZADD', KEYS[1], 'GT', ARGV[i + 1], ARGV[i])
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', {ANNOUNCED}, '*', ARGV[i], ARGV[i + 1])
+end
+"""
 
 
 class RedisRevocations:
@@ -28,25 +45,52 @@ class RedisRevocations:
         """As `Revocations.add`."""
         for start in range(0, len(revocations), BATCH):
             batch = revocations[start : start + BATCH]
-            # GT: to revoke again never shortens; a new member is added all the same.
-            scored = (part for one in batch for part in (one.exp, one.member))
-            adding = ("ZADD", _KEY, "GT", *scored)
-            dropping = ("ZREMRANGEBYSCORE", _KEY, "-inf", self._clock() - 1)
-            await self._client.write(
-                Command(adding, again=True), Command(dropping, again=True), what=_WHAT
-            )
+            pairs = (part for one in batch for part in (one.member, one.exp))
+            adding = ("EVAL", _ADD, 2, _RECORD, _ANNOUNCED, self._clock() - 1, *pairs)
+            await self._client.write(Command(adding, again=True), what=_WHAT)
 
-    async def load(self, now: float) -> Revoked:
-        """As `Revocations.load`."""
-        command = ("ZRANGEBYSCORE", _KEY, f"({now}", "+inf", "WITHSCORES")
-        (rows,) = await self._client.read(Command(command, again=True), what=_WHAT)
-        return Revoked(_parse(zip(rows[::2], rows[1::2], strict=True)))
+    async def mark(self) -> Mark:
+        """As `Revocations.mark`."""
+        newest, count = await self._read(
+            ("XREVRANGE", _ANNOUNCED, "+", "-", "COUNT", 1), ("ZCARD", _RECORD)
+        )
+        return Mark(newest[0][0].decode() if newest else "", count)
 
+    async def since(self, mark: Mark) -> Changes | None:
+        """As `Revocations.since`."""
+        entries, count = await self._read(
+            ("XRANGE", _ANNOUNCED, mark.announced or "-", "+", "COUNT", ANNOUNCED),
+            ("ZCARD", _RECORD),
+        )
+        is_full = len(entries) == ANNOUNCED
+        if mark.announced:
+            # The last one that was seen is still there, or others may be gone with it.
+            first, *entries = entries or [(b"", [])]
+            if first[0].decode() != mark.announced:
+                return None
+        if is_full or (not entries and count != mark.size):
+            return None
+        newest = entries[-1][0].decode() if entries else mark.announced
+        added = [(fields[0].decode(), float(fields[1])) for _, fields in entries]
+        return Changes(Mark(newest, count), added)
 
-def _parse(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Revocation]:
-    for member, exp in rows:
-        try:
-            yield Revocation.parse(member.decode(), float(exp))
-        except ValueError:
-            # Written by a newer version: not to understand one must not void the others.
-            continue
+    async def pages(self, now: float) -> AsyncIterator[Sequence[tuple[str, float]]]:
+        """As `Revocations.pages`: from the end on, since what ends meanwhile is taken from the beginning."""
+        start = 0
+        while True:
+            command = ("ZRANGE", _RECORD, start, start + PAGE - 1, "REV", "WITHSCORES")
+            (rows,) = await self._read(command)
+            page = [
+                (member.decode(), float(exp))
+                for member, exp in zip(rows[::2], rows[1::2], strict=True)
+                if float(exp) > now
+            ]
+            yield page
+            start += PAGE
+            if len(page) < PAGE:
+                return
+
+    async def _read(self, *commands: tuple[object, ...]) -> list[Any]:
+        return await self._client.read(
+            *(Command(command, again=True) for command in commands), what=_WHAT
+        )

@@ -15,7 +15,8 @@ from services.auth.oauth import OAuthError
 from services.auth.revoker import Revoker
 from services.auth.store import Client, Store, User
 from services.kernel.domain.codes import Code, OpenlineError
-from tests.unit.auth.test_revoker import Clock, Record
+from tests.support.revocation_record import Record
+from tests.unit.auth.test_revoker import Clock
 
 APP = Client(client_id="app", secret=digest("s" * 40), scope="read publish", created=1)
 
@@ -127,13 +128,13 @@ async def test_reuse_ends_the_family_and_its_access_tokens(grants, record):
     second = await grants.refresh(first.refresh, client=None, scope=None)
     assert await refused(grants.refresh(first.refresh, client=None, scope=None)) == "invalid_grant"
     assert await refused(grants.refresh(second.refresh, client=None, scope=None)) == "invalid_grant"
-    assert {one.value for one in record.kept} == {first.issued.jti, second.issued.jti}
+    assert {one.value for one in record.known} == {first.issued.jti, second.issued.jti}
 
 
 async def test_reuse_ends_the_family_also_while_redis_is_away(grants, record):
     first = await login(grants)
     second = await grants.refresh(first.refresh, client=None, scope=None)
-    record.away = True
+    record.down = True
     assert await refused(grants.refresh(first.refresh, client=None, scope=None)) == "invalid_grant"
     assert await refused(grants.refresh(second.refresh, client=None, scope=None)) == "invalid_grant"
 
@@ -159,7 +160,7 @@ async def test_a_refresh_token_ends_by_time_and_with_its_user(grants, clock):
 
 async def test_ending_a_family_without_redis_says_so(grants, record):
     first = await login(grants)
-    record.away = True
+    record.down = True
     kept = grants.store.refresh(digest(first.refresh))
     with pytest.raises(OpenlineError) as caught:
         await grants.end_family(kept.family)

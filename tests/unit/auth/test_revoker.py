@@ -6,30 +6,9 @@ import pytest
 
 from services.auth.revoker import Revoker
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.tokens.revocations import Kind, Revocation, Revoked
-
-
-class Record:
-    """Revocations in memory that can go away."""
-
-    def __init__(self) -> None:
-        self.kept: list[Revocation] = []
-        self.away = False
-        self.loads = 0
-
-    async def add(self, *revocations: Revocation) -> None:
-        self._check()
-        self.kept.extend(revocations)
-
-    async def load(self, now: float) -> Revoked:
-        self._check()
-        self.loads += 1
-        return Revoked(one for one in self.kept if one.exp > now)
-
-    def _check(self) -> None:
-        if self.away:
-            raise OpenlineError(Code.UNAVAILABLE, "away")
+from services.kernel.domain.codes import OpenlineError
+from services.kernel.tokens.revocations import Kind, Revocation
+from tests.support.revocation_record import Record
 
 
 class Clock:
@@ -70,7 +49,7 @@ async def test_a_revoked_token_is_recorded_announced_and_known_at_once(revoker, 
     assert not await revoker.covers(claims)
     await revoker.revoke_token("j", 2000)
     assert await revoker.covers(claims)
-    assert [one.member for one in record.kept] == ["jti:j"]
+    assert [one.member for one in record.known] == ["jti:j"]
     assert announced == [{"kind": "jti", "value": "j", "exp": 2000, "cutoff": 0.0}]
 
 
@@ -85,21 +64,21 @@ async def test_revoking_a_user_covers_what_was_issued_so_far(revoker, clock):
 async def test_what_another_instance_revoked_is_known_within_a_second(revoker, record, clock):
     claims = Claims(sub="bob", jti="j")
     assert not await revoker.covers(claims)
-    record.kept.append(Revocation(kind=Kind.TOKEN, value="j", exp=2000))
+    record.known.append(Revocation(kind=Kind.TOKEN, value="j", exp=2000))
     clock.now += 1.1
     assert await revoker.covers(claims)
     await revoker.covers(claims)
-    assert record.loads == 2
+    assert record.reads == 2
 
 
 async def test_while_the_record_is_away_the_last_known_counts(revoker, record, clock, announced):
-    record.away = True
+    record.down = True
     with pytest.raises(OpenlineError):
         await revoker.covers(Claims(sub="bob"))
-    record.away = False
+    record.down = False
     await revoker.revoke_token("j", 2000)
     assert await revoker.covers(Claims(sub="bob", jti="j"))
-    record.away = True
+    record.down = True
     clock.now += 10
     assert await revoker.covers(Claims(sub="bob", jti="j"))
     with pytest.raises(OpenlineError):
@@ -109,12 +88,12 @@ async def test_while_the_record_is_away_the_last_known_counts(revoker, record, c
 
 async def test_a_record_that_lost_what_is_known_gets_it_back(revoker, record, clock):
     await revoker.revoke_token("j", 2000)
-    record.kept.clear()
+    record.known.clear()
     for _ in range(2):
         clock.now += 1.1
         assert await revoker.covers(Claims(sub="bob", jti="j"))
-        assert [one.member for one in record.kept] == ["jti:j"]
+        assert [one.member for one in record.known] == ["jti:j"]
     clock.now = 2001
-    record.kept.clear()
+    record.known.clear()
     assert not await revoker.covers(Claims(sub="bob", jti="j"))
-    assert record.kept == []
+    assert record.known == []

@@ -8,28 +8,11 @@ import pytest
 
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.configuration import ConfigurationError
-from services.kernel.tokens.revocations import Kind, Revocation, Revoked
+from services.kernel.tokens.revocations import Kind, Revocation
 from services.publisher import probes
 from services.publisher.probes import Probes
-
-
-class Record:
-    """The fleet's revocations in memory."""
-
-    def __init__(self):
-        self.revoked = Revoked()
-        self.down = False
-
-    async def add(self, *revocations):
-        for revocation in revocations:
-            self.revoked.add(revocation)
-
-    async def load(self, now):
-        if self.down:
-            raise OpenlineError(Code.UNAVAILABLE, "away")
-        return self.revoked.without(now)
+from tests.support.revocation_record import Record, whole
 
 
 class Keys:
@@ -92,13 +75,23 @@ async def test_a_record_that_lost_what_is_known_gets_it_back(watching, record):
     await record.add(Revocation(kind=Kind.SUBJECT, value="bob", exp=200, cutoff=50))
     await record.add(Revocation(kind=Kind.SUBJECT, value="old", exp=101, cutoff=50))
     await watching.ask()
-    record.revoked = Revoked([Revocation(kind=Kind.TOKEN, value="new", exp=200)])
+    record.known = [Revocation(kind=Kind.TOKEN, value="new", exp=200)]
     watching._clock = lambda: 102.0
     await watching.ask()
-    for revoked in (watching.revoked(), record.revoked):
+    for revoked in (watching.revoked(), await whole(record)):
         assert revoked.covers(Claims(sub="bob", iat=40))
         assert revoked.covers(Claims(sub="amy", jti="new"))
-    assert not record.revoked.covers(Claims(sub="old", iat=40)), "it has ended"
+        assert not revoked.covers(Claims(sub="old", iat=40)), "it has ended"
+
+
+async def test_the_record_is_read_whole_once_and_then_followed(watching, record):
+    await record.add(*(Revocation(kind=Kind.TOKEN, value=f"t{n}", exp=200) for n in range(100)))
+    await watching.ask()
+    await record.add(Revocation(kind=Kind.TOKEN, value="new", exp=200))
+    for _ in range(10):
+        await watching.ask()
+    assert watching.revoked().covers(Claims(sub="amy", jti="new"))
+    assert record.reads == 1
 
 
 async def test_a_server_that_can_never_serve_is_not_hidden(watching, broker, monkeypatch):

@@ -9,9 +9,11 @@ from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.redis.client import Client
 from services.kernel.redis.connections import Dial
 from services.kernel.redis.keys import Keys
-from services.kernel.tokens.revocations import Kind, Revocation, Revoked
+from services.kernel.tokens import revocations_redis
+from services.kernel.tokens.revocations import Kind, Mark, Revocation, Revoked
 from services.kernel.tokens.revocations_redis import RedisRevocations
 from tests.support.redis_server import start_redis
+from tests.support.revocation_record import whole
 
 KEY = Keys(0).revoked
 
@@ -58,26 +60,35 @@ def test_the_latest_cutoff_holds_in_any_order():
 
 
 def test_what_has_ended_can_be_dropped():
-    revoked = Revoked([TOKEN])
-    assert len(revoked.without(199)) == 1
-    assert len(revoked.without(200)) == 0
+    revoked = Revoked([TOKEN, Revocation(kind=Kind.TOKEN, value="later", exp=300)])
+    revoked.drop_ended(199)
+    assert len(revoked) == 2
+    revoked.drop_ended(200)
+    assert [one.value for one in revoked] == ["later"]
+    assert not revoked.covers(Claims(sub="bob", jti="a:b"))
+
+
+@pytest.mark.parametrize("kind", [Kind.SUBJECT, Kind.CLIENT])
+def test_of_two_revocations_of_one_the_other_holds_when_one_has_ended(kind):
+    late = Revocation(kind=kind, value="x", exp=200, cutoff=150)
+    early = Revocation(kind=kind, value="x", exp=300, cutoff=100)
+    revoked = Revoked([early, late])
+    revoked.drop_ended(250)
+    assert revoked.covers(Claims(sub="x", client="x", iat=100))
+    assert not revoked.covers(Claims(sub="x", client="x", iat=101))
 
 
 def test_what_is_known_and_what_is_read_add_up():
-    known, longer = Revoked([TOKEN, SUBJECT]), Revocation(kind=Kind.TOKEN, value="a:b", exp=300)
-    assert known.absorb(Revoked([longer, CLIENT]), 150) == [SUBJECT]
+    known = Revoked([TOKEN, SUBJECT])
+    for member, exp in ((TOKEN.member, 300), (SUBJECT.member, 150), (CLIENT.member, 200)):
+        known.learn(member, exp)
     assert {one.member: one.exp for one in known} == {
         TOKEN.member: 300,
         SUBJECT.member: 200,
         CLIENT.member: 200,
     }
-    assert known.absorb(Revoked([TOKEN]), 250) == [longer], "what has ended is not given back"
-
-
-def test_a_cutoff_that_the_record_rounded_is_the_same():
-    announced = Revocation(kind=Kind.SUBJECT, value="bob", exp=200, cutoff=100.12345)
-    read = Revocation.parse(announced.member, 200)
-    assert Revoked([announced]).absorb(Revoked([read]), 150) == []
+    known.learn("device:x", 900)
+    assert len(known) == 3, "what a newer version wrote is passed over"
 
 
 @pytest.fixture(scope="module")
@@ -100,18 +111,21 @@ async def test_the_record_holds_what_is_in_force(client):
     record = RedisRevocations(client, clock=lambda: 100)
     for one in (TOKEN, SUBJECT, CLIENT):
         await record.add(one)
-    revoked = await record.load(150)
+    revoked = await whole(record, 150)
     assert len(revoked) == 3
     assert revoked.covers(Claims(sub="x", jti="a:b"))
-    assert len(await record.load(200)) == 0
+    assert len(await whole(record, 200)) == 0
 
 
 @pytest.mark.server
-async def test_a_lost_record_is_written_back_whole(client):
+async def test_a_large_record_is_written_and_read_in_pieces(client, monkeypatch):
+    monkeypatch.setattr(revocations_redis, "PAGE", 100)
     many = [Revocation(kind=Kind.TOKEN, value=str(number), exp=200) for number in range(1234)]
     record = RedisRevocations(client, clock=lambda: 100)
     await record.add(*many)
-    assert len(await record.load(150)) == 1234
+    pages = [page async for page in record.pages(150)]
+    assert [len(page) for page in pages] == [100] * 12 + [34]
+    assert len(await whole(record, 150)) == 1234
 
 
 @pytest.mark.server
@@ -133,12 +147,61 @@ async def test_a_member_of_a_newer_version_does_not_void_the_others(client, serv
     with server.client() as redis:
         redis.zadd(KEY, {"device:x": 500})
     await RedisRevocations(client, clock=lambda: 100).add(TOKEN)
-    assert len(await RedisRevocations(client).load(150)) == 1
+    assert len(await whole(RedisRevocations(client), 150)) == 1
+
+
+@pytest.mark.server
+async def test_a_reader_is_told_what_was_added_since(client):
+    record = RedisRevocations(client, clock=lambda: 100)
+    begin = await record.mark()
+    assert begin == ("", 0)
+    await record.add(TOKEN)
+    first = await record.since(begin)
+    assert first.added == [(TOKEN.member, 200)]
+    assert await record.mark() == first.mark
+    assert (await record.since(first.mark)).added == []
+    await record.add(SUBJECT, CLIENT)
+    assert [member for member, _ in (await record.since(first.mark)).added] == [
+        SUBJECT.member,
+        CLIENT.member,
+    ]
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("loss", ["flush", "record", "replica", "silent", "long away"])
+async def test_a_reader_who_cannot_be_told_all_must_read_the_record_whole(client, server, loss):
+    record = RedisRevocations(client, clock=lambda: 100)
+    await record.add(TOKEN, SUBJECT)
+    mark = await record.mark()
+    with server.client() as redis:
+        if loss == "flush":
+            redis.flushall()
+        elif loss == "record":
+            redis.delete(KEY)
+        elif loss == "replica":  # one that lagged is the master now
+            redis.xdel(Keys(0).revoking, mark.announced)
+            await record.add(CLIENT)
+        elif loss == "silent":  # a service of an older version
+            redis.zadd(KEY, {"jti:other": 200})
+        else:
+            many = (Revocation(kind=Kind.TOKEN, value=str(n), exp=200) for n in range(1500))
+            await record.add(*many)
+    assert await record.since(mark) is None
+
+
+@pytest.mark.server
+async def test_announcements_are_few_however_much_is_revoked(client, server):
+    record = RedisRevocations(client, clock=lambda: 100)
+    await record.add(*(Revocation(kind=Kind.TOKEN, value=str(n), exp=200) for n in range(5000)))
+    with server.client() as redis:
+        assert redis.xlen(Keys(0).revoking) < 1200
+    assert await record.since(Mark("", 0)) is None
 
 
 async def test_without_redis_the_record_is_unavailable(tmp_path):
     client = Client(Dial("redis://127.0.0.1:1/0"))
-    for call in (RedisRevocations(client).add(TOKEN), RedisRevocations(client).load(0)):
+    record = RedisRevocations(client)
+    for call in (record.add(TOKEN), whole(record), record.mark(), record.since(Mark("", 0))):
         with pytest.raises(OpenlineError) as caught:
             await call
         assert caught.value.code is Code.UNAVAILABLE
