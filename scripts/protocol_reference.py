@@ -299,6 +299,8 @@ def limits_section() -> Iterator[str]:
         "connections of an address": f"{limits.connections_per_address:,}",
         "channels that an address asks for and nobody on its gateway listens to": f"{limits.unheard_rate:g}/s, {limits.unheard_burst:,} at once",
         "logins and registrations of an address": f"{limits.login_rate_per_minute:,} a minute",
+        "wrong passwords of an account, from all addresses that never logged in to it, and from each other one": f"{limits.wrong_passwords_per_hour:,} an hour, {limits.wrong_passwords_burst:,} at once",
+        "refreshes of a login": f"{limits.refresh_rate_per_minute:,} a minute",
         "refused tokens of an address, in each publisher and auth; then its new tokens wait": f"{limits.refused_tokens_rate:g}/s, {limits.refused_tokens_burst:,} at once",
         "seconds until the token must have come": f"{limits.auth_seconds:g}",
         "seconds of silence until the server pings": f"{limits.ping_seconds:g}, then {limits.pong_seconds:g} to answer",

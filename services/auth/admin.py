@@ -135,7 +135,7 @@ def _add_client(call: _Call) -> None:
 def _add_user(call: _Call) -> None:
     wanted = call.arguments
     name = credentials.check_username(wanted.id)
-    password = credentials.check_password(_given(wanted) or credentials.new_secret()[:16])
+    password = credentials.check_password(_given(wanted) or credentials.new_secret()[:16], name)
     record = User(
         username=name,
         password=Passwords().hash_now(password),

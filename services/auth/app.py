@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -22,7 +23,7 @@ from services.auth.revoker import Announce, Revoker, announce_on
 from services.auth.routes import accounts, connect, forms, inspection, keys, token
 from services.auth.settings import Settings
 from services.auth.store import Store
-from services.auth.throttle import Throttle
+from services.auth.throttle import Guesses, Throttle
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.limits import Limits
@@ -155,11 +156,31 @@ def _parts(
         tickets=RedisTickets(redis),
         own=Verifier([TrustedIssuer(settings.public_url, ring)], audience=settings.audience),
         trusted=trusted.verifier,
-        throttle=Throttle(Limits().login_rate_per_minute, on=settings.limits),
-        failures=AuthFailures(Limits(rates=settings.limits)),
+        **_throttles(Limits(rates=settings.limits)),
         clock=clock,
     )
     return parts, trusted.remote
+
+
+def _throttles(limits: Limits) -> Any:
+    """How often things may be tried, in this process: the fields of `Parts` by their names."""
+    logins, refreshes = limits.login_rate_per_minute, limits.refresh_rate_per_minute
+    return {
+        "logins": Throttle(
+            logins,
+            refusal=f"an address may try {logins} times a minute to log in or register",
+            on=limits.rates,
+        ),
+        "refreshes": Throttle(
+            refreshes,
+            refusal=f"a login may be refreshed {refreshes} times a minute; use the token that you got",
+            on=limits.rates,
+        ),
+        "guesses": Guesses(
+            limits.wrong_passwords_per_hour, limits.wrong_passwords_burst, on=limits.rates
+        ),
+        "failures": AuthFailures(limits),
+    }
 
 
 def _own_urls(settings: Settings) -> set[str]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from services.auth import metrics
+from services.auth import metrics, weak_passwords
 from services.kernel.domain.codes import Code, OpenlineError
 
 USERNAME = r"[a-z0-9._-]{3,64}"
@@ -42,12 +42,15 @@ def check_client_id(name: str) -> str:
     return name
 
 
-def check_password(password: str) -> str:
-    """The password. Raises `bad_request` saying the limits."""
+def check_password(password: str, username: str) -> str:
+    """The password. Raises `bad_request` saying the limits, or why it is weak."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise OpenlineError(
             Code.BAD_REQUEST, f"a password is {MIN_PASSWORD}-{MAX_PASSWORD} characters"
         )
+    reason = weak_passwords.reason(password, username)
+    if reason:
+        raise OpenlineError(Code.BAD_REQUEST, f"the password {reason}; choose another")
     return password
 
 

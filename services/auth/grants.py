@@ -11,16 +11,28 @@ import structlog
 from starlette.concurrency import run_in_threadpool
 
 from services.auth import metrics, oauth
-from services.auth.credentials import Passwords, digest, new_secret, secret_matches
+from services.auth.credentials import Passwords, secret_matches
 from services.auth.issuer import Issued, Issuer
 from services.auth.oauth import OAuthError
+from services.auth.refresh_tokens import RefreshToken, tag
 from services.auth.revoker import Revoker
-from services.auth.store import Client, Refresh, Store, User
+from services.auth.store import Client, Family, SingleToken, Store, User
 from services.kernel.domain.codes import OpenlineError
 
 SCOPES = ("publish", "read", "manage", "tokens")
 
 _log = structlog.get_logger(__name__)
+
+
+class Kept(NamedTuple):
+    """What is known of a refresh token: its login, and whether it is the newest there.
+
+    `single` is its own record if an older version issued it; it has no family yet then.
+    """
+
+    family: Family
+    is_newest: bool
+    single: SingleToken | None = None
 
 
 class Answer(NamedTuple):
@@ -73,21 +85,24 @@ class Grants:
             metrics.LOGINS.labels("refused").inc()
             raise OAuthError(oauth.INVALID_GRANT, "unknown user, or the password is wrong")
         answer, kept = self._for_user(
-            user, client=client.client_id if client else None, scope=_narrow(scope, user.scope)
+            user,
+            RefreshToken.first(),
+            client=client.client_id if client else None,
+            scope=_narrow(scope, user.scope),
         )
-        await run_in_threadpool(self.store.keep_refresh, kept)
+        await run_in_threadpool(self.store.keep_family, kept)
         await self._check_unchanged(user, kept)
         metrics.LOGINS.labels("ok").inc()
         return answer
 
-    async def _check_unchanged(self, user: User, kept: Refresh) -> None:
+    async def _check_unchanged(self, user: User, kept: Family) -> None:
         """Refuse a login whose user was disabled or replaced while the password was checked, which takes its time.
 
         Asked when the refresh token is kept and `iat` is set: whoever changes the user later ends both.
         """
         now = await run_in_threadpool(self.store.user, user.username)
         if now is None or now.disabled is not None or now.password != user.password:
-            await run_in_threadpool(self.store.revoke_family, kept.family, self.clock())
+            await run_in_threadpool(self.store.end_family, kept.family, self.clock())
             metrics.LOGINS.labels("refused").inc()
             raise OAuthError(oauth.INVALID_GRANT, "unknown user, or the password is wrong")
 
@@ -96,38 +111,56 @@ class Grants:
 
         One that was spent before is a sign of theft: its whole family ends (RFC 9700 section 4.14.2).
         """
-        old = await run_in_threadpool(self.store.refresh, digest(token))
-        if old is None or old.client_id != (client.client_id if client else None):
+        given = RefreshToken.parse(token)
+        kept = await self.find(given)
+        old = kept.family if kept else None
+        if kept is None or old is None or old.client_id != (client.client_id if client else None):
             raise OAuthError(oauth.INVALID_GRANT, "the refresh token is not known for this client")
-        if old.used is not None and old.revoked is None:
+        if old.revoked is None and not kept.is_newest:
             await self._stolen(old)
         if old.revoked is not None or old.expires <= self.clock():
             raise OAuthError(oauth.INVALID_GRANT, "the refresh token has ended; log in again")
         user = await self._owner(old)
         answer, new = self._for_user(
             user,
+            RefreshToken.first() if kept.single else given.next(),
             client=old.client_id,
             scope=_narrow(scope, _both(old.scope, user.scope)),
-            family=old.family,
-            granted=old.scope,
+            before=old,
         )
-        now = self.clock()
-        if not await run_in_threadpool(self.store.rotate_refresh, old.digest, new, now=now):
+        if not await run_in_threadpool(self._replace, kept, new):
             await self._stolen(old)
         return answer
 
+    async def find(self, token: RefreshToken) -> Kept | None:
+        """What is known of a refresh token, in whatever state it is."""
+        if token.family:
+            family = await run_in_threadpool(self.store.family, token.family)
+            return Kept(family, family.digest == token.digest) if family else None
+        single = await run_in_threadpool(self.store.single, token.digest)
+        return _kept(single) if single else None
+
+    def _replace(self, kept: Kept, new: Family) -> bool:
+        if kept.single:
+            return self.store.adopt(kept.single, new, now=self.clock())
+        return self.store.rotate(kept.family, new)
+
     async def end_family(self, family: str) -> None:
         """End the refresh tokens of a login and the access tokens that came with them (RFC 7009 section 2.1)."""
-        for kept in await run_in_threadpool(self.store.revoke_family, family, self.clock()):
-            await self.revoker.revoke_token(kept.jti, kept.jti_exp)
+        now = self.clock()
+        ended = await run_in_threadpool(self.store.end_family, family, now)
+        if ended.family is not None and ended.family.access_exp > now:
+            await self.revoker.revoke_family(tag(family), ended.family.access_exp)
+        for one in ended.single:
+            await self.revoker.revoke_token(one.jti, one.jti_exp)
 
-    async def _owner(self, old: Refresh) -> User:
+    async def _owner(self, old: Family) -> User:
         user = await run_in_threadpool(self.store.user, old.username)
         if user is None or user.disabled is not None:
             raise OAuthError(oauth.INVALID_GRANT, "the user of this refresh token is disabled")
         return user
 
-    async def _stolen(self, old: Refresh) -> None:
+    async def _stolen(self, old: Family) -> None:
         metrics.REUSES.inc()
         _log.warning("refresh_token_reused", user=old.username, client=old.client_id)
         try:
@@ -140,12 +173,12 @@ class Grants:
     def _for_user(
         self,
         user: User,
+        token: RefreshToken,
         *,
         client: str | None,
         scope: frozenset[str],
-        family: str | None = None,
-        granted: str | None = None,
-    ) -> tuple[Answer, Refresh]:
+        before: Family | None = None,
+    ) -> tuple[Answer, Family]:
         now = self.clock()
         issued = self.issuer.issue(
             user.username,
@@ -154,19 +187,32 @@ class Grants:
             client=client,
             scope=scope,
             channels=user.channels,
+            family=tag(token.family),
         )
-        secret = new_secret()
-        kept = Refresh(
-            digest=digest(secret),
-            family=family or digest(new_secret()),
+        kept = Family(
+            family=token.family,
+            digest=token.digest,
             username=user.username,
             client_id=client,
-            scope=issued.scope if granted is None else granted,
+            scope=before.scope if before else issued.scope,
             expires=now + self.refresh_ttl,
-            jti=issued.jti,
-            jti_exp=issued.exp,
+            access_exp=max(issued.exp, before.access_exp if before else 0),
         )
-        return Answer(issued, secret), kept
+        return Answer(issued, token.text), kept
+
+
+def _kept(single: SingleToken) -> Kept:
+    family = Family(
+        family=single.family,
+        digest=single.digest,
+        username=single.username,
+        client_id=single.client_id,
+        scope=single.scope,
+        expires=single.expires,
+        revoked=single.revoked,
+        access_exp=single.jti_exp,
+    )
+    return Kept(family, single.used is None, single)
 
 
 def _narrow(asked: str | None, held: str) -> frozenset[str]:

@@ -11,6 +11,7 @@ import jwt
 from services.auth.keyring import Keyring
 from services.kernel.domain.claims import PERSONAL, RATE
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.tokens.revocations import FAMILY_END
 from services.kernel.tokens.verifier import MAX_TOKEN
 
 
@@ -44,15 +45,19 @@ class Issuer:
         info: Any = None,
         rate: float | None = None,
         personal: bool = True,
+        family: str | None = None,
     ) -> Issued:
         """A token for `sub`, good for `ttl` seconds; claims that say nothing are left out.
 
-        `rate` is calls a second; `personal` as in `Claims`.
+        `rate` is calls a second; `personal` as in `Claims`. `family` is what the `jti` begins with, so that all tokens of
+        one login can be revoked at once.
 
         Raises `limit_exceeded` when the claims make it longer than any verifier accepts.
         """
         words = " ".join(sorted(scope))
         jti, exp = secrets.token_urlsafe(16), int(now) + ttl
+        if family is not None:
+            jti = f"{family}{FAMILY_END}{jti}"
         required = {"sub": sub, "iat": int(now), "exp": exp, "jti": jti}
         optional = {"client_id": client, "scope": words or None, "channels": channels, "info": info}
         optional |= {RATE: rate, PERSONAL: None if personal else False}

@@ -13,7 +13,7 @@ from services.auth.keyring import Keyring
 from services.auth.revoker import Revoker
 from services.auth.settings import Settings
 from services.auth.store import Store
-from services.auth.throttle import Throttle
+from services.auth.throttle import Guesses, Throttle
 from services.kernel.http.auth_failures import AuthFailures
 from services.kernel.tokens.tickets import Tickets
 from services.kernel.tokens.verifier import Verifier
@@ -33,7 +33,9 @@ class Parts:
     tickets: Tickets
     own: Verifier
     trusted: Verifier
-    throttle: Throttle
+    logins: Throttle
+    refreshes: Throttle
+    guesses: Guesses
     failures: AuthFailures
     clock: Callable[[], float] = time.time
 

@@ -61,6 +61,10 @@ class Revoker:
         """End one access token. Raises `unavailable`."""
         await self._add(Revocation(kind=Kind.TOKEN, value=jti, exp=exp))
 
+    async def revoke_family(self, name: str, exp: float) -> None:
+        """End the access tokens of one login: `name` is what their `jti` begins with. Raises `unavailable`."""
+        await self._add(Revocation(kind=Kind.FAMILY, value=name, exp=exp))
+
     async def revoke_all(self, kind: Kind, value: str, *, longest: float) -> None:
         """End all tokens that a user or client was given so far; `longest` is the longest life of a token, in seconds.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
@@ -40,7 +40,21 @@ _clients = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("disabled", sa.Float),
 )
-_refresh = sa.Table(
+_families = sa.Table(
+    "refresh_families",
+    _schema,
+    sa.Column("family", sa.String(64), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("username", sa.String(64), nullable=False),
+    sa.Column("client_id", sa.String(64)),
+    sa.Column("scope", sa.String(256), nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+    sa.Column("revoked", sa.Float),
+    sa.Column("access_exp", sa.Float, nullable=False),
+    sa.Index("refresh_families_username", "username"),
+)
+# Earlier versions added a row at each refresh. None is added any more; what is there is good until it is used or ends.
+_single = sa.Table(
     "refresh_tokens",
     _schema,
     sa.Column("digest", sa.String(64), primary_key=True),
@@ -89,8 +103,25 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refresh:
-    """A refresh token, by digest, of the family that one login began; `jti` is the access token issued with it."""
+class Family:
+    """The refresh tokens of one login: only the newest is good, and only its digest is kept.
+
+    `family` is a digest itself; `access_exp` is when the last access token that came of the login ends.
+    """
+
+    family: str
+    digest: str
+    username: str
+    client_id: str | None
+    scope: str
+    expires: float
+    revoked: float | None = None
+    access_exp: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleToken:
+    """A refresh token of a version that kept each by itself; `jti` is the access token issued with it."""
 
     digest: str
     family: str
@@ -102,6 +133,13 @@ class Refresh:
     revoked: float | None = None
     jti: str
     jti_exp: float
+
+
+class Ended(NamedTuple):
+    """What was left of a family when it ended: its record, and access tokens that an older version has issued."""
+
+    family: Family | None
+    single: list[SingleToken]
 
 
 class Store:
@@ -130,7 +168,7 @@ class Store:
         Whether there was one.
         """
         with self._begin() as connection:
-            _mark(connection, _refresh, _refresh.c.username == user.username, revoked=now)
+            _end(connection, "username", user.username, now)
             return self._replace(connection, _users, _users.c.username == user.username, user)
 
     def user(self, username: str) -> User | None:
@@ -145,7 +183,7 @@ class Store:
     def disable_user(self, username: str, now: float) -> bool:
         """No login and no refresh from now on. False when there is no such user."""
         with self._begin() as connection:
-            _mark(connection, _refresh, _refresh.c.username == username, revoked=now)
+            _end(connection, "username", username, now)
             return _mark(connection, _users, _users.c.username == username, disabled=now)
 
     def add_client(self, client: Client) -> bool:
@@ -170,44 +208,67 @@ class Store:
     def disable_client(self, client_id: str, now: float) -> bool:
         """No token from now on. False when there is no such client."""
         with self._begin() as connection:
-            _mark(connection, _refresh, _refresh.c.client_id == client_id, revoked=now)
+            _end(connection, "client_id", client_id, now)
             return _mark(connection, _clients, _clients.c.client_id == client_id, disabled=now)
 
-    def refresh(self, digest: str) -> Refresh | None:
-        """The refresh token of that digest, in whatever state."""
-        rows = self._rows(_refresh.select().where(_refresh.c.digest == digest))
-        return Refresh(**rows[0]) if rows else None
+    def family(self, name: str) -> Family | None:
+        """The family of that name, in whatever state."""
+        rows = self._rows(_families.select().where(_families.c.family == name))
+        return Family(**rows[0]) if rows else None
 
-    def keep_refresh(self, new: Refresh) -> None:
-        """Keep the first token of a family."""
-        self._insert(_refresh, new)
+    def keep_family(self, new: Family) -> None:
+        """Keep the first token of a login."""
+        self._insert(_families, new)
 
-    def rotate_refresh(self, old: str, new: Refresh, *, now: float) -> bool:
-        """Spend the token of digest `old` and keep its successor, as one step; False when it was spent before.
+    def rotate(self, old: Family, new: Family) -> bool:
+        """Put the newest token in the place of the one before; False when that was not the newest any more.
 
         Of two that try at once exactly one gets True.
         """
-        unspent = (
-            (_refresh.c.digest == old) & _refresh.c.used.is_(None) & _refresh.c.revoked.is_(None)
+        newest = (
+            (_families.c.family == old.family)
+            & (_families.c.digest == old.digest)
+            & _families.c.revoked.is_(None)
         )
+        values = {"digest": new.digest, "expires": new.expires, "access_exp": new.access_exp}
         with self._begin() as connection:
-            if not connection.execute(_refresh.update().where(unspent).values(used=now)).rowcount:
+            return connection.execute(_families.update().where(newest).values(values)).rowcount > 0
+
+    def end_family(self, name: str, now: float) -> Ended:
+        """End the refresh tokens of a login; what access tokens may still live."""
+        with self._begin() as connection:
+            _end(connection, "family", name, now)
+        alive = (_single.c.family == name) & (_single.c.jti_exp > now)
+        rows = self._rows(_single.select().where(alive))
+        return Ended(self.family(name), [SingleToken(**row) for row in rows])
+
+    def single(self, digest: str) -> SingleToken | None:
+        """The refresh token of an older version, in whatever state."""
+        rows = self._rows(_single.select().where(_single.c.digest == digest))
+        return SingleToken(**rows[0]) if rows else None
+
+    def adopt(self, old: SingleToken, new: Family, *, now: float) -> bool:
+        """Spend a token of an older version and keep a family in its place, as one step; False when it was spent before.
+
+        The spent ones of its login belong to that family from now on, so that their reuse ends it.
+        """
+        unspent = (_single.c.digest == old.digest) & _single.c.used.is_(None)
+        unspent &= _single.c.revoked.is_(None)
+        of_family = _single.update().where(_single.c.family == old.family)
+        with self._begin() as connection:
+            if not connection.execute(_single.update().where(unspent).values(used=now)).rowcount:
                 return False
-            connection.execute(_refresh.insert().values(**_values(new)))
+            connection.execute(of_family.values(family=new.family))
+            connection.execute(_families.insert().values(**_values(new)))
             return True
 
-    def revoke_family(self, family: str, now: float) -> list[Refresh]:
-        """End all refresh tokens of a family; answers those whose access tokens may still live."""
-        with self._begin() as connection:
-            _mark(connection, _refresh, _refresh.c.family == family, revoked=now)
-        alive = (_refresh.c.family == family) & (_refresh.c.jti_exp > now)
-        return [Refresh(**row) for row in self._rows(_refresh.select().where(alive))]
-
     def purge(self, now: float) -> int:
-        """Forget refresh tokens that ended. A spent one is kept until then, so that its reuse is noticed."""
-        ended = (_refresh.c.expires < now) & (_refresh.c.jti_exp < now)
+        """Forget the refresh tokens of logins that ended."""
+        families = (_families.c.expires < now) & (_families.c.access_exp < now)
+        single = (_single.c.expires < now) & (_single.c.jti_exp < now)
         with self._begin() as connection:
-            return connection.execute(_refresh.delete().where(ended)).rowcount
+            gone = connection.execute(_families.delete().where(families)).rowcount
+            return gone + connection.execute(_single.delete().where(single)).rowcount
 
     def _named(self, table: sa.Table, column: sa.Column[str], name: str) -> list[dict[str, Any]]:
         # A stranger may send any name, and PostgreSQL's text holds no NUL: it would be an error instead of no row.
@@ -252,6 +313,12 @@ class Store:
             raise OpenlineError(
                 Code.UNAVAILABLE, "the database does not answer", retry_after=1
             ) from error
+
+
+def _end(connection: Connection, column: str, value: str, now: float) -> None:
+    """Revoke the refresh tokens of a user, client or family."""
+    for table in (_families, _single):
+        _mark(connection, table, table.c[column] == value, revoked=now)
 
 
 def _mark(connection: Connection, table: sa.Table, which: Any, **values: float) -> bool:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from services.auth import metrics
+from services.auth.credentials import check_password
 from services.auth.routes import models
 from services.auth.routes.bearer import PartsOf
 from services.auth.settings import MAX_BODY
@@ -39,8 +40,9 @@ async def register(request: Request, of: PartsOf) -> models.Registered:
         raise OpenlineError(
             Code.FORBIDDEN, "registration is closed (OPENLINE_AUTH_REGISTRATION=open opens it)"
         )
-    of.throttle.attempt(addresses.client(request.scope), of.clock())
+    of.logins.attempt(addresses.network(addresses.client(request.scope)), of.clock())
     body = await bodies.json(request, models.Registration, limit=MAX_BODY)
+    check_password(body.password, body.username)
     user = User(
         username=body.username,
         password=await of.passwords.hash(body.password),

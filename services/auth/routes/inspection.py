@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 
 import structlog
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from services.auth import oauth
-from services.auth.credentials import digest
+from services.auth.grants import Kept
 from services.auth.oauth import OAuthError
 from services.auth.parts import Parts
+from services.auth.refresh_tokens import RefreshToken
 from services.auth.routes import bearer, forms, models
 from services.auth.routes.bearer import PartsOf
-from services.auth.store import Client, Refresh
+from services.auth.store import Client
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 
@@ -43,11 +43,13 @@ class _Found(NamedTuple):
     """What a token turned out to be: an access token, a refresh token, or nothing of ours."""
 
     claims: Claims | None = None
-    refresh: Refresh | None = None
+    refresh: Kept | None = None
 
     def belongs_to(self, client: Client) -> bool:
         """Whether it was issued to the client, or the client may manage those of others, wherever they are used."""
-        owner = self.refresh.client_id if self.refresh else self.claims and self.claims.client
+        owner = (
+            self.refresh.family.client_id if self.refresh else self.claims and self.claims.client
+        )
         manages = "manage" in client.scope.split() and client.channels is None
         return owner == client.client_id or manages
 
@@ -76,7 +78,7 @@ async def revoke(request: Request, of: PartsOf) -> Response:
                 "the token was issued to another; that needs scope manage and a client that is not limited to channels",
             )
         if found.refresh is not None:
-            await of.grants.end_family(found.refresh.family)
+            await of.grants.end_family(found.refresh.family.family)
         elif found.claims is not None and found.claims.exp:
             if found.claims.jti is None:
                 raise OAuthError(
@@ -120,7 +122,7 @@ async def _find(of: Parts, token: str) -> _Found:
     except OpenlineError as error:
         if error.code is not Code.UNAUTHORIZED:
             raise
-    return _Found(refresh=await run_in_threadpool(of.store.refresh, digest(token)))
+    return _Found(refresh=await of.grants.find(RefreshToken.parse(token)))
 
 
 async def _foreign(of: Parts, token: str) -> Claims | None:
@@ -156,8 +158,9 @@ async def _content(of: Parts, found: _Found) -> dict[str, Any]:
     return {name: value for name, value in content.items() if value is not None}
 
 
-def _refresh(kept: Refresh, now: float) -> dict[str, Any]:
-    if kept.used is not None or kept.revoked is not None or kept.expires <= now:
+def _refresh(found: Kept, now: float) -> dict[str, Any]:
+    kept = found.family
+    if not found.is_newest or kept.revoked is not None or kept.expires <= now:
         return {"active": False}
     content = {
         "active": True,

@@ -13,6 +13,7 @@ from services.auth import metrics, oauth
 from services.auth.grants import SCOPES, Answer
 from services.auth.oauth import OAuthError
 from services.auth.parts import Parts
+from services.auth.refresh_tokens import RefreshToken
 from services.auth.routes import forms, models
 from services.auth.routes.bearer import PartsOf
 from services.auth.store import Client
@@ -61,10 +62,11 @@ async def token(request: Request, of: PartsOf) -> Response:
             raise OAuthError(
                 oauth.UNSUPPORTED_GRANT_TYPE, f"grants here: {', '.join(of.grant_types)}"
             )
+        network = addresses.network(addresses.client(request.scope))
         if kind == "password":
-            of.throttle.attempt(addresses.client(request.scope), of.clock())
+            of.logins.attempt(network, of.clock())
         client = await _client(request, of, form)
-        answer = await _grant(of, kind, form, client=client)
+        answer = await _grant(of, kind, form, client=client, network=network)
     metrics.TOKENS.labels(kind).inc()
     _log.info("token_issued", grant=kind, jti=answer.issued.jti, scope=answer.issued.scope)
     return _answer(answer)
@@ -75,15 +77,22 @@ async def _client(request: Request, of: Parts, form: Mapping[str, str]) -> Clien
     return await of.grants.authenticate(*found) if found else None
 
 
-async def _grant(of: Parts, kind: str, form: Mapping[str, str], *, client: Client | None) -> Answer:
+async def _grant(
+    of: Parts, kind: str, form: Mapping[str, str], *, client: Client | None, network: str
+) -> Answer:
     scope = form.get("scope")
     if kind == "refresh_token":
         secret = forms.required(form, "refresh_token")
+        # Before it is looked up, so that a refusal spends nothing.
+        of.refreshes.attempt(RefreshToken.parse(secret).login, of.clock())
         return await of.grants.refresh(secret, client=client, scope=scope)
     if kind == "password":
         username = forms.required(form, "username")
         password = forms.required(form, "password")
-        return await of.grants.password(username, password, client=client, scope=scope)
+        of.guesses.attempt(username, network, of.clock())
+        answer = await of.grants.password(username, password, client=client, scope=scope)
+        of.guesses.right(username, network, of.clock())
+        return answer
     if client is None:
         raise OAuthError(
             oauth.INVALID_CLIENT, "client_credentials needs the client's id and secret"

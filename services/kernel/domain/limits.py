@@ -30,6 +30,9 @@ class Limits:
     unheard_rate: float = 50
     unheard_burst: int = 100_000
     login_rate_per_minute: int = 60
+    wrong_passwords_per_hour: int = 30
+    wrong_passwords_burst: int = 10
+    refresh_rate_per_minute: int = 30
     refused_tokens_rate: float = 20
     refused_tokens_burst: int = 200
     refusal_rate: float = 100
@@ -62,6 +65,11 @@ class Bucket:
             self._level -= amount
             return 0.0
         return (amount - self._level) / self.rate
+
+    def give_back(self, now: float) -> None:
+        """What was taken last did not count."""
+        self._level = min(self.burst, self.level(now) + 1)
+        self._at = max(self._at, now)
 
     def level(self, now: float) -> float:
         """What could be taken at `now`."""

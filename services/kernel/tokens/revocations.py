@@ -19,13 +19,22 @@ class Kind(StrEnum):
     """What a revocation names."""
 
     TOKEN = "jti"  # noqa: S105 - the claim that names a token
+    FAMILY = "family"
     SUBJECT = "sub"
     CLIENT = "client"
 
 
+_NAMED = frozenset({Kind.TOKEN, Kind.FAMILY})
+"""What is ended by its own name, without a cutoff."""
+
+FAMILY_END = "."
+"""Where in a `jti` of our own auth the family ends: the login that the token came of."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """One token by `jti`, or all tokens of a user (`sub`) or client that were issued up to `cutoff`.
+    """One token by `jti`, those of one login by what their `jti` begins with, or all tokens of a user (`sub`) or client
+    that were issued up to `cutoff`.
 
     `exp` (seconds since 1970) is when the last token it can concern has expired, and with it the revocation.
     """
@@ -37,8 +46,8 @@ class Revocation:
 
     @property
     def member(self) -> str:
-        """How the store spells it: `jti:<jti>`, `sub:<sub>:<cutoff>` or `client:<id>:<cutoff>`."""
-        if self.kind is Kind.TOKEN:
+        """How the store spells it: `jti:<jti>`, `family:<start>`, `sub:<sub>:<cutoff>` or `client:<id>:<cutoff>`."""
+        if self.kind in _NAMED:
             return f"{self.kind}:{self.value}"
         return f"{self.kind}:{self.value}:{self.cutoff:.3f}"
 
@@ -46,8 +55,8 @@ class Revocation:
     def parse(cls, member: str, exp: float) -> Self:
         """From its spelling. Raises ValueError."""
         kind, _, value = member.partition(":")
-        if kind == Kind.TOKEN:
-            return cls(kind=Kind.TOKEN, value=value, exp=exp)
+        if kind in _NAMED:
+            return cls(kind=Kind(kind), value=value, exp=exp)
         # A subject may hold colons itself.
         value, _, cutoff = value.rpartition(":")
         return cls(kind=Kind(kind), value=value, exp=exp, cutoff=float(cutoff))
@@ -73,12 +82,13 @@ class Revocation:
 
 
 class Revoked:
-    """All revocations in force, asked at each handshake and each refresh. Costs three dictionary look-ups."""
+    """All revocations in force, asked at each handshake and each refresh. Costs a few dictionary look-ups."""
 
-    __slots__ = ("_by_member", "_clients", "_subjects", "_tokens")
+    __slots__ = ("_by_member", "_clients", "_families", "_subjects", "_tokens")
 
     def __init__(self, revocations: Iterable[Revocation] = ()) -> None:
         self._tokens: set[str] = set()
+        self._families: set[str] = set()
         self._subjects: dict[str, float] = {}
         self._clients: dict[str, float] = {}
         self._by_member: dict[str, Revocation] = {}
@@ -91,8 +101,8 @@ class Revoked:
         kept = self._by_member.get(member)
         if kept is None or kept.exp < revocation.exp:
             self._by_member[member] = revocation
-        if revocation.kind is Kind.TOKEN:
-            self._tokens.add(revocation.value)
+        if revocation.kind in _NAMED:
+            self._names(revocation.kind).add(revocation.value)
             return
         cutoffs = self._cutoffs(revocation.kind)
         cutoffs[revocation.value] = max(revocation.cutoff, cutoffs.get(revocation.value, 0.0))
@@ -120,22 +130,29 @@ class Revoked:
                 self.add(one)
 
     def _forget(self, one: Revocation) -> None:
-        if one.kind is Kind.TOKEN:
-            self._tokens.discard(one.value)
+        if one.kind in _NAMED:
+            self._names(one.kind).discard(one.value)
         else:
             self._cutoffs(one.kind).pop(one.value, None)
+
+    def _names(self, kind: Kind) -> set[str]:
+        return self._tokens if kind is Kind.TOKEN else self._families
 
     def _cutoffs(self, kind: Kind) -> dict[str, float]:
         return self._subjects if kind is Kind.SUBJECT else self._clients
 
     def covers(self, claims: Claims) -> bool:
         """Whether the token that carried these claims was revoked. One without `iat` counts as old."""
-        if claims.jti is not None and claims.jti in self._tokens:
+        jti = claims.jti
+        if jti is not None and (jti in self._tokens or self._ended(jti)):
             return True
         issued = claims.iat or 0.0
         return issued <= self._subjects.get(claims.sub, -1.0) or (
             claims.client is not None and issued <= self._clients.get(claims.client, -1.0)
         )
+
+    def _ended(self, jti: str) -> bool:
+        return bool(self._families) and jti.partition(FAMILY_END)[0] in self._families
 
     def __iter__(self) -> Iterator[Revocation]:
         return iter(self._by_member.values())

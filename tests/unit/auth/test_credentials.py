@@ -36,6 +36,21 @@ def test_a_weak_client_secret_is_refused(secret):
         credentials.check_secret(secret)
 
 
+@pytest.mark.parametrize(
+    ("password", "why"),
+    [
+        ("short", "8-128"),
+        ("x" * 129, "8-128"),
+        ("password", "tried first"),
+        ("alice1234", "username"),
+    ],
+)
+def test_a_weak_password_is_refused_with_the_reason(password, why):
+    with pytest.raises(OpenlineError, match=why):
+        credentials.check_password(password, "alice")
+    assert credentials.check_password("correct horse", "alice") == "correct horse"
+
+
 def test_a_secret_matches_only_itself():
     stored = credentials.digest("secret")
     assert credentials.secret_matches(stored, "secret")

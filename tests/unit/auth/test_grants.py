@@ -7,14 +7,18 @@ import dataclasses
 import jwt
 import pytest
 
+from services.auth import store as store_module
 from services.auth.credentials import Passwords, digest
 from services.auth.grants import Grants, metadata
 from services.auth.issuer import Issuer
 from services.auth.keyring import FileKeyring
 from services.auth.oauth import OAuthError
+from services.auth.refresh_tokens import RefreshToken
 from services.auth.revoker import Revoker
-from services.auth.store import Client, Store, User
+from services.auth.store import Client, SingleToken, Store, User
+from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.tokens.revocations import Revoked
 from tests.support.revocation_record import Record
 from tests.unit.auth.test_revoker import Clock
 
@@ -92,10 +96,10 @@ async def test_a_login_whose_user_changes_while_the_password_is_checked_gets_not
         return good
 
     monkeypatch.setattr(grants.passwords, "matches", slow)
-    keep = grants.store.keep_refresh
-    monkeypatch.setattr(grants.store, "keep_refresh", lambda new: (kept.append(new), keep(new)))
+    keep = grants.store.keep_family
+    monkeypatch.setattr(grants.store, "keep_family", lambda new: (kept.append(new), keep(new)))
     assert await refused(login(grants)) == "invalid_grant"
-    assert grants.store.refresh(kept[0].digest).revoked is not None
+    assert grants.store.family(kept[0].family).revoked is not None
 
 
 async def test_replacing_a_user_ends_its_refresh_tokens(grants):
@@ -128,7 +132,51 @@ async def test_reuse_ends_the_family_and_its_access_tokens(grants, record):
     second = await grants.refresh(first.refresh, client=None, scope=None)
     assert await refused(grants.refresh(first.refresh, client=None, scope=None)) == "invalid_grant"
     assert await refused(grants.refresh(second.refresh, client=None, scope=None)) == "invalid_grant"
-    assert {one.value for one in record.known} == {first.issued.jti, second.issued.jti}
+    (ended,) = record.known
+    for answer in (first, second):
+        assert Revoked([ended]).covers(Claims(sub="alice", jti=answer.issued.jti))
+    assert not Revoked([ended]).covers(Claims(sub="alice", jti=(await login(grants)).issued.jti))
+    assert ended.exp == second.issued.exp
+
+
+async def test_a_token_with_the_name_of_a_login_and_another_secret_is_a_reuse(grants):
+    """Only who had a token of the login knows its name."""
+    first = await login(grants)
+    name, _, _ = first.refresh.partition(".")
+    for strange in ("x.y", "x", f"{name}"):
+        assert await refused(grants.refresh(strange, client=None, scope=None)) == "invalid_grant"
+    second = await grants.refresh(first.refresh, client=None, scope=None)
+    assert await refused(grants.refresh(f"{name}.x", client=None, scope=None)) == "invalid_grant"
+    assert await refused(grants.refresh(second.refresh, client=None, scope=None)) == "invalid_grant"
+
+
+def older(grants, text, **fields):
+    """A refresh token as a version before families kept it."""
+    base = {"family": "old", "username": "alice", "client_id": None, "scope": "read"}
+    times = {"expires": 2000, "jti": f"jti-{text}", "jti_exp": 1050}
+    grants.store._insert(
+        store_module._single, SingleToken(**base, **times, digest=digest(text), **fields)
+    )
+
+
+async def test_a_login_of_an_older_version_goes_on_and_its_reuse_is_noticed(grants, record):
+    older(grants, "spent", used=900)
+    older(grants, "living")
+    second = await grants.refresh("living", client=None, scope=None)
+    assert second.issued.scope == "read"
+    third = await grants.refresh(second.refresh, client=None, scope=None)
+    assert await refused(grants.refresh("spent", client=None, scope=None)) == "invalid_grant"
+    assert await refused(grants.refresh(third.refresh, client=None, scope=None)) == "invalid_grant"
+    revoked = Revoked(record.known)
+    for jti in ("jti-spent", "jti-living", second.issued.jti, third.issued.jti):
+        assert revoked.covers(Claims(sub="alice", jti=jti))
+
+
+async def test_of_an_older_login_a_token_works_once(grants):
+    older(grants, "living")
+    second = await grants.refresh("living", client=None, scope=None)
+    assert await refused(grants.refresh("living", client=None, scope=None)) == "invalid_grant"
+    assert await refused(grants.refresh(second.refresh, client=None, scope=None)) == "invalid_grant"
 
 
 async def test_reuse_ends_the_family_also_while_redis_is_away(grants, record):
@@ -161,9 +209,9 @@ async def test_a_refresh_token_ends_by_time_and_with_its_user(grants, clock):
 async def test_ending_a_family_without_redis_says_so(grants, record):
     first = await login(grants)
     record.down = True
-    kept = grants.store.refresh(digest(first.refresh))
+    kept = await grants.find(RefreshToken.parse(first.refresh))
     with pytest.raises(OpenlineError) as caught:
-        await grants.end_family(kept.family)
+        await grants.end_family(kept.family.family)
     assert caught.value.code is Code.UNAVAILABLE
 
 

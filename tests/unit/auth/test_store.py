@@ -9,7 +9,8 @@ import traceback
 import pytest
 import sqlalchemy as sa
 
-from services.auth.store import Client, Refresh, Store, User
+from services.auth import store as store_module
+from services.auth.store import Client, Family, SingleToken, Store, User
 from services.kernel.domain.codes import Code, OpenlineError
 from tests.support import postgres_server
 
@@ -33,7 +34,9 @@ def url(request, tmp_path):
     url = request.getfixturevalue("postgres")
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE IF EXISTS users, clients, refresh_tokens"))
+        connection.execute(
+            sa.text("DROP TABLE IF EXISTS users, clients, refresh_tokens, refresh_families")
+        )
     engine.dispose()
     return url
 
@@ -49,10 +52,24 @@ def user(name="alice", **fields) -> User:
     return User(**{"username": name, "password": "hash", "created": 1.5, **fields})
 
 
-def refresh(digest="d1", **fields) -> Refresh:
+def family(name="f", **fields) -> Family:
+    base = {
+        "family": name,
+        "digest": "d1",
+        "username": "alice",
+        "client_id": None,
+        "scope": "",
+        "expires": 1000,
+        "access_exp": 500,
+    }
+    return Family(**{**base, **fields})
+
+
+def single(digest="d1", **fields) -> SingleToken:
+    """As a version before families kept it."""
     base = {
         "digest": digest,
-        "family": "f",
+        "family": "old",
         "username": "alice",
         "client_id": None,
         "scope": "",
@@ -60,7 +77,13 @@ def refresh(digest="d1", **fields) -> Refresh:
         "jti": f"jti-{digest}",
         "jti_exp": 500,
     }
-    return Refresh(**{**base, **fields})
+    return SingleToken(**{**base, **fields})
+
+
+def keep(store, *tokens) -> None:
+    """Write what an older version has left."""
+    for token in tokens:
+        store._insert(store_module._single, token)
 
 
 def test_users_are_kept_as_given_and_names_are_taken_once(store):
@@ -97,13 +120,32 @@ def test_a_database_from_before_clients_had_a_rate_gets_the_column(url):
     store.close()
 
 
+def test_a_database_from_before_families_gets_their_table_and_keeps_its_logins(url):
+    Store(url).close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE refresh_families"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO refresh_tokens VALUES "
+                "('d1', 'old', 'alice', NULL, 'read', 1000, NULL, NULL, 'jti-d1', 500)"
+            )
+        )
+    engine.dispose()
+    store = Store(url)
+    assert store.single("d1") == single(scope="read")
+    assert store.adopt(single(), family(digest="d2"), now=10)
+    store.close()
+
+
 def test_disabling_is_once_and_ends_refresh_tokens(store):
     store.add_user(user())
-    store.keep_refresh(refresh())
+    store.keep_family(family())
+    keep(store, single())
     assert store.disable_user("alice", 10)
     assert store.disable_user("alice", 20)
     assert store.user("alice").disabled == 10
-    assert store.refresh("d1").revoked == 10
+    assert store.family("f").revoked == store.single("d1").revoked == 10
     assert not store.disable_user("nobody", 10)
     assert not store.disable_client("nobody", 10)
     store.add_client(Client(client_id="app", secret="digest", created=1))
@@ -111,20 +153,31 @@ def test_disabling_is_once_and_ends_refresh_tokens(store):
     assert store.client("app").disabled == 30
 
 
+def test_a_login_has_one_record_however_often_it_is_refreshed(store):
+    store.keep_family(family())
+    for n in range(2, 30):
+        before = store.family("f")
+        assert store.rotate(before, family(digest=f"d{n}", expires=1000 + n, access_exp=500 + n))
+    assert store.family("f") == family(digest="d29", expires=1029, access_exp=529)
+    with store._begin() as connection:
+        for table in (store_module._families, store_module._single):
+            rows = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()
+            assert rows == (1 if table is store_module._families else 0)
+
+
 def test_a_refresh_token_is_spent_once(store):
-    store.keep_refresh(refresh())
-    assert store.rotate_refresh("d1", refresh("d2"), now=10)
-    assert not store.rotate_refresh("d1", refresh("d3"), now=11)
-    assert store.refresh("d1").used == 10
-    assert store.refresh("d3") is None
+    store.keep_family(family())
+    assert store.rotate(family(), family(digest="d2"))
+    assert not store.rotate(family(), family(digest="d3"))
+    assert store.family("f").digest == "d2"
 
 
 def test_of_many_at_once_one_spends_it(store):
-    store.keep_refresh(refresh())
+    store.keep_family(family())
     won = []
 
     def spend(n):
-        won.append(store.rotate_refresh("d1", refresh(f"n{n}"), now=10))
+        won.append(store.rotate(family(), family(digest=f"n{n}")))
 
     threads = [threading.Thread(target=spend, args=(n,)) for n in range(8)]
     for thread in threads:
@@ -134,21 +187,42 @@ def test_of_many_at_once_one_spends_it(store):
     assert sorted(won) == [False] * 7 + [True]
 
 
-def test_a_revoked_family_ends_whole_and_names_living_access_tokens(store):
-    store.keep_refresh(refresh("d1", jti_exp=5))
-    store.keep_refresh(refresh("d2"))
-    store.keep_refresh(refresh("other", family="g"))
-    assert [kept.jti for kept in store.revoke_family("f", 10)] == ["jti-d2"]
-    assert not store.rotate_refresh("d2", refresh("d3"), now=11)
-    assert store.rotate_refresh("other", refresh("d4", family="g"), now=11)
+def test_a_revoked_family_ends_and_others_go_on(store):
+    for name in "fg":
+        store.keep_family(family(name))
+    assert store.end_family("f", 10) == (family(revoked=10), [])
+    assert not store.rotate(family(), family(digest="d2"))
+    assert store.rotate(family("g"), family("g", digest="d2"))
+    assert store.end_family("none", 10) == (None, [])
+
+
+def test_a_token_of_an_older_version_becomes_a_family_once(store):
+    keep(store, single("spent", used=5), single())
+    assert store.adopt(single(), family(digest="d2"), now=10)
+    assert not store.adopt(single(), family("g", digest="d3"), now=11)
+    assert store.family("f").digest == "d2"
+    assert store.family("g") is None
+    assert {store.single(name).family for name in ("spent", "d1")} == {"f"}
+    assert store.single("d1").used == 10
+
+
+def test_access_tokens_that_an_older_version_issued_end_with_the_family(store):
+    keep(store, single("spent", used=5, jti_exp=8), single())
+    store.adopt(single(), family(digest="d2"), now=6)
+    ended = store.end_family("f", 10)
+    assert ended.family == family(digest="d2", revoked=10)
+    assert [one.jti for one in ended.single] == ["jti-d1"]
 
 
 def test_what_ended_is_forgotten(store):
-    store.keep_refresh(refresh("old", expires=10, jti_exp=10))
-    store.keep_refresh(refresh("new"))
-    assert store.purge(20) == 1
-    assert store.refresh("old") is None
-    assert store.refresh("new")
+    store.keep_family(family(expires=10, access_exp=10))
+    store.keep_family(family("new"))
+    keep(store, single("old", expires=10, jti_exp=10), single("living"))
+    assert store.purge(20) == 2
+    assert store.family("f") is None
+    assert store.single("old") is None
+    assert store.family("new")
+    assert store.single("living")
 
 
 def test_instances_that_start_at_once_make_one_schema(url):

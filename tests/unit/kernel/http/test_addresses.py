@@ -31,3 +31,18 @@ def test_the_client_of_a_scope():
     assert addresses.client({"client": ("192.0.2.1", 5)}) == "192.0.2.1"
     assert addresses.client({"client": None}) == ""
     assert addresses.client({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("", ""),
+    ],
+)
+def test_a_network_of_ipv6_counts_as_one_address(address, counted):
+    assert addresses.network(address) == counted

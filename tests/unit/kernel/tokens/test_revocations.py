@@ -19,10 +19,11 @@ KEY = Keys(0).revoked
 
 TOKEN = Revocation(kind=Kind.TOKEN, value="a:b", exp=200)
 SUBJECT = Revocation(kind=Kind.SUBJECT, value="client:x", exp=200, cutoff=100.5)
+FAMILY = Revocation(kind=Kind.FAMILY, value="login", exp=200)
 CLIENT = Revocation(kind=Kind.CLIENT, value="app", exp=200, cutoff=100)
 
 
-@pytest.mark.parametrize("one", [TOKEN, SUBJECT, CLIENT])
+@pytest.mark.parametrize("one", [TOKEN, FAMILY, SUBJECT, CLIENT])
 def test_a_revocation_survives_its_spellings(one):
     assert Revocation.parse(one.member, one.exp) == one
     assert Revocation.from_dict(one.as_dict()) == one
@@ -46,10 +47,13 @@ def test_a_strange_spelling_is_refused(member):
         (Claims(sub="bob", client="app", iat=101), False),
         (Claims(sub="bob", client="other", iat=1), False),
         (Claims(sub="bob"), False),
+        (Claims(sub="bob", jti="login.1", iat=150), True),
+        (Claims(sub="bob", jti="login.2", iat=950), True),
+        (Claims(sub="bob", jti="other.login", iat=150), False),
     ],
 )
 def test_what_is_covered(claims, covered):
-    assert Revoked([TOKEN, SUBJECT, CLIENT]).covers(claims) is covered
+    assert Revoked([TOKEN, FAMILY, SUBJECT, CLIENT]).covers(claims) is covered
 
 
 def test_the_latest_cutoff_holds_in_any_order():
@@ -66,6 +70,12 @@ def test_what_has_ended_can_be_dropped():
     revoked.drop_ended(200)
     assert [one.value for one in revoked] == ["later"]
     assert not revoked.covers(Claims(sub="bob", jti="a:b"))
+
+
+def test_a_family_that_has_ended_can_be_dropped():
+    revoked = Revoked([FAMILY])
+    revoked.drop_ended(200)
+    assert not revoked.covers(Claims(sub="bob", jti="login.1"))
 
 
 @pytest.mark.parametrize("kind", [Kind.SUBJECT, Kind.CLIENT])
