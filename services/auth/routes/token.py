@@ -17,6 +17,7 @@ from services.auth.refresh_tokens import RefreshToken
 from services.auth.routes import forms, models
 from services.auth.routes.bearer import PartsOf
 from services.auth.store import Client
+from services.kernel.domain.codes import OpenlineError
 from services.kernel.http import addresses
 
 _log = structlog.get_logger(__name__)
@@ -89,7 +90,11 @@ async def _grant(
     if kind == "password":
         username = forms.required(form, "username")
         password = forms.required(form, "password")
-        of.guesses.attempt(username, network, of.clock())
+        try:
+            of.guesses.attempt(username, network, of.clock())
+        except OpenlineError:
+            metrics.LOGINS.labels("refused").inc()
+            raise
         answer = await of.grants.password(username, password, client=client, scope=scope)
         of.guesses.right(username, network, of.clock())
         return answer
