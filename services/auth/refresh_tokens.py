@@ -14,8 +14,8 @@ _TAG = 22
 class RefreshToken(NamedTuple):
     """`family` is empty in a token of a version that kept each by itself.
 
-    Whoever knows the family but not the newest secret had an older token, so its use is a reuse. What is kept of both is
-    a digest: who reads the database can neither use a login nor end it.
+    A caller that knows the family but not the newest secret had an older token, so its use is a reuse. What is kept of
+    both is a digest: a reader of the database can neither use a login nor end it.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Who has no token, a forged one or a wrong password takes nothing from the others."""
+"""A caller without a token, with a forged one or a wrong password takes nothing from the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import jwt
 import pytest
 
 from tests.support.problem_documents import oauth_error, problem
-from tests.support.stack import Stack, wait_until
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 FORGED = jwt.encode({"sub": "mallory", "iss": "x"}, secrets.token_hex(32), algorithm="HS256")
 
@@ -100,7 +101,7 @@ def test_a_login_is_one_record_and_is_refreshed_so_often(own: Stack, http: httpx
         assert database.execute("SELECT count(*) FROM refresh_tokens").fetchone() == (0,)
 
 
-async def test_who_floods_with_forged_tokens_waits_and_back_ends_of_its_address_do_not(
+async def test_a_flood_of_forged_tokens_waits_and_back_ends_of_its_address_do_not(
     own: Stack,
 ) -> None:
     answers: Counter[int] = Counter()

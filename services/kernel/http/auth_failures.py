@@ -1,4 +1,4 @@
-"""How often an address may fail to say who it is: who floods a service with forged tokens must not slow the others."""
+"""How often an address may send tokens that are refused: a flood of forged tokens must not slow the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.kernel.domain.limits import Bucket, Buckets, Limits
 from services.kernel.http import addresses
 
 PAUSE = 1.0
-"""Seconds for which a refusal over the limit is held back: who waits for each answer then asks seldom."""
+"""Seconds for which a refusal over the limit is held back: a client that waits for each answer then asks seldom."""
 
 MAX_HELD = 512
 """Refusals held back at once; the others leave at once, since waiting must not cost memory without end."""

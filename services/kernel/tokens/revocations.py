@@ -108,7 +108,7 @@ class Revoked:
         cutoffs[revocation.value] = max(revocation.cutoff, cutoffs.get(revocation.value, 0.0))
 
     def learn(self, member: str, exp: float) -> None:
-        """Count what the record holds under this spelling. One of a newer version is passed over: it voids no others."""
+        """Count what the record holds under this spelling. An unknown spelling, of a newer version, is ignored."""
         kept = self._by_member.get(member)
         if kept is not None and kept.exp >= exp:
             return

@@ -19,11 +19,11 @@ PAGE = 500
 """Revocations read at once: a service must not stand still while it reads fifty thousand."""
 
 ANNOUNCED = 1000
-"""Announcements kept. Who was away for longer reads the record whole."""
+"""Announcements kept. A reader that missed more reads the record whole."""
 
 _WHAT = "revocations cannot be read or kept"
 
-# In one step, so that who sees the record's size differ sees the announcement as well. GT: to revoke again never
+# In one step, so that a reader that sees another size sees the announcement as well. GT: to revoke again never
 # shortens; a new member is added all the same.
 _ADD = f"""
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])

@@ -1,4 +1,4 @@
-"""How often an address may fail to say who it is."""
+"""How often an address may send tokens that are refused."""
 
 from __future__ import annotations
 

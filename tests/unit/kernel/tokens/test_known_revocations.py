@@ -10,6 +10,7 @@ from services.kernel.tokens.known_revocations import KnownRevocations
 from services.kernel.tokens.revocations import Kind, Revocation
 from tests.support.refusals import refused
 from tests.support.revocation_record import Record, whole
+from tests.support.waiting import until
 
 BOB, AMY, EVE = (
     Revocation(kind=Kind.TOKEN, value=name, exp=exp)
@@ -91,13 +92,12 @@ async def test_what_is_added_while_the_record_is_read_is_not_missed():
     record.reading.clear()
     known = KnownRevocations(record)
     reading = [asyncio.create_task(known.catch_up(100)) for _ in range(2)]
-    while not record.reads:  # noqa: ASYNC110 - nothing to wait on
-        await asyncio.sleep(0)
+    await until(lambda: record.reads == 1)
     await record.add(AMY)
     record.reading.set()
     await asyncio.gather(*reading)
     assert names(known.revoked) == ["amy", "bob"]
-    assert record.reads == 1, "who comes meanwhile waits for the same reading"
+    assert record.reads == 1, "the second call waits for the same reading"
 
 
 async def test_an_outage_keeps_what_is_known():
