@@ -50,7 +50,7 @@ class AuthFailures:
         if not self._limits.rates or error.code is not Code.UNAUTHORIZED:
             return
         bucket = self._bucket(scope, now)
-        if bucket.take(now):
+        if bucket.spend(now):
             await self._refuse(bucket, now)
 
     def _bucket(self, scope: Any, now: float) -> Bucket:

@@ -65,3 +65,11 @@ def test_of_too_many_keys_the_one_unseen_longest_is_forgotten():
     assert len(buckets) == 2
     assert buckets.find("a", 0.0, rate=1, burst=1).spend(0.0) > 0.0
     assert buckets.find("b", 0.0, rate=1, burst=1).spend(0.0) == 0.0
+
+
+def test_what_did_not_count_is_given_back_up_to_the_burst():
+    bucket = Bucket(1, 2, 0)
+    assert bucket.spend(0) == 0
+    bucket.give_back(0)
+    bucket.give_back(0)
+    assert bucket.level(0) == 2
