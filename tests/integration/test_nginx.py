@@ -540,7 +540,8 @@ def test_a_flood_without_tokens_is_told_to_slow_down_and_back_ends_go_on(door, p
 def test_a_body_whose_call_is_refused_is_neither_waited_for_nor_kept(door, path):
     """With their bodies buffered, 150 calls without a token held 148 MB of files as long as they liked."""
     door.publisher.mode = "refuses"
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer forged\r\n".encode()
+    head += b"Content-Length: 1000000\r\n\r\n"
     address = ("127.0.0.1", httpx2.URL(door.url).port)
     with contextlib.ExitStack() as stack:
         for _ in range(20):
