@@ -44,7 +44,10 @@ from services.kernel.tokens.verifier import TrustedIssuer, Verifier
 UNLIMITED = 2**62
 """For the shared body limit: each route here reads its own body, bounded, and refuses in its own form."""
 
-_PROBE_SECONDS = 2.0
+_PROBE_SECONDS = 1.0
+_PROBE_PATIENCE = 1.5
+"""Seconds between two rounds, and for Redis' answer: within three seconds readiness fits the facts."""
+
 _PURGE_SECONDS = 3600.0
 
 _log = structlog.get_logger(__name__)
@@ -82,8 +85,9 @@ class Probes:
 
     async def _ping(self) -> bool:
         try:
-            await self._redis.read(Command(("PING",), again=True), what="Redis is away")
-        except OpenlineError:
+            async with asyncio.timeout(_PROBE_PATIENCE):
+                await self._redis.read(Command(("PING",), again=True), what="Redis is away")
+        except (OpenlineError, TimeoutError):
             return False
         return True
 

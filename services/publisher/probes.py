@@ -17,6 +17,9 @@ from services.kernel.tokens.revocations import Revocations, Revoked
 EVERY = 0.5
 """Seconds between two rounds: with the time that a round takes, a revocation holds here within a second."""
 
+PATIENCE = 2.0
+"""Seconds for a round: within three seconds readiness fits the facts, also when Redis hangs."""
+
 PROBE = ("public:all",)
 
 log = structlog.get_logger(__name__)
@@ -62,11 +65,14 @@ class Probes:
         """One round. Raises what the broker's start raises when the server can never serve."""
         before = self._problem
         try:
-            await self._ask_broker()
-            await self._known.catch_up(self._clock())
+            async with asyncio.timeout(PATIENCE):
+                await self._ask_broker()
+                await self._known.catch_up(self._clock())
             self._problem = None
         except OpenlineError as error:
             self._problem = error.message
+        except TimeoutError:
+            self._problem = f"no answer within {PATIENCE:g} s"
         if self._problem != before:
             log.info("broker_state_changed", state=self._problem or "ok")
 

@@ -10,6 +10,9 @@ import msgspec
 STALLED_SECONDS = 10.0
 """Age of our own canary, while beats are answered, at which the bus counts as stalled."""
 
+AWAY_SECONDS = 2.5
+"""Seconds without an answer to a heartbeat, one of which is sent each second, until /readyz names the store."""
+
 LOST_SECONDS = 20.0
 """Seconds of a stalled bus until clients are moved. The connections are renewed twice before that."""
 
@@ -106,7 +109,5 @@ class BusHealth:
     def unavailable(self, now: float) -> list[int]:
         """Partitions whose store has not answered lately."""
         return [
-            worker.partition
-            for worker in self._workers
-            if now - worker.beaten_at > STALLED_SECONDS / 2
+            worker.partition for worker in self._workers if now - worker.beaten_at > AWAY_SECONDS
         ]

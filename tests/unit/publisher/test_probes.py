@@ -53,6 +53,13 @@ async def test_it_is_ready_while_the_broker_answers(watching, broker):
     assert watching.ready().ok
 
 
+async def test_a_broker_that_hangs_is_not_waited_for(watching, broker, monkeypatch):
+    monkeypatch.setattr(probes, "PATIENCE", 0.01)
+    monkeypatch.setattr(broker, "subscribers", lambda _channels: asyncio.Event().wait())
+    await watching.ask()
+    assert watching.ready() == (False, {"redis": "no answer within 0.01 s", "keys": "ok"})
+
+
 async def test_without_keys_no_token_can_be_verified(watching):
     watching._keys = Keys()
     watching._keys.loaded = False

@@ -68,6 +68,11 @@ def test_when_beats_are_not_answered_either_the_store_is_unavailable():
     assert (here.stalled(111), here.unavailable(111)) == ([], [0])
 
 
+def test_a_store_that_misses_two_heartbeats_is_unavailable():
+    assert bus_health(100).unavailable(102.4) == []
+    assert bus_health(100).unavailable(102.6) == [0]
+
+
 def test_the_worst_partition_tells_the_lag():
     here = bus_health(100, 100)
     here.canary_came(0, 100)
