@@ -295,6 +295,12 @@ def limits_section() -> Iterator[str]:
         "channels of a connection": f"{limits.channels_per_connection:,}",
         "commands of a connection": f"{limits.connection_rate:g}/s, {limits.connection_burst:,} at once",
         "commands of a user, on all connections": f"{limits.user_rate:g}/s, {limits.user_burst:,} at once",
+        "bytes that a user sends, on all connections; anonymous clients count by address": (
+            f"{limits.user_bytes_rate:,}/s, {limits.user_bytes_burst:,} at once"
+        ),
+        "bytes of data that a client of the HTTP API publishes, at each publisher; a broadcast counts for each channel": (
+            f"{limits.client_bytes_rate:,}/s, {limits.client_bytes_burst:,} at once"
+        ),
         "connections of a user": f"{limits.connections_per_user:,}",
         "connections of an address": f"{limits.connections_per_address:,}",
         "channels that an address asks for and nobody on its gateway listens to": f"{limits.unheard_rate:g}/s, {limits.unheard_burst:,} at once",

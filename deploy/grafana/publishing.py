@@ -176,8 +176,15 @@ _REDIS = [
             "resident {{instance}}": "redis_memory_used_rss_bytes",
             "maximum {{instance}}": "redis_memory_max_bytes > 0",
         },
-        help="Histories take most of it: shorten history_size or history_ttl, or give it more.",
+        help="Histories take most of it: shorten history_size or history_ttl, or give it more. The runbook is redis-memory.",
         unit="bytes",
+    ),
+    graph(
+        "Are messages refused for want of memory?",
+        {"{{instance}}": "max by (instance) (openline_gateway_store_full)"},
+        help="1 while Redis uses more than OPENLINE_MEMORY_PERCENT of its maxmemory, as each gateway sees it: nothing can be "
+        "published, all else goes on. The runbook is redis-memory.",
+        steps=((1, "red"),),
     ),
     graph(
         "How busy is it?",

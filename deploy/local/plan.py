@@ -51,6 +51,11 @@ class Settings(FromEnvironment):
         None, description="the port of nginx's own counts (stub_status), 8081 unless given"
     )
     redis_port: Port | None = Field(None, description="the own Redis' port, 6390 unless given")
+    redis_maxmemory: str = Field(
+        "1gb",
+        pattern=r"^[0-9]+([kmg]b?)?$",
+        description="memory of the own Redis, such as 2gb; messages are refused before it is used up; 0 for no bound",
+    )
     redis_url: RedisUrl | None = Field(
         None, description="a Redis of yours, 7.0 or newer, to use instead of an own one"
     )
@@ -87,6 +92,7 @@ class Plan:
     status_port: int
     redis_port: int | None
     redis_url: str
+    redis_maxmemory: str
     var: Path
     public_url: str
     limits: bool
@@ -148,6 +154,7 @@ def make(settings: Settings) -> Plan:
         status_port=chosen.of(settings.status_port, 8081),
         redis_port=redis_port,
         redis_url=settings.redis_url or f"redis://127.0.0.1:{redis_port}/0",
+        redis_maxmemory=settings.redis_maxmemory,
         var=settings.var.resolve(),
         public_url=settings.public_url or f"http://{_reached_at(settings.host)}:{port}",
         limits=settings.limits,

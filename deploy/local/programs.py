@@ -37,6 +37,7 @@ def redis(plan: Plan) -> Program:
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
+        "maxmemory": plan.redis_maxmemory,
         "maxmemory-policy": "noeviction",
         # Small logs stay small: a stream of one entry takes 1.3 KB instead of 4.3.
         "stream-node-max-bytes": 1024,

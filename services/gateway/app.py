@@ -27,7 +27,7 @@ from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.origins import Origins
 from services.kernel.http import health, middleware, problems
-from services.kernel.http.health import Readiness
+from services.kernel.http.health import MESSAGES_REFUSED, Readiness
 from services.kernel.http.http_protocol import HttpProtocol
 from services.kernel.http.serve import Server, serve
 from services.kernel.ops import garbage, logs, namespaces
@@ -88,7 +88,7 @@ class Gateway:
     def ready(self) -> Readiness:
         """Not ready while starting or draining, or when the bus is stalled here alone.
 
-        If Redis is down for everyone, stay ready and say so in the body: sockets are worth keeping.
+        If Redis is down for everyone, or its memory short, stay ready and say so in the body: sockets are worth keeping.
         """
         node = self.node
         stalled, away = node.stalled(), (node.unavailable() if node.started else [])
@@ -98,6 +98,7 @@ class Gateway:
             "draining": node.draining,
             "stalled": stalled,
             "store": "unavailable" if away else "ok",
+            "memory": MESSAGES_REFUSED if node.full else "ok",
         }
         ok = node.started and not node.draining and not stalled
         return Readiness(ok, detail)
@@ -158,6 +159,8 @@ def _root(error: BaseException) -> BaseException:
 def _limits(settings: Settings) -> Limits:
     return Limits(
         rates=settings.limits,
+        user_bytes_rate=settings.user_bytes_rate,
+        user_bytes_burst=settings.user_bytes_burst,
         ping_seconds=settings.ping_seconds,
         outbox_bytes=settings.outbox_bytes,
     )
@@ -169,7 +172,7 @@ def main() -> None:
     settings = load(Settings)
     logs.configure("gateway", format=settings.log_format, level=settings.log_level)
     with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET"}):
-        broker = RedisBroker.of(settings, bus_length=settings.bus_length)
+        broker = RedisBroker.of(settings)
         known = namespaces.load(settings.namespaces)
         trust.check(settings)
         app = create(settings, broker, redis=broker.client, namespaces=known)

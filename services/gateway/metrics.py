@@ -107,6 +107,9 @@ class Metrics:
     def _of_the_bus(self) -> None:
         counter, gauge = self._counter, self._gauge
         self.store_up = gauge("store_up", "1 while every partition of the store answers")
+        self.store_full = gauge(
+            "store_full", "1 while messages are refused because the store's memory is short"
+        )
         self.bus_entries = counter("bus_entries", "Entries read from the bus", "partition")
         self.bus_lag = gauge(
             "bus_lag_entries", "Entries on the bus that are not read yet", "partition"

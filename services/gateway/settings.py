@@ -27,8 +27,15 @@ class Settings(Common):
         le=64 * 1024 * 1024,
         description="largest message of /ws/echo in bytes, up to 67108864; 0 turns the route off",
     )
-    bus_length: int = Field(
-        50_000, ge=1_000, description="entries that the bus keeps, at least 1000"
+    user_bytes_rate: int = Field(
+        131_072,
+        ge=1_024,
+        description="bytes a second that a user may send over all sockets, at least 1024; anonymous clients count by address",
+    )
+    user_bytes_burst: int = Field(
+        4_194_304,
+        ge=1_048_576,
+        description="bytes that a user may send at once, at least 1048576",
     )
     ping_seconds: float = Field(
         25, ge=1, le=3600, description="seconds of silence after which a client is asked, 1 to 3600"

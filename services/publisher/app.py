@@ -65,14 +65,13 @@ class Parts:
         self._tasks = Tasks(metrics.TASK_FAILURES)
         self.broker = broker
         self.probes = Probes(broker, revocations, keys=self.keys, clock=clock)
+        limits = _limits(settings)
         guard = Guard(
             verifier,
             admin_networks=settings.admin_networks,
             revoked=self.probes.revoked,
-            failures=AuthFailures(
-                Limits(rates=settings.limits), client=client_behind(settings.trusted_proxies)
-            ),
-            limits=settings.limits,
+            failures=AuthFailures(limits, client=client_behind(settings.trusted_proxies)),
+            limits=limits,
             clock=clock,
         )
         publisher = Publisher(
@@ -132,6 +131,14 @@ class Parts:
         await self._tasks.close()
         await self.keys.close()
         await self.broker.close()
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        rates=settings.limits,
+        client_bytes_rate=settings.client_bytes_rate,
+        client_bytes_burst=settings.client_bytes_burst,
+    )
 
 
 def _behind_proxies(app: Any, settings: Settings) -> Any:

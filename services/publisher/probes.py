@@ -9,7 +9,7 @@ import structlog
 
 from services.kernel.broker.port import Broker
 from services.kernel.domain.codes import OpenlineError
-from services.kernel.http.health import Readiness
+from services.kernel.http.health import MESSAGES_REFUSED, Readiness
 from services.kernel.tokens.jwks import RemoteKeys
 from services.kernel.tokens.known_revocations import KnownRevocations
 from services.kernel.tokens.revocations import Revocations, Revoked
@@ -42,15 +42,20 @@ class Probes:
         self._clock = clock
         self._started = False
         self._problem: str | None = "not asked yet"
+        self._full = False
 
     def revoked(self) -> Revoked:
         """The revocations as of the last round; an outage keeps those that are known."""
         return self._known.revoked
 
     def ready(self) -> Readiness:
-        """Ready when messages can be stored and tokens be verified."""
+        """Ready when messages can be stored and tokens be verified.
+
+        Also while memory is short: who deletes histories, disconnects or revokes comes this way.
+        """
         detail = {
             "redis": self._problem or "ok",
+            "memory": MESSAGES_REFUSED if self._full else "ok",
             "keys": "ok" if self._keys.loaded else "not fetched yet",
         }
         return Readiness(self._problem is None and self._keys.loaded, detail)
@@ -81,3 +86,6 @@ class Probes:
             await self._broker.start()
             self._started = True
         await self._broker.subscribers(PROBE)
+        full, self._full = self._full, await self._broker.full()
+        if full != self._full:
+            log.info("store_memory_changed", full=self._full)

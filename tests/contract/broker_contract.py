@@ -15,6 +15,6 @@ class BrokerContract(LogContract, BusContract, PresenceContract, PartitionContra
     """Fixtures of a subclass.
 
     `make(**options)` gives a broker on the test's store, `broker` one with a lease of LEASE seconds;
-    `pass_time(seconds)` lets the store's time pass; `now()` is that time in seconds since 1970. `pass_hour(part)` lets
+    `shorten(on)` makes the store's memory short, or gives it more; `pass_time(seconds)` lets the store's time pass; `now()` is that time in seconds since 1970. `pass_hour(part)` lets
     that part of an hour pass for heads.
     """

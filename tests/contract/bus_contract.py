@@ -6,11 +6,12 @@ import asyncio
 import json
 
 from services.kernel.broker.port import Broker, EntryType
-from tests.contract.steps import beat, draft, head, publish
+from services.kernel.domain.codes import Code
+from tests.contract.steps import beat, draft, expect_error, head, member, publish
 
 
 class BusContract:
-    """Needs the fixtures `make` and `broker`."""
+    """Needs the fixtures `make`, `broker` and `shorten`."""
 
     async def test_ids_count_up_by_one_over_all_channels(self, broker: Broker) -> None:
         for channel in ("room:a", "room:b", "room:a"):
@@ -64,6 +65,63 @@ class BusContract:
         assert found[0].id > 1
         assert [entry.id for entry in found] == list(range(found[0].id, 1001))
         assert (await head(broker, "room:a")).bus == 1000
+
+    async def test_the_bus_holds_so_many_bytes_of_messages(self, make) -> None:
+        budget, size = 1_048_576, 65_000
+        broker = await make(bus_bytes=budget)
+        for _ in range(64):
+            await broker.publish([draft("room:a", "x" * size)])
+        found = await broker.read(0, 0)
+        assert budget * 14 // 16 < len(found) * size <= budget * 18 // 16
+        assert [entry.id for entry in found] == list(range(65 - len(found), 65))
+
+    async def test_control_messages_count_as_well(self, make) -> None:
+        budget, size = 1_048_576, 65_000
+        broker = await make(bus_bytes=budget)
+        for _ in range(64):
+            await broker.control(b"x" * size)
+        found = await broker.read(0, 0)
+        assert budget * 14 // 16 < len(found) * size <= budget * 18 // 16
+
+    async def test_what_is_larger_than_the_bus_leaves_nothing_before_it(self, make) -> None:
+        broker = await make(bus_bytes=1_048_576)
+        for _ in range(3):
+            await broker.publish([draft("room:a", "x" * 3_000_000)])
+        assert 1 <= len(await broker.read(0, 0)) <= 2
+        assert (await broker.read(0, 2))[0].id == 3
+
+    async def test_while_memory_is_short_messages_are_refused_and_nothing_else_is(
+        self, broker: Broker, shorten
+    ) -> None:
+        await publish(broker, "room:a", "1")
+        await beat(broker, "i1")
+        assert not await broker.full()
+        await shorten(True)
+        assert (await beat(broker, "i1")).full
+        assert await broker.full()
+        for refusal in await broker.publish([draft("room:a"), draft("room:b", ephemeral=True)]):
+            error = expect_error(refusal, Code.UNAVAILABLE)
+            assert "memory" in error.message
+            assert error.retry_after == 5
+        await broker.typing("room:a", "bob")
+        await broker.control(b"{}")
+        await broker.enter("room:a", member("c1"), "i1", announce=True)
+        await broker.listeners("i1", {"room:c": 1})
+        await broker.open("room:c", "Epoch1")
+        assert (await broker.spend({"amy": 1.0}, rate=10, burst=20))["amy"] == 19
+        assert (await broker.drop("room:a")).offset == 1
+        kinds = [entry.type for entry in await broker.read(0, 3)]
+        assert kinds == [EntryType.CONTROL, EntryType.JOIN, EntryType.NUDGE]
+
+    async def test_messages_are_taken_again_as_soon_as_there_is_memory(
+        self, broker: Broker, shorten
+    ) -> None:
+        await shorten(True)
+        assert (await beat(broker, "i1")).full
+        await shorten(False)
+        await publish(broker, "room:a", "1")
+        assert not await broker.full()
+        assert not (await beat(broker, "i1")).full
 
     async def test_signals_carry_their_fragments(self, broker: Broker) -> None:
         await broker.typing("room:a", "bob")

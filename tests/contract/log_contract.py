@@ -121,6 +121,45 @@ class LogContract:
         assert texts(page.publications) == ["2", "3", "4"]
         assert (page.offset, page.more) == (5, False)
 
+    @pytest.mark.parametrize("at_once", [1, 3, 64, 200])
+    async def test_history_holds_so_many_bytes(self, broker: Broker, at_once: int) -> None:
+        """Exactly the newest that together have no more: of data, and of metadata, which has six bytes here."""
+        drafts = [draft("room:a", "x" * (n * 7 % 97), history_bytes=1000) for n in range(200)]
+        for start in range(0, len(drafts), at_once):
+            await broker.publish(drafts[start : start + at_once])
+            expected, held = [], 0
+            for sent in reversed(drafts[: start + at_once]):
+                held += len(sent.data) + len(sent.meta)
+                if held > 1000:
+                    break
+                expected.append(len(sent.data))
+            page = await broker.history("room:a", since=None, limit=200, reverse=True)
+            assert [len(kept.data) for kept in page.publications] == expected
+
+    async def test_the_newest_message_stays_whatever_its_size(self, broker: Broker) -> None:
+        for size in (5, 500, 5):
+            await broker.publish([draft("room:a", "x" * size, history_bytes=100)])
+            page = await broker.history("room:a", since=None, limit=10, reverse=False)
+            assert [len(kept.data) for kept in page.publications] == [size]
+            assert (page.offset, page.more) == (page.publications[0].offset, False)
+
+    async def test_bytes_and_size_bound_a_history_together(self, broker: Broker) -> None:
+        sizes = [90, 1, 1, 1, 90, 90, 1, 1, 1, 1, 1]
+        kept = [1, 2, 3, 3, 3, 1, 2, 3, 3, 3, 3]
+        for size, count in zip(sizes, kept, strict=True):
+            options = {"history_size": 3, "history_bytes": 120}
+            await broker.publish([draft("room:a", "x" * size, **options)])
+            looked = await look(broker, "room:a", last=10)
+            assert len(looked.publications) == count, size
+
+    async def test_a_smaller_budget_holds_from_the_next_message_on(self, broker: Broker) -> None:
+        await broker.publish([draft("room:a", "x" * 94) for _ in range(20)])
+        await broker.publish([draft("room:a", "x" * 94, history_bytes=500)])
+        assert len((await look(broker, "room:a", last=50)).publications) == 5
+        await broker.drop("room:a")
+        await broker.publish([draft("room:a", "x" * 94, history_bytes=500) for _ in range(4)])
+        assert len((await look(broker, "room:a", last=50)).publications) == 4
+
     async def test_a_history_of_size_nothing_still_counts(self, broker: Broker) -> None:
         await publish(broker, "room:a", "kept")
         await broker.publish([draft("room:a", "gone", history_size=0)])

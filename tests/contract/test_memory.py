@@ -42,5 +42,12 @@ class TestMemory(BrokerContract):
         return make
 
     @pytest.fixture
+    def shorten(self, broker):
+        async def shorten(on):
+            broker.short = on
+
+        return shorten
+
+    @pytest.fixture
     async def broker(self, make):
         return await make()

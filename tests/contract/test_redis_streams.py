@@ -38,6 +38,19 @@ class RedisContract(BrokerContract):
         return pass_hour
 
     @pytest.fixture
+    def shorten(self, server):
+        """Nine tenths of the memory are used then: more than messages may have, and less than all."""
+
+        async def shorten(on):
+            with server.client() as client:
+                used = client.info("memory")["used_memory"]
+                client.config_set("maxmemory", used * 10 // 9 if on else 0)
+
+        yield shorten
+        with server.client() as client:
+            client.config_set("maxmemory", 0)
+
+    @pytest.fixture
     async def make(self, server):
         with server.client() as client:
             client.flushall()
@@ -54,6 +67,23 @@ class RedisContract(BrokerContract):
     @pytest.fixture
     async def broker(self, make):
         return await make()
+
+    async def test_what_an_older_version_wrote_goes_by_number_and_then_bytes_count(
+        self, broker, server
+    ) -> None:
+        await publish(broker, "room:a", "1")
+        log, data = "ol:{p0}:log:room:a", "x" * 94
+        with server.client() as client:
+            client.xdel(log, "1-0")
+            for n in range(2, 302):
+                client.xadd(log, {"h": "j ", "d": data, "m": '"ts":1'}, id=f"{n}-0")
+            client.hset("ol:{p0}:head:room:a", "offset", 301)
+            for _ in range(20):
+                await broker.publish([draft("room:a", data, history_bytes=500)])
+            assert client.xlen(log) == 320
+            for _ in range(10):
+                await broker.publish([draft("room:a", data, history_size=25, history_bytes=500)])
+            assert client.xlen(log) == 5
 
     async def test_a_head_lives_at_least_twice_as_long_as_its_log(self, broker, server) -> None:
         """A head that went first would begin a new epoch although nothing was lost."""

@@ -13,6 +13,10 @@ from services.kernel.broker.port import EntryType, Look, Looked, Stale
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
+from services.kernel.tokens.revocations import Kind as RevocationKind
+from services.kernel.tokens.revocations import Revocation
+from services.kernel.tokens.revocations_redis import RedisRevocations
+from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.contract.steps import (
     beat,
     draft,
@@ -503,10 +507,21 @@ async def test_a_full_memory_refuses_cleanly(start, connect):
         client.config_set("maxmemory", 1)
         refusals = await broker.publish([draft("room:a"), draft("room:a", ephemeral=True)])
         for refusal in refusals:
-            assert "memory" in expect_error(refusal, Code.UNAVAILABLE).message
-        await refused(broker.enter("room:a", member("c2"), "i1", announce=True))
-        # Leases, leaving and looking go on, or a full memory would look like a dead node.
+            error = expect_error(refusal, Code.UNAVAILABLE)
+            assert "memory" in error.message
+            assert error.retry_after == 5
+        # All else goes on, or a full memory would look like a dead node, and nobody could be let in or be sent away.
         assert not (await beat(broker, "i1")).lost
+        await broker.enter("room:a", member("c2"), "i1", announce=True)
+        await broker.listeners("i1", {"room:a": 1})
+        await broker.open("room:b", "Epoch1")
+        await broker.spend({"amy": 1.0}, rate=10, burst=20)
+        await broker.control(b"{}")
+        tickets, revocations = RedisTickets(broker.client), RedisRevocations(broker.client)
+        assert await tickets.redeem(await tickets.issue("token")) == "token"
+        exp = time.time() + 60
+        await revocations.add(Revocation(kind=RevocationKind.SUBJECT, value="amy", exp=exp))
+        assert (await revocations.mark()).size == 1
         looked = await look(broker, "room:a", last=5)
         assert (looked.offset, texts(looked.publications)) == (1, ["1"])
         assert await broker.leave("room:a", "c1", "i1", announce=True, linger=False)
@@ -515,7 +530,15 @@ async def test_a_full_memory_refuses_cleanly(start, connect):
         client.config_set("maxmemory", 0)
     assert (await publish(broker, "room:a", "2"))[0] == type(stored)(stored.epoch, 2)
     kinds = [entry.type for entry in await broker.read(0, known.bus)]
-    assert kinds == [EntryType.JOIN, EntryType.BEAT, EntryType.LEAVE, EntryType.MESSAGE]
+    assert kinds == [
+        EntryType.JOIN,
+        EntryType.BEAT,
+        EntryType.JOIN,
+        EntryType.CONTROL,
+        EntryType.LEAVE,
+        EntryType.LEAVE,
+        EntryType.MESSAGE,
+    ]
     looked = await look(broker, "room:a", last=5)
     assert isinstance(looked, Looked)
     assert texts(looked.publications) == ["1", "2"]

@@ -75,6 +75,7 @@ def front_door(var: Path, *, limits: bool) -> Iterator[Door]:
         status_port=planning.free_port(),
         redis_port=None,
         redis_url="redis://127.0.0.1:1/0",
+        redis_maxmemory="0",
         var=var,
         public_url=f"http://127.0.0.1:{port}",
         limits=limits,

@@ -141,6 +141,7 @@ class BrokerModel(RuleBasedStateMachine):
         kind=st.sampled_from(Kind),
         key=KEYS,
         history_size=SIZES,
+        history_bytes=st.sampled_from([4_194_304, 4_194_304, 40, 15]),
         ephemeral=st.sampled_from([False, False, False, True]),
         expect=st.one_of(st.none(), st.none(), st.integers(0, 50)),
     )

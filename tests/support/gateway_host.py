@@ -103,6 +103,8 @@ class ManualHost:
         self.refusal: OpenlineError | None = None
         self.seeking: OpenlineError | None = None
         self.wait = 0.0
+        self.wait_for_bytes = 0.0
+        self.bytes_sent = 0
         self.hub = Hub(self, new_epoch=self._new_epoch)
         self._epochs = 0
         self._turn: list[Callable[[], None]] = []
@@ -298,6 +300,10 @@ class ManualHost:
 
     def charge(self, user: str) -> float:
         return self.wait
+
+    def charge_bytes(self, session: Session, size: int) -> float:
+        self.bytes_sent += size
+        return self.wait_for_bytes
 
     def seek(self, address: str, channel: str) -> None:
         if self.seeking is not None:

@@ -145,6 +145,7 @@ class Node:
         metrics.begin(self.namespaces)
         metrics.draining.set_function(lambda: self.draining)
         metrics.store_up.set_function(lambda: self.started and not self.unavailable())
+        metrics.store_full.set_function(lambda: self.full)
         for number in range(len(self.workers)):
             metrics.resyncs.labels(number)
             metrics.bus_entries.labels(number)
@@ -228,6 +229,11 @@ class Node:
     def unavailable(self) -> list[int]:
         """Partitions whose store has not answered lately."""
         return self._bus_health.unavailable(self.now())
+
+    @property
+    def full(self) -> bool:
+        """Whether messages are refused in a partition, since the store's memory is short."""
+        return any(worker.full for worker in self.workers)
 
     # For sessions
 
@@ -324,7 +330,12 @@ class Node:
 
     def charge(self, user: str) -> float:
         """Count a command of a user; 0, or the seconds to wait."""
-        return self.quota.charge(user, self.now())
+        return self.quota.commands.spend(user, self.now())
+
+    def charge_bytes(self, session: Session, size: int) -> float:
+        """Count what a client sends; 0, or the seconds to wait."""
+        who = session.user or f"/{session.connection.address}"
+        return self.quota.bytes.spend(who, self.now(), size)
 
     def seek(self, address: str, channel: str) -> None:
         """Count a channel that an address asks for and nobody here listens to. Raises `rate_limited`."""

@@ -30,7 +30,8 @@ log = structlog.get_logger(__name__)
 class PartitionWorker:
     """Reader, beats and looks of a partition.
 
-    `beat_sent_at` is when the last beat went out, `beaten_at` when one was last answered (seconds, loop clock).
+    `beat_sent_at` is when the last beat went out, `beaten_at` when one was last answered (seconds, loop clock); `full`:
+    messages were refused then, since the store's memory is short.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class PartitionWorker:
         self.hub = hub
         self.beaten_at = float("-inf")
         self.beat_sent_at = float("-inf")
+        self.full = False
         self.started = asyncio.Event()
         self._broker = broker
         self._beat = beat
@@ -136,7 +138,15 @@ class PartitionWorker:
         self._pump()
         if reply is not None:
             self.started.set()
+            self._note_memory(reply.full)
             self._on_beaten(self.partition, beat, reply)
+
+    def _note_memory(self, full: bool) -> None:  # noqa: FBT001 - private
+        if full and not self.full:
+            log.error("store_memory_exhausted", partition=self.partition)
+        elif self.full and not full:
+            log.info("store_memory_freed", partition=self.partition)
+        self.full = full
 
     def _pump(self) -> None:
         self._pumping = False

@@ -1,24 +1,29 @@
-"""How much a user or an address may take of the fleet: connections, and commands over all its connections."""
+"""How much a user or an address may take of the fleet: connections, and commands and bytes over all its connections."""
 
 from __future__ import annotations
 
+from services.gateway.node.shares import Shares
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Bucket, Limits
 
 
 class Quota:
-    """Counts of this node, and each user's share of the fleet's rate. Pure: times are arguments, in seconds.
+    """Counts of this node, and shares of the fleet's rates: `commands` by user, `bytes` by user or, of anonymous clients, by
+    `/` and their address. Pure: times are arguments, in seconds.
 
-    The fleet's bucket is in the store; what was used here is reported a few times a second (`report`), and what others
-    have used comes back (`learn`). Between two reports a user can overdraw by what its bucket here still holds.
+    Between two reports of its shares a user can overdraw by what its bucket here still holds.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._addresses: dict[str, int] = {}
         self._users: dict[str, int] = {}
-        self._buckets: dict[str, Bucket] = {}
-        self._used: dict[str, float] = {}
+        self.commands = Shares(rate=limits.user_rate, burst=limits.user_burst)
+        self.bytes = Shares(
+            rate=limits.user_bytes_rate,
+            burst=limits.user_bytes_burst,
+            least=limits.user_bytes_burst / 64,
+        )
         self._unheard: dict[str, Bucket] = {}
 
     def admit(self, address: str) -> None:
@@ -48,18 +53,6 @@ class Quota:
         """A connection of a user has ended; how many it has here now."""
         return _decrement(self._users, user)
 
-    def charge(self, user: str, now: float) -> float:
-        """Count a command of a user; 0, or the seconds to wait."""
-        bucket = self._buckets.get(user)
-        if bucket is None:
-            bucket = self._buckets[user] = Bucket(
-                self._limits.user_rate, self._limits.user_burst, now
-            )
-        wait = bucket.spend(now)
-        if not wait:
-            self._used[user] = self._used.get(user, 0.0) + 1
-        return wait
-
     def seek(self, address: str, now: float) -> None:
         """Count a channel that an address asks for and nobody here listens to. Raises `rate_limited`.
 
@@ -80,26 +73,11 @@ class Quota:
                 retry_after=wait,
             )
 
-    def report(self) -> dict[str, float]:
-        """What was used since the last report."""
-        used, self._used = self._used, {}
-        return used
-
-    def learn(self, levels: dict[str, float], now: float) -> None:
-        """What the fleet has left for users."""
-        for user, level in levels.items():
-            bucket = self._buckets.get(user)
-            if bucket is not None:
-                # What was used here since the report is not in the answer.
-                bucket.lower(now, level - self._used.get(user, 0.0))
-
-    def forget_full(self, now: float) -> None:
-        """Drop the buckets of users that have used nothing for long."""
-        _forget_full(self._buckets, now)
-
     def forget_addresses(self, now: float) -> None:
         """Drop the buckets of addresses that have asked for nothing new for long."""
-        _forget_full(self._unheard, now)
+        buckets = self._unheard
+        for key in [key for key, bucket in buckets.items() if bucket.level(now) >= bucket.burst]:
+            del buckets[key]
 
 
 def too_many(limit: int) -> OpenlineError:
@@ -107,11 +85,6 @@ def too_many(limit: int) -> OpenlineError:
     return OpenlineError(
         Code.LIMIT_EXCEEDED, f"a user has at most {limit} connections; close others first"
     )
-
-
-def _forget_full(buckets: dict[str, Bucket], now: float) -> None:
-    for key in [key for key, bucket in buckets.items() if bucket.level(now) >= bucket.burst]:
-        del buckets[key]
 
 
 def _decrement(counts: dict[str, int], key: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from services.gateway.node.quota import Quota, too_many
+from services.gateway.node.shares import Shares
 from services.gateway.session.session import Session
 from services.kernel.broker.port import Broker
 from services.kernel.domain import channels
@@ -15,6 +16,9 @@ from services.kernel.domain.limits import Limits
 
 REPORT_SECONDS = 0.25
 """Between two reports."""
+
+_BYTES = "bytes "
+"""Begins the names of buckets of bytes; those of commands are users, whose names have no space."""
 
 
 class Reports:
@@ -86,12 +90,16 @@ class Reports:
                 session.close(Close.CONNECTION_LIMIT, too_many(limit).message)
 
     async def _send_rates(self) -> None:
-        used = self._quota.report()
-        if not used:
-            return
-        with suppress(OpenlineError):
-            levels = await self._broker.spend(
-                used, rate=self._limits.user_rate, burst=self._limits.user_burst
-            )
-            self._quota.learn(levels, self._now())
-        self._quota.forget_full(self._now())
+        await self._share(self._quota.commands, "")
+        await self._share(self._quota.bytes, _BYTES)
+
+    async def _share(self, shares: Shares, kind: str) -> None:
+        """Tell what was used of the fleet's buckets of a kind, and learn what is left."""
+        used = shares.report()
+        if used:
+            named = {kind + name: amount for name, amount in used.items()}
+            with suppress(OpenlineError):
+                levels = await self._broker.spend(named, rate=shares.rate, burst=shares.burst)
+                left = {name.removeprefix(kind): level for name, level in levels.items()}
+                shares.learn(left, self._now())
+        shares.forget_full(self._now())

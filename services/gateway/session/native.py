@@ -79,8 +79,8 @@ class NativeSession(Session):
             )
 
     def _handle_frame(self, frame: bytes) -> None:
-        if wait := self.charge():
-            self._limited(self._codec.id(frame), wait)
+        if (too_fast := self.charge(len(frame))) is not None:
+            self.refuse(too_fast, id=self._codec.id(frame))
             return
         try:
             wire = self._codec.read(frame)
@@ -107,17 +107,6 @@ class NativeSession(Session):
             self.refuse(error, id=error.id)
         else:
             self.close(Close.UNAUTHORIZED, f"the first message must be auth; {error.message}")
-
-    def _limited(self, command: commands.Id, wait: float) -> None:
-        self.refuse(
-            OpenlineError(
-                Code.RATE_LIMITED,
-                f"too many commands; wait {wait:.2f} s and send at most "
-                f"{self.node.limits.connection_rate:g} a second",
-                retry_after=wait,
-            ),
-            id=command,
-        )
 
     def _enqueue(self, command: Command, size: int) -> None:
         if self._waiting is None:

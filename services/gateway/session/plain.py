@@ -138,10 +138,8 @@ class RoomSession(PlainSession):
     def received(self, text: bytes) -> None:
         """Publish, or tell that this user types."""
         try:
-            if wait := self.charge():
-                raise OpenlineError(
-                    Code.RATE_LIMITED, f"too many messages; wait {wait:.2f} s", retry_after=wait
-                )
+            if (error := self.charge(len(text))) is not None:
+                raise error
             codec = plain.RoomCodec(self.channel)
             wire = codec.read(text)
             publishing.admit(self, wire)

@@ -63,6 +63,9 @@ class Host(ChannelHost, Protocol):
     def charge(self, user: str) -> float:
         """Count a command of a user; 0, or the seconds to wait."""
 
+    def charge_bytes(self, session: Session, size: int) -> float:
+        """Count what a client sends, by its user or else its address; 0, or the seconds to wait."""
+
     def seek(self, address: str, channel: str) -> None:
         """Count a channel that an address asks for and nobody here listens to. Raises `rate_limited`."""
 

@@ -7,6 +7,15 @@ from services.kernel.domain.limits import Bucket, Limits
 from services.kernel.domain.namespaces import Namespace
 
 
+def too_fast(what: str, rate: float, *, wait: float) -> OpenlineError:
+    """The refusal of more commands or bytes than a second has."""
+    return OpenlineError(
+        Code.RATE_LIMITED,
+        f"too many {what}; wait {wait:.2f} s and send at most {rate:g} a second",
+        retry_after=wait,
+    )
+
+
 class Rates:
     """Buckets that are made when they are first taken from. Pure: `now` is seconds of a monotonic clock."""
 

@@ -17,7 +17,7 @@ from services.gateway.hub.port import Joined
 from services.gateway.session import subscribing
 from services.gateway.session.heartbeat import Due, Heartbeat, expires
 from services.gateway.session.port import Host
-from services.gateway.session.rates import Rates
+from services.gateway.session.rates import Rates, too_fast
 from services.gateway.websocket import CLOSE_TIMEOUT, Connection, frames
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError
@@ -279,14 +279,20 @@ class Session(Subscriber):
             self._rates = Rates(self.node.limits)
         return self._rates
 
-    def charge(self) -> float:
-        """Count a command against the rates; 0, or the seconds to wait."""
-        if not self.node.limits.rates:
-            return 0.0
+    def charge(self, size: int) -> OpenlineError | None:
+        """Count a command of so many bytes against the rates; the refusal when there were too many."""
+        limits = self.node.limits
+        if not limits.rates:
+            return None
         wait = self.rates.command(self.node.now())
         if not wait and self.user is not None:
             wait = self.node.charge(self.user)
-        return wait
+        if wait:
+            return too_fast("commands", limits.connection_rate, wait=wait)
+        # Before it is open nothing can be published, and whom the bytes belong to is not known.
+        if self.opened and (wait := self.node.charge_bytes(self, size)):
+            return too_fast("bytes", limits.user_bytes_rate, wait=wait)
+        return None
 
     def refuse(self, error: OpenlineError, *, id: int | str | None = None) -> None:
         """Tell the client what was wrong; one that never stops is closed with 4000."""

@@ -52,6 +52,7 @@ def compose(
         ephemeral=ephemeral,
         expect=expect,
         history_size=namespace.history_size,
+        history_bytes=namespace.history_bytes,
         history_ttl=namespace.history_ttl,
     )
 

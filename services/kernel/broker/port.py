@@ -2,7 +2,7 @@
 
 **Guarantee.** `publish` appends to a channel's log and to the bus of the channel's partition in one atomic step, so a
 channel's publications have contiguous offsets within an epoch and appear on the bus in offset order. What `publish`
-acknowledged is in the log until history size or ttl take it out, or until the store loses it; a loss changes the
+acknowledged is in the log until history size, bytes or ttl take it out, or until the store loses it; a loss changes the
 partition's history id and the channel's epoch, never silently reuses a position. **The bus may lose, repeat or delay
 entries**; its reader notices by ids and offsets and asks the log (`look`). A failed or timed-out publish may or may
 not have been stored; the same draft with the same `key` stores it at most once.
@@ -40,7 +40,8 @@ class Draft(Struct, frozen=True, kw_only=True, gc=False):
 
     `key` is the idempotency key, already scoped to its subject, remembered for five minutes. `token` marks the pending
     `echo: false` publish of a connection. `expect` makes it conditional on the channel's head. An `ephemeral` draft
-    goes to the bus only. `history_size` in messages, `history_ttl` in seconds.
+    goes to the bus only. `history_size` in messages, `history_ttl` in seconds; `history_bytes` are what data and metadata of
+    all messages of the history have together at most, but for the newest, which always stays.
     """
 
     channel: str
@@ -52,6 +53,7 @@ class Draft(Struct, frozen=True, kw_only=True, gc=False):
     ephemeral: bool = False
     expect: Position | None = None
     history_size: int = 1000
+    history_bytes: int = 4_194_304
     history_ttl: int = 86_400
 
 
@@ -181,13 +183,15 @@ class Beaten:
 
     `lost`: this incarnation's lease had ended and was reaped or may be, or the history id is another than at its first
     beat, so that members may be missing: take a new incarnation, beat, and enter members and listeners again.
-    `expired`: incarnations whose lease has ended and whose members are to be reaped.
+    `expired`: incarnations whose lease has ended and whose members are to be reaped. `full`: messages are refused, since the
+    store's memory is short.
     """
 
     history: str
     bus: int
     lost: bool = False
     expired: tuple[str, ...] = ()
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,7 @@ class Log(Protocol):
     async def publish(self, drafts: Sequence[Draft]) -> list[Published | OpenlineError]:
         """Store drafts, in order for each channel, in one round trip a partition; one result a draft.
 
+        While the store's memory is short, all are refused as `unavailable` with `retry_after`; nothing else is.
         `conflict` (with `position`) when `expect` fails; `unavailable` when it is not known to be stored.
         """
 
@@ -252,7 +257,7 @@ class Bus(Protocol):
         """Put a control message (a JSON object) on the bus of partition 0: every gateway acts on it."""
 
     async def typing(self, channel: str, user: str | None) -> None:
-        """Tell the channel's subscribers that a user types; at most once, not kept."""
+        """Tell the channel's subscribers that a user types; at most once, not kept, and not while memory is short."""
 
 
 class Fleet(Protocol):
@@ -264,6 +269,9 @@ class Fleet(Protocol):
         An incarnation's first beat gives it its lease; before it, and once it is lost, `enter` and `listeners` are
         refused as `unavailable`: nobody would take away what they wrote.
         """
+
+    async def full(self) -> bool:
+        """Whether messages are refused, since the store's memory is short; as of the last beat or refusal."""
 
     async def reap(self, partition: int, incarnation: str) -> bool:
         """Let up to 500 members of a dead incarnation leave; True while there are more. Claimed and idempotent."""
@@ -290,7 +298,7 @@ class Fleet(Protocol):
     async def spend(
         self, usage: Mapping[str, float], *, rate: float, burst: float
     ) -> dict[str, float]:
-        """Take from users' buckets shared by the fleet; the answer is what each has left (negative: overdrawn)."""
+        """Take from buckets shared by the fleet, by their names; the answer is what each has left (negative: overdrawn)."""
 
 
 class Presence(Protocol):

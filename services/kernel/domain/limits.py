@@ -25,6 +25,10 @@ class Limits:
     connection_burst: int = 200
     user_rate: float = 100
     user_burst: int = 400
+    user_bytes_rate: int = 131_072
+    user_bytes_burst: int = 4_194_304
+    client_bytes_rate: int = 16_777_216
+    client_bytes_burst: int = 134_217_728
     connections_per_user: int = 100
     connections_per_address: int = 1000
     unheard_rate: float = 50

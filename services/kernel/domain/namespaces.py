@@ -43,6 +43,7 @@ class Namespace:
 
     name: str
     history_size: int = 1000
+    history_bytes: int = 4_194_304
     history_ttl: int = 86_400
     presence: bool = False
     join_leave: bool = False
@@ -60,6 +61,7 @@ class Namespace:
 
 _RANGES: dict[str, tuple[int, int]] = {
     "history_size": (1, 1_000_000),
+    "history_bytes": (1, 1_073_741_824),
     "history_ttl": (1, 10 * 365 * 86_400),
     "message_bytes": (1, 1_048_576),
     "publish_rate": (0, 1_000_000),
@@ -158,9 +160,14 @@ def _namespace(name: str, options: object) -> Namespace:
         )
     if not isinstance(options, Mapping):
         raise NamespacesError(f"namespace {name!r} must be a table of options")
-    return Namespace(
+    namespace = Namespace(
         name=name, **{option: _option(name, option, options[option]) for option in options}
     )
+    if namespace.history_bytes < namespace.message_bytes:
+        raise NamespacesError(
+            f"namespace {name!r}, option 'history_bytes': must be at least message_bytes, {namespace.message_bytes}"
+        )
+    return namespace
 
 
 def _option(name: str, option: str, value: object) -> Any:

@@ -20,6 +20,12 @@ from starlette.routing import Route
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
+MESSAGES_REFUSED = (
+    "Redis uses more than OPENLINE_MEMORY_PERCENT of its maxmemory: messages are refused"
+)
+"""What the body of /readyz says of the store's memory while it is short."""
+
+
 class Readiness(NamedTuple):
     """Whether new clients may be sent here, and what is the matter: a JSON object named in the body of /readyz."""
 

@@ -151,6 +151,25 @@ class Common(FromEnvironment):
         le=64,
         description="the number of partitions, 1 to 64, the same for every service",
     )
+    bus_length: int = Field(
+        50_000,
+        ge=1_000,
+        description="entries that the bus keeps, at least 1000, the same for every service",
+    )
+    bus_bytes: int = Field(
+        67_108_864,
+        ge=1_048_576,
+        le=1_099_511_627_776,
+        description="bytes of messages that the bus keeps, from 1048576 on, the same for every service; "
+        "a sixteenth more may be held",
+    )
+    memory_percent: int = Field(
+        85,
+        ge=10,
+        le=99,
+        description="percent of Redis' maxmemory, 10 to 99, above which messages are refused, the same for every "
+        "service; what is left is for logins, tickets, revocations and leases",
+    )
     namespaces: Path = Field(
         Path("deploy/namespaces.toml"), description="path of the file that defines the namespaces"
     )

@@ -17,6 +17,7 @@ _AWAY = {
     "LOADING": "the server is loading its data",
     "CLUSTERDOWN": "the cluster is down",
     "OOM": "the server is out of memory",
+    "RESERVE": "the server's memory for messages is used up",
     "MISCONF": "the server cannot write its disk",
     "NOREPLICAS": "too few replicas are in reach",
     "UNBLOCKED": "the server has changed its role",
@@ -51,6 +52,9 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
 
 WHAT = "the message store is unavailable"
 
+_SLOW = {_AWAY["OOM"]: 5.0, _AWAY["RESERVE"]: 5.0}
+"""Reasons that do not pass in a second, and after how many seconds it is worth another try."""
+
 
 def unavailable(
     reason: str, *, what: str = WHAT, retry_after: float | None = None
@@ -68,7 +72,7 @@ def translate(
     """
     reason = _reason(error)
     if reason is not None:
-        return unavailable(reason, what=what, retry_after=retry_after)
+        return unavailable(reason, what=what, retry_after=_SLOW.get(reason, retry_after))
     _log.error("redis_call_refused", extra={"reply": str(error)})
     return OpenlineError(Code.INTERNAL, "the message store refused a call")
 

@@ -24,8 +24,8 @@ ANNOUNCED = 1000
 _WHAT = "revocations cannot be read or kept"
 
 # In one step, so that a reader that sees another size sees the announcement as well. GT: to revoke again never
-# shortens; a new member is added all the same.
-_ADD = f"""
+# shortens; a new member is added all the same. The flag: whoever is to be stopped may have filled the memory.
+_ADD = f"""#!lua flags=allow-oom
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
 for i = 2, #ARGV, 2 do
   redis.call('ZADD', KEYS[1], 'GT', ARGV[i + 1], ARGV[i])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.kernel.redis.client import Client
 from services.kernel.redis.keys import Keys
-from services.kernel.redis.link import Command
+from services.kernel.redis.link import Command, anyhow
 from services.kernel.tokens.tickets import TTL, digest, make
 
 _KEYS = Keys(0)
@@ -25,7 +25,7 @@ class RedisTickets:
         """As `Tickets.issue`."""
         ticket = make()
         name = _KEYS.ticket(str(digest(ticket)))
-        command = ("SET", name, token, "PX", max(1, int(ttl * 1000)))
+        command = anyhow("SET", name, token, "PX", max(1, int(ttl * 1000)))
         await self._client.write(Command(command, again=True), what=_WHAT)
         return ticket
 

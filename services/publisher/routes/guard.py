@@ -11,6 +11,7 @@ from starlette.types import Scope
 from services.kernel.domain import permissions
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import OpenlineError
+from services.kernel.domain.limits import Limits
 from services.kernel.http import bearer
 from services.kernel.http.addresses import Network
 from services.kernel.http.auth_failures import AuthFailures
@@ -34,12 +35,12 @@ class Guard:
         admin_networks: Sequence[Network],
         revoked: Callable[[], Revoked] = Revoked,
         failures: AuthFailures,
-        limits: bool = True,
+        limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._verifier = verifier
         self._failures = failures
-        self._allowance = Allowance(on=limits)
+        self._allowance = Allowance(limits)
         self._admin_networks = tuple(admin_networks)
         self._revoked = revoked
         self._clock = clock
@@ -78,3 +79,7 @@ class Guard:
     def count(self, claims: Claims, messages: int) -> None:
         """Count the messages of a call that brings several; it has itself counted as one."""
         self._allowance.owe(claims, self._clock(), messages - 1)
+
+    def count_bytes(self, claims: Claims, size: int) -> None:
+        """Count bytes that a call is to store. Raises `rate_limited`."""
+        self._allowance.spend_bytes(claims, self._clock(), size)

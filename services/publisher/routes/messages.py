@@ -99,10 +99,11 @@ async def broadcast(request: Request, of: PartsOf, claims: Sender) -> Response:
     openapi_extra=describe.body("DirectMessage"),
 )
 async def to_connection(
-    request: Request, of: PartsOf, _: Writer, connection: Connection
+    request: Request, of: PartsOf, claims: Writer, connection: Connection
 ) -> Accepted:
     """Send a `direct` message to one connection, wherever it is; at most once, kept nowhere."""
     body = reading.decode(await _json(request), _DIRECT)
+    of.guard.count_bytes(claims, len(bytes(body.data)))
     await of.publisher.direct(connection, bytes(body.data))
     return Accepted()
 

@@ -42,6 +42,7 @@ class Publishing:
     async def _publish(self, request: BareRequest, claims: Claims, channel: str) -> bytes:
         check_http(claims, channel, Action.PUBLISH, scope=PUBLISH)
         message = await _message(request, channel)
+        self._guard.count_bytes(claims, len(message.data))
         stored = await self._publisher.publish(message, subject=claims.sub)
         return answers.published(channel, stored)
 
@@ -53,6 +54,7 @@ class Publishing:
         items = reading.decode(await request.body(), _BATCH).messages
         _check_count("messages", len(items))
         self._guard.count(claims, len(items))
+        self._guard.count_bytes(claims, sum(len(bytes(item.data)) for item in items))
         messages = [_allowed(claims, _from_body(item.channel, item)) for item in items]
         outcomes = await self._publisher.publish_all(messages, subject=claims.sub)
         return answers.results([item.channel for item in items], outcomes)
@@ -63,6 +65,7 @@ class Publishing:
         _check_count("channels", len(body.channels))
         self._guard.count(claims, len(body.channels))
         data = self._publisher.check_data(bytes(body.data))
+        self._guard.count_bytes(claims, len(data) * len(body.channels))
         messages = [
             _allowed(
                 claims,

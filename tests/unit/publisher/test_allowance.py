@@ -6,6 +6,7 @@ import pytest
 
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.limits import Limits
 from services.publisher.allowance import Allowance
 from tests.support.refusals import refused
 
@@ -52,9 +53,22 @@ def test_each_subject_has_its_own_and_none_without_a_rate():
 
 
 def test_limits_off_lifts_it():
-    counted = Allowance(on=False)
+    counted = Allowance(Limits(rates=False))
     for _ in range(10):
         counted.spend(SHOP, 0.0)
+        counted.spend_bytes(SHOP, 0.0, 10**9)
+
+
+def test_bytes_are_paid_by_the_next_call():
+    counted = Allowance(Limits(client_bytes_rate=100, client_bytes_burst=1000))
+    counted.spend_bytes(SHOP, 0.0, 1000)
+    counted.spend_bytes(SHOP, 0.0, 300)
+    with pytest.raises(OpenlineError) as caught:
+        counted.spend_bytes(SHOP, 1.0, 1)
+    assert (caught.value.code, caught.value.retry_after) == (Code.RATE_LIMITED, 2.0)
+    assert "100 bytes a second" in caught.value.message
+    counted.spend_bytes(Claims(sub="client:other"), 1.0, 1)
+    counted.spend_bytes(SHOP, 3.0, 1)
 
 
 def test_only_so_many_callers_are_remembered():

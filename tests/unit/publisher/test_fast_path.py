@@ -366,3 +366,30 @@ async def test_both_ways_are_counted_under_the_route_of_the_application(parts):
         await ask(parts, path, token="bad")
         await ask(parts, path, token="bad", fast=False)
         assert counted() == before + 2
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "size"),
+    [
+        (ONE, b'{"data":"' + b"x" * 98 + b'"}', 100),
+        ("/v1/messages", batch(GOOD, GOOD), 2 * len('{"n": 1}')),
+        ("/v1/broadcast", b'{"channels":["room:a","room:b","room:c"],"data":12345}', 15),
+        ("/v1/connections/c1/messages", b'{"data":12345}', 5),
+    ],
+)
+async def test_bytes_of_all_that_publishes_are_counted(parts, monkeypatch, path, body, size):
+    guard = parts._publishing._guard
+    taken = []
+    monkeypatch.setattr(guard._allowance, "spend_bytes", lambda _, __, size: taken.append(size))
+    assert (await ask(parts, path, body, fast=False)).is_success
+    assert taken == [size]
+
+
+async def test_a_client_that_has_published_too_many_bytes_waits(parts):
+    guard = parts._publishing._guard
+    guard.count_bytes(await Verifier().verify("good", 0), 2 * 134_217_728)
+    for path in (ONE, "/v1/messages"):
+        body = batch(GOOD) if path == "/v1/messages" else b'{"data":1}'
+        answer = await ask(parts, path, body)
+        assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+        assert "bytes a second" in answer.text

@@ -37,7 +37,19 @@ def watching(broker, record):
 
 
 def test_it_is_not_ready_before_it_has_asked(watching):
-    assert watching.ready() == (False, {"redis": "not asked yet", "keys": "ok"})
+    assert watching.ready() == (False, {"redis": "not asked yet", "memory": "ok", "keys": "ok"})
+
+
+async def test_it_stays_ready_while_memory_is_short_and_says_so(watching, broker):
+    """Whoever deletes histories or revokes comes this way."""
+    broker.short = True
+    await watching.ask()
+    ok, detail = watching.ready()
+    assert ok
+    assert "maxmemory" in detail["memory"]
+    broker.short = False
+    await watching.ask()
+    assert watching.ready().detail["memory"] == "ok"
 
 
 async def test_it_is_ready_while_the_broker_answers(watching, broker):
@@ -64,7 +76,7 @@ async def test_without_keys_no_token_can_be_verified(watching):
     watching._keys = Keys()
     watching._keys.loaded = False
     await watching.ask()
-    assert watching.ready() == (False, {"redis": "ok", "keys": "not fetched yet"})
+    assert watching.ready() == (False, {"redis": "ok", "memory": "ok", "keys": "not fetched yet"})
 
 
 async def test_an_outage_keeps_the_revocations_that_are_known(watching, record):

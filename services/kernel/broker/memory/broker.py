@@ -37,11 +37,14 @@ READ = 1000
 REAP = 500
 """Bounds of a page of history, of a read and of a reap, as in the Redis adapter."""
 
+SHORT = "the message store is unavailable: its memory for messages is used up"
+
 
 class MemoryBroker:
     """`Broker` in one process; nodes that share the object share the store.
 
-    Tests turn it off with `down`, and let it lose everything, or only its good name, with `flush` and `fence`.
+    Tests turn it off with `down`, let its memory be short with `short`, and let it lose everything, or only its good name,
+    with `flush` and `fence`.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class MemoryBroker:
         *,
         partitions: int = 1,
         bus_length: int = 50_000,
+        bus_bytes: int = 67_108_864,
         lease: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -56,8 +60,9 @@ class MemoryBroker:
         self.partitions = partitions
         self.counters = Counters()
         self.down = False
+        self.short = False
         self._clock = clock
-        self._bus_length = bus_length
+        self._bus = {"bus_length": bus_length, "bus_bytes": bus_bytes}
         self._lease = int(lease * 1000)
         self._parts = [self._empty() for _ in range(partitions)]
         self._beaten: set[tuple[int, str]] = set()
@@ -65,7 +70,7 @@ class MemoryBroker:
         self._news = asyncio.Condition()
 
     def _empty(self) -> MemoryPartition:
-        return MemoryPartition(bus_length=self._bus_length, lease=self._lease)
+        return MemoryPartition(**self._bus, lease=self._lease)
 
     def flush(self) -> None:
         """Lose everything, as FLUSHALL does."""
@@ -110,6 +115,8 @@ class MemoryBroker:
             self._count("publish", len(drafts))
         except OpenlineError as error:
             return [error] * len(drafts)
+        if self.short:
+            return [OpenlineError(Code.UNAVAILABLE, SHORT, retry_after=5)] * len(drafts)
         now = self._now()
         results = [
             self._of(draft.channel).publish(draft, epoch=_fresh(), now=now) for draft in drafts
@@ -177,9 +184,14 @@ class MemoryBroker:
         self._count("beat")
         first = (partition, beat.incarnation) not in self._beaten
         self._beaten.add((partition, beat.incarnation))
-        reply = self._parts[partition].beat(beat, first=first, now=self._now())
+        reply = self._parts[partition].beat(beat, first=first, full=self.short, now=self._now())
         await self._wake_readers()
         return reply
+
+    async def full(self) -> bool:
+        """Whether messages are refused."""
+        self._count("full")
+        return self.short
 
     async def reap(self, partition: int, incarnation: str) -> bool:
         """Let up to 500 members of a dead incarnation leave."""
@@ -229,6 +241,8 @@ class MemoryBroker:
     async def typing(self, channel: str, user: str | None) -> None:
         """Tell the channel's subscribers that a user types."""
         self._count("typing")
+        if self.short:
+            return
         fragment = b'"user":' + json.dumps(user).encode()
         self._of(channel).put(EntryType.TYPING, channel, fragment=fragment)
         await self._wake_readers()

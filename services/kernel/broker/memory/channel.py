@@ -74,6 +74,9 @@ class Channel:
         self.log_dies = now + log_ttl(draft.history_ttl)
         self.log.append((self.head.offset, draft))
         del self.log[: max(0, len(self.log) - draft.history_size)]
+        held = sum(_size(kept) for _, kept in self.log)
+        while held > draft.history_bytes and len(self.log) > 1:
+            held -= _size(self.log.pop(0)[1])
         return publication(self.head.epoch, self.head.offset, draft)
 
     def missing(self, look: Look) -> tuple[int, tuple[Publication, ...]]:
@@ -120,6 +123,10 @@ class Channel:
             for name, present in self.members.items()
         )
         return Present(len(self.members), len(users))
+
+
+def _size(draft: Draft) -> int:
+    return len(draft.data) + len(draft.meta)
 
 
 def publication(epoch: str, offset: int, draft: Draft) -> Publication:

@@ -32,9 +32,10 @@ NO_LEASE = "the message store is unavailable: this node holds no lease now"
 class MemoryPartition:
     """`now` and `lease` are milliseconds of the store's clock."""
 
-    def __init__(self, *, bus_length: int, lease: int) -> None:
+    def __init__(self, *, bus_length: int, bus_bytes: int, lease: int) -> None:
         self.history = secrets.token_hex(8)
         self.bus: deque[Entry] = deque(maxlen=bus_length)
+        self._most, self._held = bus_bytes, 0
         self.last = 0
         self.all: defaultdict[str, Channel] = defaultdict(Channel)
         self.leases: dict[str, int] = {}
@@ -65,7 +66,11 @@ class MemoryPartition:
     ) -> int:
         """Append to the bus; the entry's id."""
         self.last += 1
-        self.bus.append(Entry(self.last, kind, channel, message, fragment))
+        entry = Entry(self.last, kind, channel, message, fragment)
+        self._held += _size(entry)
+        while self.bus and (self._held > self._most or len(self.bus) == self.bus.maxlen):
+            self._held -= _size(self.bus.popleft())
+        self.bus.append(entry)
         return self.last
 
     def after(self, position: int, most: int) -> list[Entry]:
@@ -127,7 +132,7 @@ class MemoryPartition:
         self.put(EntryType.NUDGE, name, message=nudge)
         return Position(epoch, head.offset)
 
-    def beat(self, beat: Beat, *, first: bool, now: int) -> Beaten:
+    def beat(self, beat: Beat, *, first: bool, full: bool, now: int) -> Beaten:
         """Renew a lease, and see whose has ended."""
         name = beat.incarnation
         self.leases = {other: min(at, now) for other, at in self.leases.items()}
@@ -145,7 +150,7 @@ class MemoryPartition:
         bus = self.put(EntryType.BEAT, fragment=told)
         over = {other for other in self.leases if self._over(other, now)}
         expired = tuple(sorted(self.ending | over))
-        return Beaten(history=self.history, bus=bus, lost=lost, expired=expired)
+        return Beaten(history=self.history, bus=bus, lost=lost, expired=expired, full=full)
 
     def _away(self, now: int) -> bool:
         return bool(self.leases) and now - max(self.leases.values()) > self._lease / 3
@@ -245,6 +250,11 @@ class MemoryPartition:
     def _need_lease(self, incarnation: str) -> None:
         if incarnation not in self.leases:
             raise OpenlineError(Code.UNAVAILABLE, NO_LEASE)
+
+
+def _size(entry: Entry) -> int:
+    message = entry.publication
+    return len(entry.fragment) + (len(message.data) + len(message.meta) if message else 0)
 
 
 def conflict(draft: Draft, position: Position) -> OpenlineError:

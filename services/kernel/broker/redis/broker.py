@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.bus import RedisBus
@@ -27,36 +27,37 @@ class StoreSettings(Protocol):
     def trusted_restart(self) -> bool:
         """Whether positions stay good over a restart."""
 
+    @property
+    def bus_length(self) -> int:
+        """Entries that a partition's bus holds."""
 
-BUS_LENGTH = 50_000
-"""Entries that a partition's bus holds."""
+    @property
+    def bus_bytes(self) -> int:
+        """Bytes of data that it holds."""
+
+    @property
+    def memory_percent(self) -> int:
+        """Part of the store's memory above which messages are refused."""
 
 
 class RedisBroker:
     """`Broker` over Redis 7.0 or newer, or Valkey. Its calls are those of its parts, without a step between."""
 
     @classmethod
-    def of(cls, settings: StoreSettings, *, bus_length: int = BUS_LENGTH) -> Self:
+    def of(cls, settings: StoreSettings) -> Self:
         """The broker that settings ask for."""
         return cls(
             settings.redis_url,
             partitions=settings.partitions,
-            bus_length=bus_length,
+            bus_length=settings.bus_length,
+            bus_bytes=settings.bus_bytes,
+            memory_percent=settings.memory_percent,
             trusted_restart=settings.trusted_restart,
         )
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        partitions: int = 1,
-        bus_length: int = BUS_LENGTH,
-        trusted_restart: bool = False,
-        lease: float = 10.0,
-    ) -> None:
-        """`lease` in seconds. Connects in `start` or when first used."""
-        options = Options(bus_length=bus_length, trusted_restart=trusted_restart, lease=lease)
-        redis = Partitions(url, partitions=partitions, options=options)
+    def __init__(self, url: str, *, partitions: int = 1, **options: Any) -> None:
+        """`options` are those of `Options`. Connects in `start` or when first used."""
+        redis = Partitions(url, partitions=partitions, options=Options(**options))
         self.partitions, self.counters, self.client = partitions, redis.counters, redis.client
         self.start, self.close, self.partition = redis.start, redis.close, redis.partition
 
@@ -76,7 +77,7 @@ class RedisBroker:
             fleet.nodes,
         )
         self.listeners, self.subscribers = fleet.listeners, fleet.subscribers
-        self.channels, self.spend = fleet.channels, fleet.spend
+        self.channels, self.spend, self.full = fleet.channels, fleet.spend, fleet.full
 
         presence = RedisPresence(redis)
         self.enter, self.leave, self.members = presence.enter, presence.leave, presence.members

@@ -49,7 +49,7 @@ class RedisBus:
     ) -> None:
         names = (part.keys.record, part.keys.bus)
         await self._redis.one(
-            operation, part.writes, run("signal", names, *self._redis.fence(), header, fragment)
+            operation, part.writes, run("signal", names, *self._redis.bounded(), header, fragment)
         )
 
 

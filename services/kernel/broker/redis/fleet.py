@@ -32,14 +32,24 @@ class RedisFleet:
         k = part.keys
         names = (k.record, k.bus, k.leases, k.ending, k.nodes, k.grace, k.births)
         first = (partition, name) not in self._acknowledged
-        args = (*self._redis.fence(), name, beat.node, self._lease, int(first))
+        args = (*self._redis.bounded(), name, beat.node, self._lease, int(first))
         reply = await self._redis.one("beat", part.writes, run("beat", names, *args, again=True))
-        history, bus, lost, expired = reply
+        history, bus, lost, expired, full = reply
         self._acknowledged.add((partition, name))
         others = tuple(sorted(other.decode() for other in expired))
         return Beaten(
-            history=history.decode(), bus=entries.number(bus), lost=bool(lost), expired=others
+            history=history.decode(),
+            bus=entries.number(bus),
+            lost=bool(lost),
+            expired=others,
+            full=bool(full),
         )
+
+    async def full(self) -> bool:
+        """Whether messages are refused because the server's memory is short; the first partition stands for all of it."""
+        part = self._redis.parts[0]
+        command = Command(("HEXISTS", part.keys.record, "full"), again=True)
+        return bool(await self._redis.one("full", part.reads, command))
 
     async def reap(self, partition: int, incarnation: str) -> bool:
         """Let up to 500 members of a dead incarnation leave; True while there are more."""

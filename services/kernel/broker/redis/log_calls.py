@@ -25,12 +25,12 @@ def batches(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
     """The same drafts in their order, cut where one call must end.
 
     A call holds either drafts with a key or drafts without, since only the former may be sent twice, and a channel with
-    one history size and ttl.
+    one history size, bytes and ttl.
     """
     begin, size = 0, 0
-    options: dict[str, tuple[int, int]] = {}
+    options: dict[str, tuple[int, int, int]] = {}
     for place, draft in enumerate(drafts):
-        mine = (draft.history_size, draft.history_ttl)
+        mine = (draft.history_size, draft.history_bytes, draft.history_ttl)
         if place > begin and (
             place - begin >= MOST
             or size >= MOST_BYTES
@@ -59,7 +59,8 @@ def command(keys: Keys, fence: Sequence[Any], epoch: str, drafts: Sequence[Draft
             number = numbers[channel] = len(numbers) + 1
             names += (keys.head(channel), keys.log(channel), keys.listeners(channel))
             ttl = draft.history_ttl
-            channels += (channel, draft.history_size, log_ttl(ttl), head_ttl(ttl))
+            bounds = (draft.history_size, draft.history_bytes)
+            channels += (channel, *bounds, log_ttl(ttl), head_ttl(ttl))
         if draft.key is not None:
             seen.append(keys.seen(channel, draft.key))
         messages += (

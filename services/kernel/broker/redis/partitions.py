@@ -30,9 +30,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the store is used. `bus_length` in entries, `lease` in seconds; `trusted_restart` keeps ids over restarts."""
+    """How the store is used. `bus_length` in entries, `lease` in seconds; `trusted_restart` keeps ids over restarts.
+
+    `bus_bytes` are bytes of data that the bus holds, and a sixteenth more; above `memory_percent` of the server's maxmemory
+    messages are refused.
+    """
 
     bus_length: int = 50_000
+    bus_bytes: int = 67_108_864
+    memory_percent: int = 85
     trusted_restart: bool = False
     lease: float = 10.0
 
@@ -109,6 +115,11 @@ class Partitions:
         """The first arguments of each writing script: candidate history id, trusted restart, bus length."""
         options = self.options
         return (fresh(), int(options.trusted_restart), options.bus_length)
+
+    def bounded(self) -> tuple[Any, ...]:
+        """The first arguments of the scripts that count bytes: those of `fence`, bus bytes, memory percent."""
+        options = self.options
+        return (*self.fence(), options.bus_bytes, options.memory_percent)
 
     async def call(self, operation: str, link: Link, commands: Sequence[Command]) -> list[Any]:
         """Replies to commands, an OpenlineError in the place of each that failed; counted for the metrics."""

@@ -177,6 +177,17 @@ async def test_rates_are_shared_with_the_fleet():
         await until(lambda: other.charge("bob") > 0)
 
 
+async def test_bytes_are_shared_with_the_fleet_by_user_or_address():
+    broker = MemoryBroker()
+    limits = Limits(user_bytes_rate=1, user_bytes_burst=6400)
+    async with running(broker, limits=limits) as node, running(broker, limits=limits) as other:
+        bob, same, nobody = await opened(node), await opened(other), await opened(node, None)
+        assert node.charge_bytes(bob, 6400) == 0
+        await until(lambda: other.charge_bytes(same, 1) > 0)
+        assert node.charge_bytes(nobody, 6400) == 0
+        assert node.charge_bytes(nobody, 10) == 10
+
+
 async def test_a_tick_that_fails_ends_its_session_alone(node):
     bad, good = await opened(node), await opened(node)
 
@@ -474,6 +485,17 @@ async def test_draining_moves_everybody_each_at_its_moment(node):
     assert brief(sessions[0].connection.events()) == ["reconnect"]
     await node.drain(1)
     assert node.draining
+
+
+async def test_it_shows_while_messages_are_refused_for_want_of_memory(node):
+    full = node.metrics.store_full
+    await until(lambda: node.started)
+    assert (node.full, value(full)) == (False, 0)
+    node.broker.short = True
+    await until(lambda: node.full)
+    assert value(full) == 1
+    node.broker.short = False
+    await until(lambda: not node.full)
 
 
 async def test_what_it_shows_goes_on_while_the_store_is_away(node, monkeypatch):

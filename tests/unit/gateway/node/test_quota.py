@@ -1,4 +1,4 @@
-"""Counts of connections, and users' rates shared with the fleet."""
+"""Counts of connections, users' shares, and channels that are new here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from services.kernel.domain.codes import Code
 from services.kernel.domain.limits import Limits
 from tests.support.refusals import refused
 
-LIMITS = Limits(connections_per_address=2, connections_per_user=2, user_rate=10, user_burst=5)
+LIMITS = Limits(connections_per_address=2, connections_per_user=2)
 
 
 def test_an_address_has_so_many_connections():
@@ -47,39 +47,14 @@ def test_without_limits_connections_are_only_counted():
         quota.join("bob")
 
 
-def test_commands_are_charged_and_reported_once():
-    quota = Quota(LIMITS)
-    assert [quota.charge("bob", 0) for _ in range(5)] == [0] * 5
-    assert quota.charge("bob", 0) == 0.1
-    assert quota.charge("bob", 0.1) == 0
-    assert quota.report() == {"bob": 6}
-    assert quota.report() == {}
-
-
-def test_what_others_have_taken_counts():
-    quota = Quota(LIMITS)
-    quota.charge("bob", 0)
-    quota.report()
-    quota.charge("bob", 0)
-    quota.learn({"bob": 2, "somebody": 1}, 0)
-    assert quota.charge("bob", 0) == 0  # one of the two was used since the report
-    assert quota.charge("bob", 0) > 0
-
-
-def test_an_overdrawn_user_waits_longer():
-    quota = Quota(LIMITS)
-    quota.charge("bob", 0)
-    quota.report()
-    quota.learn({"bob": -4}, 0)
-    assert quota.charge("bob", 0) == 0.5
-
-
-def test_buckets_that_are_full_again_are_forgotten():
-    quota = Quota(LIMITS)
-    quota.charge("bob", 0)
-    quota.charge("amy", 10)
-    quota.forget_full(10)
-    assert list(quota._buckets) == ["amy"]
+def test_users_share_commands_and_bytes_by_the_limits():
+    quota = Quota(Limits(user_rate=10, user_burst=5, user_bytes_rate=100, user_bytes_burst=6400))
+    assert [quota.commands.spend("bob", 0) for _ in range(5)] == [0] * 5
+    assert quota.commands.spend("bob", 0) == 0.1
+    assert quota.bytes.spend("bob", 0, 6400) == 0
+    assert quota.bytes.spend("bob", 0, 50) == 0.5
+    quota.bytes.spend("amy", 0, 99)
+    assert quota.bytes.report() == {"bob": 6400}, "less than a sixty-fourth of the burst waits"
 
 
 def test_an_address_asks_for_so_many_channels_that_are_new_here():

@@ -105,12 +105,12 @@ async def test_rates_are_shared_with_the_fleet(broker, monkeypatch):
     here, there = reports(broker, limits=limits), reports(broker, "there", limits)
     running = [asyncio.create_task(one.run()) for one in (here, there)]
     for _ in range(3):
-        assert here._quota.charge("bob", 0.0) == 0
-    there._quota.charge("bob", 0.0)
-    await until(lambda: there._quota.charge("bob", 0.0) > 0)
+        assert here._quota.commands.spend("bob", 0.0) == 0
+    there._quota.commands.spend("bob", 0.0)
+    await until(lambda: there._quota.commands.spend("bob", 0.0) > 0)
     broker.down = True
-    here._quota.charge("amy", 0.0)
-    await until(lambda: not here._quota.report())
+    here._quota.commands.spend("amy", 0.0)
+    await until(lambda: not here._quota.commands.report())
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)

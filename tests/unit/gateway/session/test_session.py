@@ -156,10 +156,24 @@ def test_dropping_twice_is_harmless(host):
 
 def test_rates_of_connection_and_user(host):
     bob, nobody = opened(host), opened(host, None)
-    assert bob.charge() == 0
+    assert bob.charge(10) is None
     host.wait = 3.0
-    assert (bob.charge(), nobody.charge()) == (3.0, 0)
-    assert opened(ManualHost(limits=Limits(rates=False))).charge() == 0
+    error = bob.charge(10)
+    assert (error.code, error.retry_after) == (Code.RATE_LIMITED, 3.0)
+    assert error.message == "too many commands; wait 3.00 s and send at most 50 a second"
+    assert nobody.charge(10) is None
+    assert opened(ManualHost(limits=Limits(rates=False))).charge(10) is None
+
+
+def test_bytes_are_counted_once_it_is_known_whose_they_are(host):
+    session = opened(host)
+    assert (session.charge(700), host.bytes_sent) == (None, 700)
+    host.wait_for_bytes = 2.0
+    error = session.charge(10)
+    assert (error.code, error.retry_after) == (Code.RATE_LIMITED, 2.0)
+    assert error.message == "too many bytes; wait 2.00 s and send at most 131072 a second"
+    session.opened = False
+    assert session.charge(10) is None
 
 
 def test_who_is_refused_without_end_is_closed():

@@ -13,7 +13,7 @@ from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind
 from tests.support.refusals import refused
 
-ROOM = Namespace(name="room", history_size=7, history_ttl=8, message_bytes=4)
+ROOM = Namespace(name="room", history_size=7, history_bytes=9, history_ttl=8, message_bytes=4)
 
 
 def meta(**options):
@@ -64,7 +64,7 @@ def test_the_rest_is_carried_over():
     )
     assert (draft.channel, draft.data, draft.kind) == ("room:a", b"\x00", Kind.BINARY)
     assert (draft.ephemeral, draft.expect, draft.token) == (True, expect, "c.1")
-    assert (draft.history_size, draft.history_ttl) == (7, 8)
+    assert (draft.history_size, draft.history_bytes, draft.history_ttl) == (7, 9, 8)
 
 
 def test_a_message_beyond_the_limit_is_too_large():

@@ -19,6 +19,7 @@ def test_a_namespace_without_options_has_the_defaults():
 def test_every_kind_of_option_is_read():
     options = {
         "history_size": 5,
+        "history_bytes": 70_000,
         "history_ttl": 60.0,
         "presence": True,
         "publish": "members",
@@ -29,6 +30,7 @@ def test_every_kind_of_option_is_read():
     room = namespaces.parse({"namespaces": {"room": options}}).of("room:lobby")
     assert (room.history_size, room.history_ttl, room.presence) == (5, 60, True)
     assert isinstance(room.history_ttl, int)
+    assert room.history_bytes == 70_000
     assert (room.publish, room.slow, room.publish_rate) == (Access.MEMBERS, Slow.LATEST, 2.5)
     assert room.schema == {"type": "object"}
 
@@ -89,6 +91,7 @@ def document(**options):
         (document(schema="x"), "'schema': must be a JSON Schema"),
         (document(history_size=0), "must be a number from 1 to 1000000"),
         (document(history_size=True), "must be a number"),
+        (document(history_bytes=65_535), "'history_bytes': must be at least message_bytes, 65536"),
         (document(window_ms="5"), "must be a number from 0 to 1000"),
         (document(publish_rate=float("nan")), "must be a number"),
     ],

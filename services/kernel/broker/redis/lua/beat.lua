@@ -1,17 +1,18 @@
 #!lua flags=allow-oom
--- Renews an incarnation's lease and puts the canary on the bus.
+-- Renews an incarnation's lease, puts the canary on the bus, and sees whether memory is short.
 -- KEYS: 1 history record, 2 bus, 3 leases, 4 ending, 5 nodes, 6 grace, 7 lease histories
--- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 incarnation, 5 the node's JSON object,
---       6 lease ttl ms, 7 first beat of this incarnation (0/1)
--- Returns {history, bus id, lost (0/1), expired incarnations}
+-- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 bus bytes, 5 memory percent, 6 incarnation,
+--       7 the node's JSON object, 8 lease ttl ms, 9 first beat of this incarnation (0/1)
+-- Returns {history, bus id, lost (0/1), expired incarnations, full (0/1)}
 --include fence
 --include lease
+--include memory
 
 local history = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
   return not_master()
 end
-local now, ttl, incarnation = clock(), tonumber(ARGV[6]), ARGV[4]
+local now, ttl, incarnation = clock(), tonumber(ARGV[8]), ARGV[6]
 
 -- A clock that was set back would let dead leases live on: what lies ahead of now counts as beaten now.
 for _, other in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. now, '+inf')) do
@@ -25,11 +26,11 @@ end
 local held = redis.call('HGET', KEYS[7], incarnation)
 local lost = redis.call('SISMEMBER', KEYS[4], incarnation) == 1
   or (held and held ~= history)
-  or (not held and ARGV[7] == '0')
+  or (not held and ARGV[9] == '0')
 if not lost then
   redis.call('ZADD', KEYS[3], now, incarnation)
   redis.call('HSET', KEYS[7], incarnation, history)
-  redis.call('HSET', KEYS[5], incarnation, ARGV[5])
+  redis.call('HSET', KEYS[5], incarnation, ARGV[7])
 end
 
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '0-*',
@@ -40,4 +41,5 @@ if redis.call('EXISTS', KEYS[6]) == 0 then
     expired[#expired + 1] = other
   end
 end
-return {history, id, lost and 1 or 0, expired}
+local full = measure(KEYS[1], KEYS[2], ARGV[4], ARGV[5])
+return {history, id, lost and 1 or 0, expired, full and 1 or 0}

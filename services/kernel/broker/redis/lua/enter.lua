@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- A connection becomes present in a channel.
 -- KEYS: 1 history record, 2 bus, 3 leases, 4 the incarnation's members, 5 members, 6 order, 7 users, 8 lingering
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 incarnation, 5 channel, 6 connection,

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Sets how many subscribers a node has in each of these channels; 0 takes the node away from a channel.
 -- Keeps the heads of channels with subscribers alive: when a head goes, they are told to start anew.
 -- KEYS: 1 leases, 2 channels, 3 the incarnation's listened channels, then of each channel: listeners, head

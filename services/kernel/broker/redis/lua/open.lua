@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Makes history record and head valid on the master, where they are not.
 -- KEYS: 1 history record, 2 head, 3 log
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 candidate epoch

@@ -1,33 +1,40 @@
 #!lua
 -- Appends publications to their channels' logs and to the bus in one step; ephemeral ones to the bus only.
 -- KEYS: 1 history record, 2 bus, then of each channel: head, log, listeners; then the idempotency keys
--- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 candidate epoch, the channel's number is added
---       to it, 5 idempotency ms, 6 number of channels
---       then of each channel: its name, history size, history ttl ms, head ttl ms
+-- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 bus bytes, 5 memory percent,
+--       6 candidate epoch, the channel's number is added to it, 7 idempotency ms, 8 number of channels
+--       then of each channel: its name, history size, history bytes, history ttl ms, head ttl ms
 --       then of each publication: its channel's number, its idempotency key's (0: none), kind and token, data, meta,
 --       ephemeral (0/1), expected 'epoch offset' or ''
 -- Returns of each publication: epoch, offset, state, subscribers; state 0 stored, 1 duplicate, 2 conflict (nothing
 -- stored); or an error in the place of its epoch, which leaves the others alone
--- No flag for writes while out of memory: Redis then refuses the script before its first line.
+-- No flag for writes while out of memory: Redis then refuses the script before its first line. While memory is short
+-- everything is refused, so that what is left is for those that must go on.
 --include fence
+--include fit
 --include head
+--include memory
 
 local call, format = redis.call, string.format
-local HEAD_ARGS, CHANNEL_ARGS, MESSAGE_ARGS = 6, 4, 7
-local number_of_channels = tonumber(ARGV[6])
+local HEAD_ARGS, CHANNEL_ARGS, MESSAGE_ARGS = 8, 5, 7
+local number_of_channels = tonumber(ARGV[8])
 local keys_before_seen = 2 + 3 * number_of_channels
 
-local history = fence(KEYS[1], ARGV[1], ARGV[2])
+local history, full = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
   return not_master()
+end
+if full and measure(KEYS[1], KEYS[2], ARGV[4], ARGV[5]) then
+  return redis.error_reply('RESERVE more than ' .. ARGV[5] .. ' % of maxmemory is used')
 end
 
 local channels = {}
 local function channel(number)
   local key, about = 3 * number, HEAD_ARGS + CHANNEL_ARGS * (number - 1)
   local found = {
-    head = KEYS[key], log = KEYS[key + 1], name = ARGV[about + 1], size = ARGV[about + 2], ttl = ARGV[about + 3],
-    head_ttl = ARGV[about + 4], candidate = ARGV[4] .. number, stored = 0, subscribers = 0,
+    head = KEYS[key], log = KEYS[key + 1], name = ARGV[about + 1], size = ARGV[about + 2],
+    most = tonumber(ARGV[about + 3]), ttl = ARGV[about + 4], head_ttl = ARGV[about + 5],
+    candidate = ARGV[6] .. number, stored = 0, subscribers = 0,
   }
   for _, connections in ipairs(call('HVALS', KEYS[key + 2])) do
     found.subscribers = found.subscribers + tonumber(connections)
@@ -36,11 +43,11 @@ local function channel(number)
   return found
 end
 
--- Makes the head valid; from then on its offset is counted here and written at the end.
+-- Makes the head valid; from then on its offset and bytes are counted here and written at the end.
 local function open(at)
   if not at.offset then
     local offset
-    at.epoch, offset = opened(at.head, at.log, history, at.candidate)
+    at.epoch, offset, at.bytes, at.from = opened(at.head, at.log, history, at.candidate)
     at.offset = tonumber(offset)
     at.prefix = 'm ' .. at.name .. ' ' .. at.epoch .. ' '
   end
@@ -55,21 +62,24 @@ local function peek(at)
   return found[2] == history and found[1] or ''
 end
 
+local bytes, newest = 0, nil
 local function put(header, first)
-  call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '0-*', 'h', header, 'd', ARGV[first + 3], 'm', ARGV[first + 4])
+  local data, meta = ARGV[first + 3], ARGV[first + 4]
+  newest = call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '0-*', 'h', header, 'd', data, 'm', meta)
+  bytes = bytes + #data + #meta
 end
 
 local function keep(at, first)
-  local about, offset = ARGV[first + 2], format('%.0f', at.offset + 1)
+  local about, data, meta, offset = ARGV[first + 2], ARGV[first + 3], ARGV[first + 4], format('%.0f', at.offset + 1)
   if at.size == '0' then
     call('DEL', at.log)
   elseif at.stored == 0 then
     call('XADD', at.log, 'MAXLEN', '=', at.size, offset .. '-0',
-      'h', about, 'd', ARGV[first + 3], 'm', ARGV[first + 4])
+      'h', about, 'd', data, 'm', meta, 'b', format('%.0f', at.bytes))
   else -- trimmed at the end: that looks through a whole node
-    call('XADD', at.log, offset .. '-0', 'h', about, 'd', ARGV[first + 3], 'm', ARGV[first + 4])
+    call('XADD', at.log, offset .. '-0', 'h', about, 'd', data, 'm', meta)
   end
-  at.offset, at.stored = at.offset + 1, at.stored + 1
+  at.offset, at.stored, at.bytes = at.offset + 1, at.stored + 1, at.bytes + #data + #meta
   put(at.prefix .. offset .. ' ' .. about, first)
   return at.epoch, offset
 end
@@ -100,7 +110,7 @@ local function publish(at, first)
   end
   local epoch, offset = (ephemeral and tell or keep)(at, first)
   if seen then
-    call('SET', seen, epoch .. ' ' .. offset, 'PX', ARGV[5])
+    call('SET', seen, epoch .. ' ' .. offset, 'PX', ARGV[7])
   end
   return epoch, offset, 0
 end
@@ -131,14 +141,20 @@ end
 
 for _, at in pairs(channels) do
   if at.stored > 0 then
-    call('HINCRBY', at.head, 'offset', at.stored)
+    call('HSET', at.head, 'offset', format('%.0f', at.offset), 'bytes', format('%.0f', at.bytes))
     if at.stored > 1 and at.size ~= '0' then
       call('XTRIM', at.log, 'MAXLEN', '=', at.size)
+    end
+    if at.bytes - at.from > at.most then
+      call('HSET', at.head, 'from', format('%.0f', fit(at.log, at.bytes, at.most)))
     end
     call('PEXPIRE', at.log, at.ttl)
     if call('PTTL', at.head) < at.head_ttl * 0.9 then -- the first time, then rarely: one write less to replicate
       call('PEXPIRE', at.head, at.head_ttl)
     end
   end
+end
+if newest then
+  count(KEYS[1], KEYS[2], ARGV[4], ARGV[5], bytes, newest)
 end
 return replies

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Takes from token buckets that fill at `rate` up to `burst`; a bucket is a hash {left, at} that goes when full.
 -- KEYS: the buckets
 -- ARGV: 1 rate a second, 2 burst, then what to take from each

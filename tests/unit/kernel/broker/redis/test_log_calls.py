@@ -38,9 +38,10 @@ LARGE = b"x" * MOST_BYTES
         ([draft(data=LARGE)] * 3, [1, 1, 1]),
         # Only drafts with a key may be sent twice.
         ([draft(), draft(key="k"), draft("room:b", key="l"), draft()], [1, 2, 1]),
-        # The script knows one size and ttl a channel.
+        # The script knows one size, number of bytes and ttl a channel.
         ([draft(), draft("room:b", history_size=5), draft(history_size=5), draft()], [2, 1, 1]),
         ([draft(), draft(history_ttl=5)], [1, 1]),
+        ([draft(), draft(history_bytes=5)], [1, 1]),
     ],
 )
 def test_a_call_ends_where_it_must(drafts, expected):
@@ -49,7 +50,7 @@ def test_a_call_ends_where_it_must(drafts, expected):
 
 def test_a_call_keeps_its_place_in_the_order_of_each_of_its_channels():
     drafts = [draft(), draft("room:b", key="k"), draft()]
-    call = command(Keys(0), ("history", 0, 100), "Epoch", drafts)
+    call = command(Keys(0), ("history", 0, 100, 1000, 85), "Epoch", drafts)
     assert (set(call.lanes), call.size) == ({"room:a", "room:b"}, 3)
 
 

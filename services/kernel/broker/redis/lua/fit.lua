@@ -1,0 +1,42 @@
+-- Included by other scripts: a log that holds so many bytes.
+--
+-- The first entry that a call stores in a log has a field `b`: the bytes that were ever stored there before it. The entries
+-- behind it up to the next such are counted by themselves: a call stores few.
+
+-- Entries that are read at most to find a `b`. An older version writes none.
+local FAR = 128
+
+-- Removes the oldest entries until what is left has at most `most` bytes, or is the newest entry alone. `total` were ever
+-- stored. Returns how many of them came before what is left.
+local function fit(log, total, most)
+  local ids, sizes, read, left = {}, {}, 0, nil
+  local from, part = '-', 2
+  repeat
+    local found = redis.call('XRANGE', log, from, '+', 'COUNT', part)
+    for _, entry in ipairs(found) do
+      local fields = entry[2]
+      if not left and fields[8] then
+        left = total - tonumber(fields[8]) + read
+      end
+      ids[#ids + 1], sizes[#sizes + 1] = entry[1], #fields[4] + #fields[6]
+      read = read + sizes[#sizes]
+      from = '(' .. entry[1]
+    end
+    if #found < part then
+      left = left or read
+      break
+    end
+    if not left and #ids >= FAR then
+      return total
+    end
+    part = math.min(2 * part, 64)
+  until left and left - read + sizes[#sizes] <= most
+  local oldest = 1
+  while left > most and oldest < #ids do
+    left, oldest = left - sizes[oldest], oldest + 1
+  end
+  if oldest > 1 then
+    redis.call('XTRIM', log, 'MINID', '=', ids[oldest])
+  end
+  return total - left
+end

@@ -1,0 +1,50 @@
+-- Included by other scripts: how much room there is, of the server's memory and of the bus.
+--
+-- The history record holds beside its own fields `full`, which exists while messages are refused; `bytes`, what was ever
+-- put on the bus; and the marks m0 to m15, the id that the bus had reached when each sixteenth of its budget was passed.
+
+local MARKS = 16
+
+-- Bytes used and maxmemory. INFO memory costs 10 us, so it is asked at heartbeats, at marks, and while it is full.
+local function used()
+  local info = redis.call('INFO', 'memory')
+  local most = tonumber(string.match(info, 'maxmemory:(%d+)') or '0')
+  -- Redis itself does not count what it holds for replicas and for the append-only file.
+  local aside = tonumber(string.match(info, 'mem_not_counted_for_evict:(%d+)') or '0')
+  return tonumber(string.match(info, 'used_memory:(%d+)')) - aside, most
+end
+
+-- Whether more than `percent` of maxmemory is used, kept in the record. The bus then gives back what is older than the
+-- last mark but one: its readers are behind by milliseconds, and who is further behind reads the logs.
+local function measure(record, bus, budget, percent)
+  local now, most = used()
+  if most == 0 or now * 100 <= most * percent then
+    redis.call('HDEL', record, 'full')
+    return false
+  end
+  redis.call('HSET', record, 'full', '1')
+  local passed = math.floor(tonumber(redis.call('HGET', record, 'bytes') or '0') / (budget / MARKS))
+  local mark = redis.call('HGET', record, 'm' .. (passed - 1) % MARKS)
+  if mark then
+    redis.call('XTRIM', bus, 'MINID', '~', mark, 'LIMIT', 0)
+  end
+  return true
+end
+
+-- Counts what was put on the bus, whose newest entry is `id`. At each mark what is a whole budget older goes.
+local function count(record, bus, budget, percent, bytes, id)
+  local total = redis.call('HINCRBY', record, 'bytes', bytes)
+  local step = budget / MARKS
+  local passed, before = math.floor(total / step), math.floor((total - bytes) / step)
+  if passed == before then
+    return
+  end
+  local oldest = passed - before >= MARKS and id or redis.call('HGET', record, 'm' .. passed % MARKS)
+  for mark = math.max(before + 1, passed - MARKS + 1), passed do
+    redis.call('HSET', record, 'm' .. mark % MARKS, id)
+  end
+  if oldest then
+    redis.call('XTRIM', bus, 'MINID', '~', oldest, 'LIMIT', 0)
+  end
+  measure(record, bus, budget, percent)
+end
