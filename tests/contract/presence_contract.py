@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -27,9 +28,10 @@ async def enter(broker: Broker, connection: str, user: str | None = "bob", **opt
     wanted = {"channel": "room:a", "incarnation": "i1", "announce": True, **options}
     return await broker.enter(
         wanted["channel"],
-        member(connection, user),
+        replace(member(connection, user), client=wanted.get("client", "")),
         wanted["incarnation"],
         announce=wanted["announce"],
+        former=wanted.get("former", ""),
     )
 
 
@@ -139,6 +141,47 @@ class PresenceContract:
         for connection, user in (("c3", "bo"), ("c4", "bob1"), ("c5", None)):
             await enter(broker, connection, user)
         assert [event for event, _ in await told(broker)] == ["join"] * 5
+
+    async def test_who_names_its_former_connection_takes_its_place_in_silence(
+        self, broker: Broker
+    ) -> None:
+        await beat(broker, "dead")
+        await beat(broker, "i1")
+        await enter(broker, "c1", incarnation="dead")
+        await enter(broker, "c2")
+        assert await enter(broker, "c3", former="c1") == Present(2, 1)
+        assert not await leave(broker, "c1", incarnation="dead")
+        assert await present(broker) == (["c2", "c3"], 2, 1)
+        assert [event for event, _ in await told(broker)] == ["join", "join"]
+
+    async def test_of_an_anonymous_client_the_place_is_taken_by_itself_alone(
+        self, broker: Broker
+    ) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1", None, client="secret")
+        await leave(broker, "c1", linger=True)
+        for connection, client in (("c2", ""), ("c3", "guess")):
+            await enter(broker, connection, None, former="c1", client=client)
+        await enter(broker, "c4", "bob", former="c1", client="secret")
+        assert await present(broker) == (["c1", "c2", "c3", "c4"], 4, 4)
+        assert await enter(broker, "c5", None, former="c1", client="secret") == Present(4, 4)
+        assert await present(broker) == (["c2", "c3", "c4", "c5"], 4, 4)
+        assert [event for event, _ in await told(broker)] == ["join"] * 4
+
+    async def test_a_strangers_place_is_not_taken(self, broker: Broker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1", "bob")
+        await enter(broker, "c2", None)
+        for connection, user, former in (
+            ("c3", "eve", "c1"),
+            ("c4", None, "c1"),
+            ("c5", None, "c2"),
+            ("c6", "eve", "c2"),
+            ("c7", "bob", "c8"),
+        ):
+            await enter(broker, connection, user, former=former)
+        assert (await present(broker))[1] == 7
+        assert [event for event, _ in await told(broker)] == ["join"] * 7
 
     async def test_a_lingering_place_is_taken_once(self, broker: Broker) -> None:
         await beat(broker, "i1")

@@ -112,6 +112,60 @@ async def test_a_quick_return_shows_nothing(people: People, gateway: int) -> Non
             assert signals(alice) == [("join", "bob", 2, 2)]
 
 
+async def came_back(people: People, gateway: int, **auth: Any) -> WireClient:
+    """A connection that begins with this `auth`."""
+    client = await WireClient.open(people.ws(gateway), auth=False)
+    await client.send({"type": "auth", **auth})
+    await client.expect("connected")
+    return client
+
+
+@pytest.mark.parametrize("gateway", [0, 1])
+async def test_who_comes_back_ends_the_connection_it_had_and_nobody_sees_it(
+    people: People, gateway: int
+) -> None:
+    channel = room()
+    token = await people.token("bob")
+    async with await people.connect("alice", gateway=0) as alice:
+        await alice.subscribe(channel)
+        ghost = await people.connect("bob", gateway=0)
+        await ghost.subscribe(channel)
+        await alice.expect("join")
+        former = ghost.seen[0]["connection"]
+        async with await came_back(people, gateway, token=token, previous=former) as back:
+            assert (await back.subscribe(channel))["count"] == 2
+            code, reason = await ghost.wait_closed()
+            assert (code, "another connection" in reason) == (4004, True)
+            await asyncio.sleep(5.5)
+            members = await alice.ok("presence", channel=channel)
+            assert (members["count"], members["users"]) == (2, 2)
+            assert signals(alice) == [("join", "bob", 2, 2)]
+
+
+async def test_nobody_ends_the_connection_of_another(people: People) -> None:
+    channel = "public:" + secrets.token_hex(6)
+    eve = await people.token("alice")
+    name, guess = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+    async with (
+        await people.connect("bob", gateway=0) as bob,
+        await came_back(people, 0) as nobody,
+        await came_back(people, 1, client=name) as somebody,
+    ):
+        victims = (bob, nobody, somebody)
+        for victim in victims:
+            former = victim.seen[0]["connection"]
+            for gateway in (0, 1):
+                for auth in ({"token": eve}, {}, {"client": guess}):
+                    other = await came_back(people, gateway, previous=former, **auth)
+                    await other.close()
+        for victim in victims:
+            assert (await victim.call("ping"))["type"] == "pong"
+            await victim.subscribe(channel)
+        former = somebody.seen[0]["connection"]
+        async with await came_back(people, 0, previous=former, client=name):
+            assert (await somebody.wait_closed())[0] == 4004
+
+
 async def test_who_vanishes_leaves_after_the_grace(people: People) -> None:
     channel = room()
     async with await people.connect("alice", gateway=0) as alice:

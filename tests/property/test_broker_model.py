@@ -42,6 +42,14 @@ pytestmark = pytest.mark.server
 CHANNELS = st.sampled_from(["room:a", "room:b", "user:c"])
 USERS = st.sampled_from(["ann", "bob", None])
 CONNECTIONS = st.sampled_from(["c1", "c2", "c3", "c4"])
+NEWCOMERS = st.builds(
+    Member,
+    user=USERS,
+    connection=CONNECTIONS,
+    info=st.just(b"{}"),
+    since=st.just(7),
+    client=st.sampled_from(["", "one", "other"]),
+)
 NODES = st.sampled_from(["n1", "n2"])
 KEYS = st.sampled_from([None, None, None, "k1", "k2"])
 SIZES = st.sampled_from([0, 1, 3, 3, 1000])
@@ -227,10 +235,15 @@ class BrokerModel(RuleBasedStateMachine):
         assert left[0] == left[1]
         self.read += len(left[0])
 
-    @rule(channel=CHANNELS, user=USERS, connection=CONNECTIONS, node=NODES, announce=st.booleans())
-    def enter(self, channel, user, connection, node, announce) -> None:
-        newcomer = Member(user=user, connection=connection, info=b"{}", since=7)
-        real, model = self.both("enter", channel, newcomer, node, announce=announce)
+    @rule(
+        channel=CHANNELS,
+        newcomer=NEWCOMERS,
+        node=NODES,
+        announce=st.booleans(),
+        former=st.just("") | CONNECTIONS,
+    )
+    def enter(self, channel, newcomer, node, announce, former) -> None:
+        real, model = self.both("enter", channel, newcomer, node, announce=announce, former=former)
         if not isinstance(real, OpenlineError):
             assert real == model
 

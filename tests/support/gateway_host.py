@@ -15,6 +15,7 @@ from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import LookCall, OpenCall
 from services.gateway.metrics import Metrics
+from services.gateway.session.returning import Returning
 from services.gateway.session.session import Session
 from services.gateway.websocket import frames as framing
 from services.gateway.websocket.interface import MAX_BUFFERED
@@ -102,6 +103,7 @@ class ManualHost:
         self.wakes: dict[Session, float] = {}
         self.refusal: OpenlineError | None = None
         self.seeking: OpenlineError | None = None
+        self.formers: list[tuple[str, str | None, str]] = []
         self.wait = 0.0
         self.wait_for_bytes = 0.0
         self.bytes_sent = 0
@@ -305,6 +307,12 @@ class ManualHost:
         self.bytes_sent += size
         return self.wait_for_bytes
 
+    def end_former(self, connection: str, *, user: str | None, client: str) -> None:
+        self.formers.append((connection, user, client))
+        former = self.sessions.get(connection)
+        if former is not None and former.belongs_to(user, client):
+            former.end_former()
+
     def seek(self, address: str, channel: str) -> None:
         if self.seeking is not None:
             raise self.seeking
@@ -316,12 +324,18 @@ class ManualHost:
             raise known
         return known
 
-    async def enter(self, subscription: Subscription, info: object) -> Present:
+    async def enter(
+        self, subscription: Subscription, info: object, returning: Returning
+    ) -> Present:
         await self.entering
         session = subscription.session
-        member = Member(user=session.user, connection=session.id)
+        member = Member(user=session.user, connection=session.id, client=returning.client)
         return await self.broker.enter(
-            subscription.channel, member, self.incarnation, announce=True
+            subscription.channel,
+            member,
+            self.incarnation,
+            announce=True,
+            former=returning.previous,
         )
 
     async def leave(self, subscription: Subscription, *, linger: bool) -> None:

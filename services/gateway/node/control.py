@@ -84,7 +84,7 @@ class ControlMessages:
                 self._close_revoked()
 
     def _addressed(self, message: control.ForSessions) -> list[Session]:
-        if isinstance(message, control.DisconnectConnection | control.Direct):
+        if isinstance(message, control.DisconnectConnection | control.EndFormer | control.Direct):
             found = self._registry.get(message.connection)
             return [found] if found else []
         return self._registry.of(message.user)
@@ -117,6 +117,9 @@ def _apply(message: control.ForSessions, session: Session) -> None:
     match message:
         case control.DisconnectUser() | control.DisconnectConnection():
             session.close(message.code, message.reason)
+        case control.EndFormer():
+            if session.belongs_to(message.user, message.client):
+                session.end_former()
         case control.SubscribeUser():
             session.subscribe_by_server(message.channel)
         case control.UnsubscribeUser():

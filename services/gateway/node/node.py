@@ -29,6 +29,7 @@ from services.gateway.node.quota import Quota
 from services.gateway.node.registry import Registry
 from services.gateway.node.reports import Reports
 from services.gateway.node.ticks import Ticks
+from services.gateway.session.returning import Returning
 from services.gateway.session.session import Session
 from services.kernel.broker.port import (
     KEEP_SECONDS,
@@ -42,7 +43,7 @@ from services.kernel.broker.port import (
 from services.kernel.broker.publish_queue import Done, PublishQueue
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.domain.control import MoveClients, encode
+from services.kernel.domain.control import EndFormer, MoveClients, encode
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.positions import Position
@@ -337,6 +338,25 @@ class Node:
         who = session.user or f"/{session.connection.address}"
         return self.quota.bytes.spend(who, self.now(), size)
 
+    def end_former(self, connection: str, *, user: str | None, client: str) -> None:
+        """End the connection that a client had before, here at once, elsewhere by the bus.
+
+        While the store is away it is left to its heartbeat.
+        """
+        if user is None and not client:
+            return  # nobody's: an id alone proves nothing
+        former = self._registry.get(connection)
+        if former is None:
+            self.spawn(
+                self._end_elsewhere(EndFormer(connection=connection, user=user, client=client))
+            )
+        elif former.belongs_to(user, client):
+            former.end_former()
+
+    async def _end_elsewhere(self, message: EndFormer) -> None:
+        with suppress(OpenlineError):
+            await self.broker.control(encode(message))
+
     def seek(self, address: str, channel: str) -> None:
         """Count a channel that an address asks for and nobody here listens to. Raises `rate_limited`."""
         if self.position(channel) is None:
@@ -368,9 +388,11 @@ class Node:
             )
         return await self.verify(token)
 
-    async def enter(self, subscription: Subscription, info: object) -> Present:
+    async def enter(
+        self, subscription: Subscription, info: object, returning: Returning
+    ) -> Present:
         """Enter presence."""
-        return await self._presence.enter(subscription, info)
+        return await self._presence.enter(subscription, info, returning)
 
     async def leave(self, subscription: Subscription, *, linger: bool) -> None:
         """Leave presence."""

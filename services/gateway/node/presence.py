@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from services.gateway.fanout.subscriber import Subscription
+from services.gateway.session.returning import NEWCOMER, Returning
 from services.kernel.broker.port import Broker, Member, Present
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.namespaces import Namespaces
@@ -48,17 +49,21 @@ class Presence:
         """How many are present or linger."""
         return len(self._members)
 
-    async def enter(self, subscription: Subscription, info: object) -> Present:
-        """Become present, with what the token says of its holder. Raises `unavailable`."""
+    async def enter(
+        self, subscription: Subscription, info: object, returning: Returning = NEWCOMER
+    ) -> Present:
+        """Become present, with what the token says of its holder, in the place that its client had. Raises `unavailable`."""
         session = subscription.session
         member = Member(
             user=session.user,
             connection=session.id,
             info=b"" if info is None else msgspec.json.encode(info),
             since=int(time.time() * 1000),
+            client=returning.client,
         )
         key = (subscription.channel, session.id)
-        present: Present = await self._in_order(key, self._enter, key, member)
+        former = returning.previous
+        present: Present = await self._in_order(key, self._enter, key, member, former=former)
         return present
 
     async def leave(self, subscription: Subscription, *, linger: bool) -> None:
@@ -94,12 +99,16 @@ class Presence:
             if self._tails.get(key) is done:
                 del self._tails[key]
 
-    async def _enter(self, key: Key, member: Member) -> Present:
+    async def _enter(self, key: Key, member: Member, *, former: str) -> Present:
         # Kept even when the call fails: whether it was entered is not known then, so it must leave, or it would stay.
         self._members[key] = member
         async with self._free:
             return await self._broker.enter(
-                key[0], member, self._incarnation(), announce=self._announces(key)
+                key[0],
+                member,
+                self._incarnation(),
+                announce=self._announces(key),
+                former=former,
             )
 
     async def _again(self, key: Key, member: Member) -> None:

@@ -15,6 +15,7 @@ from services.gateway.session.command_queue import CommandQueue
 from services.gateway.session.echoes import Echo, Echoes, Verdict
 from services.gateway.session.heartbeat import expires
 from services.gateway.session.port import Host
+from services.gateway.session.returning import NEWCOMER, Returning
 from services.gateway.session.session import Session
 from services.gateway.websocket import Connection
 from services.kernel.broker.port import Published
@@ -40,6 +41,7 @@ class NativeSession(Session):
         "_echoes",
         "_frame",
         "_publishing",
+        "_returning",
         "_waiting",
     )
 
@@ -58,6 +60,7 @@ class NativeSession(Session):
         self._publishing = 0
         self._barrier = False
         self._auth: commands.Auth | None = None
+        self._returning: Returning | None = None
 
     # Frames in
 
@@ -200,7 +203,22 @@ class NativeSession(Session):
         if self.is_closed:
             return
         self._auth = command
+        self._come_back(command, user=claims.sub if claims else None)
         self.start(claims, command.since)
+
+    @property
+    def returning(self) -> Returning:
+        """See Session."""
+        return self._returning or NEWCOMER
+
+    def _come_back(self, command: commands.Auth, *, user: str | None) -> None:
+        """End the connection before, so that it no longer counts. Once: each time may cost the fleet a message."""
+        returning = Returning.of(command, anonymous=user is None)
+        if returning is None or self._returning is not None:
+            return
+        self._returning = returning
+        if returning.previous:
+            self.node.end_former(returning.previous, user=user, client=returning.client)
 
     async def _renew(self, command: commands.Auth) -> None:
         try:
@@ -209,6 +227,7 @@ class NativeSession(Session):
             claims = await self.node.verify(command.token)
             if not self.is_closed:
                 self.renew(claims)
+                self._come_back(command, user=self.user)
                 self._ack(command.id, {"user": self.user, "expires": expires(claims)})
         except OpenlineError as error:
             if error.code is Code.UNAUTHORIZED:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from services.gateway.fanout.port import ChannelHost
 from services.gateway.fanout.replay_budget import ReplayBudget
 from services.gateway.fanout.subscriber import Subscription
+from services.gateway.session.returning import Returning
 from services.kernel.broker.port import Broker, Draft, Present
 from services.kernel.broker.publish_queue import Done
 from services.kernel.domain.claims import Claims
@@ -66,14 +67,19 @@ class Host(ChannelHost, Protocol):
     def charge_bytes(self, session: Session, size: int) -> float:
         """Count what a client sends, by its user or else its address; 0, or the seconds to wait."""
 
+    def end_former(self, connection: str, *, user: str | None, client: str) -> None:
+        """End the connection that a client had before, on whichever gateway, if it is this user's or client's."""
+
     def seek(self, address: str, channel: str) -> None:
         """Count a channel that an address asks for and nobody here listens to. Raises `rate_limited`."""
 
     async def verify(self, token: str) -> Claims:
         """The claims of a valid token. Raises `unauthorized` or `unavailable`."""
 
-    async def enter(self, subscription: Subscription, info: object) -> Present:
-        """Enter presence with what the token says of its holder. Raises `unavailable`."""
+    async def enter(
+        self, subscription: Subscription, info: object, returning: Returning
+    ) -> Present:
+        """Enter presence with what the token says of its holder, and the client of itself. Raises `unavailable`."""
 
     async def leave(self, subscription: Subscription, *, linger: bool) -> None:
         """Leave presence, at once or after the grace."""

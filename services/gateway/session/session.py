@@ -18,6 +18,7 @@ from services.gateway.session import subscribing
 from services.gateway.session.heartbeat import Due, Heartbeat, expires
 from services.gateway.session.port import Host
 from services.gateway.session.rates import Rates, too_fast
+from services.gateway.session.returning import NEWCOMER, Returning
 from services.gateway.websocket import CLOSE_TIMEOUT, Connection, frames
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError
@@ -55,6 +56,11 @@ class Session(Subscriber):
 
     transport = "websocket"
     heartbeat_type: type[Heartbeat] = Heartbeat
+
+    @property
+    def returning(self) -> Returning:
+        """What the client said of itself when it came."""
+        return NEWCOMER
 
     def __init__(self, node: Host, connection: Connection, wire_format: WireFormat) -> None:
         super().__init__(connection, wire_format, limit=node.limits.outbox_bytes)
@@ -130,7 +136,7 @@ class Session(Subscriber):
         subscription.present = True  # from now on dropping it leaves, behind this call
         try:
             info = self.claims.info if self.claims else None
-            subscription.count = await self.node.enter(subscription, info)
+            subscription.count = await self.node.enter(subscription, info, self.returning)
         except OpenlineError as error:
             if self.has(subscription):
                 self.refused(subscription, error)
@@ -397,19 +403,32 @@ class Session(Subscriber):
         """The node, or the front door before it, is leaving; `event` tells within how many seconds to move."""
         self.send(event)
 
+    def belongs_to(self, user: str | None, client: str) -> bool:
+        """Whether this is the user's connection; without a user, whether it is that anonymous client's."""
+        if user is None and not client:
+            return False
+        return self.user == user and (user is not None or self.returning.client == client)
+
+    def end_former(self) -> None:
+        """The client is back on another connection. That one takes this one's place in presence, so nobody leaves."""
+        self._close(Close.DISCONNECTED, "the client is back on another connection", linger=True)
+
     def shutdown(self) -> None:
         """The server stops now."""
         self.close(Close.DRAINING, "1")
 
     def close(self, code: int, reason: str = "") -> None:
         """End the connection with a code that tells the client what to do."""
+        self._close(code, reason, linger=not Close.BAD_REQUEST <= code < Close.DRAINING)
+
+    def _close(self, code: int, reason: str, *, linger: bool) -> None:
         if self.is_closed:
             return
         self.node.metrics.closes_of[int(code)].inc()
         log.info(
             "connection_closed", connection=self.id, user=self.user, code=int(code), reason=reason
         )
-        self._end(linger=not Close.BAD_REQUEST <= code < Close.DRAINING)
+        self._end(linger=linger)
         # A slow consumer has a full buffer to read before it can learn why.
         patience = SLOW_PATIENCE if code == Close.SLOW_CONSUMER else CLOSE_TIMEOUT
         self.connection.close(int(code), reason, patience=patience)

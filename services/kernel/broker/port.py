@@ -143,12 +143,16 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A connection that is present in a channel. `info` is JSON text or empty; `since` in milliseconds since 1970."""
+    """A connection that is present in a channel. `info` is JSON text or empty; `since` in milliseconds since 1970.
+
+    `client` tells anonymous clients apart, as far as they are known; it is not given out again.
+    """
 
     user: str | None
     connection: str
     info: bytes = b""
     since: int = 0
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,11 +309,13 @@ class Presence(Protocol):
     """The presence of a channel."""
 
     async def enter(
-        self, channel: str, member: Member, incarnation: str, *, announce: bool
+        self, channel: str, member: Member, incarnation: str, *, announce: bool, former: str = ""
     ) -> Present:
-        """A connection becomes present; announced to others as a join unless the same user was lingering.
+        """A connection becomes present; announced to others as a join unless it takes another's place silently.
 
-        Entering again is idempotent and silent. The counts include the newcomer.
+        That is `former`'s, the connection that the client had before, if the same user or the same anonymous client is
+        there by it; else that of a connection of the same user that lingers. Entering again is idempotent and silent.
+        The counts include the newcomer.
         """
 
     async def leave(

@@ -29,6 +29,17 @@ class DisconnectConnection(_Control, frozen=True, kw_only=True, tag="disconnect_
     reason: str = ""
 
 
+class EndFormer(_Control, frozen=True, kw_only=True, tag="end_former"):
+    """Close the connection that a client had before it came back, if it is this user's, or this anonymous client's.
+
+    `client` is the digest of the anonymous client's name for itself.
+    """
+
+    connection: str
+    user: str | None
+    client: str = ""
+
+
 class SubscribeUser(_Control, frozen=True, kw_only=True, tag="subscribe_user"):
     """Subscribe all present connections of a user to a channel, each for as long as it lives."""
 
@@ -72,7 +83,7 @@ class MoveClients(_Control, frozen=True, kw_only=True, tag="move_clients"):
 
 
 ForSessions: TypeAlias = (
-    DisconnectUser | DisconnectConnection | SubscribeUser | UnsubscribeUser | Direct
+    DisconnectUser | DisconnectConnection | EndFormer | SubscribeUser | UnsubscribeUser | Direct
 )
 Control: TypeAlias = ForSessions | Revoke | MoveClients
 

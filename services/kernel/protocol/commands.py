@@ -24,6 +24,18 @@ Channel: TypeAlias = Annotated[str, msgspec.Meta(description="the channel, `name
 Token: TypeAlias = Annotated[
     str | None, msgspec.Meta(description="a JWT; without one the session is anonymous")
 ]
+Previous: TypeAlias = Annotated[
+    Annotated[str, msgspec.Meta(max_length=64)] | None,
+    msgspec.Meta(
+        description="the id of the connection that this client had before: it ends at once, unseen by others"
+    ),
+]
+Client: TypeAlias = Annotated[
+    Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{22,64}$")] | None,
+    msgspec.Meta(
+        description="22-64 random characters that an anonymous client keeps secret: `previous` and `key` are its own"
+    ),
+]
 Ephemeral: TypeAlias = Annotated[bool, msgspec.Meta(description="no history, no offset")]
 Echo: TypeAlias = Annotated[
     bool,
@@ -49,6 +61,8 @@ class Auth(_Command, frozen=True, kw_only=True):
 
     token: Token = None
     since: dict[str, Position] | None = None
+    previous: Previous = None
+    client: Client = None
 
 
 class Subscribe(_Command, frozen=True, kw_only=True):

@@ -41,13 +41,21 @@ class Auth(_Wire, frozen=True, kw_only=True, tag="auth"):
         Annotated[dict[str, Position], Meta(max_length=commands.MAX_SINCE)] | None,
         Meta(description="positions in channels that the server subscribes, by channel"),
     ] = None
+    previous: commands.Previous = None
+    client: commands.Client = None
 
     def command(self, _: Check) -> Command:
         """The command; raises `bad_request` for a position that cannot be."""
         since = None
         if self.since is not None:
             since = {channel: at.position() for channel, at in self.since.items()}
-        return commands.Auth(id=self.id, token=self.token, since=since)
+        return commands.Auth(
+            id=self.id,
+            token=self.token,
+            since=since,
+            previous=self.previous,
+            client=self.client,
+        )
 
 
 class Subscribe(_Wire, frozen=True, kw_only=True, tag="subscribe"):

@@ -7,6 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from services.kernel.broker.memory.partition import MemoryPartition
 from services.kernel.broker.paging import unwrap, wrap
@@ -207,12 +208,13 @@ class MemoryBroker:
             part.resign(incarnation)
 
     async def enter(
-        self, channel: str, member: Member, incarnation: str, *, announce: bool
+        self, channel: str, member: Member, incarnation: str, *, announce: bool, former: str = ""
     ) -> Present:
         """A connection becomes present."""
         self._count("enter")
-        now = self._now()
-        present = self._of(channel).enter(channel, member, incarnation, announce=announce, now=now)
+        present = self._of(channel).enter(
+            channel, member, incarnation, announce=announce, former=former, now=self._now()
+        )
         await self._wake_readers()
         return present
 
@@ -233,7 +235,7 @@ class MemoryBroker:
         self._count("members")
         here = self._of(channel).all[channel]
         names, more = _page((name for name in here.members if name > after), max(1, limit))
-        page = tuple(here.members[name].member for name in names)
+        page = tuple(replace(here.members[name].member, client="") for name in names)
         present = here.present()
         end = wrap(names[-1]) if more else None
         return Members(members=page, count=present.count, users=present.users, cursor=end)

@@ -107,14 +107,17 @@ class Channel:
             taken.append(publication(self.head.epoch if self.head else "", offset, draft))
         return tuple(taken), len(taken) < len(found)
 
-    def lingering(self, user: str) -> str | None:
-        """The first lingering connection of a user."""
+    def place(self, member: Member, former: str) -> str:
+        """Whose place a newcomer takes: its own former connection's, else the first lingering of its user; or nobody's."""
+        before = self.members.get(former)
+        if before is not None and _same(before.member, member):
+            return former
         names = (
             name
             for name, present in self.members.items()
-            if present.lingering and present.member.user == user
+            if present.lingering and member.user is not None and present.member.user == member.user
         )
-        return min(names, default=None)
+        return min(names, default="")
 
     def present(self) -> Present:
         """How many are here; each anonymous connection counts as a user of its own."""
@@ -127,6 +130,13 @@ class Channel:
 
 def _size(draft: Draft) -> int:
     return len(draft.data) + len(draft.meta)
+
+
+def _same(one: Member, other: Member) -> bool:
+    """Whether both are the same user's, or the same anonymous client's."""
+    return one.user == other.user and (
+        one.user is not None or (one.client != "" and one.client == other.client)
+    )
 
 
 def publication(epoch: str, offset: int, draft: Draft) -> Publication:

@@ -190,19 +190,24 @@ class MemoryPartition:
         return False
 
     def enter(
-        self, name: str, member: Member, incarnation: str, *, announce: bool, now: int
+        self,
+        name: str,
+        member: Member,
+        incarnation: str,
+        *,
+        announce: bool,
+        former: str,
+        now: int,
     ) -> Present:
         """A connection becomes present."""
         self._need_lease(incarnation)
         channel = self.channel(name, now)
-        former = channel.lingering(member.user) if member.user is not None else None
-        known = member.connection in channel.members
-        if known:
-            del channel.members[member.connection]
-        elif former is not None:
-            del channel.members[former]
+        place = member.connection
+        if place not in channel.members:
+            place = channel.place(member, former)
+        silent = channel.members.pop(place, None) is not None
         channel.members[member.connection] = Presence(member, incarnation, announce)
-        if announce and not known and former is None:
+        if announce and not silent:
             self._announce(EntryType.JOIN, name, member)
         return channel.present()
 

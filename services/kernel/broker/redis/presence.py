@@ -9,7 +9,18 @@ from services.kernel.broker.port import Member, Members, Presence, Present
 from services.kernel.broker.redis.partitions import Partitions, run
 from services.kernel.redis.errors import unavailable
 
-_stored = msgspec.msgpack.Decoder(tuple[str, str, str, str | bool, str])
+
+class _Stored(msgspec.Struct, array_like=True):
+    """A member as presence.lua packs it."""
+
+    incarnation: str
+    announce: str
+    since: str
+    user: str | bool
+    info: str
+
+
+_stored = msgspec.msgpack.Decoder(_Stored)
 
 
 class RedisPresence:
@@ -19,7 +30,7 @@ class RedisPresence:
         self._redis = redis
 
     async def enter(
-        self, channel: str, member: Member, incarnation: str, *, announce: bool
+        self, channel: str, member: Member, incarnation: str, *, announce: bool, former: str = ""
     ) -> Present:
         """A connection becomes present. Raises `unavailable` when the incarnation holds no lease: beat first."""
         part = self._redis.of(channel)
@@ -27,7 +38,8 @@ class RedisPresence:
         present = (k.members(channel), k.order(channel), k.users(channel), k.lingering(channel))
         names = (k.record, k.bus, k.leases, k.held(incarnation), *present)
         who = (int(member.user is None), member.user or "", member.info, member.since)
-        about = (incarnation, channel, member.connection, *who, int(announce), k.held(""))
+        before = (former, member.client)
+        about = (incarnation, channel, member.connection, *who, int(announce), k.held(""), *before)
         command = run("enter", names, *self._redis.fence(), *about, again=True)
         reply = await self._redis.one("enter", part.writes, command)
         if not reply:
@@ -64,9 +76,10 @@ class RedisPresence:
 
 
 def _member(connection: str, packed: bytes) -> Member:
-    _, _, since, user, info = _stored.decode(packed)
-    name = user if isinstance(user, str) else None
-    return Member(user=name, connection=connection, info=info.encode(), since=int(since))
+    stored = _stored.decode(packed)
+    name = stored.user if isinstance(stored.user, str) else None
+    since = int(stored.since)
+    return Member(user=name, connection=connection, info=stored.info.encode(), since=since)
 
 
 _: type[Presence] = RedisPresence

@@ -86,6 +86,16 @@ async def test_all_connections_of_a_user_are_subscribed_unsubscribed_disconnecte
     assert not amy.is_closed
 
 
+async def test_a_former_connection_is_ended_for_whom_it_belonged_to(host, registry):
+    bob, here = member(host, registry, "bob"), control_messages(registry)
+    tell(here, control.EndFormer(connection=bob.id, user="eve"))
+    tell(here, control.EndFormer(connection=bob.id, user=None))
+    tell(here, control.EndFormer(connection=bob.id, user=None, client="c"))
+    assert not bob.is_closed
+    tell(here, control.EndFormer(connection=bob.id, user="bob"))
+    assert bob.connection.code == 4004
+
+
 async def test_what_a_newer_version_says_is_passed_over(host, registry):
     bob, here = member(host, registry, "bob"), control_messages(registry)
     here.handle(Entry(1, EntryType.CONTROL, fragment=b'{"do":"dance"}'))

@@ -296,6 +296,30 @@ async def test_the_back_end_disconnects_and_speaks_to_one(node):
     assert (bob.connection.code, amy.connection.code) == (4004, 4010)
 
 
+async def test_a_former_connection_ends_here_and_elsewhere_for_whom_it_belonged_to(node):
+    async with running(node.broker, name="there") as other:
+        mine, theirs, strange = await opened(node), await opened(other), await opened(other, "eve")
+        node.end_former(mine.id, user=None, client="")
+        node.end_former(mine.id, user="eve", client="")
+        node.end_former(strange.id, user="bob", client="")
+        node.end_former(theirs.id, user="bob", client="")
+        await until(lambda: theirs.is_closed)
+        assert theirs.connection.code == 4004
+        assert not strange.is_closed
+        assert not mine.is_closed
+        node.end_former(mine.id, user="bob", client="")
+        assert mine.is_closed
+
+
+async def test_while_the_store_is_away_a_former_connection_is_left_to_its_heartbeat(
+    node, monkeypatch
+):
+    monkeypatch.setattr(node.metrics.task_failures, "report", pytest.fail)
+    node.broker.down = True
+    node.end_former("elsewhere", user="bob", client="")
+    await until(lambda: not node._calls)
+
+
 async def test_the_back_end_subscribes_and_unsubscribes_a_user(node):
     bob = await opened(node)
     await tell(node, control.SubscribeUser(user="bob", channel="chat:a"))

@@ -10,12 +10,13 @@ from services.gateway.fanout.wire_format import MSGPACK
 from services.gateway.session import command_queue as backlog_module
 from services.gateway.session import echoes as echoes_module
 from services.kernel.broker.port import Published
+from services.kernel.domain import namespaces
 from services.kernel.domain.capabilities import parse as capabilities
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.positions import Position
-from tests.support.gateway_host import ManualHost, brief
+from tests.support.gateway_host import TABLES, ManualHost, brief
 from tests.support.native_session import ask, errors, fresh, join, opened, quiet, say
 
 
@@ -144,6 +145,97 @@ def test_who_leaves_while_its_token_is_looked_at_is_not_opened(host):
     host.run()
     assert not session.opened
     assert host.sessions == {}
+
+
+NAME, OTHER = "n" * 22, "o" * 22
+
+
+def come(host, user=None, **auth):
+    """A session that begins with an `auth` message; its id."""
+    host.tokens["t"] = Claims(sub="bob")
+    host.tokens["e"] = Claims(sub="eve")
+    session = fresh(host)
+    token = {"bob": {"token": "t"}, "eve": {"token": "e"}}.get(user, {})
+    ask(session, type="auth", **token, **auth)
+    return session
+
+
+OPEN = {**TABLES["namespaces"], "room": {**TABLES["namespaces"]["room"], "subscribe": "anyone"}}
+
+
+@pytest.mark.parametrize(("user", "who"), [("bob", {}), (None, {"client": NAME})])
+def test_who_comes_back_ends_the_connection_it_had_and_nobody_sees_it(user, who):
+    host = ManualHost(tables={**TABLES, "namespaces": OPEN})
+    watcher = opened(host, user="amy")
+    join(watcher, "room:a")
+    old = come(host, user, **who)
+    join(old, "room:a")
+    assert brief(watcher.connection.events()) == ["join"]
+    new = come(host, user, previous=old.id, **who)
+    assert old.is_closed
+    assert (old.connection.code, new.is_closed) == (4004, False)
+    assert join(new, "room:a")["count"] == 2
+    host.advance(60)
+    assert watcher.connection.events() == []
+    assert len(host.sessions) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("bob", {}), ("eve", {})),
+        (("bob", {}), (None, {"client": NAME})),
+        ((None, {}), (None, {})),
+        ((None, {"client": NAME}), (None, {})),
+        ((None, {"client": NAME}), (None, {"client": OTHER})),
+        ((None, {"client": NAME}), ("eve", {"client": NAME})),
+    ],
+)
+def test_a_stranger_ends_no_connection_and_takes_no_place(host, old, new):
+    watcher = opened(host, user="amy")
+    join(watcher, "room:a")
+    mine = come(host, old[0], **old[1])
+    other = come(host, new[0], previous=mine.id, **new[1])
+    assert not mine.is_closed
+    for session in (mine, other):
+        if session.user:
+            join(session, "room:a")
+    users = [user for user in (old[0], new[0]) if user]
+    assert [event["user"] for event in watcher.connection.events()] == users
+
+
+def test_a_user_names_its_former_connection_once(host):
+    session = opened(host)
+    host.tokens["t"] = Claims(sub="bob")
+    for former in ("one", "two"):
+        ask(session, type="auth", token="t", previous=former)
+    assert host.formers == [("one", "bob", "")]
+
+
+def test_a_refused_token_ends_no_former_connection(host):
+    old = opened(host)
+    session = fresh(host)
+    ask(session, type="auth", token="unknown", previous=old.id)
+    assert session.is_closed
+    assert not old.is_closed
+
+
+def test_the_keys_of_an_anonymous_client_are_its_own_over_its_connections(host):
+    first = come(host, client=NAME)
+    host.namespaces = namespaces.parse(
+        {
+            "namespaces": {
+                **TABLES["namespaces"],
+                "open": {"subscribe": "anyone", "publish": "anyone"},
+            }
+        }
+    )
+    publish = {"type": "publish", "id": 1, "channel": "open:a", "data": 1, "key": "k"}
+    answers = [
+        ask(session, **publish)[-1]["duplicate"]
+        for session in (first, come(host, client=NAME), come(host, client=OTHER), come(host))
+    ]
+    assert answers == [False, True, False, False]
 
 
 def test_commands_before_connected_wait_for_it(host):

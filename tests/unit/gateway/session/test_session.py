@@ -495,3 +495,19 @@ def test_a_failure_to_enter_refuses_who_still_wants_to(host):
     host.run()
     assert session.subscriptions.keys() == {"user:bob", "public:all"}
     assert not stays.joined
+
+
+# The client's return
+
+
+def test_a_connection_belongs_to_its_user_and_ends_when_that_one_is_back(host):
+    session, nobody = opened(host), opened(host, None)
+    assert session.belongs_to("bob", "")
+    assert not session.belongs_to("eve", "")
+    assert not session.belongs_to(None, "client")
+    assert not nobody.belongs_to("bob", "")
+    assert not nobody.belongs_to(None, "")
+    assert not nobody.belongs_to(None, "client")
+    session.end_former()
+    session.end_former()
+    assert session.connection.code == 4004

@@ -12,6 +12,7 @@ from services.kernel.domain.control import (
     Direct,
     DisconnectConnection,
     DisconnectUser,
+    EndFormer,
     Revoke,
     SubscribeUser,
     UnsubscribeUser,
@@ -23,6 +24,8 @@ from services.kernel.domain.control import (
     [
         DisconnectUser(user="bob", code=4010, reason="bye ü"),
         DisconnectConnection(connection="c1"),
+        EndFormer(connection="c1", user="bob"),
+        EndFormer(connection="c1", user=None, client="digest"),
         SubscribeUser(user="bob", channel="room:a"),
         UnsubscribeUser(user="bob", channel="room:a"),
         Direct(connection="c1", data=msgspec.Raw(b'{"n":1.0}'), ts=1700000000000),

@@ -31,6 +31,10 @@ AT = b'{"epoch":"e","offset":4}'
             b'{"type":"auth","id":1,"token":"t","since":{"user:b":%b}}' % AT,
             commands.Auth(id=1, token="t", since={"user:b": Position("e", 4)}),
         ),
+        (
+            b'{"type":"auth","previous":"c","client":"%b"}' % (b"n" * 22),
+            commands.Auth(previous="c", client="n" * 22),
+        ),
         (b'{"type":"subscribe","channel":"a:b"}', commands.Subscribe(channel="a:b")),
         (
             b'{"type":"subscribe","id":"s","channel":"a:b","since":%b,"last":null}' % AT,

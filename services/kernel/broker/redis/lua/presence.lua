@@ -1,6 +1,7 @@
 -- Included by other scripts: members of a channel and what is kept beside them.
 --
--- A channel has a hash connection -> member (MessagePack {incarnation, announce, since, user or false, info}), a ZSET of
+-- A channel has a hash connection -> member (MessagePack {incarnation, announce, since, user or false, info, and which
+-- client it is of an anonymous one that says so}), a ZSET of
 -- the connections in the order of their names (for pages), a hash user -> connections, and a ZSET of lingering
 -- members ("user NUL connection"). An incarnation has a set of "channel connection" that it must let leave.
 
