@@ -89,7 +89,7 @@ ROUTES: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
         "/sse",
         "The same events as Server-Sent Events: event is the type, id a cursor over all channels.",
         (),
-        ("event.",),
+        ("event.", "stream."),
     ),
 }
 """For each route its address, what it is, and which messages the server receives and sends, by prefix."""
@@ -124,8 +124,8 @@ A browser cannot set the header of a WebSocket and does not see why a handshake 
 `?anonymous=1`, an `auth` without a token, and `/sse` without a token open an anonymous session: it may do what namespaces
 give to `anyone`. More in [tokens](../tokens.md).
 
-A token that is wrong or has expired is refused by HTTP status 401 when it comes with the handshake, by a close code when it
-comes in a message. The connection ends with its token, unless `auth` brings a new one.
+A token that is wrong or has expired is refused by HTTP status 401 when it comes with the handshake (an `EventSource` is told
+by [an event](#server-sent-events)), by a close code when it comes in a message. The connection ends with its token, unless `auth` brings a new one.
 
 ## Positions
 
@@ -161,8 +161,25 @@ the first message: connect again with the new token. The sender sees its own mes
 
 `/sse?channel=room:lobby&channel=public:all&token=...`. `event` is the type and `data` the event as above; `id` is a cursor
 over all the channels, so that `Last-Event-ID`, which a browser sends by itself, recovers each of them. `?cursor=` does the
-same. First comes a `subscribed` for each channel, with `epoch`, `offset` and, after a cursor, `recovered`. An error is an
-event `problem`. A comment comes now and then so that the line is not taken for dead.
+same. First comes a `subscribed` for each channel, with `epoch`, `offset` and, after a cursor, `recovered`. A comment comes
+now and then so that the line is not taken for dead. `HEAD` tells whether there would be a stream, and opens none.
+
+A channel that the token does not allow, beside others that it does, is an event `problem` with `code`, `message`,
+`temporary` and, where it is known, `retry_after`. A stream that the server ends says why by a last `problem`, but for an
+end that `reconnect` or `expiring` has announced.
+
+A browser's `EventSource` comes back by itself when a stream ends, but never after a status other than 200, and shows no
+page what was answered. So a `GET` whose `Accept` names `text/event-stream` is refused with status 200 and a stream of one
+`problem`; its `retry` says how long the browser waits, a different time for each client:
+
+| `code` | why | what the browser does |
+|---|---|---|
+| `unavailable` | no gateway can serve the stream now | comes back in 1 to 6 seconds |
+| `rate_limited` | too many connections or requests of this user or address | comes back in 10 to 20 seconds |
+| `unauthorized` | the token has ended or is wrong, the ticket was used | comes back in 30 to 60 seconds, with the same address: [the page brings a new token](../clients.md#eventsource) |
+| any other | nothing mends it | comes back once, and then gets the status, which ends it |
+
+Everybody else is refused with the status and a problem document.
 """
 
 
@@ -195,7 +212,8 @@ def all_schemas() -> dict[str, dict[str, Any]]:
     asked = schemas(typing.get_args(wire.Wire), "command.")
     told = schemas(typing.get_args(events.Event), "event.")
     anything = {"description": "Any JSON object, as it was published.", "type": "object"}
-    return {**asked, **told, **room_schemas(), "plain.Object": anything}
+    streamed = schemas((events.Problem,), "stream.")
+    return {**asked, **told, **room_schemas(), **streamed, "plain.Object": anything}
 
 
 def name_of(schema: dict[str, Any]) -> str | None:

@@ -1,14 +1,20 @@
-"""Chromium's own EventSource through nginx: events as they happen, and nothing missed when gateways die under it."""
+"""Chromium's own EventSource through nginx: events as they happen, nothing missed when gateways die under it, and no
+refusal that ends it for good.
+"""
 
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
+from websockets.sync.client import connect
 
+from services.kernel.domain.limits import Limits
 from tests.support.browser import Tab, chromium
 from tests.support.stack import Stack
 
@@ -20,7 +26,7 @@ LISTEN = """
   Object.assign(window, { source, heard: [], opened: 0, states: new Set() });
   source.onopen = () => (window.opened += 1);
   source.onerror = () => window.states.add(source.readyState);
-  for (const kind of ["subscribed", "message", "reset", "problem", "join"]) {
+  for (const kind of ["subscribed", "message", "reset", "problem", "join", "expiring"]) {
     source.addEventListener(kind, (event) => {
       window.heard.push({ ...JSON.parse(event.data), kind, id: event.lastEventId });
     });
@@ -129,3 +135,88 @@ def _publish(stack: Stack, rooms: list[str], published: int, *, number: int) -> 
         for room in rooms:
             stack.publish(room, n)
     return published + number
+
+
+AWAY_SECONDS = 10
+
+
+def test_an_event_source_survives_ten_seconds_without_any_gateway(
+    stack: Stack, browser: Browser
+) -> None:
+    room = f"room:{secrets.token_hex(6)}"
+    with Tab(browser, f"{stack.url}/healthz") as tab:
+        listener = listening(tab, stack, room, token=stack.user_token())
+        listener.wait_for("subscribed", 1)
+        stack.publish(room, "before")
+        listener.wait_for("message", 1)
+        for gateway in ("gateway-1", "gateway-2"):
+            stack.down(gateway)
+        since = time.monotonic()
+        stack.publish(room, "missed")
+        told = 1
+        while time.monotonic() < since + AWAY_SECONDS:
+            problem = listener.wait_for("problem", told)[-1]
+            assert (problem["code"], problem["temporary"]) == ("unavailable", True)
+            told += 1
+        for gateway in ("gateway-1", "gateway-2"):
+            stack.up(gateway)
+        listener.wait_for("message", 2)
+        stack.publish(room, "after")
+        heard = listener.wait_for("message", 3)
+        assert [event["data"] for event in heard] == ["before", "missed", "after"]
+        assert 2 not in listener.error_states()
+
+
+def test_an_event_source_with_a_token_that_has_ended_is_told_and_lives(
+    stack: Stack, browser: Browser
+) -> None:
+    room = f"room:{secrets.token_hex(6)}"
+    with Tab(browser, f"{stack.url}/healthz") as tab:
+        token = stack.connect_token("sse-short", ttl=2)
+        open_with_it = listening(tab, stack, room, token=token)
+        open_with_it.wait_for("expiring", 1)
+        # The stream ends with its token, and the browser comes back with the same address.
+        (problem,) = open_with_it.wait_for("problem", 1)
+        assert (problem["code"], problem["temporary"]) == ("unauthorized", False)
+        assert 2 not in open_with_it.error_states()
+        open_with_it.page.evaluate("source.close()")
+
+        opened_later = listening(tab, stack, room, token=token)
+        (problem,) = opened_later.wait_for("problem", 1)
+        assert "expired" in problem["message"]
+        assert 2 not in opened_later.error_states()
+
+
+def test_an_event_source_that_is_one_too_many_comes_back_when_there_is_room(
+    stack: Stack, browser: Browser
+) -> None:
+    room = f"room:{secrets.token_hex(6)}"
+    user = f"u-{secrets.token_hex(4)}"
+    stack.down("gateway-2")  # the count that refuses a handshake is one gateway's own
+    try:
+        with Tab(browser, f"{stack.url}/healthz") as tab:
+            token = stack.connect_token(user, ttl=600)
+            with ExitStack() as others:
+                for _ in range(Limits().connections_per_user):
+                    others.enter_context(connect(f"{stack.ws}/ws?token={token}"))
+                listener = listening(tab, stack, room, token=token)
+                (problem,) = listener.wait_for("problem", 1)
+                assert (problem["code"], problem["temporary"]) == ("rate_limited", True)
+                assert listener.error_states()[-1] == 0
+            listener.page.wait_for_function("opened >= 2", timeout=45_000)
+            listener.wait_for("subscribed", 1)
+            stack.publish(room, "at last")
+            assert listener.wait_for("message", 1)[0]["data"] == "at last"
+            assert 2 not in listener.error_states()
+    finally:
+        stack.up("gateway-2")
+
+
+def test_what_can_never_be_is_told_once_and_ends_an_event_source(
+    stack: Stack, browser: Browser
+) -> None:
+    with Tab(browser, f"{stack.url}/healthz") as tab:
+        listener = listening(tab, stack, "nowhere:x")
+        listener.page.wait_for_function("source.readyState === 2", timeout=20_000)
+        (problem,) = listener.heard("problem")
+        assert problem["code"] == "unknown_namespace"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
+import secrets
 import sys
 import threading
 import types
@@ -37,6 +39,7 @@ READ_BY_TESTS = {"OPENLINE_SCHEDULES", "OPENLINE_SEED", "OPENLINE_TEST_REDIS"}
 # What cannot be run here, and what looks after it.
 ELSEWHERE = {
     ("README.md", "First message", 2): "test_docs_browser.py",
+    (CLIENTS, "EventSource", 0): "test_docs_browser.py",
     (CLIENTS, "JavaScript", 0): "test_docs_browser.py",
     (CLIENTS, "JavaScript", 1): "test_docs_browser.py",
     ("README.md", "Run it", 0): "test_run.py",
@@ -388,6 +391,21 @@ def test_a_token_allows_what_its_claim_lists(backend: types.ModuleType, reader: 
             headers=reader.stack.bearer(defined["token"]),
         ) as answer:
             assert answer.status_code == status, channel
+
+
+@runs(TOKENS, "Shutting somebody out", 0)
+def test_who_is_shut_out_by_name_is_out(reader: Follower) -> None:
+    (revoke,) = example(TOKENS, "Shutting somebody out", 0)
+    user = f"u-{secrets.token_hex(4)}"
+    token = reader.stack.connect_token(user, ttl=600)
+    url = f"{reader.stack.url}/sse?channel=user:{user}"
+    headers = {**reader.stack.bearer(token), "Accept": "text/event-stream"}
+    with httpx2.stream("GET", url, headers=headers, timeout=30) as answer:
+        lines = answer.iter_lines()
+        assert "event: subscribed" in itertools.islice(lines, 4)
+        reader.run(revoke._replace(code=revoke.code.replace("alice", user)))
+        assert "event: problem" in lines, "the stream goes on"
+    assert httpx2.get(url, headers=reader.stack.bearer(token)).status_code == 401
 
 
 @runs(TOKENS, "Tickets, for URLs", 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,6 +102,43 @@ def test_the_javascript_client_stays_away_with_a_bad_token(
     client, use = example(CLIENTS, "JavaScript", 0, 1)
     with console(browser, reader, client, use, token="wrong") as page:
         wait_until(lambda: page.says("ended with 4001"))
+
+
+def test_an_event_source_outlives_its_tokens_by_three_lines(
+    reader: Follower, browser: Browser
+) -> None:
+    (listen,) = example(CLIENTS, "EventSource", 0)
+    lives = [
+        1,
+        6,
+        600,
+    ]  # the first has ended before it is used, the second ends while the stream is open
+    tokens = json.dumps([reader.stack.connect_token("alice", ttl=life) for life in lives])
+    wait_until(lambda: is_over(json.loads(tokens)[0]))
+    minting = f"const tokens = {tokens}; const newToken = async () => tokens.shift();"
+    with Tab(browser, reader.stack.url) as tab:
+        lines: list[str] = []
+        tab.page.on("console", lambda message: lines.append(message.text))
+        tab.page.evaluate(f"() => {{ {minting} window.left = tokens; {reader.code(listen)} }}")
+        said = 0
+        while tab.page.evaluate("left.length"):
+            reader.stack.publish(f"room:{reader.room}", f"number {said}")
+            said += 1
+            tab.page.wait_for_timeout(100)
+        reader.stack.publish(f"room:{reader.room}", "the end")
+        deadline = time.monotonic() + 30
+        while "the end" not in lines and time.monotonic() < deadline:
+            tab.page.wait_for_timeout(100)
+    assert "the end" in lines
+    heard = [int(line.split()[1]) for line in lines if line.startswith("number")]
+    assert heard == list(range(heard[0], said)), "something was missed between two streams"
+
+
+def is_over(token: str) -> bool:
+    """Whether a token has ended."""
+    payload = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return bool(claims["exp"] < time.time())
 
 
 def test_the_event_source_of_the_tutorials_page(reader: Follower, browser: Browser) -> None:

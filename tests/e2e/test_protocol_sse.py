@@ -186,6 +186,34 @@ async def test_what_can_never_be_a_stream_is_a_problem_document(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+async def test_an_event_source_is_refused_by_an_event(people: People) -> None:
+    headers = {"accept": "text/event-stream", "last-event-id": ""}
+    url = "/sse?channel=user:bob"
+    async with EventStream.open(people.http, url, headers=headers) as opened:
+        block = await opened.next()
+        assert (block.event, block.data["code"]) == ("problem", "forbidden")
+        assert 1000 <= int(block.fields["retry"]) <= 2000
+        await opened.ended.wait()
+    headers["last-event-id"] = block.id
+    answer = await people.http.get(url, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+async def test_head_joins_nothing(people: People) -> None:
+    channel = room()
+    async with stream(people, channel) as opened:
+        await opened.next("subscribed")
+        query = {"channel": channel, "token": await people.token("bob")}
+        answer = await people.http.head("/sse", params=query)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "content-length" not in answer.headers
+        answer = await people.http.head("/sse", params={"channel": "nowhere:x"})
+        assert answer.status_code == 404
+        await people.publish(channel, "next")
+        assert (await opened.next()).event == "message", "somebody joined"
+
+
 async def test_other_methods_are_refused(people: People) -> None:
     answer = await people.http.post("/sse?channel=public:all")
     assert (answer.status_code, answer.json()["code"]) == (405, "bad_request")

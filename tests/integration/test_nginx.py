@@ -300,15 +300,64 @@ def test_a_handshake_goes_on_to_the_other_gateway(door, mode):
     assert {door.handshake(f"/ws?sid={n}")[0] for n in range(20)} == {"gateway-2"}
 
 
-def test_no_eventsource_gets_an_error_while_another_gateway_lives(door):
+EVENTS = {"Accept": "text/event-stream"}
+
+
+@pytest.mark.parametrize("headers", [{}, EVENTS])
+def test_no_eventsource_gets_an_error_while_another_gateway_lives(door, headers):
     door.gateways[0].stop()
     door.gateways[1].release.set()
     try:
         for n in range(20):
-            response = httpx2.get(f"{door.url}/sse?channel=public:all&sid={n}")
+            url = f"{door.url}/sse?channel=public:all&sid={n}"
+            response = httpx2.get(url, headers=headers)
             assert (response.status_code, response.headers["x-backend"]) == (200, "gateway-2")
     finally:
         door.gateways[0].start()
+
+
+def the_event(response: httpx2.Response) -> dict[str, str]:
+    """The fields of the one event that an EventSource was refused by."""
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/event-stream"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.text.endswith("\n\n")
+    assert response.text.count("\n\n") == 1
+    return dict(line.split(": ", 1) for line in response.text.strip().split("\n"))
+
+
+@pytest.mark.parametrize("mode", ["unavailable", "dies"])
+def test_without_any_gateway_an_eventsource_is_told_by_an_event_and_comes_back(door, mode):
+    for gateway in door.gateways:
+        gateway.mode = mode
+    waits = set()
+    for accept in ("text/event-stream", "a/b;q=0.1, TEXT/Event-Stream;q=0.9") * 8:
+        fields = the_event(
+            httpx2.get(f"{door.url}/sse?channel=public:all", headers={"Accept": accept})
+        )
+        assert set(fields) == {"retry", "event", "data"}
+        problem = json.loads(fields["data"])
+        assert (fields["event"], problem["type"]) == ("problem", "problem")
+        assert (problem["code"], problem["temporary"]) == ("unavailable", True)
+        waits.add(int(fields["retry"]))
+    assert all(2000 <= wait < 6000 for wait in waits)
+    assert len(waits) > 8, "they would all come back at once"
+
+
+@pytest.mark.parametrize(
+    ("method", "accept"),
+    [
+        ("GET", "*/*"),
+        ("GET", "text/event-streams, x/text/event-stream"),
+        ("HEAD", EVENTS["Accept"]),
+    ],
+)
+def test_without_any_gateway_other_clients_get_the_status(door, method, accept):
+    for gateway in door.gateways:
+        gateway.mode = "dies"
+    url = f"{door.url}/sse?channel=public:all"
+    assert httpx2.request(method, url, headers={"Accept": accept}).status_code == 503
 
 
 def test_a_gateway_that_returns_is_used_at_once_even_when_the_other_goes(door):
@@ -518,6 +567,17 @@ def test_a_flood_from_one_address_is_told_to_slow_down(door):
     assert refused
     assert is_problem(refused[0], 429, "rate_limited")
     assert refused[0].headers["retry-after"] == "1"
+
+
+def test_an_eventsource_that_floods_is_told_by_an_event_to_slow_down(tmp_path):
+    with front_door(tmp_path, limits=True) as mine, httpx2.Client(headers=EVENTS) as client:
+        for gateway in mine.gateways:
+            gateway.stop()
+        url = f"{mine.url}/sse?channel=public:all"
+        answers = (the_event(client.get(url)) for _ in range(10_000))
+        limited = next(fields for fields in answers if "rate_limited" in fields["data"])
+        assert json.loads(limited["data"])["temporary"] is True
+        assert 12_000 <= int(limited["retry"]) < 16_000
 
 
 def test_minting_tokens_for_many_users_at_once_is_no_flood(door):

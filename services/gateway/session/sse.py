@@ -13,7 +13,7 @@ from services.gateway.session.heartbeat import Due, Heartbeat
 from services.gateway.session.port import Host
 from services.gateway.session.session import Session
 from services.gateway.websocket import Connection
-from services.kernel.domain.codes import OpenlineError
+from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
@@ -24,6 +24,9 @@ HEARTBEAT = 15.0
 
 RETRY_MS = (1_000, 3_000)
 """Milliseconds that a reader is told to wait before it returns: between these, so that not all return at once."""
+
+LIMIT_SECONDS = 10.0
+"""At least so long waits the reader of a stream that was one too many of its user, and at most twice as long."""
 
 
 class Comments(Heartbeat):
@@ -178,6 +181,34 @@ class StreamSession(Session):
     def ping(self) -> None:
         """A comment."""
         self.send(sse.HEARTBEAT)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """See Session; the last event says why, since the end of a response has no code."""
+        problem = _problem(code, reason)
+        if self.opened and not self.is_closed and problem is not None:
+            # Not sent: what is held until the session is open would never leave.
+            self.write(_hint(problem) + self.wire_format.error(None, problem))
+        super().close(code, reason)
+
+
+def _problem(code: int, reason: str) -> OpenlineError | None:
+    """What a close code means to a reader; None where `reconnect` or `expiring` has told it before."""
+    if code in (Close.DRAINING, Close.TOKEN_EXPIRED):
+        return None
+    if code in (Close.UNAUTHORIZED, Close.REVOKED):
+        return OpenlineError(Code.UNAUTHORIZED, reason)
+    if code == Close.CONNECTION_LIMIT:
+        return OpenlineError(Code.RATE_LIMITED, reason, retry_after=LIMIT_SECONDS)
+    stays_away = Close.BAD_REQUEST <= code < Close.DRAINING
+    return OpenlineError(Code.FORBIDDEN if stays_away else Code.UNAVAILABLE, reason)
+
+
+def _hint(problem: OpenlineError) -> bytes:
+    """How long to wait, where it is longer than usual."""
+    if problem.retry_after is None:
+        return b""
+    seconds = random.uniform(problem.retry_after, 2 * problem.retry_after)  # noqa: S311 - spreads returns
+    return sse.retry(int(1000 * seconds))
 
 
 def _pause(limits: Limits) -> float:

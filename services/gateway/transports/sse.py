@@ -11,8 +11,10 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.node.node import Node
 from services.gateway.session.sse import StreamSession
+from services.gateway.transports import sse_refusal
 from services.gateway.transports.admission import proxy_of, refuse_while_draining
 from services.gateway.transports.credentials import Later, identify
+from services.gateway.transports.sse_refusal import FINAL, HEADERS
 from services.gateway.transports.sse_response import EventStream
 from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action
@@ -22,13 +24,6 @@ from services.kernel.domain.origins import Origins
 from services.kernel.domain.positions import Position
 from services.kernel.http import addresses, problems
 from services.kernel.protocol import sse
-
-HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-store, no-transform",
-    # Read by nginx: hand each event on as it comes.
-    "x-accel-buffering": "no",
-}
 
 _PREFLIGHT = {
     "access-control-allow-methods": "GET",
@@ -47,18 +42,18 @@ class SseRoute:
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route("/sse", self.stream, methods=["GET"]),
+            Route("/sse", self.stream, methods=["GET", "HEAD"]),
             Route("/sse", self.preflight, methods=["OPTIONS"]),
         ]
 
     async def stream(self, request: Request) -> Response:
-        """`GET /sse`: a stream, or a problem document for a refusal before it begins."""
+        """`GET /sse`: a stream, or a refusal before it begins. `HEAD`: whether there would be one."""
         cors = self._cors(request)
         try:
             return await self._stream(request, cors)
         except OpenlineError as error:
             self._node.metrics.refused("sse", error.code.value, leaving=self._node.draining)
-            return problems.response(error, headers=cors)
+            return sse_refusal.response(error, request, cors)
 
     async def preflight(self, request: Request) -> Response:
         """What a browser on another origin asks before a script of its own reads a stream with headers."""
@@ -79,6 +74,8 @@ class SseRoute:
         claims = None if isinstance(who, Later) else who
         at = _cursor(request)
         wanted, refused = self._channels(request, claims)
+        if request.method == "HEAD":
+            return _Headers({**HEADERS, **cors})
         address = addresses.client(request.scope)
         for channel in wanted:
             self._node.seek(address, channel)
@@ -134,6 +131,14 @@ class SseRoute:
         }
 
 
+class _Headers(Response):
+    """Those of a stream, whose length nobody knows (RFC 9110 section 9.3.2), and no stream."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers)
+        del self.headers["content-length"]
+
+
 class _Stream(Response):
     """Opens the session when the response begins: a client that is gone by then is never subscribed."""
 
@@ -162,7 +167,8 @@ class _Stream(Response):
                 "this user has too many connections; close others",
                 retry_after=10,
             )
-            await problems.response(full, headers=self._cors)(scope, receive, send)
+            refusal = sse_refusal.response(full, Request(scope), self._cors)
+            await refusal(scope, receive, send)
             return
         for error in self._refused:
             self._session.send(self._session.wire_format.error(None, error))
@@ -171,5 +177,6 @@ class _Stream(Response):
 
 def _cursor(request: Request) -> dict[str, Position]:
     """Where the stream was: `Last-Event-ID` of a reconnecting EventSource, else `cursor`."""
-    cursor = request.headers.get("last-event-id") or request.query_params.get("cursor")
+    last = request.headers.get("last-event-id")
+    cursor = request.query_params.get("cursor") if last in (None, "", FINAL) else last
     return sse.decode_cursor(cursor) if cursor else {}

@@ -138,6 +138,10 @@ class Error(_Event, frozen=True, kw_only=True):
     retry_after: Annotated[float, Meta(ge=0, description="seconds")] | UnsetType = UNSET
 
 
+class Problem(Error, frozen=True, kw_only=True):  # noqa: N818 - a name on the wire
+    """Of `/sse` alone: why a stream is refused, lacks a channel or ends."""
+
+
 class Message(Stored, frozen=True, kw_only=True, tag_field="type", tag="message"):
     """A publication."""
 

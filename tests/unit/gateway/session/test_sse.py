@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 
 from services.gateway.session.sse import HEARTBEAT, StreamSession
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.positions import Position
 from services.kernel.protocol import sse
@@ -252,6 +253,64 @@ def test_many_channels_that_were_missed_together_count_as_one_large_replay():
     host.run()
     second = opened(host, *channels, at=at)
     assert (first.connection.code, second.connection.code) == (None, 4104)
-    assert events(second) == []
+    assert events(second) == ["problem"]
     first.connection.drain()
     assert events(opened(host, *channels, at=at)) == ["subscribed"] * 3 + ["message"] * 3
+
+
+def problem(session):
+    """The last event that it was sent, which must be a problem."""
+    event, data, at = blocks(session)[-1]
+    assert (event, at) == ("problem", None)
+    return msgspec.json.decode(data)
+
+
+@pytest.mark.parametrize(
+    ("close", "code", "temporary"),
+    [
+        (Close.UNAUTHORIZED, "unauthorized", False),
+        (Close.REVOKED, "unauthorized", False),
+        (Close.DISCONNECTED, "forbidden", False),
+        (4099, "forbidden", False),
+        (Close.CONNECTION_LIMIT, "rate_limited", True),
+        (Close.OVERLOADED, "unavailable", True),
+        (Close.SLOW_CONSUMER, "unavailable", True),
+    ],
+)
+def test_the_last_event_of_a_stream_that_is_ended_says_why(host, close, code, temporary):
+    session = opened(host, "chat:a")
+    session.close(close, "for a reason")
+    session.close(close, "for another")
+    told = problem(session)
+    assert (told["code"], told["temporary"], told["message"]) == (code, temporary, "for a reason")
+    assert session.connection.closing
+
+
+def test_who_is_one_too_many_comes_back_later_than_usual(host):
+    session = opened(host, "chat:a")
+    blocks(session)
+    session.close(Close.CONNECTION_LIMIT, "too many")
+    (wait,) = re.findall(rb"retry: (\d+)\n", session.connection.sent[-1])
+    assert 10_000 <= int(wait) <= 20_000
+
+
+@pytest.mark.parametrize("code", [Close.DRAINING, Close.TOKEN_EXPIRED])
+def test_who_was_told_before_needs_no_other_reason(host, code):
+    session = opened(host, "chat:a")
+    blocks(session)
+    session.close(code, "1")
+    assert session.connection.text() == ""
+
+
+def test_a_stream_that_never_began_ends_without_an_event(host):
+    host.refusal = OpenlineError(Code.LIMIT_EXCEEDED, "too many")
+    session = opened(host, "chat:a")
+    assert session.is_closed
+    assert session.connection.text() == ""
+
+
+def test_a_stream_that_ends_while_it_opens_says_why(host):
+    host.answering.open = False
+    session = opened(host, "chat:a")
+    session.close(Close.REVOKED, "the token has been revoked")
+    assert problem(session)["code"] == "unauthorized"

@@ -7,6 +7,7 @@ import typing
 import msgspec
 import pytest
 
+from services.gateway.fanout.wire_format import SSE
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.publications import Kind
 from services.kernel.protocol import events, json_codec, msgpack_codec, plain
@@ -49,6 +50,13 @@ def test_answers_are_events(codec):
     refusal = read(codec.error("k", OpenlineError(Code.RATE_LIMITED, "x", retry_after=1)))
     assert (refusal.id, refusal.retry_after) == ("k", 1)
     assert read(codec.pong(3)) == events.Pong(id=3)
+
+
+def test_a_problem_of_a_stream_is_an_event():
+    refusal = OpenlineError(Code.RATE_LIMITED, "x", retry_after=1)
+    data = SSE.error(None, refusal).decode().split("data: ")[1]
+    told = msgspec.json.decode(data, type=events.Problem)
+    assert (told.code, told.temporary, told.retry_after) == ("rate_limited", True, 1)
 
 
 def test_signals_are_events(codec):
