@@ -21,11 +21,11 @@ from tests.support.stack import ROOT, Stack, alive
 from tests.support.waiting import wait_until
 
 
-def start(**variables):
-    """Start a run that is expected to refuse; `(status, stdout, stderr)`."""
+def start(*, module="deploy.local.run", **variables):
+    """Start a run, or one service, that is expected to refuse; `(status, stdout, stderr)`."""
     given = {name: value for name, value in os.environ.items() if not name.startswith("OPENLINE_")}
     result = subprocess.run(
-        [sys.executable, "-m", "deploy.local.run"],
+        [sys.executable, "-m", module],
         cwd=ROOT,
         env={**given, **variables},
         capture_output=True,
@@ -220,6 +220,22 @@ def test_a_setting_that_a_service_refuses_is_one_line_before_anything_starts(
     assert not screen
     assert errors.count("\n") == 1
     assert errors.startswith(f"OPENLINE_{variable}=")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["deploy.local.run", "services.auth", "services.gateway", "services.publisher"],
+)
+def test_a_misspelt_variable_is_one_line_with_the_nearest_before_anything_starts(tmp_path, module):
+    status, screen, errors = start(
+        module=module, OPENLINE_VAR=str(tmp_path), OPENLINE_PING_SECOND="10"
+    )
+    assert status == 2
+    assert not screen
+    assert errors.count("\n") == 1
+    assert errors.startswith(
+        "OPENLINE_PING_SECOND: there is no such variable; the nearest is OPENLINE_PING_SECONDS"
+    )
 
 
 def test_a_redis_that_does_not_answer_is_one_line(tmp_path):

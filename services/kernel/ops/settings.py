@@ -26,7 +26,8 @@ from pydantic_settings import (
 )
 
 from services.kernel.domain import origins
-from services.kernel.ops import redaction
+from services.kernel.domain.nearest import nearest
+from services.kernel.ops import redaction, variables
 from services.kernel.ops.refusal import refuse
 
 PREFIX = "OPENLINE_"
@@ -115,7 +116,7 @@ def _read(field: str, path: str) -> str:
 
 
 class FromEnvironment(BaseSettings):
-    """Settings named `OPENLINE_...`. An empty variable counts as unset; unknown ones are ignored.
+    """Settings named `OPENLINE_...`. An empty variable counts as unset.
 
     `OPENLINE_X_FILE` names a file that holds what `OPENLINE_X` would; the variable itself comes first.
     """
@@ -245,20 +246,35 @@ class Common(FromEnvironment):
     )
 
 
-def load(cls: type[S], variables: Mapping[str, str] | None = None) -> S:
+def load(cls: type[S], given: Mapping[str, str] | None = None) -> S:
     """The settings from the environment. A wrong one ends the process with one line: variable, problem, fix.
 
-    `variables` come before those of this process: they are what another process will be given.
+    So does a variable that no part of Openline reads: it is misspelt, and what it was to say would be missed.
+    `given` come before those of this process: they are what another process will be given.
     """
-    given: dict[str, Any] = {
+    given = given or {}
+    _check_names(cls, {**os.environ, **given})
+    values: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value
-        for name, value in (variables or {}).items()
+        for name, value in given.items()
         if name.startswith(PREFIX)
     }
     try:
-        return cls(**given)
+        return cls(**values)
     except ValidationError as error:
         refuse(_line(cls, error))
+
+
+def _check_names(cls: type[BaseSettings], given: Mapping[str, str]) -> None:
+    settings = {*variables.SETTINGS, *map(_variable, cls.model_fields)}
+    known = {*settings, *(name + FILE for name in settings), *variables.OTHERS}
+    for name in sorted(given):
+        # Case does not matter, as it does not where they are read.
+        if given[name] and name.upper().startswith(PREFIX) and name.upper() not in known:
+            refuse(
+                f"{name}: there is no such variable; the nearest is {nearest(name, known)}, "
+                "and docs/reference/settings.md lists them all"
+            )
 
 
 def _line(cls: type[BaseSettings], error: ValidationError) -> str:

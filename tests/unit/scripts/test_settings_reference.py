@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import re
+import subprocess
+
+import pytest
 
 from scripts import settings_reference
+from services.kernel.ops import variables
+
+PLACES = (".github", "Makefile", "deploy", "k8s", "loadtest", "nginx", "scripts", "services")
+PLACES += ("tests/chaos", "tests/deploy", "tests/e2e", "tests/integration", "tests/support")
+MADE_UP = {"OPENLINE_X", "OPENLINE_PING_SECOND"}
 
 
-def test_the_file_in_the_repository_is_not_stale():
+def test_the_files_in_the_repository_are_not_stale():
     assert settings_reference.TARGET.read_text("utf-8") == settings_reference.text()
+    assert settings_reference.NAMES.read_text("utf-8") == settings_reference.names()
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_each_variable_that_is_named_somewhere_is_known(place):
+    found = subprocess.run(
+        ["git", "grep", "-hoE", r"\bOPENLINE_[A-Z0-9]+(_[A-Z0-9]+)*\b", "--", place],
+        cwd=settings_reference.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    known = {*variables.OTHERS, *variables.SETTINGS}
+    known |= {f"{name}_FILE" for name in variables.SETTINGS}
+    assert set(found.stdout.split()) - MADE_UP <= known
 
 
 def test_every_setting_says_what_it_is_for():

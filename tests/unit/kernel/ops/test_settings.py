@@ -76,10 +76,42 @@ def test_a_proxys_network_may_be_named_by_any_address_in_it(monkeypatch):
     assert load(Settings).trusted_proxies == ("*",)
 
 
-def test_an_empty_variable_counts_as_unset_and_unknown_ones_are_ignored(monkeypatch):
+def test_an_empty_variable_counts_as_unset(monkeypatch):
     monkeypatch.setenv("OPENLINE_REDIS_URL", "")
-    monkeypatch.setenv("OPENLINE_SOMETHING_ELSE", "1")
+    monkeypatch.setenv("OPENLINE_SOMETHING_ELSE", "")
     assert load(Settings).redis_url == "redis://127.0.0.1:6390/0"
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("OPENLINE_REDIS_ULR", "OPENLINE_REDIS_URL"),
+        ("openline_redis_ulr", "OPENLINE_REDIS_URL"),
+        ("OPENLINE_REDISURL_FILE", "OPENLINE_REDIS_URL_FILE"),
+        ("OPENLINE_PING_SECOND", "OPENLINE_PING_SECONDS"),
+        ("OPENLINE_SCHEDULE", "OPENLINE_SCHEDULES"),
+        ("OPENLINE_BIND_FILE", "OPENLINE_BIND"),
+    ],
+)
+def test_a_variable_that_nothing_reads_is_refused_naming_the_nearest(
+    monkeypatch, capsys, misspelt, meant
+):
+    monkeypatch.setenv(misspelt, "1")
+    assert refused(capsys).startswith(
+        f"{misspelt}: there is no such variable; the nearest is {meant}, "
+    )
+
+
+def test_what_another_process_will_be_given_must_be_known_as_well(capsys):
+    with pytest.raises(SystemExit):
+        load(Settings, {"OPENLINE_GATEWAYPORT": "1", "PATH": "/bin"})
+    assert "the nearest is OPENLINE_GATEWAY_PORT, " in capsys.readouterr().err
+
+
+def test_variables_of_other_services_of_compose_and_of_tests_are_no_fault(monkeypatch):
+    for name in ("AUTH_HASHERS", "PUBLISHER_PORT_FILE", "GRAFANA_PORT", "TEST_REDIS", "TIED"):
+        monkeypatch.setenv(f"OPENLINE_{name}", "1")
+    load(Settings)
 
 
 def test_what_another_process_will_be_given_comes_before_what_this_one_was(monkeypatch, capsys):
