@@ -153,14 +153,16 @@ class Publisher:
             namespace = prefix if prefix in self._names else "unknown"
             metrics.publications(namespace, name).inc(number)
 
-    async def notify(self, topic: str, fields: Mapping[str, Any], *, subject: str) -> Published:
+    async def notify(
+        self, topic: str, fields: Mapping[str, Any], *, subject: str, key: str | None = None
+    ) -> Published:
         """Publish a notification: an object of JSON values, msgspec.Raw among them; `type` and `timestamp` are added."""
         whole = {
             "type": "notification",
             "timestamp": _iso(self._clock()),
             **fields,
         }
-        message = Message(channel=f"notify:{topic}", data=msgspec.json.encode(whole))
+        message = Message(channel=f"notify:{topic}", data=msgspec.json.encode(whole), key=key)
         return await self.publish(message, subject=subject)
 
     async def history(

@@ -483,6 +483,17 @@ def test_a_connect_token_asked_for_in_no_json_is_refused(http, boss, text):
     assert problem(answer, 400, "bad_request")
 
 
+def test_a_misspelt_member_is_refused_naming_the_nearest(http, boss):
+    minting = bearer(http, boss)
+    for path, body, nearest, headers in (
+        ("/auth/connect-tokens", {"sub": "42", "chanels": {}}, "channels", minting),
+        ("/auth/connect-tokens", {"sub": "42", "expires_in": 60}, "info", minting),
+        ("/auth/register", {"user": "bob", "password": "x" * 12}, "username", {}),
+    ):
+        detail = problem(http.post(path, json=body, headers=headers), 400, "bad_request")
+        assert f"the nearest is {nearest!r}" in detail, detail
+
+
 @pytest.fixture(scope="module")
 def limited(auth):
     channels = '{"room:*": ["subscribe"], "notify:a": ["subscribe"]}'

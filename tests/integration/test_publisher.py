@@ -1027,8 +1027,53 @@ class TestBadInput:
         assert answer.status_code == 201
         assert history(api, channel)["messages"][0]["data"] == 2
 
-    def test_unknown_fields_are_ignored(self, api, channel):
-        assert publish(api, channel, data=1, nonsense={"a": 1})["offset"] == 1
+    @pytest.mark.parametrize(
+        ("path", "body", "nearest"),
+        [
+            ("/v1/channels/room:a/messages", {"data": 1, "ephemral": True}, "ephemeral"),
+            ("/v1/channels/room:a/messages?kay=1", {"data": 1}, "key"),
+            ("/v1/users/a/messages", {"data": 1, "idempotency_key": "a"}, "key"),
+            ("/v1/messages", {"messages": [{"chanel": "room:a", "data": 1}]}, "channel"),
+            ("/v1/broadcast", {"channels": ["room:a"], "date": 1}, "data"),
+            ("/v1/connections/a/messages", {"data": 1, "datta": 1}, "data"),
+            ("/v1/connections/a/disconnect", {"resaon": "x"}, "reason"),
+            ("/v1/users/a/disconnect", {"Code": 4000}, "code"),
+            ("/v1/users/a/subscribe", {"channel": "room:a", "since": 1}, "channel"),
+            ("/v1/users/a/unsubscribe", {"chanel": "room:a"}, "channel"),
+        ],
+    )
+    def test_a_misspelt_field_is_refused_naming_the_nearest(self, api, path, body, nearest):
+        detail = problem(api.post(path, json=body), 400, "bad_request")["detail"]
+        assert f"; the nearest is {nearest!r}" in detail
+
+    def test_a_misspelt_field_of_a_query_is_refused_too(self, api, channel):
+        answer = api.get(f"/v1/channels/{channel}/messages?limt=1")
+        assert "'limit'" in problem(answer, 400, "bad_request")["detail"]
+
+    def test_the_header_idempotency_key_counts_as_a_key(self, api, channel):
+        header = {"Idempotency-Key": '"order 7"'}
+        notify = f"/notify/{channel.partition(':')[2]}"
+        for path, body in (
+            (f"/v1/channels/{channel}/messages", {"data": 1}),
+            (notify, {"title": "hi"}),
+        ):
+            first, again = (api.post(path, json=body, headers=header).json() for _ in range(2))
+            assert first["offset"] == again["offset"] == 1
+        broadcast = {"channels": [channel], "data": 1}
+        (result,) = api.post("/v1/broadcast", json=broadcast, headers=header).json()["results"]
+        assert result["duplicate"]
+        assert history(api, channel)["messages"][0]["key"] == "order 7"
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/v1/messages", {"messages": []}),
+            ("/v1/connections/a/messages", {"data": 1}),
+        ],
+    )
+    def test_the_header_is_refused_where_no_key_counts(self, api, path, body):
+        answer = api.post(path, json=body, headers={"Idempotency-Key": "a"})
+        assert "Idempotency-Key" in problem(answer, 400, "bad_request")["detail"]
 
     def test_an_unknown_path_is_404_and_a_wrong_method_405(self, api):
         problem(api.get("/v1/nothing"), 404, "bad_request")

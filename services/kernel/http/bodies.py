@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from starlette.requests import ClientDisconnect
 
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.nearest import nearest, shown
 from services.kernel.http import problems
 
 JSON = "application/json"
@@ -62,6 +64,12 @@ async def json(request: Request, model: type[M], *, limit: int) -> M:
     return validated(await read(request, limit=limit), model)
 
 
+def no_such(what: str, name: str, known: Collection[str]) -> str:
+    """Why a body, query or form is refused that names something unknown, with what would be right."""
+    names = ", ".join(known)
+    return f"no {what} {shown(name)} here; the nearest is {nearest(name, known)!r}, and known are {names}"
+
+
 def validated(raw: bytes, model: type[M]) -> M:
     """JSON as a model. Raises `bad_request`. Invalid JSON, such as NaN, is refused in unknown fields, too."""
     try:
@@ -73,7 +81,15 @@ def validated(raw: bytes, model: type[M]) -> M:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise OpenlineError(Code.BAD_REQUEST, f"the body is not JSON: {error}") from None
     except ValidationError as error:
-        raise OpenlineError(Code.BAD_REQUEST, problems.first(error.errors())) from None
+        raise OpenlineError(Code.BAD_REQUEST, _first(error, model)) from None
+
+
+def _first(error: ValidationError, model: type[BaseModel]) -> str:
+    """What is misspelt comes before what is missing: it is mostly the same member."""
+    for one in error.errors():
+        if one["type"] == "extra_forbidden":
+            return no_such("member", str(one["loc"][-1]), model.model_fields)
+    return problems.first(error.errors())
 
 
 def described(model: type[BaseModel]) -> dict[str, Any]:

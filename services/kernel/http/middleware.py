@@ -20,7 +20,7 @@ from services.kernel.domain.origins import Origins
 from services.kernel.http import problems
 
 _METHODS = ("GET", "POST", "DELETE")
-_HEADERS = ("Authorization", "Content-Type", "X-Request-Id")
+_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id")
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 

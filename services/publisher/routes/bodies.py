@@ -74,7 +74,11 @@ Offset: TypeAlias = Annotated[int, Meta(ge=0, le=positions.MAX_OFFSET)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 
 
-class Position(msgspec.Struct, frozen=True):
+class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is not known is misspelt: ignored, it would be missed in silence."""
+
+
+class Position(_Body, frozen=True):
     """A place in a channel's history."""
 
     epoch: Epoch
@@ -85,7 +89,7 @@ class Position(msgspec.Struct, frozen=True):
         return positions.make(self.epoch, int(self.offset))
 
 
-class Publish(msgspec.Struct, frozen=True, kw_only=True):
+class Publish(_Body, frozen=True, kw_only=True):
     """A message to publish."""
 
     data: Data
@@ -107,13 +111,13 @@ class BatchMessage(Publish, frozen=True, kw_only=True):
     channel: Annotated[str, Meta(examples=["room:lobby"])]
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(_Body, frozen=True):
     """Messages to publish in this order; each has a result of its own."""
 
     messages: Annotated[list[BatchMessage], Meta(extra_json_schema={"maxItems": MAX_BATCH})]
 
 
-class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
+class Broadcast(_Body, frozen=True, kw_only=True):
     """One message for many channels; each has a result of its own."""
 
     channels: Annotated[
@@ -125,7 +129,7 @@ class Broadcast(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral: bool = False
 
 
-class DirectMessage(msgspec.Struct, frozen=True):
+class DirectMessage(_Body, frozen=True):
     """A message to one connection, outside every channel."""
 
     data: Data

@@ -26,6 +26,14 @@ _TYPES = (
 )
 _MODELS = (Disconnect, Subscription, Notification)
 
+_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Counts as `key` where neither body nor query has one. With or without quotes around it.",
+    "schema": {"type": "string", "pattern": r"^[!#-~]([ !#-~]{0,126}[!#-~])?$"},
+}
+
 
 def operation_id(route: APIRoute) -> str:
     """The name of an operation for generated clients: that of its function."""
@@ -56,15 +64,14 @@ def body(
     return {"requestBody": {"required": required, "content": content}}
 
 
-def query(model: type[BaseModel]) -> dict[str, Any]:
-    """The fields of a query that the route reads itself, for `openapi_extra=`."""
-    fields = model.model_json_schema()["properties"]
-    return {
-        "parameters": [
-            {"name": name, "in": "query", "required": False, "schema": schema}
-            for name, schema in fields.items()
-        ]
-    }
+def parameters(query: type[BaseModel] | None = None, *, key: bool = False) -> dict[str, Any]:
+    """What the route itself reads of query and headers, for `openapi_extra=`; `key`: the header that counts as one."""
+    fields = query.model_json_schema()["properties"] if query else {}
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in fields.items()
+    ]
+    return {"parameters": [*found, _KEY] if key else found}
 
 
 def install(app: FastAPI) -> None:

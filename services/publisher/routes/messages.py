@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 
 from services.kernel.domain.claims import Claims
-from services.kernel.http.bodies import JSON, media_type, unsupported
+from services.kernel.http.bodies import JSON, unsupported
 from services.publisher.routes import answers, bodies, describe, reading
 from services.publisher.routes.callers import (
     AnyUser,
@@ -26,7 +26,7 @@ _DIRECT = reading.decoder(bodies.DirectMessage)
 _MANY = (400, 401, 403, 413, 415, 422, 429, 503)
 _ONE = (*_MANY, 404, 409)
 _PUBLISH = {
-    **describe.query(PublishQuery),
+    **describe.parameters(PublishQuery, key=True),
     **describe.body("Publish", octets=True),
 }
 
@@ -84,11 +84,12 @@ async def batch(request: Request, of: PartsOf) -> Response:
     summary="Publish one message to up to 1000 channels",
     response_class=Response,
     responses={200: describe.answer("Results"), **describe.refusals(*_MANY)},
-    openapi_extra=describe.body("Broadcast"),
+    openapi_extra={**describe.parameters(key=True), **describe.body("Broadcast")},
 )
 async def broadcast(request: Request, of: PartsOf, claims: Sender) -> Response:
     """Publish one message in each of the channels; each may fail alone, and its result says so."""
-    return answers.raw(await of.publishing.broadcast(claims, await _json(request)))
+    bare = BareRequest(request.scope, request.receive)
+    return answers.raw(await of.publishing.broadcast(bare, claims))
 
 
 @router.post(
@@ -102,13 +103,11 @@ async def to_connection(
     request: Request, of: PartsOf, claims: Writer, connection: Connection
 ) -> Accepted:
     """Send a `direct` message to one connection, wherever it is; at most once, kept nowhere."""
-    body = reading.decode(await _json(request), _DIRECT)
+    bare = BareRequest(request.scope, request.receive)
+    if bare.media_type != JSON:
+        raise unsupported(JSON)
+    reading.refuse_key(bare, "a direct message is sent at most once, and has no key")
+    body = reading.decode(await bare.body(), _DIRECT)
     of.guard.count_bytes(claims, len(bytes(body.data)))
     await of.publisher.direct(connection, bytes(body.data))
     return Accepted()
-
-
-async def _json(request: Request) -> bytes:
-    if media_type(request) != JSON:
-        raise unsupported(JSON)
-    return await request.body()

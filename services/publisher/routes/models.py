@@ -19,7 +19,8 @@ Level = Literal["info", "warning", "error", "success"]
 LEVELS = get_args(Level)
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-_KEY = re.compile(r"[^\x00-\x1f\x7f]{1,128}\Z")
+KEY = re.compile(r"[^\x00-\x1f\x7f]{1,128}\Z")
+KEY_RULE = "1-128 characters without control characters"
 _LIMIT = re.compile(r"([0-9]{1,9})(\.0+)?\Z")
 
 
@@ -66,11 +67,12 @@ class PublishQuery(BaseModel):
 
     key: Annotated[
         str | None,
-        _matching("key", _KEY, expected="1-128 characters without control characters"),
+        _matching("key", KEY, expected=KEY_RULE),
         _text(r"^[^\x00-\x1f\x7f]{1,128}$"),
     ] = Field(
         None,
-        description="Idempotency key, mostly for raw bodies: the field of a JSON body counts before it.",
+        description="Idempotency key, mostly for raw bodies: the field of a JSON body counts before it, and it before the "
+        "header Idempotency-Key.",
     )
     ephemeral: Annotated[bool, _flag("ephemeral"), _FLAG] = Field(
         False,
@@ -113,7 +115,7 @@ class ChannelsQuery(PageQuery):
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Disconnect(_Body):

@@ -19,6 +19,7 @@ from services.publisher.routes import describe, reading
 from services.publisher.routes.callers import PartsOf, Sender, Topic
 from services.publisher.routes.guard import PUBLISH
 from services.publisher.routes.models import LEVELS, NotifyQuery, Sent
+from services.publisher.routes.reading import BareRequest
 
 SECRETS = frozenset({"token", "access_token", "ticket"})
 """Names of query fields that a caller means for us: published they would be shown to every subscriber."""
@@ -36,7 +37,7 @@ router = APIRouter(generate_unique_id_function=describe.operation_id)
     summary="Send a notification",
     responses=describe.refusals(400, 401, 403, 404, 413, 415, 422, 429, 503),
     openapi_extra={
-        **describe.query(NotifyQuery),
+        **describe.parameters(NotifyQuery, key=True),
         **describe.body("Notification", *_TYPES, required=False),
     },
 )
@@ -50,7 +51,8 @@ async def notify(request: Request, of: PartsOf, claims: Sender, topic: Topic) ->
     query, body = _query(request), await _body(request)
     _check(query)
     _check(body)
-    stored = await of.publisher.notify(topic, {**query, **body}, subject=claims.sub)
+    key = reading.idempotency_key(BareRequest(request.scope))
+    stored = await of.publisher.notify(topic, {**query, **body}, subject=claims.sub, key=key)
     return Sent(sent=stored.subscribers, offset=stored.offset)
 
 

@@ -51,6 +51,7 @@ class Publishing:
         claims = await self._guard.bearer(request.authorization, PUBLISH, request.scope)
         if request.media_type != JSON:
             raise unsupported(JSON)
+        reading.refuse_key(request, "give each message of a batch its own key")
         items = reading.decode(await request.body(), _BATCH).messages
         _check_count("messages", len(items))
         self._guard.count(claims, len(items))
@@ -59,9 +60,12 @@ class Publishing:
         outcomes = await self._publisher.publish_all(messages, subject=claims.sub)
         return answers.results([item.channel for item in items], outcomes)
 
-    async def broadcast(self, claims: Claims, raw: bytes) -> bytes:
+    async def broadcast(self, request: BareRequest, claims: Claims) -> bytes:
         """Publish one message in each of the channels of a body: the answer's body."""
-        body = reading.decode(raw, _BROADCAST)
+        if request.media_type != JSON:
+            raise unsupported(JSON)
+        body = reading.decode(await request.body(), _BROADCAST)
+        key = body.key or reading.idempotency_key(request)
         _check_count("channels", len(body.channels))
         self._guard.count(claims, len(body.channels))
         data = self._publisher.check_data(bytes(body.data))
@@ -72,7 +76,7 @@ class Publishing:
                 Message(
                     channel=channel,
                     data=data,
-                    key=body.key,
+                    key=key,
                     tags=body.tags,
                     ephemeral=body.ephemeral,
                 ),
@@ -90,23 +94,26 @@ async def _message(request: BareRequest, channel: str) -> Message:
     query = _NO_QUERY
     if request.scope["query_string"]:
         query = PublishQuery.model_validate(reading.query(request.scope, PublishQuery))
+    key = query.key or reading.idempotency_key(request)
     raw = await request.body()
     if kind == reading.OCTETS:
         return Message(
-            channel=channel, data=raw, kind=Kind.BINARY, key=query.key, ephemeral=query.ephemeral
+            channel=channel, data=raw, kind=Kind.BINARY, key=key, ephemeral=query.ephemeral
         )
     body = reading.decode(raw, _PUBLISH)
-    return _from_body(channel, body, query)
+    return _from_body(channel, body, key=key, ephemeral=query.ephemeral)
 
 
-def _from_body(channel: str, body: bodies.Publish, query: PublishQuery = _NO_QUERY) -> Message:
-    """What the body says counts before the query."""
+def _from_body(
+    channel: str, body: bodies.Publish, *, key: str | None = None, ephemeral: bool = False
+) -> Message:
+    """What the body says counts before what stands beside it."""
     return Message(
         channel=channel,
         data=bytes(body.data),
-        key=body.key or query.key,
+        key=body.key or key,
         tags=body.tags,
-        ephemeral=body.ephemeral or query.ephemeral,
+        ephemeral=body.ephemeral or ephemeral,
         expect=None if body.expect is None else body.expect.checked(),
     )
 

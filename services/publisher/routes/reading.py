@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -14,9 +15,9 @@ from starlette.types import Receive, Scope
 from services.kernel.domain import channels, nesting
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.packed import MAX_DEPTH
-from services.kernel.http.bodies import plain_type
+from services.kernel.http.bodies import no_such, plain_type
 from services.publisher.routes import bodies
-from services.publisher.routes.models import bad
+from services.publisher.routes.models import KEY, KEY_RULE, bad
 
 T = TypeVar("T")
 
@@ -26,6 +27,16 @@ MULTIPART = "multipart/form-data"
 
 MAX_FIELDS = 100
 """Fields of a query or form: parsing must not cost more than a message does."""
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
+_UNKNOWN = re.compile(
+    r"Object contains unknown field `(.*?)`(?: - at `(\$[\w.\[\]]*)`)?\Z", re.DOTALL
+)
+_INNER: dict[str, type[msgspec.Struct]] = {
+    "expect": bodies.Position,
+    "messages[...]": bodies.BatchMessage,
+}
+"""What stands in a body at the end of a path, as msgspec writes it."""
 
 
 class BareRequest:
@@ -67,7 +78,7 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise bad(f"the body is not as it should be: {error}") from None
+        raise bad(_why(error, decoder.type)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # A batch with its messages is three levels around their data.
         if nesting.depth(raw) > MAX_DEPTH + 3:
@@ -75,6 +86,37 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
                 Code.INVALID_DATA, f"the body is nested too deep: data is at most {MAX_DEPTH} deep"
             ) from None
         raise bad(f"the body is not JSON: {error}") from None
+
+
+def _why(error: msgspec.ValidationError, kind: Any) -> str:
+    unknown = _UNKNOWN.match(str(error))
+    if unknown is None:
+        return f"the body is not as it should be: {error}"
+    name, path = unknown[1], unknown[2] or "$"
+    fields = _INNER.get(path.rpartition(".")[2], kind).__struct_encode_fields__
+    return no_such("member" if path == "$" else f"member of {path}", name, fields)
+
+
+def idempotency_key(request: BareRequest) -> str | None:
+    """The header `Idempotency-Key`, which counts as `key`. Raises `bad_request`.
+
+    A string in quotes, as in draft-ietf-httpapi-idempotency-key-header, or without, as most send it.
+    """
+    raw = request.headers.get(b"idempotency-key")
+    if raw is None:
+        return None
+    text = raw.decode(errors="replace")
+    if quoted := _QUOTED.match(text):
+        text = re.sub(r"\\(.)", r"\1", quoted[1])
+    if "\ufffd" in text or not KEY.match(text):
+        raise bad(f"Idempotency-Key is {KEY_RULE}, in UTF-8")
+    return text
+
+
+def refuse_key(request: BareRequest, instead: str) -> None:
+    """Raises `bad_request` for the header `Idempotency-Key`, where it would promise what nobody keeps."""
+    if b"idempotency-key" in request.headers:
+        raise bad(f"Idempotency-Key does not count here; {instead}")
 
 
 def decode_field(name: str, raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -86,13 +128,15 @@ def decode_field(name: str, raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 def query(scope: Mapping[str, Any], model: type[BaseModel]) -> dict[str, str]:
-    """The query's fields, for `model` to check; those it does not know are ignored.
+    """The query's fields, for `model` to check.
 
-    Raises `bad_request`, also for a field of the model that is given twice: which one would count?
+    Raises `bad_request`, also for a field that the model does not know, and for one that is given twice: which would count?
     """
     fields: dict[str, str] = {}
     for name, value in pairs(scope["query_string"]):
-        if name in fields and name in model.model_fields:
+        if name not in model.model_fields:
+            raise bad(no_such("field of the query", name, model.model_fields))
+        if name in fields:
             raise bad(f"give {name} once")
         fields[name] = value
     return fields

@@ -177,6 +177,12 @@ GOOD = {"channel": "room:a", "data": {"n": 1}}
         (ONE, b'{"data":1,"key":""}', {}),
         (ONE, b'{"data":1,"expect":{"epoch":"no","offset":7}}', {}),
         (ONE, LARGE, {}),
+        (ONE, b'{"data":1,"ephemral":true}', {}),
+        (ONE, b'{"dta":1}', {"idempotency-key": "a"}),
+        (f"{ONE}?ephemral=1", b"1", OCTETS),
+        (ONE, b'{"data":1}', {"idempotency-key": "x" * 129}),
+        ("/v1/messages", batch({**GOOD, "tag": {}}), {}),
+        ("/v1/messages", batch(GOOD), {"idempotency-key": "a"}),
         (ONE, b'{"data":1}', {"token": None}),
         (ONE, b'{"data":1}', {"token": "bad"}),
         (ONE, b'{"data":1}', {"token": "reader"}),
@@ -223,6 +229,23 @@ async def test_a_key_counts_over_both_ways(parts):
     by_app = await ask(parts, f"{ONE}?key=k", fast=False)
     assert by_app.json() == {**stored, "duplicate": True}
     assert (await ask(parts, ONE, b'{"data":1,"key":"k"}')).json()["duplicate"]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_the_header_counts_as_a_key_after_body_and_query(parts, fast):
+    async def post(path=ONE, body=b'{"data":1}', **more):
+        return (await ask(parts, path, body, fast=fast, **more)).json()
+
+    stored = await post(idempotency_key='"k"')
+    assert await post(body=b'{"data":1,"key":"k"}', idempotency_key="l") == {
+        **stored,
+        "duplicate": True,
+    }
+    assert (await post(f"{ONE}?key=k", idempotency_key="l"))["duplicate"]
+    assert (await post(body=b"raw", idempotency_key="k", content_type=OCTETS["content-type"]))[
+        "duplicate"
+    ]
+    assert not (await post(idempotency_key="l"))["duplicate"]
 
 
 @pytest.mark.parametrize(

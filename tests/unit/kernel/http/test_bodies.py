@@ -47,6 +47,16 @@ def test_unknown_fields_are_ignored_where_the_model_ignores_them():
     assert bodies.validated(b'{"x":[1]}', Call) == Call()
 
 
+def test_a_misspelt_member_is_refused_naming_the_nearest_also_where_another_is_missing():
+    class Strict(Call):
+        model_config = ConfigDict(extra="forbid")
+
+        user: str
+
+    with refused(Code.BAD_REQUEST, "no member 'usr' here; the nearest is 'user'"):
+        bodies.validated(b'{"usr":"a","cod":1}', Strict)
+
+
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [

@@ -7,7 +7,7 @@ import pytest
 
 from services.kernel.domain.codes import Code
 from services.publisher.routes import bodies, reading
-from services.publisher.routes.models import HistoryQuery, PageQuery
+from services.publisher.routes.models import HistoryQuery, PageQuery, PublishQuery
 from tests.support.refusals import refused
 
 _PUBLISH = reading.decoder(bodies.Publish)
@@ -18,15 +18,21 @@ def query(text, model=HistoryQuery):
 
 
 def test_a_field_of_the_query():
-    assert query(b"a=1&cursor=c%C3%BC+x", PageQuery).cursor == "cü x"
-    assert query(b"a=1", PageQuery).cursor is None
+    assert query(b"cursor=c%C3%BC+x", PageQuery).cursor == "cü x"
+    assert query(b"", PageQuery).cursor is None
     assert query(b"cursor=", PageQuery).cursor == ""
 
 
-def test_a_field_given_twice_is_refused_when_it_counts():
+def test_a_field_given_twice_is_refused():
     with refused(Code.BAD_REQUEST, "give limit once"):
         query(b"limit=1&limit=1")
-    assert query(b"a=1&a=1").limit == 100
+
+
+def test_a_misspelt_field_of_a_query_is_refused_naming_the_nearest():
+    with refused(Code.BAD_REQUEST, "no field of the query 'limt' here; the nearest is 'limit'"):
+        query(b"since=&limt=1")
+    with refused(Code.BAD_REQUEST, "the nearest is 'ephemeral'"):
+        query(b"ephemral=true", PublishQuery)
 
 
 @pytest.mark.parametrize("text", [b"a=%C3%28", b"a=\xff", b"%FF=1"])
@@ -64,9 +70,76 @@ def test_a_bad_body(raw, reason):
         reading.decode(raw, _PUBLISH)
 
 
+@pytest.mark.parametrize(
+    ("kind", "raw", "reason"),
+    [
+        (bodies.Publish, b'{"data":1,"ephemral":true}', "no member 'ephemral' .*'ephemeral'"),
+        (bodies.Publish, b'{"dta":1}', "nearest is 'data', and known are data, key, tags,"),
+        (bodies.Publish, b'{"data":1,"idempotency_key":"a"}', "the nearest is 'key'"),
+        (
+            bodies.Publish,
+            b'{"data":1,"expect":{"epoch":"a","ofset":1}}',
+            r"no member of \$.expect 'ofset' .* 'offset', and known are epoch, offset$",
+        ),
+        (
+            bodies.Batch,
+            b'{"messages":[{"channel":"a:b","data":1},{"chanel":"a:b","data":1}]}',
+            r"no member of \$.messages\[...\] 'chanel' .* 'channel'",
+        ),
+        (
+            bodies.Batch,
+            b'{"messages":[{"channel":"a:b","data":1,"expect":{"epoc":"a"}}]}',
+            r"no member of \$.messages\[...\].expect 'epoc' .* 'epoch'",
+        ),
+        (bodies.Batch, b'{"message":[]}', "no member 'message' here; the nearest is 'messages'"),
+        (bodies.Broadcast, b'{"channel":"a:b","data":1}', "the nearest is 'channels'"),
+        (bodies.DirectMessage, b'{"data":1,"key":"a"}', "no member 'key' .*known are data"),
+        (bodies.Publish, b'{"a` - at `$.expect":1}', r"no member 'a` - at `\$.expect' here"),
+        (bodies.Publish, b'{"a\\n`":1}', r"no member 'a\\n`' here"),
+        (bodies.Publish, b'{"%s":1}' % (b"x" * 100_000), r"'x+\.\.\.' here; the nearest is"),
+    ],
+)
+def test_a_misspelt_member_is_refused_naming_the_nearest(kind, raw, reason):
+    with refused(Code.BAD_REQUEST, reason):
+        reading.decode(raw, reading.decoder(kind))
+
+
+def keyed(value):
+    return reading.BareRequest({"type": "http", "headers": [(b"idempotency-key", value)]})
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        (b"8e03978e-40d5", "8e03978e-40d5"),
+        (b'"8e03978e-40d5"', "8e03978e-40d5"),
+        (rb'"a \"b\" \\"', r'a "b" \ '[:-1]),
+        (b'"', '"'),
+        ("ü".encode(), "ü"),
+    ],
+)
+def test_the_header_that_counts_as_a_key(value, key):
+    assert reading.idempotency_key(keyed(value)) == key
+
+
+def test_a_request_without_the_header_has_no_key():
+    assert reading.idempotency_key(reading.BareRequest({"type": "http", "headers": []})) is None
+
+
+@pytest.mark.parametrize("value", [b"", b'""', b"\xff", b"x" * 129, b"a\x7f"])
+def test_a_header_that_is_no_key_is_refused(value):
+    with refused(Code.BAD_REQUEST, "Idempotency-Key is 1-128 characters"):
+        reading.idempotency_key(keyed(value))
+
+
+def test_the_header_is_refused_where_no_key_counts():
+    with refused(Code.BAD_REQUEST, "Idempotency-Key does not count here; do so"):
+        reading.refuse_key(keyed(b"a"), "do so")
+
+
 def test_what_is_too_deep_to_be_read_is_refused_as_data_is():
     with refused(Code.INVALID_DATA, "64 deep"):
-        reading.decode(b'{"x":' + b"[" * 100_000, _PUBLISH)
+        reading.decode(b'{"data":' + b"[" * 100_000, _PUBLISH)
 
 
 def test_a_whole_number_may_be_written_as_a_float():
