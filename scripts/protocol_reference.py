@@ -5,6 +5,7 @@ With `--check` nothing is written; exit status 1 when a file is stale.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tomllib
 import typing
@@ -19,6 +20,7 @@ from scripts import generated
 from scripts.generated import ROOT
 from services.kernel.domain.codes import HTTP_STATUS, TEMPORARY, Close, Code
 from services.kernel.domain.limits import Limits
+from services.kernel.domain.namespaces import Namespace
 from services.kernel.protocol import commands, events, wire
 from services.kernel.protocol.subprotocols import SUBPROTOCOLS
 
@@ -306,36 +308,30 @@ def markdown() -> str:
 
 def limits_section() -> Iterator[str]:
     """What a stranger may send, as the code has it."""
-    limits = Limits()
-    rows = {
-        "one frame, one HTTP body": f"{limits.frame_bytes:,} bytes",
-        "data of one message": "64 KiB, or `message_bytes` of the namespace",
-        "channels of a connection": f"{limits.channels_per_connection:,}",
-        "commands of a connection": f"{limits.connection_rate:g}/s, {limits.connection_burst:,} at once",
-        "commands of a user, on all connections": f"{limits.user_rate:g}/s, {limits.user_burst:,} at once",
-        "bytes that a user sends, on all connections; anonymous clients count by address": (
-            f"{limits.user_bytes_rate:,}/s, {limits.user_bytes_burst:,} at once"
-        ),
-        "bytes of data that a client of the HTTP API publishes, at each publisher; a broadcast counts for each channel": (
-            f"{limits.client_bytes_rate:,}/s, {limits.client_bytes_burst:,} at once"
-        ),
-        "connections of a user": f"{limits.connections_per_user:,}",
-        "connections of an address": f"{limits.connections_per_address:,}",
-        "channels that an address asks for and nobody on its gateway listens to": f"{limits.unheard_rate:g}/s, {limits.unheard_burst:,} at once",
-        "logins and registrations of an address": f"{limits.login_rate_per_minute:,} a minute",
-        "wrong passwords of an account, from all addresses that never logged in to it, and from each other one": f"{limits.wrong_passwords_per_hour:,} an hour, {limits.wrong_passwords_burst:,} at once",
-        "refreshes of a login": f"{limits.refresh_rate_per_minute:,} a minute",
-        "refused tokens of an address, in each publisher and auth; then its new tokens wait": f"{limits.refused_tokens_rate:g}/s, {limits.refused_tokens_burst:,} at once",
-        "seconds until the token must have come": f"{limits.auth_seconds:g}",
-        "seconds of silence until the server pings": f"{limits.ping_seconds:g}, then {limits.pong_seconds:g} to answer",
-    }
-    yield from ("## Limits", "", "| what | limit |", "|---|---|")
-    yield from (f"| {what} | {limit} |" for what, limit in rows.items())
+    yield from ("## Limits", "", "| what | usually | setting |", "|---|---|---|")
+    for limit in dataclasses.fields(Limits):
+        if limit.metadata:
+            what, usual = limit.metadata["what"], limit.default
+            yield f"| {what} | {usual:,} | `OPENLINE_{limit.name.upper()}` |"
+    usual = Namespace(name="usual")
+    for option, what in OF_NAMESPACES.items():
+        yield f"| {what} | {getattr(usual, option):,} | `{option}` of the [namespace](../namespaces.md) |"
     yield ""
     yield (
         "Over a limit: `rate_limited`, `too_large` or `limit_exceeded`, or the close code that says so. "
-        "`OPENLINE_LIMITS=off` lifts rates and numbers of connections, never sizes."
+        "`OPENLINE_LIMITS=off` lifts rates and numbers of connections, never sizes. An API client has a rate where its "
+        "record says so; each publisher counts for itself."
     )
+
+
+OF_NAMESPACES = {
+    "message_bytes": "bytes of a message's data",
+    "history_size": "messages of a history",
+    "history_ttl": "seconds that a history lives after its last message",
+    "publish_rate": "messages a second of a connection in a namespace; 0 for no limit of its own",
+    "publish_burst": "such messages at once",
+    "window_ms": "milliseconds over which messages are gathered before they are sent",
+}
 
 
 def asyncapi() -> dict[str, Any]:

@@ -6,6 +6,7 @@ That is docs/reference/settings.md, and services/kernel/ops/variables.py, by whi
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
 from typing import Any
@@ -20,6 +21,7 @@ from scripts import generated
 from scripts.generated import ROOT
 from services.auth.settings import Settings as Auth
 from services.gateway.settings import Settings as Gateway
+from services.kernel.domain.limits import Limits
 from services.kernel.ops.settings import PREFIX, Common
 from services.kernel.ops.usage import shown
 from services.publisher.settings import Settings as Publisher
@@ -57,6 +59,8 @@ SECTIONS: tuple[tuple[str, str, type[BaseSettings], type[BaseSettings] | None], 
     ),
 )
 
+
+LIMITS = {limit.name for limit in dataclasses.fields(Limits)}
 
 COMPOSE = """\
 ## Compose
@@ -147,7 +151,10 @@ def text() -> str:
         parts.append(f"## {title}\n\n{note}\n\n| variable | default | what |\n|---|---|---|")
         parts += [
             _row(settings, name, field)
-            for name, field in settings.model_fields.items()
+            # Limits come last: they are fields of a base class.
+            for name, field in sorted(
+                settings.model_fields.items(), key=lambda item: item[0] in LIMITS
+            )
             if name not in known
         ]
         parts[-1] += "\n"

@@ -13,7 +13,8 @@ from deploy.local.plan import ROOT, Plan, environment
 from deploy.local.processes import Program, StartError
 from services.auth import settings as auth_settings
 from services.gateway import settings as gateway_settings
-from services.kernel.ops import namespaces
+from services.kernel.ops import limits, namespaces
+from services.kernel.ops.refusal import refusing
 from services.kernel.ops.settings import PREFIX, load
 from services.publisher import settings as publisher_settings
 
@@ -21,9 +22,12 @@ from services.publisher import settings as publisher_settings
 def check_settings(plan: Plan) -> None:
     """End with one line when a service would refuse its settings, or the namespaces that they name."""
     load(auth_settings.Settings, auth(plan).environment)
-    load(publisher_settings.Settings, publisher(plan).environment)
+    publishers = load(publisher_settings.Settings, publisher(plan).environment)
     settings = load(gateway_settings.Settings, gateways(plan)[0].environment)
-    namespaces.load(ROOT / settings.namespaces)  # services run in that folder
+    known = namespaces.load(ROOT / settings.namespaces)  # services run in that folder
+    with refusing():
+        limits.check(limits.of(settings), known)
+        limits.check(limits.of(publishers), known)
 
 
 def redis(plan: Plan) -> Program:

@@ -31,6 +31,7 @@ from services.kernel.http import health, middleware, problems
 from services.kernel.http.auth_failures import AuthFailures
 from services.kernel.http.health import Readiness
 from services.kernel.http.requests import Requests
+from services.kernel.ops import limits
 from services.kernel.ops.tasks import Tasks
 from services.kernel.ops.version import version
 from services.kernel.redis.client import Client
@@ -160,30 +161,31 @@ def _parts(
         tickets=RedisTickets(redis),
         own=Verifier([TrustedIssuer(settings.public_url, ring)], audience=settings.audience),
         trusted=trusted.verifier,
-        **_throttles(Limits(rates=settings.limits)),
+        **_throttles(limits.of(settings)),
+        limits=limits.of(settings),
         clock=clock,
     )
     return parts, trusted.remote
 
 
-def _throttles(limits: Limits) -> Any:
+def _throttles(given: Limits) -> Any:
     """How often things may be tried, in this process: the fields of `Parts` by their names."""
-    logins, refreshes = limits.login_rate_per_minute, limits.refresh_rate_per_minute
+    logins, refreshes = given.login_rate_per_minute, given.refresh_rate_per_minute
     return {
         "logins": Throttle(
             logins,
             refusal=f"an address may try {logins} times a minute to log in or register",
-            on=limits.rates,
+            on=given.rates,
         ),
         "refreshes": Throttle(
             refreshes,
             refusal=f"a login may be refreshed {refreshes} times a minute; use the token that you got",
-            on=limits.rates,
+            on=given.rates,
         ),
         "guesses": Guesses(
-            limits.wrong_passwords_per_hour, limits.wrong_passwords_burst, on=limits.rates
+            given.wrong_passwords_per_hour, given.wrong_passwords_burst, on=given.rates
         ),
-        "failures": AuthFailures(limits),
+        "failures": AuthFailures(given),
     }
 
 

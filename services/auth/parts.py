@@ -14,6 +14,7 @@ from services.auth.revoker import Revoker
 from services.auth.settings import Settings
 from services.auth.store import Store
 from services.auth.throttle import Guesses, Throttle
+from services.kernel.domain.limits import Limits
 from services.kernel.http.auth_failures import AuthFailures
 from services.kernel.tokens.tickets import Tickets
 from services.kernel.tokens.verifier import Verifier
@@ -37,6 +38,7 @@ class Parts:
     refreshes: Throttle
     guesses: Guesses
     failures: AuthFailures
+    limits: Limits
     clock: Callable[[], float] = time.time
 
     @property

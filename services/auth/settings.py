@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from services.kernel.domain.limits import AUTH
+from services.kernel.ops import limits
 from services.kernel.ops.settings import Common, Port
+
+if TYPE_CHECKING:
+    Limited = Common
+else:
+    Limited = limits.limited(AUTH)
 
 ALGORITHMS = Literal["EdDSA", "RS256", "ES256", "HS256"]
 
@@ -28,8 +35,8 @@ def _database(value: str) -> str:
     return value.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
-class Settings(Common):
-    """Common settings and those of auth. Times in seconds."""
+class Settings(Limited):
+    """Common settings, auth's limits and what else it needs. Times in seconds."""
 
     var: Path = Field(Path("var"), description="folder for data that this machine keeps")
     auth_host: str = Field("127.0.0.1", description="address on which auth listens")

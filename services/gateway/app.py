@@ -23,14 +23,13 @@ from services.gateway.websocket import Acceptance, HandshakeSniffer, Request, We
 from services.kernel.broker.metrics import BrokerCalls
 from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
-from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.origins import Origins
 from services.kernel.http import health, middleware, problems
 from services.kernel.http.health import MESSAGES_REFUSED, Readiness
 from services.kernel.http.http_protocol import HttpProtocol
 from services.kernel.http.serve import Server, serve
-from services.kernel.ops import garbage, logs, namespaces
+from services.kernel.ops import garbage, limits, logs, namespaces
 from services.kernel.ops.refusal import refuse_now, refusing
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
@@ -59,7 +58,7 @@ class Gateway:
             name=name,
             broker=broker,
             namespaces=namespaces,
-            limits=_limits(settings),
+            limits=limits.of(settings),
             verifier=verifier,
             tickets=RedisTickets(redis),
             revocations=RedisRevocations(redis),
@@ -156,16 +155,6 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        rates=settings.limits,
-        user_bytes_rate=settings.user_bytes_rate,
-        user_bytes_burst=settings.user_bytes_burst,
-        ping_seconds=settings.ping_seconds,
-        outbox_bytes=settings.outbox_bytes,
-    )
-
-
 def main() -> None:
     """Serve until told to end. What can never work ends the process with one line."""
     check_arguments("gateway", "Serves WebSocket and SSE clients.", Settings)
@@ -174,6 +163,7 @@ def main() -> None:
     with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET"}):
         broker = RedisBroker.of(settings)
         known = namespaces.load(settings.namespaces)
+        limits.check(limits.of(settings), known)
         trust.check(settings)
         app = create(settings, broker, redis=broker.client, namespaces=known)
 
@@ -197,6 +187,10 @@ def main() -> None:
         on_started=started,
         on_stopping=stopping,
         http=partial(HandshakeSniffer, http=HttpProtocol),
-        ws=partial(WebSocketProtocol, fast_accept=fast_accept),
+        ws=partial(
+            WebSocketProtocol,
+            fast_accept=fast_accept,
+            handshake_seconds=limits.of(settings).handshake_seconds,
+        ),
         timeout_graceful_shutdown=10,
     )

@@ -19,14 +19,13 @@ from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.configuration import ConfigurationError
-from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.schemas import Schemas
 from services.kernel.http import health, middleware, problems
 from services.kernel.http.auth_failures import AuthFailures, client_behind
 from services.kernel.http.requests import Requests
 from services.kernel.http.serve import Server, serve
-from services.kernel.ops import garbage, logs, namespaces
+from services.kernel.ops import garbage, limits, logs, namespaces
 from services.kernel.ops.refusal import refuse_now, refusing
 from services.kernel.ops.settings import load
 from services.kernel.ops.tasks import Tasks
@@ -65,13 +64,13 @@ class Parts:
         self._tasks = Tasks(metrics.TASK_FAILURES)
         self.broker = broker
         self.probes = Probes(broker, revocations, keys=self.keys, clock=clock)
-        limits = _limits(settings)
+        given = limits.of(settings)
         guard = Guard(
             verifier,
             admin_networks=settings.admin_networks,
             revoked=self.probes.revoked,
-            failures=AuthFailures(limits, client=client_behind(settings.trusted_proxies)),
-            limits=limits,
+            failures=AuthFailures(given, client=client_behind(settings.trusted_proxies)),
+            limits=given,
             clock=clock,
         )
         publisher = Publisher(
@@ -90,7 +89,7 @@ class Parts:
             # Whose proxies are believed matters to the calls of scope `manage` alone, so only the application asks.
             _behind_proxies(self.app, settings),
             self._publishing,
-            body_bytes=Limits().body_bytes,
+            body_bytes=given.body_bytes,
             cors=bool(settings.allowed_origins),
         )
 
@@ -115,7 +114,9 @@ class Parts:
         app.add_exception_handler(405, _method_not_allowed)
         app.add_exception_handler(ClientDisconnect, _gone)
         middleware.install(
-            app, allowed_origins=settings.allowed_origins, body_bytes=Limits().body_bytes
+            app,
+            allowed_origins=settings.allowed_origins,
+            body_bytes=limits.of(settings).body_bytes,
         )
         app.add_middleware(Requests, requests=metrics.REQUESTS, seconds=metrics.REQUEST_SECONDS)
         return app
@@ -131,14 +132,6 @@ class Parts:
         await self._tasks.close()
         await self.keys.close()
         await self.broker.close()
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        rates=settings.limits,
-        client_bytes_rate=settings.client_bytes_rate,
-        client_bytes_burst=settings.client_bytes_burst,
-    )
 
 
 def _behind_proxies(app: Any, settings: Settings) -> Any:
@@ -166,11 +159,10 @@ def create(settings: Settings) -> Parts:
     """The publisher on Redis; nothing is connected yet. What can never work ends the process with one line."""
     with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET"}):
         broker = RedisBroker.of(settings)
+        known = namespaces.load(settings.namespaces)
+        limits.check(limits.of(settings), known)
         return Parts(
-            settings,
-            broker,
-            revocations=RedisRevocations(broker.client),
-            namespaces=namespaces.load(settings.namespaces),
+            settings, broker, revocations=RedisRevocations(broker.client), namespaces=known
         )
 
 

@@ -66,7 +66,7 @@ def calls(broker):
 
     return {
         "publish": publish,
-        "issue": lambda: tickets.issue("token"),
+        "issue": lambda: tickets.issue("token", ttl=30),
         "redeem": lambda: tickets.redeem("a" * 43),
         "revoke": lambda: revocations.add(REVOKED),
         "load": lambda: whole(revocations, time.time()),

@@ -23,7 +23,7 @@ from services.kernel.domain.claims import Claims
 from services.kernel.domain.limits import Limits
 from tests.support.gateway_host import ManualHost, RecordingConnection, forget_unborn
 
-LIMITS = Limits(outbox_bytes=70_000, channels_per_connection=4, connection_burst=60)
+LIMITS = Limits(outbox_bytes=70_000, channels_per_connection=4, command_burst=60)
 CHANNELS = ["chat:a", "chat:b", "room:a", "live:a", "feed:a", "public:all", "user:bob"]
 SIZES = [1, 10, 30_000]
 QUICK = settings(

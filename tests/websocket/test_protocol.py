@@ -135,7 +135,7 @@ def stage():
 def quick(monkeypatch):
     monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.1)
     monkeypatch.setattr(protocol, "CLOSE_TIMEOUT", 0.1)
-    monkeypatch.setattr(protocol, "HANDSHAKE_TIMEOUT", 0.1)
+    monkeypatch.setitem(WebSocketProtocol.__init__.__kwdefaults__, "handshake_seconds", 0.1)
 
 
 # Handshake

@@ -17,7 +17,6 @@ from services.kernel.domain.channels import personal
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.permissions import OWN
 from services.kernel.http import bodies, problems
-from services.kernel.tokens.tickets import TTL
 
 _log = structlog.get_logger(__name__)
 
@@ -91,7 +90,7 @@ async def ticket(
     response: Response, of: PartsOf, caller: Annotated[Bearer, Depends(bearer.anyone)]
 ) -> models.Ticket:
     """A ticket that stands for the calling token, once and for a short time: for `?ticket=` in a URL."""
-    left = max(1.0, min(TTL, (caller.claims.exp or 0) - of.clock()))
+    left = max(1.0, min(of.limits.ticket_seconds, (caller.claims.exp or 0) - of.clock()))
     made = await of.tickets.issue(caller.token, ttl=left)
     metrics.TICKETS.inc()
     response.headers.update({"cache-control": "no-store"})

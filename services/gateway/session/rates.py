@@ -31,7 +31,7 @@ class Rates:
         """Count a command; 0, or the seconds to wait."""
         if self._commands is None:
             limits = self._limits
-            self._commands = Bucket(limits.connection_rate, limits.connection_burst, now)
+            self._commands = Bucket(limits.command_rate, limits.command_burst, now)
         return self._commands.spend(now)
 
     def refusal(self, now: float) -> float:

@@ -294,7 +294,7 @@ class Session(Subscriber):
         if not wait and self.user is not None:
             wait = self.node.charge(self.user)
         if wait:
-            return too_fast("commands", limits.connection_rate, wait=wait)
+            return too_fast("commands", limits.command_rate, wait=wait)
         # Before it is open nothing can be published, and whom the bytes belong to is not known.
         if self.opened and (wait := self.node.charge_bytes(self, size)):
             return too_fast("bytes", limits.user_bytes_rate, wait=wait)

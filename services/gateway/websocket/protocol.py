@@ -27,9 +27,6 @@ from services.gateway.websocket.uvicorn_names import (
     is_ssl,
 )
 
-HANDSHAKE_TIMEOUT = 15.0
-"""Seconds that the application has to accept or refuse; the client gets 503 then."""
-
 log = structlog.get_logger(__name__)
 
 _servers: WeakKeyDictionary[ServerState, Shared] = WeakKeyDictionary()
@@ -41,6 +38,8 @@ class WebSocketProtocol(asyncio.Protocol):
     `fast_accept`, if there is one, is asked first. Where it has no answer the ASGI application runs: its route calls
     `Acceptance.complete`, or sends an HTTP answer (ASGI extension websocket.http.response). The transport then belongs to
     a WebSocketConnection. The ASGI messages for an open WebSocket are not supported.
+
+    `handshake_seconds`: in which the application has to accept or refuse; the client gets 503 then.
     """
 
     def __init__(
@@ -51,12 +50,14 @@ class WebSocketProtocol(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         fast_accept: FastAccept | None = None,
+        handshake_seconds: float = 15.0,
     ) -> None:
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._fast_accept = fast_accept
+        self._handshake_seconds = handshake_seconds
         self._shared = _servers.get(server_state) or _servers.setdefault(
             server_state, Shared(self._loop, server_state.connections)
         )
@@ -114,7 +115,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _wait(self, work: Callable[[], None]) -> None:
         """Decide later: uvicorn makes us the transport's protocol only after it has handed the request over."""
-        self._expire_in(HANDSHAKE_TIMEOUT)
+        self._expire_in(self._handshake_seconds)
         self._shared.slicer.add(work)
 
     def _parse(self, data: bytes) -> None:

@@ -1,53 +1,162 @@
-"""How much a stranger may send: the protocol's defaults and the token bucket that counts it."""
+"""How much a stranger may send: every limit with its default, and the token bucket that counts."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+
+GATEWAY, AUTH, PUBLISHER = "gateway", "auth", "publisher"
+
+
+def _limit(
+    default: float, what: str, *, low: float, high: float, of: tuple[str, ...] = (GATEWAY,)
+) -> Any:
+    """A limit, which is a setting OPENLINE_<its name> of the services `of`, from `low` to `high`."""
+    return field(default=default, metadata={"what": what, "low": low, "high": high, "services": of})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Limits of the fleet and of a connection. Rates are per second; sizes are bytes; times are seconds.
 
-    `rates` False (OPENLINE_LIMITS=off) lifts rates and connection counts for benches, never sizes.
+    `rates` False (OPENLINE_LIMITS=off) lifts rates and connection counts for benches, never sizes. All others are
+    settings by being here: services.kernel.ops.limits reads them, and the settings reference lists them.
     """
 
     rates: bool = True
-    frame_bytes: int = 1_048_576
-    body_bytes: int = 1_048_576
-    channels_per_connection: int = 100
-    connection_rate: float = 50
-    connection_burst: int = 200
-    user_rate: float = 100
-    user_burst: int = 400
-    user_bytes_rate: int = 131_072
-    user_bytes_burst: int = 4_194_304
-    client_bytes_rate: int = 16_777_216
-    client_bytes_burst: int = 134_217_728
-    connections_per_user: int = 100
-    connections_per_address: int = 1000
-    unheard_rate: float = 50
-    unheard_burst: int = 100_000
-    login_rate_per_minute: int = 60
-    wrong_passwords_per_hour: int = 30
-    wrong_passwords_burst: int = 10
-    refresh_rate_per_minute: int = 30
-    refused_tokens_rate: float = 20
-    refused_tokens_burst: int = 200
-    refusal_rate: float = 100
-    refusal_burst: int = 1000
-    auth_seconds: float = 10
-    ping_seconds: float = 25
-    pong_seconds: float = 10
-    outbox_bytes: int = 1_048_576
-    replay_bytes: int = 134_217_728
-    presence_page: int = 1000
-    batch: int = 1000
+    connections_per_user: int = _limit(
+        100, "connections that a user may have, over all gateways", low=1, high=100_000
+    )
+    connections_per_address: int = _limit(
+        1000, "connections that an address may have", low=1, high=20_000
+    )
+    channels_per_connection: int = _limit(
+        100, "channels that a connection may be subscribed to", low=1, high=10_000
+    )
+    command_rate: float = _limit(
+        50, "commands a second of a connection, in the long run", low=0.1, high=100_000
+    )
+    command_burst: int = _limit(200, "commands of a connection at once", low=1, high=1_000_000)
+    user_rate: float = _limit(
+        100, "commands a second of a user, over all gateways", low=0.1, high=100_000
+    )
+    user_burst: int = _limit(400, "commands of a user at once", low=1, high=1_000_000)
+    user_bytes_rate: int = _limit(
+        131_072,
+        "bytes a second that a user may send over all sockets; anonymous clients count by address",
+        low=1_024,
+        high=1_073_741_824,
+    )
+    user_bytes_burst: int = _limit(
+        4_194_304, "bytes that a user may send at once", low=1_048_576, high=68_719_476_736
+    )
+    client_bytes_rate: int = _limit(
+        16_777_216,
+        "bytes of data a second that a client may have stored by one publisher; a broadcast counts once for each channel",
+        of=(PUBLISHER,),
+        low=1_024,
+        high=68_719_476_736,
+    )
+    client_bytes_burst: int = _limit(
+        134_217_728,
+        "bytes of data that a client may have stored at once",
+        of=(PUBLISHER,),
+        low=1_048_576,
+        high=68_719_476_736,
+    )
+    unheard_rate: float = _limit(
+        50,
+        "channels a second that an address may ask for and nobody on its gateway listens to: new names fill the store",
+        low=0.1,
+        high=100_000,
+    )
+    unheard_burst: int = _limit(
+        100_000,
+        "such channels at once; below connections times channels, who comes back with all of them has to wait",
+        low=1,
+        high=10_000_000,
+    )
+    refusal_rate: float = _limit(
+        100,
+        "refused commands a second of a connection, above which it is closed",
+        low=0.1,
+        high=100_000,
+    )
+    refusal_burst: int = _limit(
+        1000, "refused commands of a connection at once", low=1, high=1_000_000
+    )
+    login_rate_per_minute: int = _limit(
+        60, "logins and registrations a minute of an address", of=(AUTH,), low=1, high=6_000
+    )
+    wrong_passwords_per_hour: int = _limit(
+        30,
+        "wrong passwords an hour of an account, from all addresses that never logged in to it, and from each other one",
+        of=(AUTH,),
+        low=1,
+        high=100_000,
+    )
+    wrong_passwords_burst: int = _limit(
+        10, "such passwords at once", of=(AUTH,), low=1, high=10_000
+    )
+    refresh_rate_per_minute: int = _limit(
+        30, "refreshes a minute of a login", of=(AUTH,), low=1, high=6_000
+    )
+    refused_tokens_rate: float = _limit(
+        20,
+        "refused tokens a second of an address, above which its new tokens wait; each service counts for itself",
+        of=(AUTH, PUBLISHER),
+        low=0.1,
+        high=100_000,
+    )
+    refused_tokens_burst: int = _limit(
+        200, "refused tokens of an address at once", of=(AUTH, PUBLISHER), low=1, high=1_000_000
+    )
+    ticket_seconds: float = _limit(
+        30, "seconds in which a ticket can be used", of=(AUTH,), low=1, high=300
+    )
+    frame_bytes: int = _limit(
+        1_048_576,
+        "bytes of a message that a client sends over WebSocket",
+        low=65_536,
+        high=16_777_216,
+    )
+    body_bytes: int = _limit(
+        1_048_576,
+        "bytes of a request's body; the front door takes no more than 1 MiB",
+        of=(PUBLISHER,),
+        low=65_536,
+        high=1_048_576,
+    )
+    outbox_bytes: int = _limit(
+        1_048_576, "bytes that may wait for a slow client", low=65_536, high=268_435_456
+    )
+    replay_bytes: int = _limit(
+        134_217_728,
+        "bytes of missed messages that wait on a gateway for all its returning clients",
+        low=1_048_576,
+        high=68_719_476_736,
+    )
+    presence_page: int = _limit(1000, "members on a page of presence", low=1, high=1000)
+    handshake_seconds: float = _limit(
+        15,
+        "seconds in which a handshake must be decided, tickets and key sets included",
+        low=1,
+        high=60,
+    )
+    auth_seconds: float = _limit(
+        10, "seconds in which a client without a token must have sent one", low=1, high=60
+    )
+    ping_seconds: float = _limit(
+        25,
+        "seconds of silence after which a client is asked for a sign of life; nginx cuts what is silent for 65",
+        low=1,
+        high=60,
+    )
+    pong_seconds: float = _limit(10, "seconds in which it must have answered", low=1, high=60)
 
 
 class Bucket:

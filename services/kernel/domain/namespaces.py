@@ -167,6 +167,11 @@ def _namespace(name: str, options: object) -> Namespace:
         raise NamespacesError(
             f"namespace {name!r}, option 'history_bytes': must be at least message_bytes, {namespace.message_bytes}"
         )
+    if 0 < namespace.publish_burst < namespace.publish_rate:
+        raise NamespacesError(
+            f"namespace {name!r}: publish_burst = {namespace.publish_burst} is below publish_rate = "
+            f"{namespace.publish_rate:g}: so many a second could never be had; raise the burst or leave it out"
+        )
     return namespace
 
 

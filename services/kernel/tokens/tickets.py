@@ -7,17 +7,14 @@ import re
 import secrets
 from typing import Protocol
 
-TTL = 30.0
-"""Seconds in which a ticket can be used."""
-
 _TICKET = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 
 
 class Tickets(Protocol):
     """Tickets of the whole fleet. A ticket is redeemed at most once, whoever asks and however many ask at once."""
 
-    async def issue(self, token: str, *, ttl: float = TTL) -> str:
-        """A new ticket for a token that was verified. Raises `unavailable`."""
+    async def issue(self, token: str, *, ttl: float) -> str:
+        """A new ticket for a token that was verified, good for `ttl` seconds. Raises `unavailable`."""
 
     async def redeem(self, ticket: str) -> str | None:
         """The token, which is to be verified again; None for a ticket that is unknown, used or too old.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.kernel.redis.client import Client
 from services.kernel.redis.keys import Keys
 from services.kernel.redis.link import Command, anyhow
-from services.kernel.tokens.tickets import TTL, digest, make
+from services.kernel.tokens.tickets import digest, make
 
 _KEYS = Keys(0)
 _WHAT = "tickets cannot be kept or used"
@@ -21,7 +21,7 @@ class RedisTickets:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def issue(self, token: str, *, ttl: float = TTL) -> str:
+    async def issue(self, token: str, *, ttl: float) -> str:
         """As `Tickets.issue`."""
         ticket = make()
         name = _KEYS.ticket(str(digest(ticket)))

@@ -32,11 +32,8 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
 _UNKNOWN = re.compile(
     r"Object contains unknown field `(.*?)`(?: - at `(\$[\w.\[\]]*)`)?\Z", re.DOTALL
 )
-_INNER: dict[str, type[msgspec.Struct]] = {
-    "expect": bodies.Position,
-    "messages[...]": bodies.BatchMessage,
-}
-"""What stands in a body at the end of a path, as msgspec writes it."""
+_INNER = {"expect": bodies.Position, "messages": bodies.BatchMessage}
+"""What stands in a body under a name, or in a list there."""
 
 
 class BareRequest:
@@ -93,7 +90,8 @@ def _why(error: msgspec.ValidationError, kind: Any) -> str:
     if unknown is None:
         return f"the body is not as it should be: {error}"
     name, path = unknown[1], unknown[2] or "$"
-    fields = _INNER.get(path.rpartition(".")[2], kind).__struct_encode_fields__
+    inner = path.rpartition(".")[2].partition("[")[0]
+    fields = _INNER.get(inner, kind).__struct_encode_fields__
     return no_such("member" if path == "$" else f"member of {path}", name, fields)
 
 

@@ -6,13 +6,14 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 from scripts import settings_reference
 from services.kernel.ops import variables
 
 PLACES = (".github", "Makefile", "deploy", "k8s", "loadtest", "nginx", "scripts", "services")
 PLACES += ("tests/chaos", "tests/deploy", "tests/e2e", "tests/integration", "tests/support")
-MADE_UP = {"OPENLINE_X", "OPENLINE_PING_SECOND"}
+MADE_UP = {"OPENLINE_X", "OPENLINE_X_FILE", "OPENLINE_PING_SECOND"}
 
 
 def test_the_files_in_the_repository_are_not_stale():
@@ -49,3 +50,24 @@ def test_every_variable_of_the_compose_files_is_explained_and_used():
     images = {name for name in used if name.endswith("_IMAGE")}
     settings = {"OPENLINE_JWKS_URLS", "OPENLINE_LIMITS"}
     assert used - images - settings == set(settings_reference.compose_variables())
+
+
+BY_COMPOSE = {"redis_url", "namespaces", "log_format", "node", "var", "database_url", "auth_keys"}
+"""What compose, its files or the images decide, beside hosts and ports."""
+SECRET_OR_ELSEWHERE = {"hs256_secret"}
+
+
+@pytest.mark.parametrize("service", ["auth", "gateway", "publisher"])
+def test_compose_passes_each_setting_of_a_service_on(service):
+    composed = yaml.safe_load(
+        (settings_reference.ROOT / "deploy" / "compose.yaml").read_text("utf-8")
+    )
+    passed = composed["services"][service]["environment"]
+    (fields,) = (
+        cls.model_fields
+        for _, note, cls, _ in settings_reference.SECTIONS
+        if note == f"`python -m services.{service}`"
+    )
+    own = {name for name in fields if not name.endswith(("_host", "_port"))}
+    wanted = {f"OPENLINE_{name.upper()}" for name in own - BY_COMPOSE - SECRET_OR_ELSEWHERE}
+    assert wanted <= passed.keys()

@@ -814,7 +814,7 @@ def test_ping_is_an_event_that_a_browser_can_see(host):
 
 
 def test_limits_name_the_rate(host):
-    limited = ManualHost(limits=Limits(connection_rate=2, connection_burst=1))
+    limited = ManualHost(limits=Limits(command_rate=2, command_burst=1))
     session = opened(limited)
     say(session, type="pong")
     (refusal,) = ask(session, type="ping")
@@ -822,7 +822,7 @@ def test_limits_name_the_rate(host):
 
 
 def test_what_comes_beyond_the_rate_is_not_looked_at():
-    limited = ManualHost(limits=Limits(connection_rate=2, connection_burst=1))
+    limited = ManualHost(limits=Limits(command_rate=2, command_burst=1))
     session = opened(limited)
     say(session, type="pong")
     session.received_text(b'{"type":"publish","id":7,"channel":"chat:a","data":%b' % (b"[" * 9999))

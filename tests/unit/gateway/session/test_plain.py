@@ -162,7 +162,7 @@ def test_what_the_store_refuses_after_the_end_is_dropped(host):
 
 
 def test_too_many_messages_are_refused():
-    host = ManualHost(limits=Limits(connection_rate=1, connection_burst=1))
+    host = ManualHost(limits=Limits(command_rate=1, command_burst=1))
     session = opened(host)
     session.received_text(b'{"type":"ping"}')
     session.received_text(b'{"type":"ping"}')

@@ -12,7 +12,7 @@ from tests.support.refusals import refused
 
 
 def test_commands_and_refusals_have_a_bucket_each():
-    rates = Rates(Limits(connection_rate=2, connection_burst=1, refusal_rate=1, refusal_burst=2))
+    rates = Rates(Limits(command_rate=2, command_burst=1, refusal_rate=1, refusal_burst=2))
     assert [rates.command(0), rates.command(0)] == [0, 0.5]
     assert [rates.refusal(0), rates.refusal(0), rates.refusal(0)] == [0, 0, 1]
     assert rates.command(1) == 0

@@ -9,7 +9,7 @@ from services.kernel.domain.limits import Bucket, Buckets, Limits
 
 def test_the_defaults_are_the_protocols():
     limits = Limits()
-    assert (limits.connection_rate, limits.connection_burst) == (50, 200)
+    assert (limits.command_rate, limits.command_burst) == (50, 200)
     assert (limits.user_rate, limits.user_burst) == (100, 400)
     assert (limits.channels_per_connection, limits.connections_per_user) == (100, 100)
     assert (limits.ping_seconds, limits.pong_seconds, limits.auth_seconds) == (25, 10, 10)

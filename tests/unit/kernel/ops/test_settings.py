@@ -90,7 +90,6 @@ def test_an_empty_variable_counts_as_unset(monkeypatch):
         ("OPENLINE_REDISURL_FILE", "OPENLINE_REDIS_URL_FILE"),
         ("OPENLINE_PING_SECOND", "OPENLINE_PING_SECONDS"),
         ("OPENLINE_SCHEDULE", "OPENLINE_SCHEDULES"),
-        ("OPENLINE_BIND_FILE", "OPENLINE_BIND"),
     ],
 )
 def test_a_variable_that_nothing_reads_is_refused_naming_the_nearest(
@@ -100,6 +99,11 @@ def test_a_variable_that_nothing_reads_is_refused_naming_the_nearest(
     assert refused(capsys).startswith(
         f"{misspelt}: there is no such variable; the nearest is {meant}, "
     )
+
+
+def test_only_settings_may_be_in_files(monkeypatch, capsys):
+    monkeypatch.setenv("OPENLINE_BIND_FILE", "/run/bind")
+    assert refused(capsys).startswith("OPENLINE_BIND_FILE: there is no such variable; ")
 
 
 def test_what_another_process_will_be_given_must_be_known_as_well(capsys):

@@ -29,7 +29,7 @@ async def client(server):
 
 
 async def test_of_many_gateways_one_redeems_a_ticket(client):
-    ticket = await RedisTickets(client).issue("the.token.itself")
+    ticket = await RedisTickets(client).issue("the.token.itself", ttl=30)
     answers = await asyncio.gather(*(RedisTickets(client).redeem(ticket) for _ in range(20)))
     assert sorted(answers, key=str) == [None] * 19 + ["the.token.itself"]
 
@@ -48,7 +48,7 @@ async def test_what_is_no_ticket_is_not_even_looked_up(client):
 
 
 async def test_the_store_does_not_hold_the_ticket(client, server):
-    ticket = await RedisTickets(client).issue("token")
+    ticket = await RedisTickets(client).issue("token", ttl=30)
     with server.client() as redis:
         keys = [key.decode() for key in redis.keys("ol:{p0}:ticket:*")]
     assert keys
@@ -59,9 +59,9 @@ async def test_without_redis_tickets_are_unavailable(tmp_path):
     with start_redis(tmp_path) as server:
         client = Client(Dial(server.url))
         tickets = RedisTickets(client)
-        ticket = await tickets.issue("token")
+        ticket = await tickets.issue("token", ttl=30)
         server.stop()
-        for call in (tickets.issue("token"), tickets.redeem(ticket)):
+        for call in (tickets.issue("token", ttl=30), tickets.redeem(ticket)):
             with pytest.raises(OpenlineError) as caught:
                 await call
             assert caught.value.code is Code.UNAVAILABLE
