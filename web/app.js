@@ -61,6 +61,7 @@ function roomOfAddress() {
 function follow(connection) {
   connection
     .on("state", (event) => connection === session?.connection && showState(event))
+    .on("answering", () => connection === session?.connection && showState({ state: connection.state }))
     .on("connected", connected)
     .on("ended", ({ code, text }) => (code === 4001 || code === 4005) && leave(text))
     .on("message", (event) => source(event.channel) && notifications.show(event, source(event.channel)))
@@ -93,13 +94,17 @@ function connected({ node, connection, user }) {
 const STATES = {
   connecting: () => "Connecting",
   online: () => "Connected",
+  silent: () => "Waiting for an answer",
   waiting: ({ seconds }) => (seconds < 1.5 ? "Reconnecting" : `Reconnecting in ${Math.round(seconds)} s`),
   ended: () => "Disconnected",
   idle: () => "Disconnected",
 };
 
 function showState(event) {
-  const { state, text } = event;
+  const { text } = event;
+  // The gateway is there at once; whether a message would be answered turns out a moment later.
+  const unsure = event.state === "online" && !session.connection.answering;
+  const state = unsure ? "silent" : event.state;
   $("state").dataset.state = state;
   $("state-text").textContent = STATES[state](event);
   $("banner").hidden = state !== "ended";

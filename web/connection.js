@@ -1,6 +1,6 @@
 // The native protocol over one WebSocket that comes back by itself and misses nothing.
 //
-// `on(event, listener)` reports: state, connected, message, join, leave, count, typing, direct, unsubscribed,
+// `on(event, listener)` reports: state, answering {answering}, connected, message, join, leave, count, typing, direct, unsubscribed,
 // recovered {channel, count}, lost {channel, began, within, reason}, subscribed {channel}, refused {channel, error}
 // and ended {code, text}.
 
@@ -11,6 +11,10 @@ import { Refused, Requests } from "./requests.js";
 
 const OPENING = 10_000; // until `connected`, in milliseconds
 const ANSWER = 10_000; // until something comes after our own ping
+const CHECK = 4_000; // between two questions whether the store behind the gateway answers
+const AGAIN = 1_000; // the same while it does not
+const SLOW = 3_000; // without an answer for so long, it does not
+const STORED = new Set(["publish", "history", "presence"]); // what is answered by the store alone
 const STEADY = 5_000; // a connection that lives so long starts the backoff again
 
 export class Connection {
@@ -32,8 +36,12 @@ export class Connection {
     this.socket = null;
     this.leaving = null; // the connection before, while the next one opens
     this.fresh = false;
-    window.addEventListener("online", () => this.#hurry());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
+    this.id = undefined; // of the connection, or of the one before: the server ends that one when we come back
+    this.asking = false; // whether we wait for an answer to that very question
+    this.answering = false; // whether a publish would be answered: a gateway lives on when the store hangs
+    window.addEventListener("offline", () => this.#doubt());
+    window.addEventListener("online", () => this.#doubt());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#look());
   }
 
   on(event, listener) {
@@ -72,6 +80,7 @@ export class Connection {
     }
     const [id, answer] = this.requests.open();
     this.#send({ type, id, ...fields });
+    if (STORED.has(type)) this.#judge(answer);
     return answer;
   }
 
@@ -105,7 +114,7 @@ export class Connection {
     // Never in the address: addresses end up in logs.
     socket.onopen = () => {
       const since = this.positions.of((channel) => !this.wanted.has(channel));
-      this.#send({ type: "auth", token, since });
+      this.#send({ type: "auth", token, since, previous: this.id });
     };
     socket.onmessage = ({ data }) => socket === this.socket && this.#receive(JSON.parse(data));
     socket.onclose = ({ code, reason }) => socket === this.socket && this.#closed(code, reason);
@@ -117,6 +126,7 @@ export class Connection {
     this.#leave();
     this.#after("steady", STEADY, () => this.backoff.reset());
     this.silence = event.ping * 1000 + ANSWER;
+    this.id = event.connection;
     this.#become("online");
     this.#emit("connected", event);
     for (const [channel, start] of Object.entries(event.channels)) this.#begin(channel, start);
@@ -133,6 +143,7 @@ export class Connection {
         return;
       }
       this.joined.add(channel);
+      if (!this.answering) this.#check();
       this.#begin(channel, ack);
       if (place.last) this.#earlier(channel);
       this.#emit("subscribed", { channel, count: ack.count });
@@ -250,6 +261,45 @@ export class Connection {
     });
   }
 
+  // ---- whether a publish would be answered
+
+  /** Ask the store something small, again and again while somebody may look; one question at a time. */
+  async #check() {
+    const [channel] = this.joined;
+    if (channel === undefined || this.asking || document.hidden || this.state !== "online") return;
+    this.asking = true;
+    await this.request("history", { channel, limit: 1 }).catch(() => {});
+    this.asking = false;
+    if (this.state === "online") this.#after("check", this.answering ? CHECK : AGAIN, () => this.#check());
+  }
+
+  async #judge(answer) {
+    const slow = setTimeout(() => this.#answers(false), SLOW);
+    try {
+      await answer;
+      this.#answers(true);
+    } catch (error) {
+      if (error.code !== "disconnected") this.#answers(error.code !== "unavailable");
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  #answers(answering) {
+    if (this.answering === answering) return;
+    this.answering = answering;
+    this.#emit("answering", { answering });
+  }
+
+  /** The network has gone or has come back: what was true may be over. */
+  #doubt() {
+    if (this.state !== "online") return void this.#hurry();
+    this.#answers(false);
+    this.#check();
+    this.request("ping").catch(() => {});
+    this.#after("silence", SLOW, () => this.#drop());
+  }
+
   // ---- closing and coming back
 
   #closed(code, reason) {
@@ -278,6 +328,11 @@ export class Connection {
     this.#after("retry", 1000 * seconds, () => this.#connect());
   }
 
+  #look() {
+    this.#hurry();
+    this.#check();
+  }
+
   /** Somebody looks at the page, or the network is back: do not sit out a long wait. */
   #hurry() {
     if (this.state === "waiting") this.#after("retry", 500 * this.random(), () => this.#connect());
@@ -296,6 +351,7 @@ export class Connection {
     for (const name of [...this.timers.keys()]) this.#cancel(name);
     this.joined.clear();
     this.replays.clear();
+    this.answering = false;
     this.requests.abandon();
     if (code !== undefined) {
       socket?.close(code);

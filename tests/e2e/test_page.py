@@ -252,6 +252,41 @@ def test_a_killed_gateway_costs_its_tabs_nothing(visit: Visits, stack: Stack) ->
         assert not visitor.tab.errors
 
 
+def test_who_comes_back_from_a_killed_gateway_is_not_there_twice(
+    visit: Visits, stack: Stack
+) -> None:
+    ada, grace = visit.join("ada"), visit.join("grace")
+    for visitor in (ada, grace):
+        visitor.expect_people(ada.name, grace.name)
+    path = f"{stack.url}/v1/channels/room:{visit.room}/presence"
+    victim = ada.gateway()
+    stack.down(victim)
+    try:
+        for visitor in (ada, grace):
+            visitor.expect_state("Connected", AWAY)
+            visitor.expect_people(ada.name, grace.name)
+        # The dead gateway's lease lasts for seconds more.
+        present = httpx2.get(path, headers=stack.bearer()).json()
+        assert (present["count"], present["users"]) == (2, 2)
+        for visitor in (ada, grace):
+            expect(visitor.page.locator("#people")).not_to_contain_text("2 tabs")
+            expect(visitor.page.get_by_text(" left")).to_have_count(0)
+    finally:
+        stack.up(victim)
+
+
+def test_without_network_the_page_does_not_say_connected(visit: Visits) -> None:
+    ada = visit.join("ada")
+    ada.tab.context.set_offline(True)
+    expect(ada.page.locator("#state")).not_to_have_text("Connected")
+    ada.say("written in a tunnel")
+    expect(ada.page.get_by_text("Waits for the connection")).to_be_visible()
+    expect(ada.page.locator("#state")).not_to_have_text("Connected")
+    ada.tab.context.set_offline(False)
+    ada.expect_state("Connected", AWAY)
+    ada.expect_said("written in a tunnel", timeout=AWAY)
+
+
 def test_tabs_move_to_another_gateway_when_theirs_leaves_and_nobody_sees_it(
     visit: Visits, stack: Stack
 ) -> None:
@@ -410,6 +445,22 @@ def test_without_the_demonstrations_client_the_lines_to_try_work_with_ones_own(
             expect(ada.page.locator("#notifications li").filter(has_text=title)).to_have_count(1)
         ada.expect_said("Hello from HTTP")
         assert not ada.tab.errors
+
+
+@pytest.mark.slow
+def test_while_the_store_hangs_the_page_does_not_say_connected(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with Stack(tmp_path) as stack, ExitStack() as tabs:
+        ada = Visits(stack, browser, tabs).join("ada")
+        stack.pause("redis")
+        try:
+            ada.expect_state("Waiting for an answer", AWAY)
+            ada.say("asked while it hangs")
+        finally:
+            stack.resume("redis")
+        ada.expect_state("Connected", AWAY)
+        ada.expect_said("asked while it hangs", timeout=AWAY)
 
 
 def test_the_page_loads_nothing_from_elsewhere(visit: Visits, stack: Stack) -> None:
