@@ -18,6 +18,7 @@ import yaml
 
 from scripts import generated
 from scripts.generated import ROOT
+from services.kernel.broker.port import LEASE_SECONDS
 from services.kernel.domain.codes import HTTP_STATUS, TEMPORARY, Close, Code
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespace
@@ -58,11 +59,11 @@ CLOSES: dict[Close, str] = {
     Close.PERMISSION: "permission",
     Close.DISCONNECTED: "disconnected by the server",
     Close.REVOKED: "the token, user or client was revoked",
-    Close.CONNECTION_LIMIT: "too many connections",
+    Close.CONNECTION_LIMIT: "too many connections of a user or an address, for longer than a gateway's lease",
     Close.DRAINING: "the node is draining; the reason says how many seconds to wait",
     Close.SLOW_CONSUMER: "the client reads too slowly",
     Close.NO_HEARTBEAT: "no sign of life",
-    Close.OVERLOADED: "the server is overloaded",
+    Close.OVERLOADED: "the server is overloaded, or there are too many connections of a user or an address just now",
     Close.TOKEN_EXPIRED: "the token expired",
 }
 ACKS: dict[str, str] = {
@@ -318,7 +319,8 @@ def limits_section() -> Iterator[str]:
         yield f"| {what} | {getattr(usual, option):,} | `{option}` of the [namespace](../namespaces.md) |"
     yield ""
     yield (
-        "Over a limit: `rate_limited`, `too_large` or `limit_exceeded`, or the close code that says so. "
+        "Over a limit: `rate_limited`, `too_large` or `limit_exceeded`, or the close code that says so: one connection "
+        f"too many is 4104 (come back) until that has lasted {LEASE_SECONDS:g} seconds, then 4006. "
         "`OPENLINE_LIMITS=off` lifts rates and numbers of connections, never sizes. An API client has a rate where its "
         "record says so; each publisher counts for itself."
     )

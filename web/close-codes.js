@@ -12,7 +12,7 @@ const WORDS = {
   4100: "This gateway is draining.",
   4101: "This page could not keep up.",
   4102: "The heartbeat was lost.",
-  4104: "The gateway has too much to do.",
+  4104: "The gateway has too much to do, or too many connections are open just now.",
   4200: "The token has expired.",
 };
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.kernel.broker.port import Broker, EntryType, Present
+from services.kernel.broker.port import Beat, Broker, EntryType, Present
 from services.kernel.domain import channels
 from services.kernel.domain.codes import Code, OpenlineError
 from tests.contract.steps import beat, draft, member, publish_one
@@ -313,6 +313,49 @@ class PresenceContract:
         await broker.listeners("i1", {"room:a": 0, "room:b": 0})
         assert await broker.subscribers(["room:a", "room:b"]) == [4, 0]
         assert await broker.subscribers([]) == []
+
+    async def test_a_node_that_is_quiet_for_half_a_lease_counts_no_more_until_it_is_back(
+        self, make, pass_time
+    ) -> None:
+        """Its clients have most likely come back elsewhere; its members stay until its lease ends."""
+        broker = await make(lease=4.0)
+        for name in ("i1", "i2"):
+            await beat(broker, name)
+        await broker.listeners("i1", {"room:a": 3, "room:b": 2})
+        await broker.listeners("i2", {"room:a": 4})
+        await enter(broker, "c1", incarnation="i1")
+
+        async def counted() -> tuple[list[int], int, int]:
+            return (
+                await broker.subscribers(["room:a", "room:b"]),
+                (await publish_one(broker, draft("room:a"))).subscribers,
+                len((await broker.channels("", cursor=None, limit=9)).channels),
+            )
+
+        assert await counted() == ([7, 2], 7, 2)
+        for _ in range(22):
+            await pass_time(0.1)
+            await beat(broker, "i2")
+        assert await counted() == ([4, 0], 4, 1)
+        assert (await present(broker))[0] == ["c1"]
+        await beat(broker, "i1")
+        assert await counted() == ([7, 2], 7, 2)
+        await broker.resign("i1")
+        assert await counted() == ([4, 0], 4, 1)
+
+    async def test_a_node_with_a_new_name_counts_once_and_its_members_stay(
+        self, broker: Broker
+    ) -> None:
+        await beat(broker, "old")
+        await broker.listeners("old", {"room:a": 3})
+        await enter(broker, "c1", incarnation="old")
+        renamed = Beat(incarnation="new", node=b"{}", former="old")
+        for _ in range(2):
+            assert (await broker.beat(0, renamed)).expired == ()
+        await broker.listeners("new", {"room:a": 3})
+        assert await broker.subscribers(["room:a"]) == [3]
+        assert (await present(broker))[0] == ["c1"]
+        assert (await broker.beat(0, Beat(incarnation="i1", node=b"{}", former="none"))).lost is False
 
     async def test_channels_are_listed_by_name_and_prefix(self, broker: Broker) -> None:
         await beat(broker, "i1")

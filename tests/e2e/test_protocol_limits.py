@@ -121,7 +121,7 @@ async def test_a_user_has_at_most_100_connections_over_the_fleet(people: People)
         for gateway in (0, 1):
             one_more = await WireClient.open(people.ws(gateway, "/ws" + query), auth=False)
             code, reason = await one_more.wait_closed(patience=2)
-            assert (code, "100" in reason) == (4006, True)
+            assert (code, "100" in reason) == (4104, True)
         assert not [client for client in clients if client.closed]
         assert not stream.ended.is_set()
     listed = (await people.call("GET", "/v1/channels")).json()["channels"]

@@ -27,7 +27,8 @@ log = structlog.get_logger(__name__)
 class Lease:
     """Renewed by every beat that is answered.
 
-    `incarnation` names this life of the gateway to the others: random, and new whenever the lease was lost.
+    `incarnation` names this life of the gateway to the others: random, and new whenever the lease was lost. `former` is
+    the one before, until its members have been entered again.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Lease:
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self.incarnation = secrets.token_hex(8)
+        self.former = ""
         self._broker = broker
         self._registry = registry
         self._name = name
@@ -62,7 +64,9 @@ class Lease:
             "draining": self._draining(),
             "uptime": round(self._now() - self._began),
         }
-        return Beat(incarnation=self.incarnation, node=msgspec.json.encode(node))
+        return Beat(
+            incarnation=self.incarnation, node=msgspec.json.encode(node), former=self.former
+        )
 
     def acknowledged(self, partition: int, beat: Beat, reply: Beaten) -> bool:
         """A beat was answered: reap the gateways that have ended. True when the lease was lost: see `renew`."""
@@ -75,7 +79,7 @@ class Lease:
         self, reports: Reports, presence: Presence, workers: Iterable[PartitionWorker]
     ) -> None:
         """The lease was lost: take a new incarnation and register all connections, listeners and members again."""
-        self.incarnation = secrets.token_hex(8)
+        self.former, self.incarnation = self.incarnation, secrets.token_hex(8)
         log.warning("lease_lost", incarnation=self.incarnation)
         for user, count in self._registry.counts().items():
             reports.connections(user, count)
@@ -85,7 +89,13 @@ class Lease:
                     reports.listeners(subscription.channel, len(subscription.audience))
         for worker in workers:
             worker.hurry()  # until the first beat the store takes nothing from the new incarnation
-        self._spawn(presence.enter_all())
+        self._spawn(self._restore(presence))
+
+    async def _restore(self, presence: Presence) -> None:
+        former = self.former
+        await presence.enter_all()
+        if self.former == former:
+            self.former = ""
 
     async def resign(self) -> None:
         """End the lease. Raises `unavailable`."""

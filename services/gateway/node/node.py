@@ -265,13 +265,13 @@ class Node:
     def register(self, session: Session) -> None:
         """Count an authenticated session.
 
-        Raises `limit_exceeded` for one too many of its user, `unauthorized` when its token was revoked since it was
+        Raises `rate_limited` or, once that lasts, `limit_exceeded` for one too many of its user, `unauthorized` when its token was revoked since it was
         verified: whoever revoked it closed those that were counted.
         """
         if session.claims is not None:
             self._check_revoked(session.claims)
         if session.user is not None:
-            self._reports.connections(session.user, self.quota.join(session.user))
+            self._reports.connections(session.user, self.quota.join(session.user, self.now()))
             self._reports.newcomer(session.user, session)
         self._registry.add(session)
         self.metrics.connections_of[session.transport].inc()

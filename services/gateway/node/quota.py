@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.gateway.node.excess import Excess
 from services.gateway.node.shares import Shares
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Bucket, Limits
@@ -25,29 +26,41 @@ class Quota:
             least=limits.user_bytes_burst / 64,
         )
         self._unheard: dict[str, Bucket] = {}
+        self._full_addresses = Excess()
+        self._full_users = Excess()
 
-    def admit(self, address: str) -> None:
-        """Count a connection of an address. Raises `limit_exceeded`."""
+    def admit(self, address: str, now: float) -> None:
+        """Count a connection of an address. Raises `rate_limited`, or `limit_exceeded` once that lasts; see Excess."""
         count = self._addresses.get(address, 0)
         limit = self._limits.connections_per_address
         if self._limits.rates and count >= limit:
-            raise OpenlineError(
-                Code.LIMIT_EXCEEDED, f"an address has at most {limit} connections; close others"
+            raise self._full_addresses.refusal(
+                address, f"an address has at most {limit} connections", now
             )
+        self._full_addresses.end(address)
         self._addresses[address] = count + 1
 
     def release(self, address: str) -> None:
         """A connection of an address has ended."""
         _decrement(self._addresses, address)
 
-    def join(self, user: str) -> int:
-        """Count a connection of a user; how many it has here now. Raises `limit_exceeded`."""
+    def join(self, user: str, now: float) -> int:
+        """Count a connection of a user; how many it has here now. Raises as `admit` does."""
         count = self._users.get(user, 0)
         limit = self._limits.connections_per_user
         if self._limits.rates and count >= limit:
-            raise too_many(limit)
+            raise self.too_many(user, now)
         self._users[user] = count + 1
         return count + 1
+
+    def too_many(self, user: str, now: float) -> OpenlineError:
+        """The refusal of one connection too many of a user, here or over the fleet."""
+        limit = self._limits.connections_per_user
+        return self._full_users.refusal(user, f"a user has at most {limit} connections", now)
+
+    def fits(self, user: str) -> None:
+        """A user's connections over the fleet are within the limit."""
+        self._full_users.end(user)
 
     def part(self, user: str) -> int:
         """A connection of a user has ended; how many it has here now."""
@@ -74,17 +87,12 @@ class Quota:
             )
 
     def forget_addresses(self, now: float) -> None:
-        """Drop the buckets of addresses that have asked for nothing new for long."""
+        """Drop the buckets of addresses that have asked for nothing new for long, and who was refused long ago."""
         buckets = self._unheard
         for key in [key for key, bucket in buckets.items() if bucket.level(now) >= bucket.burst]:
             del buckets[key]
-
-
-def too_many(limit: int) -> OpenlineError:
-    """The refusal of one connection too many of a user."""
-    return OpenlineError(
-        Code.LIMIT_EXCEEDED, f"a user has at most {limit} connections; close others first"
-    )
+        self._full_addresses.forget(now)
+        self._full_users.forget(now)
 
 
 def _decrement(counts: dict[str, int], key: str) -> int:

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from services.gateway.node.quota import Quota, too_many
+from services.gateway.node.quota import Quota
 from services.gateway.node.shares import Shares
 from services.gateway.session.session import Session
 from services.kernel.broker.port import Broker
 from services.kernel.domain import channels
-from services.kernel.domain.codes import Close, OpenlineError
+from services.kernel.domain.codes import OpenlineError, connection_limit
 from services.kernel.domain.limits import Limits
 
 REPORT_SECONDS = 0.25
@@ -85,9 +85,12 @@ class Reports:
         if not newcomers or not self._limits.rates:
             return
         totals = await self._broker.subscribers([channels.connections(user) for user in newcomers])
-        for sessions, total in zip(newcomers.values(), totals, strict=True):
+        for (user, sessions), total in zip(newcomers.items(), totals, strict=True):
+            if total <= limit:
+                self._quota.fits(user)
             for session in sessions[::-1][: max(0, total - limit)]:
-                session.close(Close.CONNECTION_LIMIT, too_many(limit).message)
+                refusal = self._quota.too_many(user, self._now())
+                session.close(connection_limit(refusal), refusal.message)
 
     async def _send_rates(self) -> None:
         await self._share(self._quota.commands, "")

@@ -41,7 +41,10 @@ class Host(ChannelHost, Protocol):
         """The session of a connection, if it is here."""
 
     def register(self, session: Session) -> None:
-        """Count an authenticated session. Raises `limit_exceeded`, or `unauthorized` for a token revoked by now."""
+        """Count an authenticated session.
+
+        Raises `rate_limited` or `limit_exceeded` for one too many, `unauthorized` for a token revoked by now.
+        """
 
     def unregister(self, session: Session) -> None:
         """Forget a session that has ended, known or not."""

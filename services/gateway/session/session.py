@@ -21,7 +21,7 @@ from services.gateway.session.rates import Rates, too_fast
 from services.gateway.session.returning import NEWCOMER, Returning
 from services.gateway.websocket import CLOSE_TIMEOUT, Connection, frames
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Close, Code, OpenlineError
+from services.kernel.domain.codes import Close, Code, OpenlineError, connection_limit
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 
@@ -80,7 +80,7 @@ class Session(Subscriber):
     def start(self, claims: Claims | None, since: Mapping[str, Position] | None = None) -> None:
         """Begin, as the holder of a verified token or anonymously.
 
-        Closes with 4006 over a connection limit, with 4005 when the token was revoked since it was verified.
+        Closes with 4104 or 4006 over a connection limit, with 4005 when the token was revoked since it was verified.
         """
         self.claims = claims
         self.user = claims.sub if claims else None
@@ -88,7 +88,7 @@ class Session(Subscriber):
             self.node.register(self)
         except OpenlineError as error:
             revoked = error.code is Code.UNAUTHORIZED
-            self.close(Close.REVOKED if revoked else Close.CONNECTION_LIMIT, error.message)
+            self.close(Close.REVOKED if revoked else connection_limit(error), error.message)
             return
         self.opened = True
         log.debug(

@@ -15,7 +15,7 @@ from services.gateway.transports.endpoints import Destination, Endpoint
 from services.gateway.transports.handshake_request import ClientRequest
 from services.gateway.websocket import Acceptance, Connection
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Close, Code, OpenlineError
+from services.kernel.domain.codes import Code, OpenlineError, connection_limit
 from services.kernel.domain.origins import Origins
 
 PROXY = "x-openline-proxy"
@@ -96,11 +96,11 @@ def proxy_of(headers: Mapping[str, str]) -> str:
 
 
 def within_address_limit(quota: Quota, connection: Connection) -> bool:
-    """Count the connection; or close it with 4006, which a browser can read where it cannot read a refusal."""
+    """Count the connection; or close it with a code, which a browser can read where it cannot read a refusal."""
     try:
-        quota.admit(connection.address)
+        quota.admit(connection.address, connection.last_received)
     except OpenlineError as error:
-        connection.close(Close.CONNECTION_LIMIT, error.message)
+        connection.close(connection_limit(error), error.message)
         return False
     return True
 

@@ -45,7 +45,7 @@ class Echo:
 def echo_route(max_bytes: int, *, quota: Quota) -> WebSocketRoute:
     """The route of /ws/echo; `max_bytes` limits a message, 0 answers every handshake with 404.
 
-    A client over `quota` is accepted and closed with 4006, so that it can read why.
+    A client over `quota` is accepted and closed with 4104 or 4006, so that it can read why.
     """
 
     def begin(connection: Connection) -> Echo | None:

@@ -80,7 +80,7 @@ class SseRoute:
         for channel in wanted:
             self._node.seek(address, channel)
         try:
-            self._node.quota.admit(address)
+            self._node.quota.admit(address, self._node.now())
         except OpenlineError as error:
             raise OpenlineError(Code.RATE_LIMITED, error.message, retry_after=10) from None
         self._node.metrics.handshakes.labels("sse", "accepted").inc()

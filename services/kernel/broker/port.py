@@ -31,6 +31,9 @@ PAGE_BYTES = 262_144
 """Bytes of data a look returns at most (one publication always fits)."""
 
 
+LEASE_SECONDS = 6.0
+"""Seconds without a beat after which an incarnation's lease ends and its members leave."""
+
 KEEP_SECONDS = 900.0
 """Between two times that a node tells its listeners' numbers although they have not changed."""
 
@@ -175,10 +178,14 @@ class Members:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """What a node tells each second: its incarnation and what `GET /v1/nodes` shows of it (a JSON object)."""
+    """What a node tells each second: its incarnation and what `GET /v1/nodes` shows of it (a JSON object).
+
+    `former`: the incarnation that it was before, while that one's members are being entered again. It counts no more.
+    """
 
     incarnation: str
     node: bytes
+    former: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +301,11 @@ class Fleet(Protocol):
         """
 
     async def subscribers(self, channels: Sequence[str]) -> list[int]:
-        """Connections subscribed to each channel over the fleet, right within a second."""
+        """Connections subscribed to each channel over the fleet, right within a second.
+
+        Those of an incarnation that has not beaten for half a lease are not counted, here and in `Published`: after a crash
+        its clients have come back elsewhere.
+        """
 
     async def channels(self, prefix: str, *, cursor: str | None, limit: int) -> ChannelPage:
         """A page of channels that have subscribers and begin with `prefix`, in the order of their names."""

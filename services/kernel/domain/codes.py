@@ -106,3 +106,8 @@ class OpenlineError(Exception):
 
     def __repr__(self) -> str:
         return f"OpenlineError({self.code.value!r}, {self.message!r})"
+
+
+def connection_limit(error: OpenlineError) -> Close:
+    """The close code for one connection too many: 4006, which says "stay away", only where time does not mend it."""
+    return Close.OVERLOADED if error.temporary else Close.CONNECTION_LIMIT

@@ -12,6 +12,7 @@ from dataclasses import replace
 from services.kernel.broker.memory.partition import MemoryPartition
 from services.kernel.broker.paging import unwrap, wrap
 from services.kernel.broker.port import (
+    LEASE_SECONDS,
     Beat,
     Beaten,
     Broker,
@@ -54,7 +55,7 @@ class MemoryBroker:
         partitions: int = 1,
         bus_length: int = 50_000,
         bus_bytes: int = 67_108_864,
-        lease: float = 10.0,
+        lease: float = LEASE_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`lease` in seconds; `clock` answers in seconds."""
@@ -265,7 +266,8 @@ class MemoryBroker:
     async def subscribers(self, channels: Sequence[str]) -> list[int]:
         """Connections subscribed to each channel."""
         self._count("subscribers", len(channels))
-        return [sum(self._of(name).all[name].listeners.values()) for name in channels]
+        now = self._now()
+        return [self._of(name).subscribers(name, now) for name in channels]
 
     async def channels(self, prefix: str, *, cursor: str | None, limit: int) -> ChannelPage:
         """A page of channels that have subscribers."""
@@ -279,9 +281,8 @@ class MemoryBroker:
         )
         names, more = _page(found, max(1, limit))
         counts = await self.subscribers(names)
-        return ChannelPage(
-            tuple(zip(names, counts, strict=True)), wrap(names[-1]) if more else None
-        )
+        heard = tuple(pair for pair in zip(names, counts, strict=True) if pair[1])
+        return ChannelPage(heard, wrap(names[-1]) if more else None)
 
     async def nodes(self) -> list[bytes]:
         """What living nodes told with their last beats."""

@@ -82,7 +82,7 @@ class MemoryPartition:
     def publish(self, draft: Draft, *, epoch: str, now: int) -> Published | OpenlineError:
         """Store one draft."""
         channel = self.channel(draft.channel, now)
-        subscribers = sum(channel.listeners.values())
+        subscribers = self.subscribers(draft.channel, now)
         if draft.key is not None and draft.key in channel.seen:
             was, offset, _ = channel.seen[draft.key]
             return Published(was, offset, duplicate=True, subscribers=subscribers)
@@ -146,6 +146,8 @@ class MemoryPartition:
             self.leases[name] = now
             self.births[name] = self.history
             self.nodes[name] = beat.node
+        if beat.former in self.leases:
+            self.leases[beat.former] = now - self._lease // 2 - 1
         told = f'"node":{json.dumps(name)},"at":{now}'.encode()
         bus = self.put(EntryType.BEAT, fragment=told)
         over = {other for other in self.leases if self._over(other, now)}
@@ -246,6 +248,14 @@ class MemoryPartition:
                 channel.keep(now, UNPUBLISHED_TTL)
             else:
                 self.all[name].listeners.pop(incarnation, None)
+
+    def subscribers(self, name: str, now: int) -> int:
+        """Connections that a channel has on nodes that are not quiet."""
+        return sum(
+            count
+            for incarnation, count in self.all[name].listeners.items()
+            if now - self.leases.get(incarnation, 0) <= self._lease / 2
+        )
 
     def living(self, now: int) -> list[bytes]:
         """What living nodes told."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from services.kernel.broker.paging import unwrap, wrap
 from services.kernel.broker.port import Beat, Beaten, ChannelPage, Fleet
@@ -12,6 +13,8 @@ from services.kernel.broker.redis.partitions import Partitions, run
 from services.kernel.redis import keys
 from services.kernel.redis.errors import unavailable
 from services.kernel.redis.link import Command
+
+T = TypeVar("T")
 
 CHUNK = 500
 """Channels or buckets that one script call writes, and members that one call of reap lets leave: 100,000 in one script
@@ -32,7 +35,8 @@ class RedisFleet:
         k = part.keys
         names = (k.record, k.bus, k.leases, k.ending, k.nodes, k.grace, k.births)
         first = (partition, name) not in self._acknowledged
-        args = (*self._redis.bounded(), name, beat.node, self._lease, int(first))
+        lease = (self._redis.lease, int(first), beat.former)
+        args = (*self._redis.bounded(), name, beat.node, *lease)
         reply = await self._redis.one("beat", part.writes, run("beat", names, *args, again=True))
         history, bus, lost, expired, full = reply
         self._acknowledged.add((partition, name))
@@ -58,7 +62,7 @@ class RedisFleet:
         lease = (k.leases, k.ending, k.nodes, k.grace, k.births)
         names = (k.record, k.bus, *lease, k.held(incarnation), k.heard(incarnation), k.channels)
         prefixes = (k.members(""), k.order(""), k.users(""), k.lingering(""), k.listeners(""))
-        args = (*self._redis.fence(), incarnation, self._lease, CHUNK, *prefixes)
+        args = (*self._redis.fence(), incarnation, self._redis.lease, CHUNK, *prefixes)
         reply = await self._redis.one("reap", part.writes, run("reap", names, *args, again=True))
         return bool(reply)
 
@@ -76,7 +80,7 @@ class RedisFleet:
         part = self._redis.parts[0]
         names = (part.keys.leases, part.keys.nodes)
         return list(
-            await self._redis.one("nodes", part.reads, run("nodes", names, self._lease, again=True))
+            await self._redis.one("nodes", part.reads, run("nodes", names, self._redis.lease, again=True))
         )
 
     async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
@@ -114,15 +118,14 @@ class RedisFleet:
             by_part[self._redis.partition(channel)].append(place)
         for number, places in by_part.items():
             part = self._redis.parts[number]
-            commands = [
-                Command(("HVALS", part.keys.listeners(channels[place])), again=True)
-                for place in places
-            ]
-            replies = await self._redis.call("subscribers", part.reads, commands)
-            for place, reply in zip(places, replies, strict=True):
-                if isinstance(reply, Exception):
-                    raise reply
-                answer[place] = sum(map(int, reply))
+            for some in _chunks(places):
+                names = [part.keys.listeners(channels[place]) for place in some]
+                counted = run(
+                    "subscribers", (part.keys.leases, *names), self._redis.lease, again=True
+                )
+                counts = await self._redis.one("subscribers", part.reads, counted)
+                for place, count in zip(some, counts, strict=True):
+                    answer[place] = count
         return answer
 
     async def channels(self, prefix: str, *, cursor: str | None, limit: int) -> ChannelPage:
@@ -140,7 +143,8 @@ class RedisFleet:
         page = found[:limit]
         counts = await self.subscribers(page)
         end = wrap(page[-1]) if len(found) > limit else None
-        return ChannelPage(tuple(zip(page, counts, strict=True)), end)
+        heard = tuple(pair for pair in zip(page, counts, strict=True) if pair[1])
+        return ChannelPage(heard, end)
 
     async def spend(
         self, usage: Mapping[str, float], *, rate: float, burst: float
@@ -160,12 +164,8 @@ class RedisFleet:
                 left.update(zip(some, map(float, reply), strict=True))
         return left
 
-    @property
-    def _lease(self) -> int:
-        return int(self._redis.options.lease * 1000)
 
-
-def _chunks(names: Sequence[str]) -> list[Sequence[str]]:
+def _chunks(names: Sequence[T]) -> list[Sequence[T]]:
     return [names[i : i + CHUNK] for i in range(0, len(names), CHUNK)]
 
 

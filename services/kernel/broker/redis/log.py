@@ -69,7 +69,16 @@ class RedisLog:
     ) -> list[Published | OpenlineError]:
         stored_together = list(batches(drafts))
         replies = await part.writes.call(
-            [command(part.keys, self._redis.bounded(), fresh(), batch) for batch in stored_together]
+            [
+                command(
+                    part.keys,
+                    self._redis.bounded(),
+                    epoch=fresh(),
+                    lease=self._redis.lease,
+                    drafts=batch,
+                )
+                for batch in stored_together
+            ]
         )
         results: list[Published | OpenlineError] = []
         for batch, reply in zip(stored_together, replies, strict=True):

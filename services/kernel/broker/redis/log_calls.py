@@ -45,10 +45,15 @@ def batches(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
         yield drafts[begin:]
 
 
-def command(keys: Keys, fence: Sequence[Any], epoch: str, drafts: Sequence[Draft]) -> Command:
-    """The script call that stores a batch. `epoch` is fresh; channels whose history begins are named after it."""
+def command(
+    keys: Keys, fence: Sequence[Any], *, epoch: str, lease: int, drafts: Sequence[Draft]
+) -> Command:
+    """The script call that stores a batch. `epoch` is fresh; channels whose history begins are named after it.
+
+    `lease` in milliseconds.
+    """
     numbers: dict[str, int] = {}
-    names: list[str] = [keys.record, keys.bus]
+    names: list[str] = [keys.record, keys.bus, keys.leases]
     seen: list[str] = []
     channels: list[Any] = []
     messages: list[Any] = []
@@ -73,6 +78,6 @@ def command(keys: Keys, fence: Sequence[Any], epoch: str, drafts: Sequence[Draft
             "" if draft.expect is None else f"{draft.expect[0]} {draft.expect[1]}",
         )
     names += seen
-    args = (*fence, epoch, KEY_TTL, len(numbers), *channels, *messages)
+    args = (*fence, epoch, KEY_TTL, len(numbers), lease, *channels, *messages)
     lanes = tuple(numbers)
     return run("publish", names, *args, again=bool(seen), lanes=lanes, size=len(drafts))

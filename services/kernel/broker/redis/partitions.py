@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import AuthenticationError, RedisError
 
-from services.kernel.broker.port import Counters
+from services.kernel.broker.port import LEASE_SECONDS, Counters
 from services.kernel.broker.redis.bus_reader import BusReader
 from services.kernel.broker.redis.scripts import everything, script
 from services.kernel.domain.configuration import ConfigurationError
@@ -40,7 +40,7 @@ class Options:
     bus_bytes: int = 67_108_864
     memory_percent: int = 85
     trusted_restart: bool = False
-    lease: float = 10.0
+    lease: float = LEASE_SECONDS
 
 
 class Partition:
@@ -106,6 +106,11 @@ class Partitions:
         """Give all connections back."""
         for part in self.parts:
             await part.close()
+
+    @property
+    def lease(self) -> int:
+        """Milliseconds without a beat after which a lease has ended."""
+        return int(self.options.lease * 1000)
 
     def of(self, channel: str) -> Partition:
         """The partition a channel lives in, with its connections."""

@@ -10,7 +10,7 @@ from importlib.resources import files
 from services.kernel.redis.scripts import Script
 
 _INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
-_INCLUDED = frozenset({"fence", "fit", "head", "lease", "memory", "page", "presence"})
+_INCLUDED = frozenset({"fence", "fit", "head", "lease", "living", "memory", "page", "presence"})
 
 
 def _read(name: str) -> str:

@@ -93,7 +93,7 @@ async def node():
 async def opened(node, user="bob", *wanted):
     session = NativeSession(node, RecordingConnection(node), JSON)
     session.connection.start(session)
-    node.quota.admit(session.connection.address)
+    node.quota.admit(session.connection.address, 0)
     session.schedule()
     session.start(Claims(sub=user, jti=user) if user else None)
     for channel in wanted:
@@ -150,7 +150,7 @@ async def test_nothing_is_kept_of_a_session_that_has_ended(node):
 
 async def test_a_session_that_never_opened_is_forgotten_too(node):
     session = NativeSession(node, RecordingConnection(node), JSON)
-    node.quota.admit(session.connection.address)
+    node.quota.admit(session.connection.address, 0)
     session.schedule()
     session.closed(1006, "", False)
     assert node.quota._addresses == {}
@@ -161,10 +161,10 @@ async def test_a_user_has_so_many_connections_here_and_over_the_fleet():
     limits = Limits(connections_per_user=2)
     async with running(broker, limits=limits) as node, running(broker, limits=limits) as other:
         mine = [await opened(node), await opened(node), await opened(node)]
-        assert [session.connection.code for session in mine] == [None, None, 4006]
+        assert [session.connection.code for session in mine] == [None, None, 4104]
         await until(lambda: not node._reports._counts)
         theirs = await opened(other)
-        await until(lambda: theirs.connection.code == 4006)
+        await until(lambda: theirs.connection.code == 4104)
         assert [session.is_closed for session in mine] == [False, False, True]
 
 

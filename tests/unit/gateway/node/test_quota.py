@@ -12,28 +12,47 @@ LIMITS = Limits(connections_per_address=2, connections_per_user=2)
 
 def test_an_address_has_so_many_connections():
     quota = Quota(LIMITS)
-    quota.admit("a")
-    quota.admit("a")
-    quota.admit("b")
-    with refused(Code.LIMIT_EXCEEDED, "at most 2"):
-        quota.admit("a")
+    quota.admit("a", 0)
+    quota.admit("a", 0)
+    quota.admit("b", 0)
+    with refused(Code.RATE_LIMITED, "at most 2"):
+        quota.admit("a", 0)
     quota.release("a")
-    quota.admit("a")
+    quota.admit("a", 0)
 
 
 def test_a_user_has_so_many_connections():
     quota = Quota(LIMITS)
-    assert [quota.join("bob"), quota.join("bob")] == [1, 2]
-    with refused(Code.LIMIT_EXCEEDED, "at most 2"):
-        quota.join("bob")
+    assert [quota.join("bob", 0), quota.join("bob", 0)] == [1, 2]
+    with refused(Code.RATE_LIMITED, "at most 2"):
+        quota.join("bob", 0)
     assert quota.part("bob") == 1
-    assert quota.join("bob") == 2
+    assert quota.join("bob", 0) == 2
+
+
+def test_only_a_lack_that_lasts_says_stay_away():
+    quota = Quota(LIMITS)
+    for _ in range(2):
+        quota.admit("a", 0)
+        quota.join("bob", 0)
+    for call in (lambda now: quota.admit("a", now), lambda now: quota.join("bob", now)):
+        for now, code in ((1, Code.RATE_LIMITED), (8, Code.LIMIT_EXCEEDED)):
+            with refused(code, "at most 2"):
+                call(now)
+    quota.release("a")
+    quota.admit("a", 9)
+    quota.fits("bob")
+    for call in (lambda: quota.admit("a", 9), lambda: quota.join("bob", 9)):
+        with refused(Code.RATE_LIMITED, "at most 2"):
+            call()
+    quota.forget_addresses(100)
+    assert (quota._full_addresses._refused, quota._full_users._refused) == ({}, {})
 
 
 def test_nothing_is_kept_of_who_has_gone():
     quota = Quota(LIMITS)
-    quota.admit("a")
-    quota.join("bob")
+    quota.admit("a", 0)
+    quota.join("bob", 0)
     quota.release("a")
     quota.part("bob")
     quota.release("a")
@@ -43,8 +62,8 @@ def test_nothing_is_kept_of_who_has_gone():
 def test_without_limits_connections_are_only_counted():
     quota = Quota(Limits(rates=False, connections_per_address=1, connections_per_user=1))
     for _ in range(3):
-        quota.admit("a")
-        quota.join("bob")
+        quota.admit("a", 0)
+        quota.join("bob", 0)
 
 
 def test_users_share_commands_and_bytes_by_the_limits():

@@ -57,7 +57,22 @@ async def test_of_two_gateways_the_later_one_closes_what_is_too_much(broker):
     old, new = come(there, count=1), come(there, count=2)
     amy = come(there, "amy")
     await there.send_counts()
-    assert [s.connection.code for s in (first, old, new, amy)] == [None, 4006, 4006, None]
+    assert [s.connection.code for s in (first, old, new, amy)] == [None, 4104, 4104, None]
+
+
+async def test_who_is_over_the_limit_for_longer_than_a_lease_stays_away(broker):
+    limits, clock = Limits(connections_per_user=1), [0.0]
+    here = Reports(
+        broker, limits, Quota(limits), incarnation=lambda: "here", now=lambda: clock[0]
+    )
+
+    async def closed(at, count):
+        clock[0], session = at, come(here, count=count)
+        await here.send_counts()
+        return session.connection.code
+
+    assert [await closed(0, 2), await closed(5, 2), await closed(7, 2)] == [4104, 4104, 4006]
+    assert [await closed(8, 1), await closed(9, 2)] == [None, 4104]
 
 
 async def test_without_limits_nobody_is_closed(broker):

@@ -65,11 +65,14 @@ def test_who_opens_with_a_position_is_counted_as_a_return(host, since, returns):
     assert host.metrics.reconnects.labels("websocket")._value.get() == returns
 
 
-def test_one_connection_too_many_is_closed(host):
-    host.refusal = OpenlineError(Code.LIMIT_EXCEEDED, "a user has at most 100 connections")
+@pytest.mark.parametrize(
+    ("code", "close"), [(Code.RATE_LIMITED, 4104), (Code.LIMIT_EXCEEDED, 4006)]
+)
+def test_one_connection_too_many_stays_away_only_if_that_lasts(host, code, close):
+    host.refusal = OpenlineError(code, "a user has at most 100 connections")
     session = fresh(host)
     session.start(Claims(sub="bob"))
-    assert (session.connection.code, session.connection.reason) == (4006, host.refusal.message)
+    assert (session.connection.code, session.connection.reason) == (close, host.refusal.message)
     assert session in host.ended
 
 

@@ -81,8 +81,8 @@ def test_an_address_over_its_limit_is_told_by_a_close(admission, node):
     second = RecordingConnection(node)
     assert acceptance.receiver(second) is None
     assert (second.code, second.reason) == (
-        4006,
-        "an address has at most 1 connections; close others",
+        4104,
+        "an address has at most 1 connections; close others, or come back when some have ended",
     )
     node.quota.release(second.address)
     assert acceptance.receiver(RecordingConnection(node)) is not None

@@ -2,7 +2,7 @@
 -- Renews an incarnation's lease, puts the canary on the bus, and sees whether memory is short.
 -- KEYS: 1 history record, 2 bus, 3 leases, 4 ending, 5 nodes, 6 grace, 7 lease histories
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 bus bytes, 5 memory percent, 6 incarnation,
---       7 the node's JSON object, 8 lease ttl ms, 9 first beat of this incarnation (0/1)
+--       7 the node's JSON object, 8 lease ttl ms, 9 first beat of this incarnation (0/1), 10 the incarnation before it or ''
 -- Returns {history, bus id, lost (0/1), expired incarnations, full (0/1)}
 --include fence
 --include lease
@@ -32,12 +32,16 @@ if not lost then
   redis.call('HSET', KEYS[7], incarnation, history)
   redis.call('HSET', KEYS[5], incarnation, ARGV[7])
 end
+-- The life before this one is over, but its members are still being entered again: it counts no more, and its lease goes on.
+if ARGV[10] ~= '' and has_lease(KEYS[3], ARGV[10]) then
+  redis.call('ZADD', KEYS[3], now - ttl / 2 - 1, ARGV[10])
+end
 
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '0-*',
   'h', 'b', 'd', string.format('"node":%s,"at":%.0f', cjson.encode(incarnation), now))
 local expired = redis.call('SMEMBERS', KEYS[4])
 if redis.call('EXISTS', KEYS[6]) == 0 then
-  for _, other in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '(' .. (now - ttl))) do
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '(0', '(' .. (now - ttl))) do
     expired[#expired + 1] = other
   end
 end

@@ -6,12 +6,13 @@
 --       13 the connection that the client had before, 14 which anonymous client it is; either may be empty
 -- Returns {count, users}, or 0 when the incarnation has no lease: nobody would let its members leave.
 --include fence
+--include lease
 --include presence
 
 if not fence(KEYS[1], ARGV[1], ARGV[2]) then
   return not_master()
 end
-if not redis.call('ZSCORE', KEYS[3], ARGV[4]) then
+if not has_lease(KEYS[3], ARGV[4]) then
   return 0
 end
 local keys = {members = KEYS[5], order = KEYS[6], users = KEYS[7], lingering = KEYS[8], bus = KEYS[2]}

@@ -1,7 +1,7 @@
 -- Included by other scripts: leases of incarnations, judged by the server's own clock.
 --
--- `leases` is a ZSET incarnation -> ms of its last beat. `ending` is a set of incarnations whose lease has ended and whose
--- members are being let go.
+-- `leases` is a ZSET incarnation -> ms of its last beat, 0 once the lease has ended. `ending` is a set of incarnations whose
+-- lease has ended and whose members are being let go.
 
 local function clock()
   local time = redis.call('TIME')
@@ -12,12 +12,18 @@ end
 -- before its holder had a chance to renew it.
 local function away(leases, now, ttl)
   local last = redis.call('ZREVRANGE', leases, 0, 0, 'WITHSCORES')[2]
-  return last and now - tonumber(last) > ttl / 3
+  return last and last ~= '0' and now - tonumber(last) > ttl / 3
+end
+
+-- Whether an incarnation may enter members and set numbers.
+local function has_lease(leases, incarnation)
+  local beaten = redis.call('ZSCORE', leases, incarnation)
+  return beaten and beaten ~= '0'
 end
 
 -- From now on nobody may enter by this incarnation, and its members may be let go.
 local function claim(leases, ending, nodes, incarnation)
-  redis.call('ZREM', leases, incarnation)
+  redis.call('ZADD', leases, 0, incarnation)
   redis.call('HDEL', nodes, incarnation)
   redis.call('SADD', ending, incarnation)
 end

@@ -5,9 +5,10 @@
 -- ARGV: 1 incarnation, then pairs for those keys: channel, number
 -- Returns 1, or 0 when the incarnation has no lease: nobody would take its numbers away.
 --include head
+--include lease
 
 local incarnation = ARGV[1]
-if not redis.call('ZSCORE', KEYS[1], incarnation) then
+if not has_lease(KEYS[1], incarnation) then
   return 0
 end
 for i = 4, #KEYS, 2 do

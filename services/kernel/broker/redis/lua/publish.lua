@@ -1,8 +1,8 @@
 #!lua
 -- Appends publications to their channels' logs and to the bus in one step; ephemeral ones to the bus only.
--- KEYS: 1 history record, 2 bus, then of each channel: head, log, listeners; then the idempotency keys
+-- KEYS: 1 history record, 2 bus, 3 leases, then of each channel: head, log, listeners; then the idempotency keys
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 bus bytes, 5 memory percent,
---       6 candidate epoch, the channel's number is added to it, 7 idempotency ms, 8 number of channels
+--       6 candidate epoch, the channel's number is added to it, 7 idempotency ms, 8 number of channels, 9 lease ttl ms
 --       then of each channel: its name, history size, history bytes, history ttl ms, head ttl ms
 --       then of each publication: its channel's number, its idempotency key's (0: none), kind and token, data, meta,
 --       ephemeral (0/1), expected 'epoch offset' or ''
@@ -13,12 +13,14 @@
 --include fence
 --include fit
 --include head
+--include lease
+--include living
 --include memory
 
 local call, format = redis.call, string.format
-local HEAD_ARGS, CHANNEL_ARGS, MESSAGE_ARGS = 8, 5, 7
+local HEAD_ARGS, CHANNEL_ARGS, MESSAGE_ARGS = 9, 5, 7
 local number_of_channels = tonumber(ARGV[8])
-local keys_before_seen = 2 + 3 * number_of_channels
+local keys_before_seen = 3 + 3 * number_of_channels
 
 local history, full = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
@@ -28,17 +30,15 @@ if full and measure(KEYS[1], KEYS[2], ARGV[4], ARGV[5]) then
   return redis.error_reply('RESERVE more than ' .. ARGV[5] .. ' % of maxmemory is used')
 end
 
+local without = quiet(KEYS[3], tonumber(ARGV[9]))
 local channels = {}
 local function channel(number)
-  local key, about = 3 * number, HEAD_ARGS + CHANNEL_ARGS * (number - 1)
+  local key, about = 3 * number + 1, HEAD_ARGS + CHANNEL_ARGS * (number - 1)
   local found = {
     head = KEYS[key], log = KEYS[key + 1], name = ARGV[about + 1], size = ARGV[about + 2],
     most = tonumber(ARGV[about + 3]), ttl = ARGV[about + 4], head_ttl = ARGV[about + 5],
-    candidate = ARGV[6] .. number, stored = 0, subscribers = 0,
+    candidate = ARGV[6] .. number, stored = 0, subscribers = subscribers(KEYS[key + 2], without),
   }
-  for _, connections in ipairs(call('HVALS', KEYS[key + 2])) do
-    found.subscribers = found.subscribers + tonumber(connections)
-  end
   channels[number] = found
   return found
 end
