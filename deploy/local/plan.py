@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
 import shlex
 import socket
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,6 +191,26 @@ def check_ports(plan: Plan) -> None:
         refuse(
             f"{PREFIX}HOST={host}: {problem.strerror or problem}; set it to an address of this machine"
         )
+
+
+@contextlib.contextmanager
+def front_door_claimed(plan: Plan) -> Iterator[None]:
+    """Hold the front door's port for this run; end with one line when another run does.
+
+    Two nginx of one user may listen on one port (`reuseport`), and Linux would share the connections out. Runs that start
+    at the same time both find the port free. The claim is a name in Linux's abstract socket namespace (unix(7)): taken at
+    once or not at all, and given back however the run ends.
+    """
+    with socket.socket(socket.AF_UNIX) as claim:
+        if sys.platform == "linux":
+            try:
+                claim.bind(f"\0openline.front_door.{plan.host}:{plan.port}")
+            except OSError:
+                refuse(
+                    f"port {plan.port} for the front door is in use by another run that is starting; choose another: "
+                    f"{PREFIX}PORT={free_port()} {_again(PREFIX + 'PORT')}make run"
+                )
+        yield
 
 
 def _again(variable: str) -> str:

@@ -110,8 +110,9 @@ def main() -> None:
         the_plan = plan.make(settings)
         programs.check_settings(the_plan)
         plan.check_ports(the_plan)
-        _raise_file_limit()
-        sys.exit(asyncio.run(_run(the_plan, reloads=settings.reload)))
+        with plan.front_door_claimed(the_plan):
+            _raise_file_limit()
+            sys.exit(asyncio.run(_run(the_plan, reloads=settings.reload)))
 
 
 async def _run(the_plan: Plan, *, reloads: bool) -> int:

@@ -6,13 +6,13 @@ import asyncio
 import json
 import secrets
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.people import People
+from tests.support.resident import resident
 from tests.support.stack import Stack
 from tests.support.wire import WireClient
 
@@ -20,14 +20,6 @@ SETTINGS = {"OPENLINE_LIMITS": "off"}
 
 MESSAGES = 1500
 SIZE = 8_000
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process holds."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no VmRSS")
 
 
 pytestmark = pytest.mark.slow

@@ -355,7 +355,9 @@ class PresenceContract:
         await broker.listeners("new", {"room:a": 3})
         assert await broker.subscribers(["room:a"]) == [3]
         assert (await present(broker))[0] == ["c1"]
-        assert (await broker.beat(0, Beat(incarnation="i1", node=b"{}", former="none"))).lost is False
+        assert (
+            await broker.beat(0, Beat(incarnation="i1", node=b"{}", former="none"))
+        ).lost is False
 
     async def test_channels_are_listed_by_name_and_prefix(self, broker: Broker) -> None:
         await beat(broker, "i1")

@@ -16,8 +16,8 @@ from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.contract.steps import beat, draft
 from tests.support.redis_server import start_redis
-from tests.support.resetting_proxy import ResettingProxy
 from tests.support.revocation_record import whole
+from tests.support.steerable_proxy import SteerableProxy
 
 pytestmark = pytest.mark.server
 
@@ -41,7 +41,7 @@ def run(request, server):
         client.flushall()
 
     async def scene(scenario, others) -> None:
-        async with ResettingProxy(server.port) as proxy:
+        async with SteerableProxy(server.port) as proxy:
             broker = RedisBroker(f"redis://127.0.0.1:{proxy.port}/0", lease=30.0)
             try:
                 await scenario(broker, proxy, *others)

@@ -46,7 +46,10 @@ def test_a_client_over_the_address_limit_reads_why_and_its_place_is_given_back()
     with serving(application(quota=quota), ws=WebSocketProtocol) as server:
         with Peer(server.port) as first, Peer(server.port) as second:
             code, reason = second.closing()
-            assert (code, reason.partition(";")[0]) == (4104, "an address has at most 1 connections")
+            assert (code, reason.partition(";")[0]) == (
+                4104,
+                "an address has at most 1 connections",
+            )
             first.text("first")
             assert first.message() == "first"
             first.close()

@@ -10,13 +10,13 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from services.gateway.fanout.audience import Audience
-from services.gateway.fanout.replay_budget import ReplayBudget
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import LookCall, OpenCall
+from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.metrics import Metrics
 from services.gateway.session.returning import Returning
-from services.gateway.session.session import Session
+from services.gateway.session.session import Session, end_slow
 from services.gateway.websocket import frames as framing
 from services.gateway.websocket.interface import MAX_BUFFERED
 from services.kernel.broker.memory.broker import MemoryBroker
@@ -89,7 +89,9 @@ class ManualHost:
         self.clock = 1000.0
         self.broker = broker or MemoryBroker(clock=self.wall)
         self.limits = limits or Limits()
-        self.replay_budget: ReplayBudget[Session] = ReplayBudget(self.limits.replay_bytes)
+        self.replay_budget: ReplayBudget[Session | Subscription] = ReplayBudget(
+            self.limits.replay_bytes, now=self.now, end=end_slow
+        )
         self.namespaces = namespaces.parse(tables or TABLES)
         self.schemas = Schemas(self.namespaces)
         self.metrics = Metrics(CollectorRegistry())
@@ -107,7 +109,7 @@ class ManualHost:
         self.wait = 0.0
         self.wait_for_bytes = 0.0
         self.bytes_sent = 0
-        self.hub = Hub(self, new_epoch=self._new_epoch)
+        self.hub = Hub(self, new_epoch=self._new_epoch, budget=self.replay_budget)
         self._epochs = 0
         self._turn: list[Callable[[], None]] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -291,6 +293,9 @@ class ManualHost:
 
     def position(self, channel: str) -> Position | None:
         return self.hub.position(channel)
+
+    def began(self, channel: str) -> int:
+        return self.hub.began(channel)
 
     def newest(self, channel: str) -> Publication | None:
         position = self.hub.position(channel)

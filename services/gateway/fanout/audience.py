@@ -177,10 +177,7 @@ class Audience:
     def catch_up(self, subscription: Subscription) -> None:
         """The lagging subscription's connection has drained: the newest publication, or a reset."""
         session = subscription.session
-        if subscription.sent < 0 or subscription.audience is not self:
-            return
-        if session.is_stalled:
-            session.lag(subscription)
+        if subscription.sent < 0 or subscription.audience is not self or session.is_stalled:
             return
         self.flush()
         position = self._host.position(self.channel)
@@ -188,8 +185,10 @@ class Audience:
             self._host.later(CATCH_UP_SECONDS, partial(self.catch_up, subscription))
             return
         sent, subscription.sent = subscription.sent, -1
+        acked = session.caught(subscription)
         self.regroup(session)
-        if position.epoch == subscription.epoch and position.offset <= sent:
+        missed = position.offset - sent - acked
+        if position.epoch == subscription.epoch and missed <= 0:
             return
         newest = self._host.newest(self.channel)
         if (
@@ -198,13 +197,15 @@ class Audience:
             or newest.epoch != subscription.epoch
             or newest.token.partition(".")[0] == session.id  # its ack came: it cannot come again
         ):
-            event = wire_format.reset(
-                session.wire_format, self.channel, position, began=position.offset, reason="lagged"
-            )
-            session.reset(subscription, position, event)
+            session.reset(subscription, position, self.lagged(session.wire_format, position))
             self._host.metrics.reset(self.namespace.name, "lagged", 1)
             return
-        session.caught_up(subscription, newest, newest.offset - sent - 1)
+        session.caught_up(subscription, newest, missed - 1)
+
+    def lagged(self, wire: WireFormat, position: Position) -> bytes:
+        """The event for one that is at `position` again and was not sent all before it."""
+        began = self._host.began(self.channel)
+        return wire_format.reset(wire, self.channel, position, began=began, reason="lagged")
 
     def flush(self) -> None:
         """Write everything that waits, now."""
@@ -325,6 +326,8 @@ class Audience:
         if not sender.awaits(publication.token):
             return False
         self.flush()
+        if subscription.sent >= 0:
+            sender.acked_behind(subscription)
         self._pending.append(publication)
         self._sweep(without=subscription)
         sender.echoed(publication)

@@ -34,5 +34,8 @@ class ChannelHost(Protocol):
     def position(self, channel: str) -> Position | None:
         """What every listener of a channel here has been given."""
 
+    def began(self, channel: str) -> int:
+        """The offset at which the epoch of that position began."""
+
     def newest(self, channel: str) -> Publication | None:
         """The newest publication of a channel that is kept here."""

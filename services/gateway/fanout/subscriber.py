@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from services.gateway.fanout.backlog import Backlog
 from services.gateway.fanout.wire_format import WireFormat
 from services.gateway.hub.port import Joined
 from services.gateway.websocket import Connection
@@ -96,8 +97,8 @@ class Opening:
 class Subscriber:
     """The side of a session that fan-out uses. Its base and not a part: a delivery stays one call, an idle session small.
 
-    `opening` is there until the session was told `connected`. `is_stalled`: its write buffer is above the high-water
-    mark. `allowance`: bytes its buffer may hold before it counts as full. `personalizes`: its messages differ from those of
+    `opening` is there until the session was told `connected`, `backlog` while it is sent what it missed. `is_stalled`: its
+    write buffer is above the high-water mark. `allowance`: bytes that may wait before it counts as full. `personalizes`: its messages differ from those of
     its neighbours.
     """
 
@@ -105,6 +106,7 @@ class Subscriber:
         "_lagging",
         "_limit",
         "allowance",
+        "backlog",
         "connection",
         "is_closed",
         "is_stalled",
@@ -124,25 +126,31 @@ class Subscriber:
         self.wire_format = wire_format
         self.write = connection.send_frame
         self.opening: Opening | None = Opening()
+        self.backlog: Backlog | None = None
         self.is_stalled = False
         self.is_closed = False
         self.allowance = self._limit = limit
-        self._lagging: set[Subscription] | None = None  # made when needed: most never lag
+        # Made when needed: most never lag. Of each subscription, how many of its own publications were acked meanwhile.
+        self._lagging: dict[Subscription, int] | None = None
 
     @property
     def unhindered(self) -> bool:
         """Whether a sweep may just write to it."""
-        return self.opening is None and not self.is_stalled and not self.personalizes
+        ready = self.opening is None and self.backlog is None
+        return ready and not self.is_stalled and not self.personalizes
 
     @property
     def unread(self) -> int:
         """Bytes that are held, or were written and have not left."""
         held = len(self.opening.frames) if self.opening is not None else 0
-        return self.connection.buffered() + held
+        waiting = self.backlog.size if self.backlog is not None else 0
+        return self.connection.buffered() + held + waiting
 
     def send(self, frame: bytes) -> None:
         """Write a frame, or hold it while the session is opening. Closes a client that leaves too much unread."""
-        if self.opening is None:
+        if self.backlog is not None:
+            self._send_behind(self.backlog, frame)
+        elif self.opening is None:
             if self.is_stalled and self.full(len(frame)):
                 self.close(Close.SLOW_CONSUMER, "slow consumer: read what you asked for")
             else:
@@ -150,25 +158,58 @@ class Subscriber:
         elif not self.opening.hold(frame, allowance=self.allowance):
             self.close(Close.OVERLOADED, "too much arrived while the connection was opening")
 
+    def _send_behind(self, backlog: Backlog, frame: bytes) -> None:
+        if not self.full(len(frame)):
+            backlog.add(frame)
+        elif self.opening is None:
+            self.close(Close.SLOW_CONSUMER, "slow consumer: read what you asked for")
+        else:
+            self.close(Close.OVERLOADED, "too much arrived while the connection was opening")
+
     def send_asked(self, frame: bytes) -> None:
         """Send what the client has asked for. Replaying a large history is not slow: raise the limit by its size."""
         self.allowance = max(self.allowance, self.unread + len(frame) + self._limit)
         self.send(frame)
 
+    def replay(self, channel: str, publications: Sequence[Publication]) -> None:
+        """Send a channel's publications that the client has asked for, in pieces as it reads; the limit as above."""
+        if self.backlog is None:
+            self.backlog = Backlog()
+        self.backlog.replay(channel, publications)
+        self.allowance = max(self.allowance, self.unread + self._limit)
+        self.write_on()
+
+    def write_on(self) -> None:
+        """Write what waits, until the connection is stalled or nothing is left."""
+        while self.backlog is not None and self.opening is None and not self.is_stalled:
+            piece = self.backlog.take(self.wire_format)
+            if piece:
+                self.write(piece)
+            else:
+                self.backlog = None
+
     def full(self, size: int) -> bool:
-        """Whether `size` more bytes exceed what its buffer may hold."""
-        return self.connection.buffered() + size > self.allowance
+        """Whether `size` more bytes exceed what may wait for it."""
+        return self.unread + size > self.allowance
 
     def lag(self, subscription: Subscription) -> None:
         """A subscription is behind: let it catch up when the write buffer has drained."""
         if self._lagging is None:
-            self._lagging = set()
-        self._lagging.add(subscription)
+            self._lagging = {}
+        self._lagging.setdefault(subscription, 0)
+
+    def acked_behind(self, subscription: Subscription) -> None:
+        """A publication of its own was acked while the subscription is behind: it was not left out."""
+        if self._lagging is not None and subscription in self._lagging:
+            self._lagging[subscription] += 1
+
+    def caught(self, subscription: Subscription) -> int:
+        """A subscription is behind no more; how many of its own publications were acked meanwhile."""
+        return self._lagging.pop(subscription, 0) if self._lagging is not None else 0
 
     def forget(self, subscription: Subscription) -> None:
         """A subscription has ended: it is behind no more."""
-        if self._lagging is not None:
-            self._lagging.discard(subscription)
+        self.caught(subscription)
 
     def stalled(self) -> None:
         """The write buffer rose above its high-water mark."""
@@ -177,9 +218,10 @@ class Subscriber:
     def writable(self) -> None:
         """The write buffer has drained."""
         self.is_stalled = False
-        self.allowance = self._limit
-        lagging, self._lagging = self._lagging, None
-        for subscription in lagging or ():
+        self.write_on()
+        if self.backlog is None:
+            self.allowance = self._limit
+        for subscription in list(self._lagging or ()):
             if subscription.audience is not None:
                 subscription.audience.catch_up(subscription)
 

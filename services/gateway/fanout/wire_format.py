@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from services.gateway.hub.replay_budget import LARGE
 from services.gateway.websocket import frames
 from services.kernel.broker.port import EntryType
 from services.kernel.domain.codes import OpenlineError
@@ -34,6 +35,9 @@ class WireFormat(Protocol):
 
     def message(self, channel: str, publication: Publication) -> bytes:
         """A publication; the same bytes object each time for the same one."""
+
+    def replayed(self, channel: str, publication: Publication) -> bytes:
+        """A publication for one that missed it: as `message`, but what is large is not kept for others."""
 
     def skipped(self, channel: str, publication: Publication, skipped: int) -> bytes:
         """A publication before which `skipped` others were left out."""
@@ -82,6 +86,12 @@ class Framed:
             frame = self.frame(self.codec.message(channel, publication))
             publication.frames[self.name] = frame
         return frame
+
+    def replayed(self, channel: str, publication: Publication) -> bytes:
+        """See Dialect."""
+        if len(publication.data) < LARGE or self.name in publication.frames:
+            return self.message(channel, publication)
+        return self.frame(self.codec.message(channel, publication))
 
     def skipped(self, channel: str, publication: Publication, skipped: int) -> bytes:
         """See Dialect."""
@@ -132,6 +142,12 @@ class Blocks:
             block = sse.block("message", json_codec.CODEC.message(channel, publication))
             publication.frames[self.name] = block
         return block
+
+    def replayed(self, channel: str, publication: Publication) -> bytes:
+        """See Dialect; without an id."""
+        if len(publication.data) < LARGE or self.name in publication.frames:
+            return self.message(channel, publication)
+        return sse.block("message", json_codec.CODEC.message(channel, publication))
 
     def skipped(self, channel: str, publication: Publication, skipped: int) -> bytes:
         """See Dialect; without an id."""

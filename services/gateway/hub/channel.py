@@ -10,11 +10,14 @@ from typing import Any
 
 from services.gateway.hub import pages
 from services.gateway.hub.port import Audience, HubLimits, Joined
+from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.hub.ring import Ring
 from services.gateway.hub.waiter import Waiter
 from services.kernel.broker.port import Entry, EntryType, Look, Looked
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
+
+UNBOUNDED: ReplayBudget[Any] = ReplayBudget(2**62)
 
 
 class Channel:
@@ -22,15 +25,17 @@ class Channel:
 
     `looking` is the call whose reply is awaited, `proposed_epoch` the epoch proposed by an open call, `opened` whether one
     succeeded since the last look, `due` when the next look is wanted, `failures` how many looks in a row did not
-    count, `seen` the bus id that the newest reply includes, `bottom` an offset below which the log was found to
-    hold nothing.
+    count, `advances` how many brought something new, `seen` the bus id that the newest reply includes, `bottom` an offset
+    below which the log was found to hold nothing.
     """
 
     __slots__ = (
+        "_budget",
         "_buffer",
         "_buffer_bytes",
         "_limits",
         "_overflowed",
+        "advances",
         "audience",
         "began",
         "bottom",
@@ -49,10 +54,18 @@ class Channel:
         "waiters",
     )
 
-    def __init__(self, name: str, audience: Audience, limits: HubLimits) -> None:
+    def __init__(
+        self,
+        name: str,
+        audience: Audience,
+        limits: HubLimits,
+        *,
+        budget: ReplayBudget[Any] | None = None,
+    ) -> None:
         self.name = name
         self.audience = audience
         self._limits = limits
+        self._budget = budget or UNBOUNDED
         self.epoch = ""
         self.offset = 0
         self.began = 0
@@ -66,6 +79,7 @@ class Channel:
         self.opened = False
         self.due: float | None = None
         self.failures = 0
+        self.advances = 0
         self.seen = 0
         self._buffer: list[Entry] = []
         self._buffer_bytes = 0
@@ -142,6 +156,8 @@ class Channel:
         self.waiters.pop(waiter.subscriber, None)
         self.listeners.add(waiter.subscriber)
         waiter.collected = []  # it may be remembered until its deadline
+        if not joined.publications:
+            self._budget.release(waiter.subscriber)
         self.audience.add(waiter.subscriber, joined)
         return True
 
@@ -184,7 +200,12 @@ class Channel:
             self.listeners.discard(subscriber)
             self.audience.remove(subscriber)
         else:
-            self.waiters.pop(subscriber, None)
+            self.remove(subscriber)
+
+    def remove(self, subscriber: Any) -> None:
+        """Nobody waits for it any more."""
+        self.waiters.pop(subscriber, None)
+        self._budget.release(subscriber)
 
     # Looks
 
@@ -227,14 +248,15 @@ class Channel:
         """Move channel and waiters by a reply; whether a waiter got something."""
         call = self.looking
         self.seen = max(self.seen, reply.bus)
+        caught_up = self._compare(reply)
         if look.last and reply.offset - reply.start < look.last:
             self.bottom = reply.start
-        caught_up = self._compare(reply)
         paged = False
         if self.live or not self.listeners:
             for waiter in list(self.waiters.values()):
-                if waiter.seen_by == call:
-                    paged |= waiter.page(reply, look, position=self.offset)
+                # Some may have been ended to make room for others.
+                if waiter.seen_by == call and self.awaits(waiter):
+                    paged |= waiter.page(reply, look, position=self.offset, budget=self._budget)
         if caught_up:
             self._resume()
         return paged
@@ -259,6 +281,8 @@ class Channel:
 
     def _place(self, reply: Looked) -> None:
         """The head is the position."""
+        if reply.epoch != self.epoch:
+            self.bottom = 0  # offsets may count from 1 again, and what was empty is not any more
         self.epoch, self.offset, self.began = reply.epoch, reply.offset, reply.began
         self.ring.clear()
         if reply.start + len(reply.publications) == reply.offset:
@@ -301,6 +325,10 @@ class Channel:
     def awaits(self, waiter: Waiter) -> bool:
         """Whether it waits still."""
         return self.waiters.get(waiter.subscriber) is waiter
+
+    def crowded_out(self) -> list[Waiter]:
+        """Those that cannot be collected for now."""
+        return [waiter for waiter in self.waiters.values() if waiter.is_crowded_out]
 
     def admit(self) -> None:
         """Let every waiter join that can."""

@@ -27,11 +27,15 @@ from services.gateway.hub.port import (
     ReconnectCall,
     Sink,
 )
+from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.hub.waiter import Waiter
 from services.kernel.broker.port import Beaten, Entry, EntryType, Look, Looked, Stale
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
+
+UNCONFIRMED = "the channel's position cannot be confirmed now; subscribe again"
+CROWDED = "too many clients are replaying history right now; subscribe again later"
 
 _MESSAGE = EntryType.MESSAGE
 _NUDGE = EntryType.NUDGE
@@ -44,11 +48,18 @@ class Hub:
     """
 
     def __init__(
-        self, sink: Sink, *, new_epoch: Callable[[], str], limits: HubLimits | None = None
+        self,
+        sink: Sink,
+        *,
+        new_epoch: Callable[[], str],
+        limits: HubLimits | None = None,
+        budget: ReplayBudget[Any] | None = None,
     ) -> None:
+        """`budget`: what may be held for subscribers that wait and for those that were sent what they missed."""
         self._sink = sink
         self._new_epoch = new_epoch
         self._limits = limits or HubLimits()
+        self._budget = budget
         self._cursor = BusCursor()
         self._channels: dict[str, Channel] = {}
         self._look_schedule = LookSchedule()
@@ -77,11 +88,12 @@ class Hub:
         state = self._channels.get(channel)
         if state is None:
             state = self._channels[channel] = Channel(
-                channel, self._sink.audience(channel), self._limits
+                channel, self._sink.audience(channel), self._limits, budget=self._budget
             )
         if subscriber in state.listeners or subscriber in state.waiters:
             raise ValueError(f"{subscriber!r} is subscribed to {channel} already")
         waiter = Waiter(subscriber, since=since, last=last, deadline=now + self._limits.patience)
+        waiter.advances = state.advances
         if not (state.live and state.join(waiter)):
             state.waiters[subscriber] = waiter
             self._deadlines.append((state, waiter))
@@ -99,6 +111,11 @@ class Hub:
         """What every listener of the channel has been given; None when that is not known yet."""
         state = self._channels.get(channel)
         return state.position if state else None
+
+    def began(self, channel: str) -> int:
+        """The offset at which the epoch of a channel's position began."""
+        state = self._channels.get(channel)
+        return state.began if state else 0
 
     def listened(self) -> list[str]:
         """The channels that somebody listens to now."""
@@ -267,8 +284,11 @@ class Hub:
         elif channel.merge_look(reply, look):
             channel.failures = 0
             channel.opened = False
+            channel.advances += 1
+            self._refuse_crowded(channel)
             self._settle(channel)
         else:
+            self._refuse_crowded(channel)
             self._later(channel)
 
     def _open(self, channel: Channel) -> None:
@@ -326,14 +346,22 @@ class Hub:
         return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> None:
-        """Refuse waiters past their deadline; drop channels whose idle time has ended; give up on lost calls."""
+        """Refuse waiters past their deadline that saw no progress; drop channels whose idle time has ended; give up on
+        lost calls.
+        """
         self._now = now
         for effect in self._calls.overdue(now):
             self._give_up(effect)
         while self._deadlines and self._deadlines[0][1].deadline <= now:
             channel, waiter = self._deadlines.popleft()
-            if channel.awaits(waiter):
-                self._refuse(channel, waiter)
+            if not channel.awaits(waiter):
+                continue
+            if waiter.advances == channel.advances:
+                self._refuse(channel, waiter, UNCONFIRMED)
+            else:  # the log is being read, however slowly: begun again, a long recovery would never end
+                waiter.advances = channel.advances
+                waiter.deadline = now + self._limits.patience
+                self._deadlines.append((channel, waiter))
         self._sweep()
 
     def effects(self) -> list[Effect]:
@@ -390,13 +418,13 @@ class Hub:
         else:
             self._settle(channel)
 
-    def _refuse(self, channel: Channel, waiter: Waiter) -> None:
-        del channel.waiters[waiter.subscriber]
-        error = OpenlineError(
-            Code.UNAVAILABLE,
-            "the channel's position cannot be confirmed now; subscribe again",
-            retry_after=1.0,
-        )
+    def _refuse_crowded(self, channel: Channel) -> None:
+        for waiter in channel.crowded_out():
+            self._refuse(channel, waiter, CROWDED)
+
+    def _refuse(self, channel: Channel, waiter: Waiter, reason: str) -> None:
+        channel.remove(waiter.subscriber)
+        error = OpenlineError(Code.UNAVAILABLE, reason, retry_after=1.0)
         channel.audience.refuse(waiter.subscriber, error)
         self._settle(channel)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.gateway.hub import pages
+from services.gateway.hub.replay_budget import ReplayBudget
 from services.kernel.broker.port import Look, Looked
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
@@ -13,17 +14,21 @@ from services.kernel.domain.publications import Publication
 class Waiter:
     """Wants to join at `since`, or with the `last` newest publications, or (neither) at the channel's position.
 
+    At `deadline` it is refused, unless the channel has advanced since it had `advances`.
+
     `have` is the position up to which `collected` reaches; None while it is not known where to begin. `lost`: what it
-    asked for cannot be had. `seen_by`: the call that was made when it was already waiting. `head`: where the log ended
+    asked for cannot be had; `is_crowded_out`: others hold all the room that there is for pages. `seen_by`: the call that was made when it was already waiting. `head`: where the log ended
     after it came; without `since` it joins no earlier, so that whoever publishes and then subscribes finds what it
     published behind its position.
     """
 
     __slots__ = (
+        "advances",
         "collected",
         "deadline",
         "have",
         "head",
+        "is_crowded_out",
         "last",
         "lost",
         "seen_by",
@@ -38,9 +43,11 @@ class Waiter:
         self.since = since
         self.last = 0 if since else last
         self.deadline = deadline
+        self.advances = 0
         self.have = since
         self.collected: list[Publication] = []
         self.lost = False
+        self.is_crowded_out = False
         self.seen_by: int | None = None
         self.head: Position | None = None
 
@@ -59,7 +66,7 @@ class Waiter:
         """Whether it joins wherever the channel is."""
         return self.since is None and not self.last
 
-    def page(self, reply: Looked, look: Look, *, position: int) -> bool:
+    def page(self, reply: Looked, look: Look, *, position: int, budget: ReplayBudget[Any]) -> bool:
         """Take what the reply to `look` has for this waiter; False when it had nothing new.
 
         `position` is the channel's on this node, which may be ahead of the reply.
@@ -68,16 +75,17 @@ class Waiter:
         if self.anywhere or self.lost:
             return False
         if self.have is None:
-            return look.last >= self.last and self._begin(reply)
+            return look.last >= self.last and self._begin(reply, budget)
         if self._is_lost(reply, look, have=self.have, position=position):
             self._lose()
+            budget.release(self.subscriber)
             return True
-        return self._collect(reply, self.have)
+        return self._collect(reply, self.have, budget)
 
-    def _begin(self, reply: Looked) -> bool:
+    def _begin(self, reply: Looked, budget: ReplayBudget[Any]) -> bool:
         """Begin the `last` newest in this reply, which reaches back as far as the log does."""
         self.have = Position(reply.epoch, max(reply.start, reply.offset - self.last))
-        self._collect(reply, self.have)
+        self._collect(reply, self.have, budget)
         return True
 
     def _is_lost(self, reply: Looked, look: Look, *, have: Position, position: int) -> bool:
@@ -98,12 +106,16 @@ class Waiter:
         self.lost = self.since is not None
         self.have = self.since
 
-    def _collect(self, reply: Looked, have: Position) -> bool:
-        """Append the part of the page above `have`."""
+    def _collect(self, reply: Looked, have: Position, budget: ReplayBudget[Any]) -> bool:
+        """Append the part of the page above `have`, if there is room for it."""
         if not pages.continues_from(reply, have.offset):
             return False
         page = reply.publications[max(0, have.offset - reply.start) :]
-        if page:
-            self.collected.extend(page)
-            self.have = Position(reply.epoch, page[-1].offset)
-        return bool(page)
+        if not page:
+            return False
+        if not budget.hold(self.subscriber, reply.publications):
+            self.is_crowded_out = True
+            return False
+        self.collected.extend(page)
+        self.have = Position(reply.epoch, page[-1].offset)
+        return True

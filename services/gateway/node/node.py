@@ -14,9 +14,9 @@ import msgspec
 import structlog
 
 from services.gateway.fanout.audience import Audience
-from services.gateway.fanout.replay_budget import ReplayBudget
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.hub import Hub
+from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.metrics import Metrics
 from services.gateway.node.bus_health import BusHealth
 from services.gateway.node.control import ControlMessages
@@ -30,7 +30,7 @@ from services.gateway.node.registry import Registry
 from services.gateway.node.reports import Reports
 from services.gateway.node.ticks import Ticks
 from services.gateway.session.returning import Returning
-from services.gateway.session.session import Session
+from services.gateway.session.session import Session, end_slow
 from services.kernel.broker.port import (
     KEEP_SECONDS,
     Beat,
@@ -84,7 +84,9 @@ class Node:
         self.limits = limits
         self.metrics = metrics
         self.quota = Quota(limits)
-        self.replay_budget: ReplayBudget[Session] = ReplayBudget(limits.replay_bytes)
+        self.replay_budget: ReplayBudget[Session | Subscription] = ReplayBudget(
+            limits.replay_bytes, now=self.now, end=end_slow
+        )
         self._leaving = False
         self._verifier = verifier
         self._tickets = tickets
@@ -133,7 +135,11 @@ class Node:
     def _worker(self, number: int) -> PartitionWorker:
         return PartitionWorker(
             number,
-            Hub(_Sink(self, self._control, number), new_epoch=_new_epoch),
+            Hub(
+                _Sink(self, self._control, number),
+                new_epoch=_new_epoch,
+                budget=self.replay_budget,
+            ),
             self.broker,
             beat=lambda: self.lease.beat(lag=self._bus_health.lag(self.now())),
             on_acknowledged=self._acknowledged,
@@ -317,6 +323,10 @@ class Node:
     def position(self, channel: str) -> Position | None:
         """What every listener of a channel here has been given."""
         return self._at(channel).hub.position(channel)
+
+    def began(self, channel: str) -> int:
+        """The offset at which the epoch of that position began."""
+        return self._at(channel).hub.began(channel)
 
     def newest(self, channel: str) -> Publication | None:
         """The newest publication of a channel that is kept here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 
 from services.kernel.broker.port import Published
@@ -16,14 +17,16 @@ MAX_ECHOES = 500
 class Echo:
     """One publish. `result` is set when the store answered before the hub delivered.
 
-    `acked`: it was acked ahead of its delivery, which may never come; it is kept to be withheld if it does.
+    `epoch` is the channel's when it was sent. `acked`: it was acked ahead of its delivery, which may never come; it is kept
+    to be withheld if it does.
     """
 
-    __slots__ = ("acked", "channel", "command", "result")
+    __slots__ = ("acked", "channel", "command", "epoch", "result")
 
-    def __init__(self, channel: str, command: Id) -> None:
+    def __init__(self, channel: str, command: Id, epoch: str) -> None:
         self.channel = channel
         self.command = command
+        self.epoch = epoch
         self.result: Published | None = None
         self.acked = False
 
@@ -65,9 +68,9 @@ class Echoes:
         self._serial += 1
         return f"{connection}.{self._serial}"
 
-    def add(self, token: str, *, channel: str, command: Id) -> None:
-        """A publish is under way."""
-        self._pending[token] = Echo(channel, command)
+    def add(self, token: str, *, channel: str, command: Id, position: Position | None) -> None:
+        """A publish is under way; `position` is what the channel's listeners were given until now."""
+        self._pending[token] = Echo(channel, command, position.epoch if position else "")
 
     def remove(self, token: str) -> Echo | None:
         """Its message has come, or never will; None when it is not pending any more."""
@@ -92,27 +95,43 @@ class Echoes:
         if position is None or (result.offset and covers(position, result)):
             del self._pending[token]
             return Verdict.ACK
-        if not result.offset or result.epoch != position.epoch:
-            # Its delivery may never come: it is ephemeral, or a reset has come or will.
+        elsewhere = bool(result.offset) and result.epoch != position.epoch
+        if elsewhere and position.epoch == echo.epoch:
+            return (
+                Verdict.WAIT
+            )  # for the reset that names its epoch: an ack before it would be a place nobody knows
+        if not result.offset or elsewhere:
+            # Its delivery may never come: it is ephemeral, or a reset has come meanwhile.
             echo.acked = True
             return Verdict.ACK
         return Verdict.LOOK_AGAIN if result.duplicate else Verdict.WAIT
 
-    def flush(self, channel: str, position: Position | None) -> list[tuple[Id, Published]]:
-        """What the store has answered and is to be acked now, before a channel ends or jumps to `position`.
+    def flush(self, channel: str) -> list[tuple[Id, Published]]:
+        """What the store has answered and is to be acked now, before a channel ends."""
+        return self._answered(channel, lambda _: True)
 
-        What may still come behind `position` is withheld then.
+    def jump(
+        self, channel: str, position: Position
+    ) -> tuple[list[tuple[Id, Published]], list[tuple[Id, Published]]]:
+        """What is to be acked before the reset of a channel to `position`, and what behind it.
+
+        What lies in the new epoch comes behind, since only the reset names that one. What is beyond `position` waits for
+        its place in the channel.
         """
+        before = self._answered(channel, lambda result: result.epoch != position.epoch)
+        return before, self._answered(channel, lambda result: covers(position, result))
+
+    def _answered(
+        self, channel: str, wanted: Callable[[Published], bool]
+    ) -> list[tuple[Id, Published]]:
         acks: list[tuple[Id, Published]] = []
         for token, echo in list(self._pending.items()):
             result = echo.result
-            if echo.channel != channel or result is None:
+            if echo.channel != channel or result is None or not wanted(result):
                 continue
+            del self._pending[token]
             if not echo.acked:
-                echo.acked = True
                 acks.append((echo.command, result))
-            if position is None or covers(position, result):
-                del self._pending[token]
         return acks
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from services.gateway.session.echoes import Echo, Echoes, Verdict
 from services.gateway.session.heartbeat import expires
 from services.gateway.session.port import Host
 from services.gateway.session.returning import NEWCOMER, Returning
-from services.gateway.session.session import Session
+from services.gateway.session.session import CROWDED, Session
 from services.gateway.websocket import Connection
 from services.kernel.broker.port import Published
 from services.kernel.domain.codes import Close, Code, OpenlineError
@@ -257,8 +257,11 @@ class NativeSession(Session):
         self._pump()
 
     def ping(self) -> None:
-        """A `ping` event: browsers cannot see protocol pings."""
-        self.send(self.wire_format.event("ping", {}))
+        """A `ping` event: browsers cannot see protocol pings. It goes ahead of what the client has still to read."""
+        if self.opening is None:
+            self.write(self.wire_format.event("ping", {}))
+        else:  # nothing comes before `connected`, and a long recovery takes its time
+            self.connection.ping()
 
     # subscribe, unsubscribe
 
@@ -321,7 +324,12 @@ class NativeSession(Session):
             token = self._echoes.token(self.id)
         draft = publishing.draft(self, command, token=token)
         if token and self._echoes is not None:
-            self._echoes.add(token, channel=command.channel, command=command.id)
+            self._echoes.add(
+                token,
+                channel=command.channel,
+                command=command.id,
+                position=self.node.position(command.channel),
+            )
         self._publishing += 1
         self.node.publish(draft, partial(self._published, command, token))
 
@@ -375,21 +383,32 @@ class NativeSession(Session):
             result = Published(publication.epoch, publication.offset)
             self._ack(echo.command, _position_fields(result))
 
-    def _flush_echoes(self, channel: str, position: Position | None = None) -> None:
+    def _flush_echoes(self, channel: str) -> None:
         if self._echoes is not None:
-            for command, result in self._echoes.flush(channel, position):
-                self._ack(command, _position_fields(result))
+            self._ack_all(self._echoes.flush(channel))
+
+    def _ack_all(self, acks: Iterable[tuple[commands.Id, Published]]) -> None:
+        for command, result in acks:
+            self._ack(command, _position_fields(result))
 
     def reset(self, subscription: Subscription, position: Position, event: bytes) -> None:
-        """See Session; acks that wait for this channel go first."""
-        self._flush_echoes(subscription.channel, position)
+        """See Session; acks that wait for this channel go before it, or behind it where it names their epoch."""
+        before, behind = (
+            self._echoes.jump(subscription.channel, position) if self._echoes else ((), ())
+        )
+        self._ack_all(before)
         super().reset(subscription, position, event)
+        self._ack_all(behind)
 
     # presence and history; direct messages
 
     async def _answer(self, query: commands.Presence | commands.History) -> None:
         try:
-            self.send(self._frame(await querying.answer(self, query, self._codec)))
+            answer = self._frame(await querying.answer(self, query, self._codec))
+            if not self.claim_room(answer):
+                raise OpenlineError(Code.UNAVAILABLE, CROWDED, retry_after=1)
+            self.send(answer)
+            self._release_replay()
         except OpenlineError as error:
             self.refuse(error, id=query.id)
         finally:

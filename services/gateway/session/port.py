@@ -6,8 +6,8 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from services.gateway.fanout.port import ChannelHost
-from services.gateway.fanout.replay_budget import ReplayBudget
 from services.gateway.fanout.subscriber import Subscription
+from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.session.returning import Returning
 from services.kernel.broker.port import Broker, Draft, Present
 from services.kernel.broker.publish_queue import Done
@@ -28,7 +28,7 @@ class Host(ChannelHost, Protocol):
     limits: Limits
     namespaces: Namespaces
     schemas: Schemas
-    replay_budget: ReplayBudget[Session]
+    replay_budget: ReplayBudget[Session | Subscription]
     broker: Broker
 
     def wall(self) -> float:

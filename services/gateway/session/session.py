@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
+from services.gateway.fanout.backlog import PIECE
 from services.gateway.fanout.subscriber import Subscriber, Subscription
 from services.gateway.fanout.wire_format import WireFormat
 from services.gateway.hub.port import Joined
@@ -29,6 +30,8 @@ _ALIVE = frames.pong_frame(b"")
 """A pong that nobody asked for (RFC 6455 section 5.5.3)."""
 
 log = structlog.get_logger(__name__)
+
+CROWDED = "too many clients are replaying history right now; reconnect later"
 
 SLOW_PATIENCE = 60.0
 """Seconds that a slow consumer has to read its buffer and the close behind it."""
@@ -150,6 +153,7 @@ class Session(Subscriber):
         held, self.opening = self.opening.frames, None
         if held:
             self.write(self.released(held))
+        self.write_on()
         self._release_replay()
         self.node.regroup(self)
         self.ready()
@@ -190,34 +194,35 @@ class Session(Subscriber):
     def _replay(self, subscription: Subscription, publications: Sequence[Publication]) -> None:
         if not publications:
             return
-        size = sum(len(publication.data) for publication in publications)
-        # What is less, any client may leave unread.
-        large = self.unread + size > self.node.limits.outbox_bytes
-        if large and not self._has_room(size):
-            self.close(
-                Close.OVERLOADED,
-                "too many clients are replaying history right now; reconnect later",
-            )
-            return
-        message = self.wire_format.message
-        frame = b"".join([message(subscription.channel, p) for p in publications])
-        frame = self.personalize(subscription, publications, frame)
-        if large:
-            self.node.replay_budget.hold(self, len(frame), self.node.now())
-        self.send_asked(frame)
+        if self.personalizes:
+            self._replay_personally(subscription, publications)
+        else:
+            self.node.replay_budget.hand_over(subscription, self)
+            self.replay(subscription.channel, publications)
+            if self.backlog is not None:
+                self.node.regroup(self)
         self._release_replay()
 
-    def _has_room(self, size: int) -> bool:
-        """Whether a large replay may be sent now; a client that has long left its own unread makes room for it."""
-        replay_budget = self.node.replay_budget
-        if not replay_budget.admit(size):
-            for session in replay_budget.overdue(self.node.now()):
-                session.close(Close.SLOW_CONSUMER, "slow consumer: read what you asked for")
-        return replay_budget.admit(size)
+    def _replay_personally(
+        self, subscription: Subscription, publications: Sequence[Publication]
+    ) -> None:
+        """What differs from client to client is made at once, and the publications are let go."""
+        frame = self.personalize(subscription, publications, b"")
+        self.node.replay_budget.release(subscription)
+        if self.claim_room(frame):
+            self.send_asked(frame)
+        else:
+            self.close(Close.OVERLOADED, CROWDED)
+
+    def claim_room(self, frame: bytes) -> bool:
+        """Whether there is room for a frame that its client may leave unread; see ReplayBudget."""
+        if self.unread + len(frame) <= PIECE:
+            return True
+        return self.node.replay_budget.hold_bytes(self, len(frame))
 
     def _release_replay(self) -> None:
         """What it was sent has left, as far as it is not stalled."""
-        if self.opening is None and not self.is_stalled:
+        if self.opening is None and self.backlog is None and not self.is_stalled:
             self.node.replay_budget.release(self)
 
     def acknowledge(self, subscription: Subscription, joined: Joined) -> None:
@@ -390,14 +395,17 @@ class Session(Subscriber):
 
     def stalled(self) -> None:
         """See Subscriber."""
+        hindered = not self.unhindered
         super().stalled()
-        self.node.regroup(self)
+        if not hindered:
+            self.node.regroup(self)
 
     def writable(self) -> None:
         """See Subscriber."""
         super().writable()
         self._release_replay()
-        self.node.regroup(self)
+        if self.unhindered:
+            self.node.regroup(self)
 
     def reconnect(self, event: bytes) -> None:
         """The node, or the front door before it, is leaving; `event` tells within how many seconds to move."""
@@ -445,8 +453,15 @@ class Session(Subscriber):
 
     def _end(self, *, linger: bool) -> None:
         self.is_closed = True
+        self.backlog = None
         self.node.replay_budget.release(self)
         for subscription in list(self.subscriptions.values()):
             self.drop(subscription, linger=linger)
         self.subscriptions.clear()
         self.node.unregister(self)
+
+
+def end_slow(reader: Session | Subscription) -> None:
+    """Close a client that has not read what it asked for, while others wait for the room that it takes."""
+    session = reader.session if isinstance(reader, Subscription) else reader
+    session.close(Close.SLOW_CONSUMER, "slow consumer: read what you asked for")

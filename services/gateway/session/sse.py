@@ -179,8 +179,8 @@ class StreamSession(Session):
         self.send(sse.block("direct", b'{"type":"direct","data":%b,"ts":%d}' % (data, ts)))
 
     def ping(self) -> None:
-        """A comment."""
-        self.send(sse.HEARTBEAT)
+        """A comment; also while channels are still being recovered, so that no proxy takes the stream for dead."""
+        self.write(sse.HEARTBEAT)
 
     def close(self, code: int, reason: str = "") -> None:
         """See Session; the last event says why, since the end of a response has no code."""

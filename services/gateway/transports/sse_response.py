@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 import structlog
@@ -26,7 +27,7 @@ class EventStream:
         self.last_received = asyncio.get_running_loop().time()
         self._headers = headers
         self._receiver: Receiver | None = None
-        self._chunks: list[bytes] = []
+        self._chunks: deque[bytes | memoryview] = deque()
         self._buffered = 0
         self._stalled = False
         self._patience = CLOSE_TIMEOUT
@@ -118,13 +119,26 @@ class EventStream:
 
     async def _flush(self, send: Send) -> None:
         while self._chunks:
-            chunks, self._chunks = self._chunks, []
-            body = b"".join(chunks)
+            body = self._next()
             await send({"type": "http.response.body", "body": body, "more_body": True})
             self._buffered -= len(body)
         if self._stalled and self._receiver is not None and not self.closing:
             self._stalled = False
             self._call(self._receiver.writable)
+
+    def _next(self) -> bytes:
+        """At most so much as is buffered anyway: what follows stays here, where it is counted, until the reader has read."""
+        chunks: list[bytes | memoryview] = []
+        room = MAX_BUFFERED
+        while self._chunks and room > 0:
+            chunk = self._chunks.popleft()
+            if len(chunk) > room:
+                view = memoryview(chunk)
+                self._chunks.appendleft(view[room:])
+                chunk = view[:room]
+            chunks.append(chunk)
+            room -= len(chunk)
+        return b"".join(chunks)
 
     def _call(self, callback: Callable[..., None], *arguments: object) -> None:
         try:

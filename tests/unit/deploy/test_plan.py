@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 
 import pytest
 
@@ -81,6 +82,19 @@ def test_a_port_in_use_is_one_line_with_a_way_out(monkeypatch, capsys):
     assert line.startswith(f"port {port} for auth is in use; choose another: OPENLINE_AUTH_PORT=")
     # Whoever pastes it starts the same copy, not the one in the usual folder.
     assert " OPENLINE_PORT=0 OPENLINE_VAR=var-8090 make run" in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares connections out")
+def test_of_two_runs_that_start_at_once_on_one_port_the_second_is_refused(monkeypatch, capsys):
+    """Both find it free, and two nginx of one user may listen on it."""
+    made = make(monkeypatch, PORT=plan.free_port(), VAR="var-8090")
+    with plan.front_door_claimed(made):
+        plan.check_ports(made)
+        line = refused(capsys, plan.front_door_claimed(made).__enter__)
+    assert line.startswith(f"port {made.port} for the front door is in use by another run")
+    assert " OPENLINE_VAR=var-8090 make run" in line
+    with plan.front_door_claimed(made):
+        pass
 
 
 def test_an_address_of_another_machine_is_not_a_port_in_use(monkeypatch, capsys):

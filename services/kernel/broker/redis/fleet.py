@@ -80,7 +80,9 @@ class RedisFleet:
         part = self._redis.parts[0]
         names = (part.keys.leases, part.keys.nodes)
         return list(
-            await self._redis.one("nodes", part.reads, run("nodes", names, self._redis.lease, again=True))
+            await self._redis.one(
+                "nodes", part.reads, run("nodes", names, self._redis.lease, again=True)
+            )
         )
 
     async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:

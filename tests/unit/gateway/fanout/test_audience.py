@@ -49,6 +49,14 @@ def publish(host, *data, channel="chat:a", **changes):
         host.publish_http(channel, one, **changes)
 
 
+def say(session, data, channel="live:a"):
+    """Publish without echo."""
+    command = {"type": "publish", "id": 1, "channel": channel, "data": data, "echo": False}
+    session.received_text(msgspec.json.encode(command))
+    session.node.run()
+    session.node.advance(1)
+
+
 def signal(host, kind, fragment, channel="chat:a"):
     host.audiences[channel].signal(Entry(0, kind, channel, None, fragment))
     host.run()
@@ -311,6 +319,50 @@ def test_latest_that_missed_one_only_gets_it_without_skipped(host):
     assert "skipped" not in event
 
 
+def test_own_publications_without_echo_are_not_skipped(host):
+    """Its acks took their places."""
+    bob = member(host, "live:a")
+    bob.connection.stall()
+    publish(host, 1, 2, channel="live:a")
+    host.advance(1)
+    say(bob, 3)
+    publish(host, 4, channel="live:a")
+    host.advance(1)
+    bob.connection.drain()
+    told = [e for e in bob.connection.events() if e["type"] == "message"]
+    assert [(e["offset"], e["skipped"]) for e in told] == [(4, 2)]
+
+
+def test_who_missed_nothing_but_its_own_is_told_nothing(host):
+    bob = member(host, "live:a")
+    publish(host, 1, channel="live:a")
+    heard(bob)
+    bob.connection.stall()
+    subscription = bob.subscriptions["live:a"]
+    subscription.sent, subscription.epoch = 1, host.position("live:a").epoch
+    bob.lag(subscription)
+    say(bob, 2)
+    bob.connection.drain()
+    assert [e["type"] for e in bob.connection.events()] == ["ack"]
+
+
+def test_a_reset_for_one_that_lagged_names_where_the_epoch_began(host):
+    publish(host, 1, 2, channel="live:a")
+    bob = member(host, "live:a")
+    host.broker.fence()
+    host.beat()
+    host.advance(1)
+    resets = [e for e in bob.connection.events() if e.get("channel") == "live:a"]
+    assert [e["began"] for e in resets] == [2]
+    bob.connection.stall()
+    publish(host, 3, channel="live:a")
+    host.advance(1)
+    host.newest = lambda channel: None
+    bob.connection.drain()
+    (event,) = bob.connection.events()
+    assert (event["reason"], event["offset"], event["began"]) == ("lagged", 3, 2)
+
+
 def test_drop_skips_only_when_the_buffer_is_full(host):
     bob = member(host, "feed:a")
     bob.connection.stall()
@@ -481,7 +533,7 @@ def test_refusals_reach_the_session(host):
 def echo(host, session, data=b"1", channel="chat:a"):
     session._echoes = Echoes()
     token = session._echoes.token(session.id)
-    session._echoes.add(token, channel=channel, command=7)
+    session._echoes.add(token, channel=channel, command=7, position=host.position(channel))
     draft = publishing.draft(
         session, Publish(channel=channel, data=data, kind=Kind.JSON), token=token
     )

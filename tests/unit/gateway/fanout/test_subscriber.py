@@ -6,10 +6,13 @@ import pytest
 
 from services.gateway.fanout.subscriber import Opening, Subscriber, Subscription
 from services.gateway.fanout.wire_format import JSON
+from services.kernel.broker.port import Entry, EntryType
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.limits import Limits
+from services.kernel.domain.positions import Position
 from tests.support.bare_session import fresh, opened
 from tests.support.gateway_host import ManualHost, RecordingConnection, brief
+from tests.support.publications import publication
 
 
 @pytest.fixture
@@ -41,11 +44,122 @@ def test_a_client_that_recovers_much_is_not_a_slow_one():
     session.join(subscription, since=position, last=0)
     host.run()
     assert not session.is_closed
-    assert session.connection.waiting > 250_000
+    assert session.connection.waiting < 100_000, "the rest waits until it is read"
+    assert session.unread > 250_000
     host.publish_http("chat:a", "x" * 30_000)
+    host.advance(1)
     assert not session.is_closed
     session.connection.drain()
+    events = [event for event in session.connection.events() if event["type"] == "message"]
+    assert [event["offset"] for event in events] == list(range(2, 12))
+    assert (session.allowance, session.backlog) == (70_000, None)
+
+
+def recovering(host):
+    """A session that was sent 300 KB and does not read."""
+    for number in range(10):
+        host.publish_http("chat:a", str(number) * 30_000)
+    session = opened(host)
+    session.connection.stuck = True
+    subscription = Subscription(session, "chat:a", server=True)
+    session.subscriptions["chat:a"] = subscription
+    session.join(subscription, since=None, last=10)
+    host.run()
+    return session
+
+
+def test_who_does_not_read_a_replay_gets_only_so_much_behind_it():
+    host = ManualHost(limits=Limits(outbox_bytes=70_000))
+    session = recovering(host)
+    for number in range(3):
+        assert not session.is_closed, number
+        host.publish_http("chat:a", "x" * 30_000)
+        host.advance(1)
+    assert session.connection.code == 4101
+    assert (session.backlog, host.replay_budget.total) == (None, 0)
+
+
+def test_whatever_else_it_is_sent_waits_behind_a_replay_within_the_same_bounds():
+    host = ManualHost(limits=Limits(outbox_bytes=70_000))
+    session = recovering(host)
+    session.send(b"x" * 10_000)
+    assert session.unread > 300_000
+    assert not session.is_closed
+    session.send(b"x" * 100_000)
+    assert (session.connection.code, session.backlog) == (4101, None)
+
+
+def test_a_second_replay_goes_behind_the_first_and_the_limit_is_as_before_when_both_are_read():
+    host = ManualHost(limits=Limits(outbox_bytes=70_000))
+    session = recovering(host)
+    session.replay("chat:b", [publication("y" * 30_000)])
+    session.connection.waiting, session.connection._stalled = 0, False
+    session.writable()  # one piece more, and still it does not read
+    assert session.allowance > 300_000
+    session.connection.drain()
+    channels = [event.get("channel") for event in session.connection.events()]
+    assert channels[-1] == "chat:b"
     assert session.allowance == 70_000
+
+
+def test_what_a_client_asked_for_may_wait_whole(host):
+    session = opened(host)
+    session.connection.stall()
+    session.send_asked(b"x" * 2_000_000)
+    assert not session.is_closed
+
+
+def test_signals_are_not_kept_behind_a_replay():
+    host = ManualHost(limits=Limits(outbox_bytes=70_000))
+    session = recovering(host)
+    before = session.unread
+    audience = session.subscriptions["chat:a"].audience
+    audience.signal(Entry(0, EntryType.TYPING, "chat:a", None, b'"user":"amy"'))
+    assert session.unread == before
+
+
+def test_what_comes_while_it_opens_stays_behind_what_it_missed():
+    host = ManualHost(limits=Limits(outbox_bytes=70_000))
+    host.publish_http("public:all", "before")
+    first = opened(host)
+    position = Position(host.position("public:all").epoch, 0)
+    host.answering.open = False
+    session = fresh(host)
+    session.start(Claims(sub="amy"), {"public:all": position})
+    host.publish_http("public:all", "live")
+    host.answering.open = True
+    host.run()
+    host.advance(1)
+    told = session.connection.events()
+    assert brief(told) == ["connected", 1, 2]
+    assert first.connection.code is None
+
+
+def test_too_much_behind_a_replay_ends_a_connection_that_opens():
+    host = ManualHost(limits=Limits(outbox_bytes=1000))
+    session = fresh(host)
+    host.answering.open = False
+    session.start(Claims(sub="bob"))
+    session.replay("chat:a", [publication("x")])
+    for _ in range(20):
+        session.send(b"x" * 100)
+    assert (session.connection.code, session.connection.sent) == (4104, [])
+
+
+def test_who_was_acked_its_own_while_it_lagged_is_not_told_that_they_were_skipped(host):
+    session = lagging(host)
+    subscription = session.subscriptions["live:a"]
+    session.acked_behind(subscription)  # not behind yet
+    host.publish_http("live:a", 1)
+    host.advance(1)
+    host.publish_http("live:a", 2)
+    session.acked_behind(subscription)
+    host.publish_http("live:a", 3)
+    host.advance(1)
+    session.connection.drain()
+    (event,) = session.connection.events()
+    assert (event["data"], event["skipped"]) == (3, 1)
+    assert session.caught(subscription) == 0
 
 
 def now_at(host):

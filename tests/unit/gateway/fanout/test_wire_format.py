@@ -33,6 +33,16 @@ def test_no_two_wire_formats_share_a_name():
 
 
 @pytest.mark.parametrize("wire_format", [JSON, ROOM, SSE], ids=lambda wire_format: wire_format.name)
+def test_who_missed_a_publication_gets_the_same_frame_and_a_large_one_is_not_kept(wire_format):
+    small, large = publication("x"), publication("x" * 5000)
+    assert wire_format.replayed("room:a", small) is wire_format.message("room:a", small)
+    made = wire_format.replayed("room:a", large)
+    assert large.frames.get(wire_format.name) is None
+    assert made == wire_format.message("room:a", large)
+    assert wire_format.replayed("room:a", large) is wire_format.message("room:a", large)
+
+
+@pytest.mark.parametrize("wire_format", [JSON, ROOM, SSE], ids=lambda wire_format: wire_format.name)
 def test_skipped_is_told_and_not_kept(wire_format):
     one = publication({"a": 1})
     assert b'"skipped":3' in wire_format.skipped("room:a", one, 3)

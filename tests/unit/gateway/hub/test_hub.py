@@ -9,6 +9,7 @@ import pytest
 
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import HubLimits, LookCall, OpenCall, ReconnectCall
+from services.gateway.hub.replay_budget import ReplayBudget
 from services.kernel.broker.port import Beaten, Entry, EntryType, Stale
 from services.kernel.domain.codes import Code
 from services.kernel.domain.positions import Position
@@ -20,10 +21,12 @@ LIMITS = HubLimits(ring_count=8, batch=2, idle_seconds=30.0, idle_most=2)
 class Bench:
     """A hub that follows history H from bus id 10, and a clock."""
 
-    def __init__(self, *, started: bool = True) -> None:
+    def __init__(self, *, started: bool = True, budget: ReplayBudget | None = None) -> None:
         self.sink = RecordingSink()
         epochs = count(1)
-        self.hub = Hub(self.sink, new_epoch=lambda: f"new{next(epochs)}", limits=LIMITS)
+        self.hub = Hub(
+            self.sink, new_epoch=lambda: f"new{next(epochs)}", limits=LIMITS, budget=budget
+        )
         self.now = 0.0
         if started:
             self.beat("H", 10)
@@ -465,6 +468,42 @@ def test_who_waits_too_long_is_refused_and_listeners_stay():
     assert bench.told() == [("refuse", "back", Code.UNAVAILABLE)]
     bench.read(message(11, 6))
     assert bench.told() == [("deliver", "E", 6)]
+
+
+def test_who_waits_while_the_log_is_being_read_is_not_refused_however_long_that_takes():
+    bench = Bench()
+    bench.subscribe("back", since=Position("E", 0))
+    for offset in range(1, 5):
+        bench.now += 4.0
+        bench.answer(looked(9, bus=10, start=offset - 1, end=offset))
+        bench.hub.tick(bench.now)
+    bench.tick(4.9)
+    assert bench.told() == []
+    bench.tick(0.1)
+    assert bench.told() == [("refuse", "back", Code.UNAVAILABLE)]
+
+
+def test_who_asks_for_more_than_there_is_room_for_is_refused_and_the_room_is_given_back():
+    budget = ReplayBudget(500)
+    bench = Bench(budget=budget)
+    for name in ("one", "two"):
+        bench.subscribe(name, f"room:{name}", since=Position("E", 0))
+    bench.answer(*(looked(9, bus=10, start=0, end=1) for _ in range(2)))
+    assert bench.told("room:one") == []
+    assert bench.told("room:two") == [("refuse", "two", Code.UNAVAILABLE)]
+    bench.answer(looked(9, bus=10, start=1, end=2))  # alone it may have more
+    held = budget.total
+    assert held > 500
+    bench.leave("one", "room:one")
+    assert budget.total == 0
+
+
+def test_it_tells_where_the_epoch_of_a_channel_began():
+    bench = Bench()
+    assert bench.hub.began("room:a") == 0
+    bench.subscribe("one")
+    bench.answer(looked(5, bus=10, began=3))
+    assert bench.hub.began("room:a") == 3
 
 
 def test_a_channel_that_nobody_waits_for_any_more_is_forgotten():

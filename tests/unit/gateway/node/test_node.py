@@ -565,7 +565,7 @@ async def test_regrouping_and_places_of_channels_that_are_not_here(node):
 async def test_an_order_moves_the_clients_of_one_front_door_known_or_not(node):
     there, elsewhere = await opened(node), await opened(node)
     silent = NativeSession(node, RecordingConnection(node), JSON)
-    node.quota.admit(silent.connection.address)
+    node.quota.admit(silent.connection.address, 0)
     silent.schedule()
     there.proxy = silent.proxy = "nginx-1"
     elsewhere.proxy = "nginx-2"

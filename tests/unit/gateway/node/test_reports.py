@@ -62,9 +62,7 @@ async def test_of_two_gateways_the_later_one_closes_what_is_too_much(broker):
 
 async def test_who_is_over_the_limit_for_longer_than_a_lease_stays_away(broker):
     limits, clock = Limits(connections_per_user=1), [0.0]
-    here = Reports(
-        broker, limits, Quota(limits), incarnation=lambda: "here", now=lambda: clock[0]
-    )
+    here = Reports(broker, limits, Quota(limits), incarnation=lambda: "here", now=lambda: clock[0])
 
     async def closed(at, count):
         clock[0], session = at, come(here, count=count)

@@ -14,10 +14,10 @@ from tests.support.refusals import refused
 HERE = Position("e", 5)
 
 
-def pending(echoes, result=None, *, channel="chat:a", command=1):
+def pending(echoes, result=None, *, channel="chat:a", command=1, at=HERE):
     """A publish under way, answered by the store when there is a result."""
     token = echoes.token("me")
-    echoes.add(token, channel=channel, command=command)
+    echoes.add(token, channel=channel, command=command, position=at)
     if result is not None:
         echoes.stored(token, result)
     return token
@@ -46,7 +46,8 @@ def test_it_is_pending_until_its_message_comes():
         (Published("e", 6), HERE, Verdict.WAIT, True),  # its message will come
         (Published("e", 6, duplicate=True), HERE, Verdict.LOOK_AGAIN, True),
         (Published("", 0), HERE, Verdict.ACK, True),  # ephemeral
-        (Published("lost", 7), HERE, Verdict.ACK, True),  # a reset has come or will
+        (Published("new", 7), HERE, Verdict.WAIT, True),  # its reset will come
+        (Published("e", 7), Position("new", 7), Verdict.ACK, True),  # its reset has come
     ],
 )
 def test_what_is_acked_when_the_store_answers_first(result, position, verdict, kept):
@@ -60,23 +61,40 @@ def test_nothing_is_acked_twice_or_before_it_is_stored():
     echoes = Echoes()
     token = pending(echoes)
     assert echoes.confirm(token, HERE) is Verdict.WAIT
-    echoes.stored(token, Published("lost", 7))
-    assert echoes.confirm(token, HERE) is Verdict.ACK
-    assert echoes.confirm(token, HERE) is Verdict.WAIT
+    echoes.stored(token, Published("e", 7))
+    assert echoes.confirm(token, Position("new", 5)) is Verdict.ACK
+    assert echoes.confirm(token, Position("new", 5)) is Verdict.WAIT
     assert echoes.confirm("unknown", HERE) is Verdict.WAIT
     assert (echoes._pending[token].acked, token in echoes) == (True, True)
 
 
-def test_a_flush_acks_what_is_stored_and_keeps_what_may_still_come():
+def test_a_flush_acks_what_is_stored_and_keeps_what_is_not():
     echoes = Echoes()
     behind = pending(echoes, Published("e", 5), command=1)
-    ahead = pending(echoes, Published("e", 6), command=2)
+    acked = pending(echoes, Published("", 0), command=2)
     open_ = pending(echoes, command=3)
     other = pending(echoes, Published("e", 1), channel="chat:b", command=4)
-    assert [command for command, _ in echoes.flush("chat:a", HERE)] == [1, 2]
-    assert [token in echoes for token in (behind, ahead, open_, other)] == [False, True, True, True]
-    assert echoes.flush("chat:a", None) == []
-    assert [token in echoes for token in (ahead, open_, other)] == [False, True, True]
+    echoes.confirm(acked, HERE)
+    assert [command for command, _ in echoes.flush("chat:a")] == [1]
+    assert [token in echoes for token in (behind, acked, open_, other)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_a_jump_acks_what_the_old_epoch_had_before_and_what_the_new_one_has_behind():
+    echoes = Echoes()
+    old = pending(echoes, Published("e", 6), command=1)
+    new = pending(echoes, Published("new", 7), command=2)
+    beyond = pending(echoes, Published("new", 8), command=3)
+    open_ = pending(echoes, command=4, at=None)
+    other = pending(echoes, Published("e", 1), channel="chat:b", command=5)
+    before, behind = echoes.jump("chat:a", Position("new", 7))
+    assert ([c for c, _ in before], [c for c, _ in behind]) == ([1], [2])
+    kept = [token in echoes for token in (old, new, beyond, open_, other)]
+    assert kept == [False, False, True, True, True]
 
 
 def test_they_are_bounded_and_those_that_may_never_come_give_way(monkeypatch):

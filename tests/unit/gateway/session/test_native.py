@@ -18,6 +18,7 @@ from services.kernel.domain.limits import Limits
 from services.kernel.domain.positions import Position
 from tests.support.gateway_host import TABLES, ManualHost, brief
 from tests.support.native_session import ask, errors, fresh, join, opened, quiet, say
+from tests.support.publications import publication
 
 
 @pytest.fixture
@@ -690,7 +691,7 @@ def test_a_reset_sends_pending_acks_first(host):
     assert (events[1]["epoch"], events[2]["epoch"]) == (epoch, "new")
 
 
-def test_what_a_reset_leaves_ahead_is_withheld_and_what_it_covers_forgotten(host):
+def test_what_a_reset_leaves_ahead_waits_for_its_place_and_what_it_covers_is_acked_behind(host):
     session = opened(host)
     join(session)
     epoch = host.position("chat:a").epoch
@@ -699,7 +700,7 @@ def test_what_a_reset_leaves_ahead_is_withheld_and_what_it_covers_forgotten(host
     quiet(session, 2)
     host.run()
     reset(session, "chat:a", Position(epoch, 1), "lagged")
-    assert brief(session.connection.events()) == ["ack", "ack", "reset"]
+    assert brief(session.connection.events()) == ["reset", "ack"]
     assert len(session._echoes) == 1
     reset(session, "user:bob", Position("e", 1), "epoch")
     assert len(session._echoes) == 1
@@ -708,14 +709,59 @@ def test_what_a_reset_leaves_ahead_is_withheld_and_what_it_covers_forgotten(host
 def test_an_answer_from_before_a_reset_is_acked_at_once(host):
     session = opened(host)
     join(session)
+    before = host.position("chat:a").epoch
     host.storing.open = False
     quiet(session, 1)
+    host.broker.fence()
+    host.beat()
+    host.advance(1)
+    told = [event for event in session.connection.events() if event["channel"] == "chat:a"]
+    assert brief(told) == ["reset"]
     token = f"{session.id}.1"
-    echo = session._echoes.stored(token, Published("lost", 7))
+    echo = session._echoes.stored(token, Published(before, 7))
     session._confirm(token, echo)
     session._confirm(token, echo)
     assert [event["offset"] for event in session.connection.events()] == [7]
     assert session.awaits(token)
+
+
+def test_an_answer_in_an_epoch_that_is_not_known_yet_is_acked_behind_its_reset(host):
+    session = opened(host)
+    join(session)
+    host.storing.open = False
+    quiet(session, 1)
+    token = f"{session.id}.1"
+    session._confirm(token, session._echoes.stored(token, Published("new", 7)))
+    assert session.connection.events() == []
+    reset(session, "chat:a", Position("new", 7), "epoch")
+    assert brief(session.connection.events()) == ["reset", "ack"]
+    assert not len(session._echoes)
+
+
+def test_who_reads_a_long_replay_or_recovers_for_long_is_asked_for_a_sign_of_life(host):
+    session = opened(host)
+    session.replay("chat:a", [publication("x")])
+    session.connection.stall()
+    session.replay("chat:a", [publication("y")])
+    session.connection.events()
+    session.ping()
+    assert brief(session.connection.events()) == ["ping"]
+    opening = fresh(host)
+    opening.ping()
+    assert (opening.connection.pings, opening.connection.sent) == (1, [])
+
+
+def test_an_answer_that_there_is_no_room_for_is_refused_for_now():
+    host = ManualHost(limits=Limits(replay_bytes=1))
+    session = opened(host)
+    join(session)
+    for number in range(3):
+        host.publish_http("chat:a", str(number) * 30_000)
+    session.connection.events()
+    assert ask(session, type="history", id=1, channel="chat:a")[0]["type"] == "ack"
+    host.replay_budget.hold_bytes("another", 10)
+    (refusal,) = ask(session, type="history", id=2, channel="chat:a")
+    assert (refusal["code"], refusal["temporary"]) == ("unavailable", True)
 
 
 def test_acks_do_not_wait_for_a_channel_that_the_server_has_ended(host):

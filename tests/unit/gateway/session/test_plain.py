@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from services.gateway.session.plain import NotifySession, PlainSession, RoomSession
@@ -95,16 +96,38 @@ def test_last_and_since(host):
 
 def test_a_room_whose_last_messages_cannot_be_sent_now_says_to_come_back():
     host = ManualHost(limits=Limits(replay_bytes=1, outbox_bytes=50_000))
-    host.publish_http("room:a", "x" * 70_000)
-    first = fresh(host, last=1)
+    for room in ("room:a", "room:b"):
+        for _ in range(5):  # more than the ring keeps
+            host.publish_http(room, "x" * 70_000)
+    first = fresh(host, last=5)
     first.connection.stuck = True
     first.start(Claims(sub="bob"))
     host.run()
     assert first.connection.code is None
-    second = opened(host, last=1)
+    second = opened(host, last=5, channel="room:b")
     assert (second.connection.code, second.connection.events()) == (4104, [])
     first.connection.drain()
-    assert opened(host, last=1).connection.code is None
+    assert opened(host, last=5, channel="room:b").connection.code is None
+
+
+def test_notifications_that_were_skipped_are_told_by_a_reset():
+    tables = {"namespaces": {**TABLES["namespaces"], "notify": {"slow": "latest"}}}
+    host = ManualHost(tables=tables)
+    session = opened(host, "notify:x", NotifySession)
+
+    def lag(*numbers):
+        session.connection.stall()
+        session.connection.payloads()
+        for number in numbers:
+            host.publish_http("notify:x", {"n": number})
+            host.advance(1)
+        session.connection.drain()
+        return [msgspec.json.decode(payload) for payload in session.connection.payloads()]
+
+    reset, newest = lag(0, 1, 2)
+    assert (reset["type"], reset["offset"], reset["reason"]) == ("reset", 2, "lagged")
+    assert newest == {"n": 2}
+    assert lag(3) == [{"n": 3}]
 
 
 def test_typing_ping_and_pong(host):

@@ -7,14 +7,14 @@ import pytest
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.fanout.wire_format import JSON
 from services.gateway.session.native import NativeSession
-from services.gateway.session.session import Session
+from services.gateway.session.session import Session, end_slow
 from services.gateway.websocket import frames as framing
 from services.kernel.domain.capabilities import parse as capabilities
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.positions import Position
-from tests.support.bare_session import fresh, kinds, opened
+from tests.support.bare_session import Bare, fresh, kinds, opened
 from tests.support.gateway_host import TABLES, ManualHost, RecordingConnection, brief
 from tests.support.refusals import refused
 
@@ -377,35 +377,48 @@ def recovering(host, channel, *, reads):
 
 @pytest.fixture
 def crowded():
-    """A host that has room for one large replay; the history of `chat:a` is one."""
-    host = ManualHost(limits=Limits(replay_bytes=150_000, outbox_bytes=100_000))
-    host.publish_http("chat:a", "x" * 60_000)
-    host.publish_http("chat:a", "x" * 60_000)
-    host.publish_http("chat:small", "x" * 60_000)
+    """A host that has room for one large replay; the histories of `chat:a` and `chat:b` are such."""
+    host = ManualHost(limits=Limits(replay_bytes=450_000, outbox_bytes=100_000))
+    for channel in ("chat:a", "chat:b", "user:bob"):
+        for _ in range(6):  # more than the ring keeps
+            host.publish_http(channel, "x" * 60_000)
+    host.publish_http("chat:small", "x" * 10_000)
     return host
 
 
 def test_large_replays_that_are_not_read_are_bounded_over_all_connections(crowded):
     for _ in range(2):
-        recovering(crowded, "chat:a", reads=True)  # they never count together
+        recovering(crowded, "chat:a", reads=True).close(1000)  # they never count together
+    forget_channels(crowded)
     first = recovering(crowded, "chat:a", reads=False)
-    second = recovering(crowded, "chat:a", reads=False)
-    assert (first.connection.code, second.connection.code) == (None, 4104)
-    assert recovering(crowded, "chat:small", reads=False).connection.code is None
+    second = recovering(crowded, "chat:b", reads=False)
+    assert (joined(first), joined(second)) == (["chat:a"], [])
+    assert joined(recovering(crowded, "chat:small", reads=False)) == ["chat:small"]
     first.connection.drain()
-    assert len(first.connection.events()) == 2
-    third = recovering(crowded, "chat:a", reads=False)
-    assert third.connection.code is None
+    assert len(first.connection.events()) == 6
+    forget_channels(crowded)
+    third = recovering(crowded, "chat:b", reads=False)
+    assert joined(third) == ["chat:b"]
     third.closed(1006, "", clean=False)
-    assert recovering(crowded, "chat:a", reads=True).connection.code is None
+    assert crowded.replay_budget.total < 30_000
+
+
+def forget_channels(host):
+    """Let the hub forget what it kept for those who come back soon."""
+    host.hub.forget_idle()
+
+
+def joined(session):
+    """The channels that a session has joined."""
+    return [s.channel for s in session.subscriptions.values() if s.joined and "chat" in s.channel]
 
 
 def test_who_cannot_be_sent_what_it_missed_is_not_greeted(crowded):
-    crowded.publish_http("user:bob", "x" * 60_000)
-    crowded.publish_http("user:bob", "x" * 60_000)
-    recovering(crowded, "chat:a", reads=False)
-    session = fresh(crowded)
+    watcher = recovering(crowded, "chat:a", reads=False)
     epoch = crowded.position("user:bob").epoch
+    watcher.drop(watcher.subscriptions["user:bob"])
+    forget_channels(crowded)
+    session = fresh(crowded)
     session.start(Claims(sub="bob"), {"user:bob": Position(epoch, 0)})
     crowded.run()
     assert (session.connection.code, session.connection.events()) == (4104, [])
@@ -414,8 +427,56 @@ def test_who_cannot_be_sent_what_it_missed_is_not_greeted(crowded):
 def test_who_never_reads_a_large_replay_makes_room_for_others(crowded):
     first = recovering(crowded, "chat:a", reads=False)
     crowded.clock += 60
-    second = recovering(crowded, "chat:a", reads=False)
-    assert (first.connection.code, second.connection.code) == (4101, None)
+    second = recovering(crowded, "chat:b", reads=False)
+    assert (first.connection.code, joined(second)) == (4101, ["chat:b"])
+
+
+class Dressed(Bare):
+    """One whose messages differ from those of its neighbours."""
+
+    personalizes = True
+
+    def personalize(self, subscription, publications, frame):
+        del frame
+        return b"".join(self.wire_format.message(subscription.channel, p) for p in publications)
+
+
+def test_what_was_made_for_one_client_alone_is_bounded_over_all_connections(crowded):
+    epoch = recovering(crowded, "chat:a", reads=True).node.position("user:bob").epoch
+
+    def come():
+        session = fresh(crowded, Dressed)
+        session.connection.stuck = True
+        session.start(Claims(sub="bob"), {"user:bob": Position(epoch, 0)})
+        crowded.run()
+        return session
+
+    first, second = come(), come()
+    assert (first.connection.code, second.connection.code) == (None, 4104)
+    first.connection.drain()
+    assert crowded.replay_budget.total == 0
+    assert come().connection.code is None
+
+
+def test_what_is_made_for_one_client_alone_needs_room_where_it_is_large():
+    host = ManualHost(limits=Limits(replay_bytes=1))
+    opened(host)  # so that the ring has all of it
+    epoch = host.position("user:bob").epoch
+    host.replay_budget.hold_bytes("another", 10)
+    codes = []
+    for size in (10, 70_000):
+        host.publish_http("user:bob", "x" * size)
+        session = fresh(host, Dressed)
+        session.start(Claims(sub="bob"), {"user:bob": Position(epoch, 0)})
+        host.run()
+        codes.append(session.connection.code)
+    assert codes == [None, 4104]
+
+
+def test_who_is_still_collecting_can_be_ended_too(crowded):
+    session = opened(crowded)
+    end_slow(Subscription(session, "chat:a"))
+    assert session.connection.code == 4101
 
 
 def test_a_new_token_ends_what_it_no_longer_allows(host):

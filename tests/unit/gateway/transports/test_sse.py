@@ -30,4 +30,4 @@ async def test_channels_that_nobody_listens_to_count_as_on_a_socket():
     answer = await route.stream(asked("channel=public:c&anonymous=1"))
     assert sought == [("192.0.2.1", f"public:{name}") for name in "abc"]
     assert b"too many new channels" in answer.body
-    gate.quota.admit("192.0.2.1")  # what was refused holds no place
+    gate.quota.admit("192.0.2.1", 0)  # what was refused holds no place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.kernel.domain.codes import HTTP_STATUS, Code, OpenlineError
+from services.kernel.domain.codes import HTTP_STATUS, Close, Code, OpenlineError, connection_limit
 
 
 def test_every_code_has_an_http_status_of_an_error():
@@ -16,6 +16,14 @@ def test_every_code_has_an_http_status_of_an_error():
 def test_only_limits_and_outages_are_temporary(code):
     expected = code in (Code.RATE_LIMITED, Code.UNAVAILABLE)
     assert OpenlineError(code, "x").temporary is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "close"),
+    [(Code.RATE_LIMITED, Close.OVERLOADED), (Code.LIMIT_EXCEEDED, Close.CONNECTION_LIMIT)],
+)
+def test_one_connection_too_many_says_stay_away_only_where_time_does_not_mend_it(code, close):
+    assert connection_limit(OpenlineError(code, "at most 100")) is close
 
 
 def test_an_error_carries_what_was_wrong():

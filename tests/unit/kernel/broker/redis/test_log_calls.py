@@ -50,7 +50,8 @@ def test_a_call_ends_where_it_must(drafts, expected):
 
 def test_a_call_keeps_its_place_in_the_order_of_each_of_its_channels():
     drafts = [draft(), draft("room:b", key="k"), draft()]
-    call = command(Keys(0), ("history", 0, 100, 1000, 85), "Epoch", drafts)
+    fence = ("history", 0, 100, 1000, 85)
+    call = command(Keys(0), fence, epoch="Epoch", lease=6000, drafts=drafts)
     assert (set(call.lanes), call.size) == ({"room:a", "room:b"}, 3)
 
 

@@ -1,0 +1,181 @@
+"""A way to a server that a test can spoil: resets, delays, a line that hangs, one direction that is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Self
+
+_ON_CLOSE_RESET = struct.pack("ii", 1, 0)
+
+
+class SteerableProxy:
+    """Listens on a free port of loopback and passes everything on to `port`.
+
+    `reset` ends all connections with RST; with `greeting` set, each new one is reset after that many bytes from its client.
+    `delay`: seconds that everything takes, each way. While `hung`, nothing passes and nothing is closed. While `mute` is
+    set, the answers are lost on connections on which a client has said these bytes; afterwards those are closed, since
+    parts are missing.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._open: dict[asyncio.Task[None], _Passage] = {}
+        self._news = asyncio.Condition()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._mute: bytes | None = None
+        self.greeting: int | None = None
+        self.delay = 0.0
+        self.connections = 0
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+        self.reset()
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    @property
+    def hung(self) -> bool:
+        """Whether nothing passes."""
+        return not self._flowing.is_set()
+
+    @hung.setter
+    def hung(self, hung: bool) -> None:
+        (self._flowing.clear if hung else self._flowing.set)()
+
+    @property
+    def mute(self) -> bytes | None:
+        """What marks the connections whose answers are lost."""
+        return self._mute
+
+    @mute.setter
+    def mute(self, said: bytes | None) -> None:
+        before, self._mute = self._mute, said
+        if before is not None and said is None:
+            for passage in self._open.values():
+                if before in passage.said:
+                    passage.client.close()
+
+    def count_saying(self, said: bytes) -> int:
+        """Connections that are open now and on which a client has said these bytes."""
+        return sum(said in passage.said for passage in self._open.values())
+
+    async def connected(self, number: int) -> None:
+        """Until there have been this many connections, for five seconds at most."""
+        async with asyncio.timeout(5), self._news:
+            await self._news.wait_for(lambda: self.connections >= number)
+
+    def reset(self) -> None:
+        """End all connections at once, with RST."""
+        for passage in self._open.values():
+            _reset(passage.client)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        passage = self._open[task] = _Passage(writer)
+        async with self._news:
+            self.connections += 1
+            self._news.notify_all()
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            del self._open[task]
+            writer.close()
+            return
+        answering = asyncio.create_task(self._answer(far_reader, passage))
+        try:
+            await self._pass_on(reader, far_writer, passage)
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            answering.cancel()
+            del self._open[task]
+            far_writer.close()
+            writer.close()
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, far: asyncio.StreamWriter, passage: _Passage
+    ) -> None:
+        line = _Line(self, far)
+        passed = 0
+        while data := await reader.read(65_536):
+            passed += len(data)
+            passage.listen(data)
+            if self.greeting is not None and passed > self.greeting:
+                _reset(passage.client)
+                break
+            await line.write(data)
+
+    async def _answer(self, reader: asyncio.StreamReader, passage: _Passage) -> None:
+        line = _Line(self, passage.client)
+        while data := await reader.read(65_536):
+            if self._mute is None or self._mute not in passage.said:
+                await line.write(data)
+        await line.close()
+
+    async def flow(self) -> None:
+        """Until things pass."""
+        await self._flowing.wait()
+
+
+class _Passage:
+    """One connection: its client, and which commands it has sent."""
+
+    def __init__(self, client: asyncio.StreamWriter) -> None:
+        self.client = client
+        self.said = b""
+
+    def listen(self, data: bytes) -> None:
+        """Remember the beginning; what a connection is for shows there."""
+        if len(self.said) < 1 << 20:
+            self.said += data
+
+
+class _Line:
+    """One direction: in order, each piece after the delay, none while the proxy hangs."""
+
+    def __init__(self, proxy: SteerableProxy, writer: asyncio.StreamWriter) -> None:
+        self._proxy = proxy
+        self._writer = writer
+        self._late: asyncio.Queue[tuple[float, bytes] | None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def write(self, data: bytes) -> None:
+        if self._late is None and not self._proxy.delay:
+            await self._proxy.flow()
+            self._writer.write(data)
+            return
+        if self._late is None:
+            self._late = asyncio.Queue()
+            self._task = asyncio.create_task(self._deliver(self._late))
+        self._late.put_nowait((asyncio.get_running_loop().time() + self._proxy.delay, data))
+
+    async def close(self) -> None:
+        if self._late is not None and self._task is not None:
+            self._late.put_nowait(None)
+            await self._task
+        self._writer.close()
+
+    async def _deliver(self, late: asyncio.Queue[tuple[float, bytes] | None]) -> None:
+        while (piece := await late.get()) is not None:
+            due, data = piece
+            await asyncio.sleep(due - asyncio.get_running_loop().time())
+            await self._proxy.flow()
+            self._writer.write(data)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    if sock is not None and sock.fileno() >= 0:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ON_CLOSE_RESET)
+    writer.transport.abort()
