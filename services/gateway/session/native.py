@@ -217,7 +217,7 @@ class NativeSession(Session):
         if returning is None or self._returning is not None:
             return
         self._returning = returning
-        if returning.previous:
+        if returning.previous not in ("", self.id):
             self.node.end_former(returning.previous, user=user, client=returning.client)
 
     async def _renew(self, command: commands.Auth) -> None:

@@ -213,6 +213,13 @@ def test_a_user_names_its_former_connection_once(host):
     assert host.formers == [("one", "bob", "")]
 
 
+def test_a_connection_does_not_end_itself(host):
+    session = opened(host)
+    host.tokens["t"] = Claims(sub="bob")
+    ask(session, type="auth", token="t", previous=session.id)
+    assert not session.is_closed
+
+
 def test_a_refused_token_ends_no_former_connection(host):
     old = opened(host)
     session = fresh(host)
