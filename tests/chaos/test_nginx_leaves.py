@@ -62,7 +62,7 @@ async def moved(
 ) -> None:
     """Assert that everybody came back through the new workers and nobody was cut off."""
     begun: dict[int, float] = {}
-    async with asyncio.timeout(SECONDS + 15):
+    async with asyncio.timeout(60):
         while len(begun) < len(clients):
             for number, client in enumerate(clients):
                 if client.connections > before[number]:
@@ -71,18 +71,18 @@ async def moved(
         codes = await asyncio.gather(*others)
     sys.stdout.write(f"arrivals a second: {arrivals(list(begun.values()))}\n")
     assert set(codes) == {4100}
-    assert 1006 not in {code for client in clients for code, _ in client.ends}
+    assert {code for client in clients for code, _ in client.ends} <= {1001, 4100}
     spread = max(begun.values()) - min(begun.values())
     assert spread > SECONDS / 4, "spread over the time, not all at once"
 
 
 async def test_a_reload_moves_everybody_before_old_workers_go(stack: Stack, people: People) -> None:
-    channel = f"room:{secrets.token_hex(6)}"
-    token = await people.minted("stubborn")
-    plain = people.ws(path=f"/ws/rooms/{secrets.token_hex(4)}?token={token}")
+    room = secrets.token_hex(6)
+    channel = f"room:{room}"
+    plain = people.ws(path=f"/ws/rooms/{room}-plain?token={await people.minted('stubborn')}")
     async with listeners(people, channel, LISTENERS) as clients:
         others = [asyncio.create_task(stubborn(plain)) for _ in range(STUBBORN)]
-        await people.counted("room:", LISTENERS + STUBBORN)
+        await people.counted(channel, LISTENERS + STUBBORN, patience=30)
         before = [client.connections for client in clients]
         old = set(children(stack.pid("nginx")))
         os.kill(stack.pid("nginx"), signal.SIGHUP)
@@ -98,15 +98,19 @@ async def test_a_reload_moves_everybody_before_old_workers_go(stack: Stack, peop
 async def test_a_pod_that_is_terminated_moves_everybody_to_the_others(
     stack: Stack, people: People, tmp_path: Path
 ) -> None:
+    room = secrets.token_hex(4)
     with second_nginx(stack, tmp_path) as (url, process):
-        token = await people.minted("listener")
-        clients = [Listener(url + "/ws", lambda: token, f"room:{n}") for n in range(LISTENERS)]
+        tokens = [await people.minted(f"listener-{n}") for n in range(LISTENERS)]
+        clients = [
+            Listener(url + "/ws", lambda token=token: token, f"room:{room}-{number}")
+            for number, token in enumerate(tokens)
+        ]
         async with contextlib.AsyncExitStack() as opened:
             for client in clients:
                 await opened.enter_async_context(client)
-            plain = f"{url}/ws/rooms/{secrets.token_hex(4)}?token={token}"
+            plain = f"{url}/ws/rooms/{room}-plain?token={await people.minted('stubborn')}"
             others = [asyncio.create_task(stubborn(plain)) for _ in range(STUBBORN)]
-            await people.counted("room:", LISTENERS + STUBBORN)
+            await people.counted(f"room:{room}", LISTENERS + STUBBORN, patience=30)
             before = [client.connections for client in clients]
             for client in clients:
                 client.url = people.ws()  # the Service sends nobody to a pod that ends
@@ -139,9 +143,14 @@ def second_nginx(stack: Stack, folder: Path) -> Iterator[tuple[str, subprocess.P
     main.write_text(text.replace(str(stack.var / "logs"), str(folder)), "utf-8")
     nginx = [find_nginx(), "-p", f"{folder}/", "-c", str(main), "-e", str(folder / "error.log")]
     gateways = " ".join(["http://127.0.0.1:9", *stack.gateways])  # the first is away
+    environment = {
+        "PATH": os.environ["PATH"],
+        "GATEWAYS": gateways,
+        "MOVE_SECONDS": str(SECONDS),
+        "ORIGINS_FILE": str(folder / "origins.conf"),
+    }
     process = subprocess.Popen(
-        ["sh", str(ROOT / "nginx" / "serve.sh"), *nginx],
-        env={"PATH": os.environ["PATH"], "GATEWAYS": gateways, "MOVE_SECONDS": str(SECONDS)},
+        ["sh", str(ROOT / "nginx" / "serve.sh"), *nginx], env=environment, preexec_fn=hears_quit
     )
     try:
         wait_until(lambda: answers(port))
@@ -149,6 +158,11 @@ def second_nginx(stack: Stack, folder: Path) -> Iterator[tuple[str, subprocess.P
     finally:
         process.terminate()
         process.wait(20)
+
+
+def hears_quit() -> None:
+    """A shell cannot trap what its parent ignored, and what runs in the background of a script ignores SIGQUIT."""
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def answers(port: int) -> bool:
