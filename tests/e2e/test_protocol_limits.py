@@ -7,6 +7,7 @@ import contextlib
 import secrets
 from typing import Any
 
+from websockets import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.event_stream import EventStream
@@ -41,6 +42,26 @@ async def test_too_many_commands_are_rate_limited_and_may_come_after_the_wait(
         assert (await bob.call("ping"))["type"] == "pong"
         await asyncio.sleep(1)
         assert (await client.call("ping"))["type"] == "pong"
+
+
+async def test_why_a_message_is_refused_arrives_through_nginx_while_it_is_still_being_sent(
+    people: People,
+) -> None:
+    """Whoever closes with bytes of the other unread resets the connection, and the close frame may be lost: 1006."""
+    token = await people.minted(f"u-{secrets.token_hex(4)}")
+    url = people.ws(path=f"/ws?token={token}")
+    codes = await asyncio.gather(*(code_of_a_large_message(url) for _ in range(40)))
+    assert set(codes) == {1009}
+
+
+async def code_of_a_large_message(url: str) -> int | None:
+    async with connect(url) as socket:
+        await socket.recv()
+        with contextlib.suppress(ConnectionClosed):
+            await socket.send("x" * 1_500_000)
+            async for _ in socket:
+                pass
+        return socket.close_code
 
 
 async def test_a_rate_limited_publish_was_not_stored(people: People) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import queue
 import socket
@@ -14,7 +15,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
-from wsproto.events import Ping, Pong
+from wsproto.events import CloseConnection, Ping, Pong
 
 from services.gateway.websocket import (
     Acceptance,
@@ -623,6 +624,32 @@ def test_a_violation_tells_both_sides_why(stage):
         assert peer.closing() == (1002, reason)
     wait_until(lambda: not stage.server.server_state.connections)
     assert stage.silent()
+
+
+def test_a_violator_may_send_to_its_end(stage):
+    """nginx would close its client's connection as soon as one side of ours closes, and the close frame might be lost."""
+    with Peer(stage.port) as peer:
+        peer.raw(frame(3))
+        assert peer.event(CloseConnection).code == 1002
+        peer.socket.settimeout(connection_module.QUIET / 2)
+        with pytest.raises(TimeoutError):
+            peer.socket.recv(1)
+        peer.socket.settimeout(10)
+        peer.ended()
+
+
+def test_a_violator_that_sends_on_is_cut_off(stage, monkeypatch):
+    monkeypatch.setattr(connection_module, "QUIET", 0.1)
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.5)
+    with Peer(stage.port) as peer:
+        peer.raw(frame(3))
+
+        def over():
+            with contextlib.suppress(OSError):
+                peer.raw(b"x")
+            return not stage.server.server_state.connections
+
+        wait_until(over)
 
 
 def test_a_violator_that_stays_is_cut_off(stage, quick):

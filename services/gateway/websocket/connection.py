@@ -25,6 +25,9 @@ STEP = 64 * 1024
 """Bytes between two looks at the clock: libuv reads four times as many at once, and may do so many times in a row for one
 connection."""
 
+QUIET = 1.0
+"""Seconds of silence after which a peer that broke the protocol has sent what it had on the way."""
+
 _ABNORMAL = (1006, "")
 _PING = frames.ping_frame()
 
@@ -289,12 +292,27 @@ class WebSocketConnection(asyncio.Protocol):
         self.send_frame(frames.close_frame(violation.code, violation.reason))
         self.closing = True
         self._leave(violation.code, violation.reason, clean=False)
-        if was_closing or not self._transport.can_write_eof():
+        if was_closing:
             self._hang_up()
         elif not self._transport.is_closing():
-            self._transport.write_eof()
-            self._cut_off_in(CLOSE_TIMEOUT)
+            self._linger_until(self._shared.time() + CLOSE_TIMEOUT)
             self.resume_reading()
+
+    def _linger_until(self, end: float) -> None:
+        """Close when the peer has been silent for a moment, or at this time.
+
+        Not sooner, and not one side alone either: nginx closes its client's connection when we close a side of ours, and
+        what it has not read of that client then resets it, so that the close frame is lost.
+        """
+        self._cancel_cut_off()
+        self._cut_off = self._shared.loop.call_later(QUIET, self._is_quiet, end)
+
+    def _is_quiet(self, end: float) -> None:
+        now = self._shared.time()
+        if now >= end or now - self.last_received >= QUIET / 2:
+            self._hang_up()
+        else:
+            self._linger_until(end)
 
     def _hang_up(self) -> None:
         """Close the transport once its buffer is empty, or abort it later."""
