@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gevent
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -16,7 +17,7 @@ from locust.runners import MasterRunner, WorkerRunner
 # Locust puts this file's folder on the path; the package is known by its full name, wherever Locust was started.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from loadtest.swarm import options, report, shapes
+from loadtest.swarm import options, progress, report, shapes
 from loadtest.swarm.crew import Crew
 from loadtest.swarm.members import (
     Chatter,
@@ -58,6 +59,8 @@ def _start(environment: Environment, **_: Any) -> None:
     # Behind the page, what is wrong shows as failures, and the page stays; a master may hold no secret.
     if environment.web_ui is None and not isinstance(environment.runner, MasterRunner):
         _check(environment)
+    if environment.web_ui is None and not isinstance(environment.runner, WorkerRunner):
+        gevent.spawn(progress.run, environment)
 
 
 def _check(environment: Environment) -> None:

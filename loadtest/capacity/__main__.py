@@ -103,6 +103,7 @@ def _measure(
         redis_kb=per_connection_kb(crowds, "redis"),
         gateway_mb=base,
         connections=_held(crowds, settings.slo),
+        capped=_held(crowds, settings.slo) >= settings.most,
     )
     wish = Wish(arguments.size, arguments.each, arguments.audience)
     return report.Result(

@@ -70,7 +70,7 @@ class Figures:
     the gateway, `entry_us` what a message costs a gateway that has no reader of it, `publish_us` of the publisher,
     `redis_us` of Redis a message, each of the dearest step; `reader_core` what one more gateway that reads the bus costs
     Redis at the most;
-    `connections` is the most that one gateway held here.
+    `connections` is the most that one gateway held here; `capped`: it would have held more, but `--most` asked for no more.
     """
 
     knee: float
@@ -87,6 +87,7 @@ class Figures:
     redis_kb: float
     gateway_mb: float
     connections: int
+    capped: bool = False
 
 
 def knee(steps: Sequence[Step], slo: Slo) -> Step | None:

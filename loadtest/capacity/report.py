@@ -228,7 +228,7 @@ def _plan(result: Result) -> list[str]:
         "|---|---|---|",
         *(f"| {line.what} | {line.sum} | {line.result} |" for line in plan.lines),
         "",
-        *(f"**Does not fit**: {warning}\n" for warning in plan.warnings),
+        *(f"{warning}\n" for warning in plan.warnings),
         "| where | what | value |",
         "|---|---|---|",
         f"| HPA of the gateways | `minReplicas` | {plan.gateways} |",

@@ -147,7 +147,11 @@ def _limit_lines(figures: Figures, wish: Wish, limits: dict[str, float]) -> list
         "CPU": f"({SHARE:g} s - {bus:.3f} s for the bus) / ({wish.each:g}/s x {figures.delivery_us:.1f} us)",
         "memory": f"({_POD_MB:g} MB - {figures.gateway_mb:.0f} MB) / {figures.connection_kb:.1f} KB",
         "files": f"{FILES:,} - {_RESERVED}",
-        "what was measured": "the most that one gateway held here",
+        "what was measured": (
+            "as many as --most asked for, all held"
+            if figures.capped
+            else "the most that one gateway held here"
+        ),
     }
     return [
         Line(f"connections a gateway by {name}", sums[name], f"{max(0.0, limit):,.0f}")
@@ -229,12 +233,27 @@ def _front_lines(figures: Figures, wish: Wish, found: Plan) -> list[Line]:
 
 
 def _warnings(figures: Figures, found: Plan) -> list[str]:
+    return [*_cap_warnings(figures, found), *_redis_warnings(figures, found)]
+
+
+def _cap_warnings(figures: Figures, found: Plan) -> list[str]:
+    if not figures.capped or found.holds != "what was measured":
+        return []
+    return [
+        (
+            f"**Your cap**: a gateway is planned with {figures.connections:,} connections because --most asked for no more, and one held "
+            "them all. Give --most more to see where it breaks: a plan that knows needs fewer gateways."
+        )
+    ]
+
+
+def _redis_warnings(figures: Figures, found: Plan) -> list[str]:
     if found.partitions == 1:
         return []
     readers = found.gateways * figures.reader_core
     return [
         (
-            f"One Redis server does not carry this: it would take {found.redis_core:.2f} of its one core, {readers:.2f} of it "
+            f"**Does not fit**: One Redis server does not carry this: it would take {found.redis_core:.2f} of its one core, {readers:.2f} of it "
             f"for {found.gateways} gateways that read the bus. All partitions are on one server today. Fewer and larger "
             "gateways read less; products that share no channel can have fleets of their own."
         )

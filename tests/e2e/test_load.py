@@ -62,6 +62,7 @@ def test_a_healthy_system_passes_and_every_kind_of_user_is_counted(
         *("--chat-every", "1", "--rooms", "2", "--storm-every", "4", "--slo-p99", "5000"),
     )
     assert done.status == 0, done.output
+    assert "load: 10 s: " in done.output, "it says how far it is"
     assert "# Load: passed" in done.output
     for kind in ("WS deliver", "SSE deliver", "WS publish", "HTTP publish", "WS recover"):
         assert done.count(kind) > 0, (kind, done.output)

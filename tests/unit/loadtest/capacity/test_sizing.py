@@ -45,6 +45,16 @@ def test_a_million_connections_by_hand() -> None:
     assert found.warnings == ()
 
 
+def test_a_plan_from_the_users_own_cap_says_so() -> None:
+    capped = replace(FIGURES, connections=1_200, capped=True)
+    warning = plan(capped, WISH).warnings[0]
+    assert "1,200 connections because --most asked for no more" in warning
+    assert any("--most" in line.sum for line in plan(capped, WISH).lines)
+    roomy = replace(FIGURES, connections=200_000, capped=True)
+    assert plan(roomy, WISH).warnings == ()
+    assert plan(FIGURES, WISH).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("figures", "wish", "holds", "each"),
     [
