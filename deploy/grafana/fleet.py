@@ -189,10 +189,12 @@ _GATEWAYS = [
             "Draining": "max by (instance) (openline_gateway_draining)",
             "Clients": total("openline_gateway_connections", "instance"),
             "CPU": 'max by (instance) (instance:openline_process_cpu:rate5m{job="openline-gateway"})',
-            "Bytes": 'max by (instance) (process_resident_memory_bytes{job="openline-gateway"})',
+            "Memory": 'max by (instance) (process_resident_memory_bytes{job="openline-gateway"})',
         },
         help="A click on one opens its dashboard. Versions differ only during a roll-out.",
         hidden=["Up"],
+        units={"CPU": "percentunit", "Memory": "bytes"},
+        yes_no=["Ready", "Draining"],
     ),
     graph(
         "Is any gateway out of CPU?",

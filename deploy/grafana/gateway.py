@@ -34,20 +34,23 @@ _HEALTH = [
     number(
         "Does it want clients?",
         f"min(openline_gateway_ready{{{_AT}}})",
-        help="0: it is starting or draining, or its bus has stalled. /readyz on its own port says why; the runbook is gateway-not-ready.",
+        help="No: it is starting or draining, or its bus has stalled. /readyz on its own port says why; the runbook is gateway-not-ready.",
         low=((1, "green"),),
+        yes_no=True,
     ),
     number(
         "Is it draining?",
         f"max(openline_gateway_draining{{{_AT}}})",
-        help="1 while it moves its clients to other gateways. It then exits, which is normal.",
+        help="Yes while it moves its clients to other gateways. It then exits, which is normal.",
         steps=((1, "blue"),),
+        yes_no=True,
     ),
     number(
         "Does Redis answer it?",
         f"min(openline_gateway_store_up{{{_AT}}})",
-        help="0 on this one alone: its network. 0 on all: Redis; see the runbook redis-down.",
+        help="No on this one alone: its network. No on all: Redis; see the runbook redis-down.",
         low=((1, "green"),),
+        yes_no=True,
     ),
     number(
         "Since when does it run?",
@@ -248,10 +251,8 @@ _PROCESS = [
     ),
     graph(
         "How many files are left?",
-        {"{{instance}}": f"instance:openline_process_fds:ratio{{{_JOB}}}"},
-        help="Each connection counts as one. At 100 % it refuses clients: raise the limit of open files, or add gateways.",
-        unit="percentunit",
-        steps=SHARE,
+        {"{{instance}}": f"process_max_fds{{{_JOB}}} - process_open_fds{{{_JOB}}}"},
+        help="Each connection takes one. With none left it refuses clients: raise the limit of open files, or add gateways.",
         width=6,
     ),
 ]

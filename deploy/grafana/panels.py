@@ -24,6 +24,10 @@ LATE: Steps = ((0.1, "yellow"), (0.25, "red"))
 ANY: Steps = ((1e-9, "red"),)
 SHARE: Steps = ((0.7, "yellow"), (0.85, "red"))
 
+_YES_NO = models.ValueMap(
+    {"0": models.ValueMappingResult(text="no"), "1": models.ValueMappingResult(text="yes")}
+)
+
 
 def number(
     question: str,
@@ -36,9 +40,10 @@ def number(
     legend: str = "",
     width: int = 4,
     now: bool = False,
+    yes_no: bool = False,
 ) -> stat.Panel:
     """One big number. `low`: colours for numbers that are bad when small, the first from the bottom. `now`: without the
-    curve behind it, for what is dear to compute again for each of its points.
+    curve behind it, for what is dear to compute again for each of its points. `yes_no`: 1 and 0 are answers.
     """
     query = _query("A", expression, legend)
     panel = (
@@ -56,6 +61,8 @@ def number(
         .thresholds(_thresholds(low or steps, from_bottom=bool(low)))
         .with_target(query.instant() if now else query.range())
     )
+    if yes_no:
+        panel.mappings([_YES_NO])
     if legend:
         panel.text_mode(common_models.BigValueTextMode.VALUE_AND_NAME)
     return panel
@@ -102,9 +109,19 @@ def graph(
 
 
 def listing(
-    question: str, columns: Queries, *, help: str, hidden: Sequence[str], width: int = 24
+    question: str,
+    columns: Queries,
+    *,
+    help: str,
+    hidden: Sequence[str],
+    units: Mapping[str, str],
+    yes_no: Sequence[str],
+    width: int = 24,
 ) -> table.Panel:
-    """A table with a row for each instance; `columns` are expressions by their headings."""
+    """A table with a row for each instance; `columns` are expressions by their headings, `units` theirs by the same.
+
+    `yes_no`: the columns in which 1 and 0 are answers.
+    """
     panel = (
         table.Panel()
         .title(question)
@@ -114,6 +131,10 @@ def listing(
         .span(width)
         .data_links([_to_gateway("${__data.fields.instance}")])
     )
+    for heading, unit in units.items():
+        panel.override_by_name(heading, [models.DynamicConfigValue("unit", unit)])
+    for heading in yes_no:
+        panel.override_by_name(heading, [models.DynamicConfigValue("mappings", [_YES_NO])])
     renamed = {}
     for letter, (heading, expression) in zip("ABCDEFGH", columns.items(), strict=False):
         query = _query(letter, expression, "").instant().format(PromQueryFormat.TABLE)

@@ -37,8 +37,9 @@ _HEALTH = [
     number(
         "Does Redis answer?",
         "min(redis_up)",
-        help="0: see the runbook redis-down. Clients stay connected meanwhile.",
+        help="No: see the runbook redis-down. Clients stay connected meanwhile.",
         low=((1, "green"),),
+        yes_no=True,
     ),
     number(
         "How many messages go in?",

@@ -31,6 +31,32 @@ def test_a_panel_asks_a_question_and_says_what_to_do(panel):
     assert panel["type"] == "table" or panel["fieldConfig"]["defaults"]["unit"]
 
 
+def test_answers_are_words_and_sizes_have_units():
+    panels = {panel["title"]: panel for board in BOARDS.values() for panel in board["panels"]}
+    (mapping,) = panels["Does Redis answer?"]["fieldConfig"]["defaults"]["mappings"]
+    assert {value: said["text"] for value, said in mapping["options"].items()} == {
+        "0": "no",
+        "1": "yes",
+    }
+    shown = {
+        one["matcher"]["options"]: {p["id"]: p["value"] for p in one["properties"]}
+        for one in panels["Which gateways are there?"]["fieldConfig"]["overrides"]
+    }
+    assert shown["Memory"] == {"unit": "bytes"}
+    assert shown["CPU"] == {"unit": "percentunit"}
+    assert shown["Ready"]["mappings"] == shown["Draining"]["mappings"] == [mapping]
+
+
+def test_what_is_left_falls_while_more_is_used():
+    (panel,) = [
+        panel
+        for panel in BOARDS["gateway.json"]["panels"]
+        if panel["title"] == "How many files are left?"
+    ]
+    assert [t["expr"].partition("{")[0] for t in panel["targets"]] == ["process_max_fds"]
+    assert " - process_open_fds{" in panel["targets"][0]["expr"]
+
+
 @pytest.mark.parametrize("panel", PANELS)
 def test_a_month_is_not_summed_up_for_each_point_of_a_curve(panel):
     for target in panel["targets"]:
