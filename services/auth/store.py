@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.configuration import ConfigurationError
 
 _schema = sa.MetaData()
 _users = sa.Table(
@@ -146,8 +147,13 @@ class Store:
     """Synchronous: call it in a thread. Every method raises `unavailable` when the database is."""
 
     def __init__(self, url: str) -> None:
+        """Raises ConfigurationError when the database cannot hold every name."""
         self._engine = _engine(url)
-        self._create()
+        try:
+            self._create()
+        except ConfigurationError:
+            self.close()
+            raise
 
     def ping(self) -> None:
         """Raises `unavailable` when the database does not answer."""
@@ -294,6 +300,7 @@ class Store:
     def _create(self) -> None:
         with self._begin() as connection:
             if connection.dialect.name == "postgresql":
+                _check_encoding(connection)
                 # IF NOT EXISTS alone still fails when two instances create the same table at once.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
             for table in _schema.sorted_tables:
@@ -321,6 +328,15 @@ def _end(connection: Connection, column: str, value: str, now: float) -> None:
         _mark(connection, table, table.c[column] == value, revoked=now)
 
 
+def _check_encoding(connection: Connection) -> None:
+    encoding = connection.execute(sa.text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"OPENLINE_DATABASE_URL: the database's encoding is {encoding}, but names may have any letters; make one by"
+            " CREATE DATABASE openline ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
 def _mark(connection: Connection, table: sa.Table, which: Any, **values: float) -> bool:
     """Set a time column where it is not set yet; whether such rows exist at all."""
     for column, value in values.items():
@@ -337,7 +353,14 @@ def _engine(url: str) -> Engine:
     parsed = make_url(url)
     # hide_parameters: an error that nobody expected is logged, and must not show hashes and digests.
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=5, hide_parameters=True)
+        return sa.create_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_timeout=5,
+            hide_parameters=True,
+            # Else it is the database's own, and of some of these text comes as bytes, before anything can be refused.
+            connect_args={"client_encoding": "utf8"},
+        )
     if parsed.database and parsed.database != ":memory:":
         _make_private(Path(parsed.database))
     engine = sa.create_engine(parsed, connect_args={"timeout": _PATIENCE}, hide_parameters=True)

@@ -33,7 +33,9 @@ def running() -> Iterator[str]:
     data = str(folder / "data")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -k {folder}"
     try:
-        _run(user, "initdb", "-D", data, "-U", "openline", "-A", "trust")
+        _run(
+            user, "initdb", "-D", data, "-U", "openline", "-A", "trust", "-E", "UTF8", "--locale=C"
+        )
         _run(user, "pg_ctl", "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
         yield f"postgresql+psycopg://openline@127.0.0.1:{port}/postgres"
     finally:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from services.auth import store as store_module
 from services.auth.store import Client, Family, SingleToken, Store, User
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.configuration import ConfigurationError
 from tests.support import postgres_server
 
 
@@ -246,6 +247,19 @@ def test_a_database_that_is_away_is_unavailable(tmp_path):
     with pytest.raises(OpenlineError) as caught:
         Store("postgresql+psycopg://127.0.0.1:1/none?connect_timeout=2")
     assert caught.value.code is Code.UNAVAILABLE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_name_is_refused(postgres, encoding):
+    engine = sa.create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        make = f"CREATE DATABASE {encoding} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+        connection.execute(sa.text(make))
+    engine.dispose()
+    url = sa.engine.make_url(postgres).set(database=encoding.lower())
+    with pytest.raises(ConfigurationError, match=f"is {encoding}, .* ENCODING 'UTF8'"):
+        Store(url.render_as_string(hide_password=False))
 
 
 def test_an_error_of_the_database_shows_no_hash(url):
