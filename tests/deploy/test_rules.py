@@ -53,6 +53,17 @@ def test_its_own_tool_finds_no_fault(command):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+RUNBOOKS = '{{ or $externalLabels.runbooks "docs/runbooks" }}/'
+"""What all of their addresses begin with: OPENLINE_RUNBOOKS in compose."""
+
+
+def test_the_address_of_the_runbooks_is_a_setting():
+    settings = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text("utf-8"))
+    assert settings["global"]["external_labels"] == {"runbooks": "${OPENLINE_RUNBOOKS}"}
+    dropped = settings["alerting"]["alert_relabel_configs"]
+    assert dropped == [{"action": "labeldrop", "regex": "runbooks"}]
+
+
 def test_every_alert_is_tested_to_fire_and_not_to_fire():
     assert cases() == {name: {True, False} for name in ALERTS}
 
@@ -63,7 +74,9 @@ def test_an_alert_says_how_bad_it_is_and_where_to_read_on(name):
     assert name.startswith("Openline")
     assert alert["labels"]["severity"] in ("critical", "warning")
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
-    page = ROOT / alert["annotations"]["runbook_url"]
+    url = alert["annotations"]["runbook_url"]
+    assert url.startswith(RUNBOOKS)
+    page = ROOT / "docs" / "runbooks" / url.removeprefix(RUNBOOKS)
     text = page.read_text("utf-8")
     assert name in text
     assert [line for line in text.splitlines() if line in SECTIONS] == SECTIONS
