@@ -179,11 +179,7 @@ def playable(objects, name, folder):
         for field in ("startupProbe", "livenessProbe", "readinessProbe", "lifecycle", "ports"):
             container.pop(field, None)
         for variable in container.get("env", []):
-            if "secretKeyRef" in variable.get("valueFrom", {}):
-                wanted = variable.pop("valueFrom")["secretKeyRef"]
-                found = _data(objects, "Secret", wanted["name"])[wanted["key"]]
-                variable["value"] = found.decode().strip()
-            elif "resourceFieldRef" in variable.get("valueFrom", {}):
+            if "resourceFieldRef" in variable.get("valueFrom", {}):
                 variable["value"] = str(cpus(pod, variable.pop("valueFrom")["resourceFieldRef"]))
     mounts = [mount for c in manifests.containers(pod) for mount in c.get("volumeMounts", [])]
     described = {volume["name"]: volume for volume in pod.get("volumes", [])}

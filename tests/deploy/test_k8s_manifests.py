@@ -31,6 +31,7 @@ pytestmark = pytest.mark.deploy
 SERVICES = {"gateway": Gateway, "auth": Auth, "publisher": Publisher}
 # Left out of the ConfigMap: the portable frame for bare processes, and TLS, which ends at the Ingress.
 NOT_IN_PODS = {"sticky.conf", "containers-tls.conf", "tls.conf"}
+NOT_IN_PODS |= {"kustomization.yaml", "nginx.conf.template", "upstreams.conf.template"}
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +214,7 @@ def test_production_does_not_let_strangers_in(built):
 
 
 OF_ALL = [
-    ("nginx", "nginx/*.conf", NOT_IN_PODS),
+    ("nginx", "nginx/*.*", NOT_IN_PODS),
     ("web", "web/*.*", {"kustomization.yaml"}),
     ("namespaces", "deploy/namespaces.toml", set()),
 ]
@@ -235,8 +236,7 @@ def test_configmaps_are_the_files(built, overlay, config):
     name, pattern, without = config
     data = dict(of(built[overlay], "ConfigMap", name)["data"])
     found = [p for p in ROOT.glob(pattern) if not without & {p.name, p.parent.name}]
-    for extra in ("kubernetes.sh", "serve.sh", "containers-clients.conf"):
-        data.pop(extra, None)
+    data.pop("containers-clients.conf", None)
     assert data == {p.name: p.read_text("utf-8") for p in found}
 
 
@@ -321,6 +321,46 @@ def test_monitoring_scrapes_ports_that_there_are_under_the_names_that_rules_know
     assert rule["name"]["as"] == wanted["name"] == rule["seriesQuery"].partition("{")[0]
     assert f"`{wanted['name']}`" in (ROOT / "docs/reference/metrics.md").read_text("utf-8")
     assert check_k8s.invalid(objects, NEWEST) == check_k8s.invalid(objects, OLDEST) == []
+
+
+def test_a_gateway_of_the_cluster_may_stand_where_the_ingress_does(overlays):
+    overlay = overlays / "prod" / "kustomization.yaml"
+    text = overlay.read_text("utf-8")
+    changed = text.replace("  - ../../components/ingress", "  - ../../components/gateway-api")
+    overlay.write_text(
+        changed.replace("  # - target", "  - target").replace("  #   ", "    "), "utf-8"
+    )
+    try:
+        objects = manifests.documents(manifests.build(overlay.parent))
+    finally:
+        overlay.write_text(text, "utf-8")
+    assert not [one for one in objects if one["kind"] == "Ingress"]
+    (route,) = [one["spec"] for one in objects if one["kind"] == "HTTPRoute"]
+    (backend,) = route["rules"][0]["backendRefs"]
+    service = of(objects, "Service", backend["name"])
+    assert backend["port"] in {port["port"] for port in service["spec"]["ports"]}
+    assert route["rules"][0]["timeouts"] == {"request": "0s", "backendRequest": "0s"}
+    assert "real_ip_header" in of(objects, "ConfigMap", "nginx")["data"]["containers-clients.conf"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_variable_comes_from_a_secrets_file(built, overlay):
+    """The file ends with a newline, and a variable would as well."""
+    for name, pod in manifests.pods(built[overlay]):
+        for container in manifests.containers(pod):
+            sources = [one.get("valueFrom", {}) for one in container.get("env", [])]
+            assert not any("secretKeyRef" in source for source in sources), name
+
+
+@pytest.mark.parametrize(
+    ("away", "said"),
+    [([], ""), (["http://127.0.0.1:9/"], "without an answer from http://127.0.0.1:9/")],
+)
+def test_nginx_awaits_the_services_but_not_for_ever(away, said):
+    command = ["sh", ROOT / "nginx" / "await.sh", "1", *away]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert said in done.stderr
+    assert bool(said) == bool(done.stderr)
 
 
 def asked_by_prometheus():
@@ -446,7 +486,9 @@ def test_nginx_does_not_start_without_them(tmp_path):
 def test_nginx_runs_a_worker_for_each_core_that_it_may_use(built, overlay, tmp_path, monkeypatch):
     """Not for each of the node's: before it has a client a worker takes 15 MB of the pod's limit."""
     pod = dict(manifests.pods(built[overlay]))["nginx"]
-    (given,) = [one for c in pod["initContainers"] for one in c["env"] if one["name"] == "CPUS"]
+    (given,) = [
+        one for c in pod["initContainers"] for one in c.get("env", []) if one["name"] == "CPUS"
+    ]
     cores = cpus(pod, given["valueFrom"]["resourceFieldRef"])
     (tmp_path / "resolv.conf").write_text("search a.b\nnameserver 10.96.0.10\n")
     monkeypatch.setenv("CPUS", str(cores))

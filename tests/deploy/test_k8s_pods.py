@@ -135,6 +135,14 @@ async def test_the_first_message_passes_through_all_of_them(people):
         assert (message["offset"], message["data"]) == (answer["offset"], {"text": "hello"})
 
 
+def test_the_exporter_reaches_redis(node):
+    def redis_up() -> bool:
+        shown = httpx2.get(f"http://{node.address('redis-exporter')}:9121/metrics").text
+        return "\nredis_up 1\n" in shown
+
+    wait_until(redis_up)
+
+
 async def test_the_page_is_served(people):
     assert (await people.http.get("/")).text.startswith("<!doctype html>")
     assert (await people.http.get("/app.js")).headers["content-type"].startswith("text/javascript")
