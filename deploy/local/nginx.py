@@ -56,9 +56,8 @@ def _values(plan: Plan) -> dict[str, str]:
         "LISTEN": f"{host}:{plan.port}",
         "STATUS": str(plan.status_port),
         "LIMITS": "on" if plan.limits else "off",
-        "GATEWAYS": "\n".join(
-            f"    server 127.0.0.1:{port} max_fails=0;" for port in plan.gateway_ports
-        ),
+        "GATEWAYS": _servers(plan, "max_fails=1 fail_timeout=3s"),
+        "ALLGATEWAYS": _servers(plan, "max_fails=0"),
         "AUTH": f"127.0.0.1:{plan.auth_port}",
         "PUBLISHER": f"127.0.0.1:{plan.publisher_port}",
     }
@@ -71,4 +70,8 @@ def _quoted(path: Path) -> str:
         raise ValueError(
             f"the folder {text!r} has one of \" \\ $ in its name, which nginx's configuration cannot hold; move it"
         )
+def _servers(plan: Plan, options: str) -> str:
+    return "\n".join(f"    server 127.0.0.1:{port} {options};" for port in plan.gateway_ports)
+
+
     return text

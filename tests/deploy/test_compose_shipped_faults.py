@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -21,6 +22,16 @@ from tests.support.waiting import wait_until
 from tests.support.wire import WireClient
 
 pytestmark = pytest.mark.docker
+
+
+def sticky_name(stack: ComposeStack, container: str) -> str:
+    """By what nginx's cookie names a gateway: the MD5 of its address and port."""
+    networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    given = stack.docker("inspect", "--format", networks, container).split()
+    nginx = stack.containers("nginx")[0]
+    seen = stack.docker("exec", nginx, "getent", "ahostsv4", "gateway").split()
+    (address,) = set(given) & set(seen)
+    return hashlib.md5(f"{address}:8101".encode()).hexdigest()
 
 
 def gateways_of(clients: list[Listener]) -> list[str]:
@@ -62,6 +73,35 @@ async def test_a_client_comes_back_to_its_gateway_by_cookie(people: People) -> N
         again = await WireClient.open(people.ws(), token, additional_headers={"Cookie": cookie})
         assert again.taken_or_not("connected")[0]["node"] == gateway
         await again.close()
+
+
+@pytest.mark.usefixtures("three")
+async def test_a_gateway_that_hangs_holds_nobody_longer_than_a_client_waits(
+    stack: ComposeStack, people: People
+) -> None:
+    """With its cookie and without one, while each gateway has as many clients."""
+    token = await people.minted("patient")
+    async with listeners(people, "room:patient", 6):
+        victim = stack.containers("gateway")[0]
+        cookie = f"openline_gateway={sticky_name(stack, victim)}"
+        first = await WireClient.open(people.ws(), token, additional_headers={"Cookie": cookie})
+        hung = first.taken_or_not("connected")[0]["node"]
+        await first.close()
+        again = await WireClient.open(people.ws(), token, additional_headers={"Cookie": cookie})
+        assert again.taken_or_not("connected")[0]["node"] == hung
+        await again.close()
+        pid = int(stack.docker("inspect", "--format", "{{.State.Pid}}", victim))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for headers in [{"Cookie": cookie}] * 4 + [{}] * 12:
+                began = time.monotonic()
+                client = await WireClient.open(people.ws(), token, additional_headers=headers)
+                assert time.monotonic() - began < 5
+                assert client.taken_or_not("connected")[0]["node"] != hung
+                await client.close()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await asyncio.to_thread(stack.wait_healthy, victim)
 
 
 @pytest.mark.usefixtures("three")

@@ -474,7 +474,7 @@ def test_nginx_gets_the_resolver_and_whole_names_of_its_pod(tmp_path, resolv, ex
     assert "127.0.0.11" not in written
     source = (ROOT / "nginx" / "containers-upstreams.conf").read_text()
     assert len(written.splitlines()) == len(source.splitlines())
-    assert written.count(".svc.") == source.count("resolve max_fails") == 3
+    assert written.count(".svc.") == source.count("resolve max_fails") == 4
 
 
 def test_nginx_does_not_start_without_them(tmp_path):

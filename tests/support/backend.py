@@ -9,6 +9,7 @@ import json
 import socket
 import socketserver
 import threading
+import time
 from typing import Any
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -17,8 +18,8 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 class Backend:
     """Answers every request with `{"backend", "method", "path", "headers"}`; a WebSocket handshake is accepted.
 
-    `mode`: `ok`, `unavailable` (answers 503), `dies` (reads the request and hangs up), or `refuses` (answers 401 as soon
-    as it has read the head).
+    `/healthz` is answered while it lives. `mode`: `ok`, `unavailable` (answers 503), `dies` (reads the request and hangs up),
+    `refuses` (answers 401 as soon as it has read the head), or `hangs` (takes connections and says nothing).
     On `/sse` it sends one event at once and the second when `release` is set.
     """
 
@@ -72,6 +73,8 @@ class Backend:
     def _answer(self, handler: Any) -> bool:
         """Answer one request; whether the connection may carry another."""
         self._open.add(handler.connection)
+        while self.mode == "hangs":
+            time.sleep(0.02)
         line = handler.rfile.readline().decode("latin-1").strip()
         if not line:
             return False
@@ -79,15 +82,18 @@ class Backend:
         while header := handler.rfile.readline().decode("latin-1").strip():
             name, _, value = header.partition(": ")
             headers[name.lower()] = value
-        self.requests.append(line)
+        method, path, _ = line.split(" ")
+        asked_whether_it_lives = path == "/healthz"
+        if not asked_whether_it_lives:
+            self.requests.append(line)
         if self.mode == "refuses":
             handler.wfile.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
         handler.rfile.read(int(headers.get("content-length", "0")))
         if self.mode in ("dies", "refuses"):
             return False
-        method, path, _ = line.split(" ")
-        if self.mode == "unavailable":
-            handler.wfile.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        if asked_whether_it_lives or self.mode == "unavailable":
+            status = b"200 OK" if asked_whether_it_lives else b"503 Service Unavailable"
+            handler.wfile.write(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status)
             return True
         if headers.get("upgrade", "").lower() == "websocket":
             return self._upgrade(handler, headers)

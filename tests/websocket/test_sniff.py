@@ -185,6 +185,35 @@ def test_everything_else_is_answered_as_without_a_sniffer(servers, pieces):
     assert behind == without
 
 
+ALIVE = b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_whether_it_lives_is_answered_without_a_parser_and_a_handshake_may_follow(server, parsers):
+    said = answer(server, ALIVE, ALIVE, HANDSHAKE)
+    assert said.startswith(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" * 2 + b"HTTP/1.1 101 ")
+    assert not parsers()
+
+
+def test_after_the_question_whether_it_lives_other_requests_reach_the_parser(server, parsers):
+    assert answer(server, ALIVE, b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n").count(b"200 OK") == 2
+    assert parsers() == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ALIVE[:-2] + b"Connection: close\r\n\r\n",
+        ALIVE[:-2] + b"Content-Length: 2\r\n\r\nhi",
+        ALIVE + ALIVE,
+        ALIVE[:-2],
+        ALIVE.replace(b"1.1", b"1.0"),
+    ],
+)
+def test_an_unusual_question_whether_it_lives_is_the_parsers(server, parsers, odd):
+    answer(server, odd)
+    assert parsers() == 1
+
+
 def test_who_says_nothing_is_counted_until_it_leaves(server):
     state = server.server_state
     with socket.create_connection(("127.0.0.1", server.port), timeout=10):

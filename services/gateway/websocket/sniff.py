@@ -1,5 +1,6 @@
 """A uvicorn `http=` class that inspects a connection's first bytes: a whole WebSocket handshake skips the HTTP parser.
 
+So does a proxy's question whether the server lives, which comes before each handshake and on the same connection.
 Everything else goes unchanged to the HTTP class that it is given.
 """
 # ruff: noqa: D102 - asyncio documents these calls
@@ -17,6 +18,10 @@ from services.gateway.websocket.uvicorn_names import ServerState
 
 _BODY = (b"content-length", b"transfer-encoding", b"expect")
 """Headers that uvicorn must judge."""
+
+
+_ALIVE = b"HEAD /healthz HTTP/1.1\r\n"
+_LIVES = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
 class HandshakeSniffer(asyncio.Protocol):
@@ -48,6 +53,9 @@ class HandshakeSniffer(asyncio.Protocol):
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn lists its own classes
 
     def data_received(self, data: bytes) -> None:
+        if _asks_whether_alive(data):
+            self._transport.write(_LIVES)
+            return
         self._server_state.connections.discard(self)
         request = _handshake(data)
         if request is not None:
@@ -72,9 +80,21 @@ class HandshakeSniffer(asyncio.Protocol):
         return protocol
 
 
+def _asks_whether_alive(data: bytes) -> bool:
+    if not data.startswith(_ALIVE) or not _is_whole(data):
+        return False
+    head = data.lower()
+    return b"connection:" not in head and not any(name in head for name in _BODY)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether the bytes are one request without a body, and nothing else."""
+    return data.find(b"\r\n\r\n") == len(data) - 4
+
+
 def _handshake(data: bytes) -> Request | None:
     """The request, if the bytes are a valid handshake to the last."""
-    if not data.startswith(b"GET ") or data.find(b"\r\n\r\n") != len(data) - 4:
+    if not data.startswith(b"GET ") or not _is_whole(data):
         return None
     if b"sec-websocket-key" not in data.lower():
         return None
