@@ -6,9 +6,10 @@ import os
 import pwd
 import re
 import resource
+import subprocess
 from pathlib import Path
 
-from deploy.local.plan import ROOT, Plan
+from deploy.local.plan import ROOT, Plan, allowed_origins
 
 TEMPLATES = ROOT / "nginx"
 _VARIABLE = re.compile(r"\$\{([A-Z]+)\}")
@@ -28,7 +29,13 @@ def write(plan: Plan, folder: Path, *, shutdown: int) -> Path:
         target.write_text(
             fill(text, values) if source.suffix == ".template" else text, encoding="utf-8"
         )
+    (folder / "origins.conf").write_bytes(_origins(allowed_origins(plan)))
     return folder / "nginx.conf"
+
+
+def _origins(allowed: str) -> bytes:
+    command = ["sh", str(TEMPLATES / "origins.sh"), allowed]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603 - our own
 
 
 def fill(text: str, values: dict[str, str]) -> str:
@@ -63,6 +70,10 @@ def _values(plan: Plan) -> dict[str, str]:
     }
 
 
+def _servers(plan: Plan, options: str) -> str:
+    return "\n".join(f"    server 127.0.0.1:{port} {options};" for port in plan.gateway_ports)
+
+
 def _quoted(path: Path) -> str:
     """A path as it may stand between double quotes. Raises ValueError for the few characters that nginx cannot hold."""
     text = str(path)
@@ -70,8 +81,4 @@ def _quoted(path: Path) -> str:
         raise ValueError(
             f"the folder {text!r} has one of \" \\ $ in its name, which nginx's configuration cannot hold; move it"
         )
-def _servers(plan: Plan, options: str) -> str:
-    return "\n".join(f"    server 127.0.0.1:{port} {options};" for port in plan.gateway_ports)
-
-
     return text

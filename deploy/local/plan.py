@@ -267,9 +267,13 @@ class _Ports:
         return port
 
 
+def allowed_origins(plan: Plan) -> str:
+    """Whose scripts may use the run: what was given, and pages of this machine."""
+    return ",".join([*plan.allowed_origins, "http://localhost:*"])
+
+
 def environment(plan: Plan, given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What every service of the run gets: what was given, then what the run itself decides."""
-    origins = ["http://localhost:*"]
     usual: dict[str, Any] = {
         "JWKS_URLS": f"{plan.auth}/auth/jwks.json",
         "NAMESPACES": ROOT / "deploy" / "namespaces.toml",
@@ -285,7 +289,7 @@ def environment(plan: Plan, given: Mapping[str, str] = os.environ) -> dict[str, 
         "PUBLIC_URL": plan.public_url,
         "AUTH_PORT": plan.auth_port,
         "PUBLISHER_PORT": plan.publisher_port,
-        "ALLOWED_ORIGINS": ",".join([*plan.allowed_origins, *origins]),
+        "ALLOWED_ORIGINS": allowed_origins(plan),
     }
     return {
         # A variable would come before the file that was given for it.

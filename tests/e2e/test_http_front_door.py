@@ -194,14 +194,16 @@ async def test_a_script_elsewhere_reads_a_stream_with_a_token_in_its_header(
 def test_a_publisher_that_is_down_is_a_503_that_says_when_to_come_back(
     stack: Stack, http: httpx2.Client
 ) -> None:
+    local = {"origin": LOCAL}
     stack.down("publisher")
     try:
         for answer in (
-            http.post("/v1/channels/room:a/messages", json={"data": 1}),
-            http.get("/v1/nodes"),
-            http.post("/notify/orders", json={}),
+            http.post("/v1/channels/room:a/messages", json={"data": 1}, headers=local),
+            http.get("/v1/nodes", headers=local),
+            http.post("/notify/orders", json={}, headers=local),
         ):
             problem(answer, 503, "unavailable")
+            assert answer.headers["access-control-allow-origin"] == LOCAL
         assert http.get("/healthz").status_code == 200
         assert http.get("/auth/jwks.json").status_code == 200
     finally:

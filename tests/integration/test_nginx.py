@@ -22,6 +22,10 @@ from deploy.local import plan as planning
 from deploy.local import programs
 from tests.support.backend import Backend
 from tests.support.tied import tied_with_children
+from tests.support.waiting import wait_until
+
+APP = "https://app.example.org"
+"""The origin that is allowed."""
 
 
 @dataclass
@@ -79,7 +83,7 @@ def front_door(var: Path, *, limits: bool) -> Iterator[Door]:
         var=var,
         public_url=f"http://127.0.0.1:{port}",
         limits=limits,
-        allowed_origins="",
+        allowed_origins=(APP,),
         web=_pages(var / "web"),
     )
     (var / "logs").mkdir()
@@ -303,6 +307,30 @@ def test_a_handshake_goes_on_to_the_other_gateway(door, mode):
 EVENTS = {"Accept": "text/event-stream"}
 
 
+@pytest.mark.parametrize(("path", "headers"), [("/ws", {}), ("/sse", {}), ("/sse", EVENTS)])
+def test_a_gateway_that_hangs_holds_nobody_longer_than_a_client_waits(door, path, headers):
+    first, other = door.gateways
+    first.release.set()
+    other.release.set()
+
+    def bound() -> list[int]:
+        return [n for n in range(20) if gateway_of(door, f"{path}?sid={n}", headers) == first.name]
+
+    wait_until(bound)  # the tests before may have had it marked
+    numbers = bound()
+    first.mode = "hangs"
+    began = time.monotonic()
+    assert {gateway_of(door, f"{path}?sid={n}", headers) for n in numbers} == {other.name}
+    assert time.monotonic() - began < 5, "the first waits two seconds, the others do not"
+
+
+def gateway_of(door: Door, path: str, headers: dict[str, str]) -> str:
+    """Where a handshake or a stream leads."""
+    if path.startswith("/ws"):
+        return door.handshake(path)[0]
+    return str(httpx2.get(door.url + path, headers=headers).headers["x-backend"])
+
+
 @pytest.mark.parametrize("headers", [{}, EVENTS])
 def test_no_eventsource_gets_an_error_while_another_gateway_lives(door, headers):
     door.gateways[0].stop()
@@ -486,6 +514,66 @@ def test_problems_of_the_front_door_carry_the_request_id(door):
     assert response.headers["x-request-id"] == "trace-me"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "more", "status"),
+    [
+        ("POST", "/v1/messages", {"content": b"x" * (2**20 + 1)}, 413),
+        ("POST", "/auth/token", {"content": b"x" * (2**20 + 1)}, 413),
+        ("GET", "/nothing", {}, 404),
+        ("POST", "/v1", {}, 404),
+        ("POST", "/", {}, 405),
+        ("GET", "/v1/nodes", {}, 503),
+        ("POST", "/notify/orders", {}, 503),
+        ("POST", "/auth/tickets", {}, 503),
+        ("POST", "/auth/token", {}, 503),
+        ("GET", "/sse", {}, 503),
+        ("GET", "/v1/nodes", {"headers": {"X-Long": "x" * 40_000}}, 400),
+    ],
+)
+def test_scripts_of_allowed_origins_read_what_nginx_itself_answers(
+    door, method, path, more, status
+):
+    for backend in (*door.gateways, door.auth, door.publisher):
+        backend.mode = "dies"
+    response = asked(door, method, path, APP, more)
+    assert response.status_code == status
+    assert response.headers["access-control-allow-origin"] == APP
+    assert "Retry-After" in response.headers["access-control-expose-headers"]
+    assert "Origin" in response.headers["vary"]
+    by_cookie = response.headers.get("access-control-allow-credentials")
+    assert by_cookie == ("true" if path == "/sse" else None)
+    foreign = asked(door, method, path, "https://evil.example", more)
+    assert foreign.status_code == status
+    assert not any("control-allow" in name for name in foreign.headers)
+
+
+def asked(door: Door, method: str, path: str, origin: str, more: dict) -> httpx2.Response:
+    headers = {"Origin": origin, **more.get("headers", {})}
+    return httpx2.request(method, door.url + path, **{**more, "headers": headers})
+
+
+def test_whoever_sent_an_address_that_is_too_long_may_read_that_it_is(door):
+    """nginx answers before it has read the Origin."""
+    response = httpx2.get(door.url + "/v1/nodes?" + "x" * 40_000, headers={"Origin": APP})
+    assert is_problem(response, 414, "too_large")
+    assert response.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/auth/tickets", "/auth/token", "/sse"])
+def test_a_preflight_lets_the_request_meet_the_refusal_itself(door, path):
+    for backend in (*door.gateways, door.auth, door.publisher):
+        backend.mode = "dies"
+    asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x"}
+    response = asked(door, "OPTIONS", path, APP, {"headers": asking})
+    assert (response.status_code, response.content) == (204, b"")
+    assert response.headers["access-control-allow-origin"] == APP
+    assert "POST" in response.headers["access-control-allow-methods"]
+    assert "Authorization" in response.headers["access-control-allow-headers"]
+    foreign = asked(door, "OPTIONS", path, "https://evil.example", {"headers": asking})
+    assert foreign.status_code == 503
+    assert "access-control-allow-origin" not in foreign.headers
+
+
 @pytest.mark.parametrize("path", ["/auth/token", "/auth/revoke", "/auth/introspect"])
 def test_oauth_endpoints_are_refused_in_the_form_of_their_standard(door, path):
     """RFC 6749 section 5.2."""
@@ -503,9 +591,11 @@ def test_oauth_endpoints_are_refused_in_the_form_of_their_standard(door, path):
 
 def test_a_flood_of_an_oauth_endpoint_is_told_to_slow_down(door):
     with httpx2.Client() as client:
-        answers = [client.post(f"{door.url}/auth/token") for _ in range(1200)]
+        origin = {"Origin": APP}
+        answers = [client.post(f"{door.url}/auth/token", headers=origin) for _ in range(1200)]
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert (refused.json()["error"], refused.headers["retry-after"]) == ("slow_down", "1")
+    assert refused.headers["access-control-allow-origin"] == APP
 
 
 # ---------------------------------------------------------------------------------------------------------- log
