@@ -361,9 +361,11 @@ def test_without_any_gateway_an_eventsource_is_told_by_an_event_and_comes_back(d
         gateway.mode = mode
     waits = set()
     for accept in ("text/event-stream", "a/b;q=0.1, TEXT/Event-Stream;q=0.9") * 8:
-        fields = the_event(
-            httpx2.get(f"{door.url}/sse?channel=public:all", headers={"Accept": accept})
-        )
+        asking = {"Accept": accept, "Origin": APP}
+        answer = httpx2.get(f"{door.url}/sse?channel=public:all", headers=asking)
+        fields = the_event(answer)
+        assert answer.headers["access-control-allow-origin"] == APP
+        assert answer.headers["access-control-allow-credentials"] == "true"
         assert set(fields) == {"retry", "event", "data"}
         problem = json.loads(fields["data"])
         assert (fields["event"], problem["type"]) == ("problem", "problem")
