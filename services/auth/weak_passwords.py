@@ -25,7 +25,9 @@ _COMMON = frozenset(_WORDS.split())
 
 _ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "qwertzuiop", "azertyuiop",
          "asdfghjkl", "zxcvbnm", "yxcvbnm", "qwertyuiopasdfghjklzxcvbnm", "1234567890qwertyuiop")  # fmt: skip
-_LONGEST_PATTERN = 4
+REPEATED = r"^([\s\S]{1,4})\1+[\s\S]{0,3}$"
+"""A few characters again and again, as JSON Schema and Python both write it."""
+
 _SHORTEST_NAME = 3
 _OWN_PART = 4
 """Letters that must be left without the user's name."""
@@ -39,7 +41,7 @@ _SIGNS = str.maketrans("@4013$57!", "aaoiessti")
 def reason(password: str, username: str) -> str | None:
     """What is wrong with a password, to be read behind "the password"; None when nothing is."""
     folded = password.casefold()
-    if _is_repeated(folded):
+    if re.search(REPEATED, password) or re.search(REPEATED, folded):
         return "repeats a few characters"
     cores = _cores(folded)
     if any(core in row or core[::-1] in row for core in cores for row in _ROWS):
@@ -51,16 +53,9 @@ def reason(password: str, username: str) -> str | None:
     return None
 
 
-def _is_repeated(text: str) -> bool:
-    return any(
-        text == (text[:length] * len(text))[: len(text)]
-        for length in range(1, _LONGEST_PATTERN + 1)
-    )
-
-
 def _is_name(text: str, name: str) -> bool:
     for known in {name, name[::-1], *re.split(r"[._-]+", name)}:
-        if len(known) >= _SHORTEST_NAME and known in text:
+        if len(known) >= _SHORTEST_NAME and any(map(str.isalpha, known)) and known in text:
             rest = text.replace(known, "")
             if len(rest) <= _ADDED and len(re.sub(r"[\W\d_]", "", rest)) < _OWN_PART:
                 return True

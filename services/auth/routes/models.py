@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from services.auth.credentials import MAX_PASSWORD, MIN_PASSWORD
+from services.auth.weak_passwords import REPEATED
 from services.kernel.domain.capabilities import MAX_PATTERNS
 from services.kernel.domain.channels import NAME_GRAMMAR, NAMESPACE_GRAMMAR, SUBJECT_GRAMMAR
 from services.kernel.http.bodies import Whole
@@ -81,7 +82,12 @@ class Registration(_Body):
     username: str = Field(
         pattern=r"^[a-z0-9._-]{3,64}$", description="3-64 characters of a-z 0-9 . _ -"
     )
-    password: str = Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)
+    password: str = Field(
+        min_length=MIN_PASSWORD,
+        max_length=MAX_PASSWORD,
+        description="none that guessers try first: a common word, a row of the keyboard, the username, a repetition",
+        json_schema_extra={"not": {"pattern": REPEATED}},
+    )
 
 
 class Registered(BaseModel):
