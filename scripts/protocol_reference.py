@@ -54,7 +54,7 @@ CLOSES: dict[Close, str] = {
     Close.POLICY_VIOLATION: "policy violation",
     Close.MESSAGE_TOO_BIG: "message too big",
     Close.INTERNAL_ERROR: "a fault of the server",
-    Close.BAD_REQUEST: "bad request, repeated without end",
+    Close.BAD_REQUEST: "an address, name or subprotocol that cannot be, or refused messages without end",
     Close.UNAUTHORIZED: "unauthorized",
     Close.PERMISSION: "permission",
     Close.DISCONNECTED: "disconnected by the server",
@@ -129,6 +129,16 @@ give to `anyone`. More in [tokens](../tokens.md).
 
 A token that is wrong or has expired is refused by HTTP status 401 when it comes with the handshake (an `EventSource` is told
 by [an event](#server-sent-events)), by a close code when it comes in a message. The connection ends with its token, unless `auth` brings a new one.
+
+## Refusals of a WebSocket
+
+A page sees of an HTTP status only 1006, as of a line that broke. So an address, room, topic, `since`, `last` or subprotocol
+that can never be had is accepted and closed with 4000, and too many connections with their code: the reason says what would
+be right. Where a client offers subprotocols and none is known here, its first one is named in the answer, since browsers
+drop an answer without. `/ws/rooms` and `/ws/notify` know `openline.json.v1` alone.
+
+By HTTP status are refused: a credential in the handshake (401; 403 for a cookie from a foreign page), and whom the next
+gateway may take or who must wait (503, 429). What the first message can bring is waited for.
 
 ## Positions
 

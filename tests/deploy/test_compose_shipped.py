@@ -13,6 +13,7 @@ from tests.support.compose import ComposeStack
 from tests.support.listener import listeners
 from tests.support.people import People
 from tests.support.waiting import wait_until
+from tests.support.wire import WireClient
 
 pytestmark = pytest.mark.docker
 
@@ -87,18 +88,10 @@ async def test_registration_password_grant_and_echo_are_off(people: People) -> N
     person = {"username": "mallory", "password": "long enough to be one"}
     registered = await people.http.post("/auth/register", json=person)
     granted = await people.http.post("/auth/token", data={"grant_type": "password", **person})
-    echo = await people.http.get(
-        "/ws/echo",
-        headers={
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-        },
-    )
+    echo = await WireClient.open(people.ws(path="/ws/echo"), auth=False)
     assert registered.status_code in (403, 404)
     assert granted.json()["error"] == "unsupported_grant_type"
-    assert echo.status_code in (403, 404)
+    assert (await echo.wait_closed())[0] == 4000
 
 
 def test_redis_keeps_what_it_is_told_and_wants_a_password(stack: ComposeStack) -> None:

@@ -30,7 +30,7 @@ CHAT = """
     window.heard.push(event);
     log.textContent += `${event.type} ${event.from ?? event.user ?? ""} ${event.data?.text ?? ""}\\n`;
   };
-  window.socket.onclose = ({ code }) => (window.ended = code);
+  window.socket.onclose = ({ code, reason }) => Object.assign(window, { ended: code, reason });
 }
 """
 
@@ -156,3 +156,45 @@ def test_a_page_with_a_bad_token_is_refused_before_the_upgrade(
         person = Person(tab, f"{stack.ws}/ws/rooms/lobby?token=wrong", "nobody")
         person.page.wait_for_function("window.ended")
         assert person.page.evaluate("window.ended") == 1006
+
+
+REFUSED = """
+([url, offered]) => new Promise((resolve) => {
+  const socket = new WebSocket(url, offered);
+  socket.onclose = ({ code, reason }) => resolve([code, reason, socket.protocol]);
+})
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "offered", "right"),
+    [
+        ("/ws/rooms/a%20b", [], "characters of A-Z"),
+        ("/ws/rooms/a%20b", ["other.v9"], "openline.json.v1"),
+        ("/ws/rooms/lobby?last=many", [], "last is a number"),
+        ("/ws", ["other.v9"], "openline.msgpack.v1"),
+        ("/ws/lobby", [], "/ws/rooms/{room}"),
+        ("/rooms/lobby", [], "/ws/rooms/{room}"),
+    ],
+)
+def test_a_page_reads_why_it_is_refused(
+    stack: Stack, browser: Browser, path: str, offered: list[str], right: str
+) -> None:
+    with Tab(browser) as tab:
+        for base in (stack.ws, stack.gateways_ws[0]):
+            code, reason, protocol = tab.page.evaluate(REFUSED, [base + path, offered])
+            assert (code, protocol) == (4000, "".join(offered))
+            assert right in reason
+
+
+def test_a_page_may_offer_the_subprotocol_of_json_to_a_room(stack: Stack, browser: Browser) -> None:
+    with Tab(browser) as tab:
+        agreed = tab.page.evaluate(
+            """(url) => new Promise((resolve) => {
+              const socket = new WebSocket(url, ["openline.json.v1"]);
+              socket.onmessage = ({ data }) => resolve([socket.protocol, JSON.parse(data).type]);
+              socket.onclose = ({ code }) => resolve([code, ""]);
+            })""",
+            f"{stack.ws}/ws/rooms/lobby?token={stack.user_token()}",
+        )
+        assert agreed == ["openline.json.v1", "connected"]

@@ -469,7 +469,6 @@ async def test_bytes_reach_messagepack_readers_as_bytes_and_json_readers_in_base
         (["openline.json.v1"], "openline.json.v1"),
         (["openline.msgpack.v1"], "openline.msgpack.v1"),
         (["other.v9", "openline.msgpack.v1"], "openline.msgpack.v1"),
-        (["other.v9"], None),
         (None, None),
     ],
 )
@@ -483,6 +482,27 @@ async def test_the_subprotocol_chooses_the_encoding(
         assert client.socket.subprotocol == chosen
         client.binary = chosen == "openline.msgpack.v1"
         assert (await client.call("ping"))["type"] == "pong"
+
+
+@pytest.mark.parametrize("gateway", [None, 0])
+@pytest.mark.parametrize(
+    ("path", "offered"),
+    [
+        ("/ws", ["other.v9"]),
+        ("/ws", ["eyJhbGciOiJFZERTQSJ9.e30.x", "other"]),
+        ("/ws/rooms/lobby", ["openline.msgpack.v1"]),
+        ("/ws/notify/news", ["other.v9"]),
+    ],
+)
+async def test_subprotocols_of_which_none_is_known_are_told_by_a_close(
+    people: People, gateway: int | None, path: str, offered: list[str]
+) -> None:
+    """A browser takes only an answer that names one of its offer."""
+    url = people.ws(gateway, path) + "?anonymous=1"
+    client = await WireClient.open(url, auth=False, subprotocols=offered)
+    code, reason = await client.wait_closed()
+    assert (client.socket.subprotocol, code) == (offered[0], 4000)
+    assert "offer openline.json.v1" in reason
 
 
 async def test_many_clients_get_the_same_order_whatever_their_encoding(people: People) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.support.people import People
-from tests.support.refused import handshake_refused
 from tests.support.wire import WireClient
 
 
@@ -209,17 +210,47 @@ async def test_a_room_that_may_not_be_had_ends_with_4003(people: People) -> None
         "rooms/x?last=1001",
         "rooms/x?last=x",
         "rooms/x?since=a:1&last=1",
+        "rooms/a%20b?token=nonsense",
     ],
 )
-async def test_a_url_that_cannot_be_is_refused_with_400(people: People, path: str) -> None:
-    answer = await handshake_refused(people.ws(path=f"/ws/{path}"))
-    assert (answer.status_code, json.loads(answer.body)["code"]) == (400, "bad_request")
+@pytest.mark.parametrize("gateway", [None, 0])
+async def test_a_url_that_cannot_be_ends_with_4000_and_the_reason(
+    people: People, gateway: int | None, path: str
+) -> None:
+    client = await WireClient.open(people.ws(gateway, f"/ws/{path}"), auth=False)
+    code, reason = await client.wait_closed()
+    assert (code, client.seen) == (4000, [])
+    right = ("since" if "?since" in path else "last is") if "?" in path[:8] else "characters"
+    assert right in reason
 
 
-@pytest.mark.parametrize("path", ["/ws/", "/ws/rooms", "/ws/rooms/", "/ws/rooms/a%2Fb", "/ws/x"])
-async def test_another_path_is_404(people: People, path: str) -> None:
-    answer = await handshake_refused(people.ws(path=path))
-    assert (answer.status_code, json.loads(answer.body)["code"]) == (404, "bad_request")
+@pytest.mark.parametrize("gateway", [None, 0])
+@pytest.mark.parametrize(
+    "path",
+    ["/ws/", "/ws/rooms", "/ws/rooms/", "/ws/rooms/a%2Fb", "/ws/x", "/wsx", "/sse", "/", "/v1/x"],
+)
+async def test_another_path_ends_with_4000_and_names_those_that_are(
+    people: People, gateway: int | None, path: str
+) -> None:
+    client = await WireClient.open(people.ws(gateway, path), auth=False)
+    code, reason = await client.wait_closed()
+    assert code == 4000
+    assert "/ws, /ws/rooms/{room}, /ws/notify/{topic}" in reason
+
+
+async def test_what_a_refused_client_says_first_does_not_cost_it_the_reason(people: People) -> None:
+    client = await WireClient.open(people.ws(0, "/ws/rooms/a%20b"), auth=False)
+    with contextlib.suppress(ConnectionClosed):
+        await client.socket.send("x" * 100_000)
+    assert (await client.wait_closed())[0] == 4000
+
+
+async def test_plain_routes_name_the_subprotocol_of_json(people: People) -> None:
+    for path in ("rooms", "notify"):
+        url = people.ws(path=f"/ws/{path}/{name()}?token={await people.token('alice')}")
+        for offered in (["openline.json.v1"], ["openline.msgpack.v1", "openline.json.v1"]):
+            async with await WireClient.open(url, auth=False, subprotocols=offered) as client:
+                assert client.socket.subprotocol == "openline.json.v1"
 
 
 async def test_a_listener_of_a_room_may_not_publish(people: People) -> None:

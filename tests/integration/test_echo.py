@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from starlette.applications import Starlette
-from wsproto.events import Message
+from wsproto.events import AcceptConnection, Message
 
 from services.gateway.node.quota import Quota
 from services.gateway.transports.echo import echo_route
@@ -36,9 +36,20 @@ def test_text_and_binary_come_back_unchanged_on_either_loop(loop):
         assert peer.closing()[0] == 1009
 
 
-def test_a_limit_of_zero_switches_it_off():
+def test_a_limit_of_zero_switches_it_off_and_says_so():
     with serving(application(0), ws=WebSocketProtocol) as server, Peer(server.port) as peer:
-        assert peer.status == 404
+        code, reason = peer.closing()
+        assert code == 4000
+        assert "OPENLINE_ECHO_MAX_BYTES" in reason
+
+
+def test_it_agrees_to_any_subprotocol_since_a_browser_wants_one_of_its_offer():
+    with (
+        serving(application(), ws=WebSocketProtocol) as server,
+        Peer(server.port, subprotocols=["other.v9", "chat"]) as peer,
+    ):
+        assert isinstance(peer.answer, AcceptConnection)
+        assert peer.answer.subprotocol == "other.v9"
 
 
 def test_a_client_over_the_address_limit_reads_why_and_its_place_is_given_back():

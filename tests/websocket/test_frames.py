@@ -230,10 +230,20 @@ def test_control_frames_are_built_whole():
     assert framing.close_frame(4100, "10") == b"\x88\x04\x10\x0410"
 
 
-def test_a_long_close_reason_is_cut_between_characters():
-    frame = framing.close_frame(1000, "ü" * 100)
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("ü" * 100, "ü" * 60 + "…"),
+        ("x" * 123, "x" * 123),
+        ("x" * 124, "x" * 120 + "…"),
+        ("twelve bytes " * 9 + "and then", "twelve bytes " * 8 + "twelve bytes…"),
+        ("a, " * 50, "a, " * 39 + "a…"),
+    ],
+)
+def test_a_long_close_reason_is_cut_between_words_or_characters(reason, told):
+    frame = framing.close_frame(1000, reason)
     assert len(frame) <= 127
-    assert frame[4:].decode() == "ü" * 61
+    assert frame[4:].decode() == told
 
 
 def test_a_violation_explains_itself():

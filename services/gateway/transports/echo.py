@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from services.gateway.node.quota import Quota
 from services.gateway.transports.admission import within_address_limit
+from services.gateway.transports.farewell import farewell
 from services.gateway.websocket import Acceptance, Connection
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.protocol import subprotocols
+
+_OFF = OpenlineError(
+    Code.BAD_REQUEST, "there is no echo here; the operator turns it on by OPENLINE_ECHO_MAX_BYTES"
+)
 
 
 class Echo:
@@ -43,7 +49,7 @@ class Echo:
 
 
 def echo_route(max_bytes: int, *, quota: Quota) -> WebSocketRoute:
-    """The route of /ws/echo; `max_bytes` limits a message, 0 answers every handshake with 404.
+    """The route of /ws/echo; `max_bytes` limits a message; with 0 every client is closed with 4000.
 
     A client over `quota` is accepted and closed with 4104 or 4006, so that it can read why.
     """
@@ -52,9 +58,12 @@ def echo_route(max_bytes: int, *, quota: Quota) -> WebSocketRoute:
         return Echo(connection, quota) if within_address_limit(quota, connection) else None
 
     async def echo(websocket: WebSocket) -> None:
+        offered = websocket.scope["subprotocols"]
         if max_bytes:
-            Acceptance(begin, max_bytes=max_bytes).complete(websocket.scope)
+            # What is spoken here is the client's own; a browser wants one of its offer named.
+            own = subprotocols.named(offered)
+            Acceptance(begin, max_bytes=max_bytes, subprotocol=own).complete(websocket.scope)
         else:
-            await websocket.send_denial_response(PlainTextResponse("Not Found", 404))
+            farewell(_OFF, offered).complete(websocket.scope)
 
     return WebSocketRoute("/ws/echo", echo, name="echo")

@@ -64,22 +64,30 @@ def _plain(
     name: str,
 ) -> Destination:
     channel = f"{namespace}:{name}"
+    subprotocol, _ = subprotocols.choose(request.scope.get("subprotocols", ()), subprotocols.PLAIN)
     since, last = _start(request)
     node.namespaces.of(channel)  # raises for a channel of an unknown namespace
     session = partial(kind, node, channel=channel, since=since, last=last)
-    return Destination(session, greets=kind is RoomSession)
+    return Destination(session, subprotocol, greets=kind is RoomSession)
 
 
 def _start(request: ClientRequest) -> tuple[Position | None, int]:
     """`since` and `last` of a plain route. Raises `bad_request`."""
     query = request.query_params
-    since = positions.parse(query["since"]) if query.get("since") else None
+    since = _since(query["since"]) if query.get("since") else None
     last = query.get("last") or "0"
     if not last.isascii() or not last.isdecimal() or len(last) > 4 or int(last) > MAX_LAST:  # noqa: PLR2004 - digits
         raise OpenlineError(Code.BAD_REQUEST, f"last is a number from 0 to {MAX_LAST}")
     if since is not None and int(last):
         raise OpenlineError(Code.BAD_REQUEST, "give since or last, not both")
     return since, int(last)
+
+
+def _since(text: str) -> Position:
+    try:
+        return positions.parse(text)
+    except OpenlineError as error:
+        raise OpenlineError(error.code, f"since: {error.message}") from None
 
 
 ENDPOINTS = (

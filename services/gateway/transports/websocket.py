@@ -15,6 +15,7 @@ from services.gateway.transports import endpoints
 from services.gateway.transports.admission import Admission, Unverified
 from services.gateway.transports.echo import echo_route
 from services.gateway.transports.endpoints import ENDPOINTS, Endpoint
+from services.gateway.transports.farewell import farewell
 from services.gateway.transports.handshake_request import HandshakeRequest
 from services.gateway.websocket import Acceptance, Request
 from services.kernel.domain.codes import Code, OpenlineError
@@ -37,7 +38,7 @@ class WebSocketRoutes:
         return [
             *(WebSocketRoute(item.path, partial(self._handshake, item)) for item in ENDPOINTS),
             echo_route(self._echo_max_bytes, quota=self._node.quota),
-            WebSocketRoute("/{path:path}", _nowhere),
+            WebSocketRoute("/{path:path}", self._nowhere),
             *(Route(item.path, _upgrade_required, methods=["GET"]) for item in ENDPOINTS),
         ]
 
@@ -69,16 +70,24 @@ class WebSocketRoutes:
         else:
             decision.complete(websocket.scope)
 
+    async def _nowhere(self, websocket: WebSocket) -> None:
+        known = ", ".join(endpoint.path for endpoint in ENDPOINTS)
+        await self._refuse(
+            websocket,
+            OpenlineError(Code.BAD_REQUEST, f"there is no WebSocket at this path; known: {known}"),
+        )
+
     async def _refuse(self, websocket: WebSocket, error: OpenlineError) -> None:
         self._node.metrics.refused("websocket", error.code.value, leaving=self._node.draining)
         log.debug("handshake_refused", code=error.code.value, reason=error.message)
-        await websocket.send_denial_response(problems.response(error))
+        if error.code in _BEFORE_THE_UPGRADE:
+            await websocket.send_denial_response(problems.response(error))
+        else:
+            farewell(error, websocket.scope["subprotocols"]).complete(websocket.scope)
 
 
-async def _nowhere(websocket: WebSocket) -> None:
-    known = ", ".join(endpoint.path for endpoint in ENDPOINTS)
-    error = OpenlineError(Code.BAD_REQUEST, f"there is no WebSocket at this path; known: {known}")
-    await websocket.send_denial_response(problems.response(error, status=404))
+_BEFORE_THE_UPGRADE = frozenset({Code.UNAUTHORIZED, Code.FORBIDDEN, Code.UNAVAILABLE})
+"""A credential is refused by a status, and so is whom another gateway may take: a front door asks it then."""
 
 
 async def _upgrade_required(_request: HTTPRequest) -> Response:

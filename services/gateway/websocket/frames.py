@@ -24,6 +24,7 @@ _KNOWN = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 _MAX_CONTROL = 125
 _MAX_REASON = _MAX_CONTROL - 2
 _NO_CODE = 1005
+_MORE = "…"
 
 _decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -287,8 +288,12 @@ def close_frame(code: int, reason: str = "") -> bytes:
 
 
 def cut(reason: str) -> str:
-    """As much of a close reason as a frame holds: 123 bytes, cut between characters."""
-    return reason.encode("utf-8", "replace")[:_MAX_REASON].decode("utf-8", "ignore")
+    """As much of a close reason as a frame holds: 123 bytes, cut between words where it has any, and marked."""
+    whole = reason.encode("utf-8", "replace")
+    if len(whole) <= _MAX_REASON:
+        return whole.decode()
+    kept = whole[: _MAX_REASON - len(_MORE.encode())].decode("utf-8", "ignore")
+    return (kept.rpartition(" ")[0] or kept).rstrip(" ,;:") + _MORE
 
 
 def split_frames(frames: bytes) -> Iterator[Event]:
