@@ -2,7 +2,7 @@
 
 import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
-import { Credentials } from "./credentials.js";
+import { Credentials, SignInError } from "./credentials.js";
 import { $, copyButton } from "./dom.js";
 import { Notifications } from "./notifications.js";
 import { TryIt } from "./tryit.js";
@@ -41,7 +41,7 @@ function leave(message = "") {
   notifications.forget();
   $("chat").hidden = true;
   unread(0);
-  welcome.show({ room: roomOfAddress(), message });
+  welcome.show({ room: roomInAddress() || "lobby", message });
 }
 
 function goTo(room) {
@@ -52,8 +52,33 @@ function goTo(room) {
   document.title = `#${room} · Openline`;
 }
 
-function roomOfAddress() {
-  return roomName(new URLSearchParams(location.hash.slice(1)).get("room") ?? "");
+function roomInAddress() {
+  const [, name = ""] = location.hash.match(/[#&]room=([^&]*)/) ?? [];
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // a lone %: no room, which is what comes of it
+  }
+}
+
+/** `work` with a room's name; where it cannot be one, `refused` with the reason: never another room. */
+function withRoom(name, work, refused) {
+  let room;
+  try {
+    room = roomName(name);
+  } catch (error) {
+    if (!(error instanceof SignInError)) throw error;
+    refused(error.message);
+    return;
+  }
+  work(room);
+}
+
+function refuseRoom(name, reason) {
+  const field = $("room-field");
+  field.value = name;
+  field.setCustomValidity(reason);
+  field.reportValidity();
 }
 
 // ---- the connection
@@ -155,11 +180,27 @@ $("skip").addEventListener("click", (event) => {
 });
 $("switch").addEventListener("submit", (event) => {
   event.preventDefault();
-  location.hash = `room=${roomName($("room-field").value)}`;
-  $("composer-text").focus();
+  const name = $("room-field").value;
+  const go = (room) => {
+    location.hash = `room=${room}`;
+    $("composer-text").focus();
+  };
+  withRoom(name, go, (reason) => refuseRoom(name, reason));
 });
-window.addEventListener("hashchange", () => (session ? goTo(roomOfAddress()) : ($("room").value = roomOfAddress())));
+$("room-field").addEventListener("input", () => $("room-field").setCustomValidity(""));
+window.addEventListener("hashchange", () => {
+  const name = roomInAddress();
+  if (!session) {
+    $("room").value = name || "lobby";
+    return;
+  }
+  withRoom(name, goTo, (reason) => {
+    history.replaceState(null, "", `#room=${session.conversation.room.name}`);
+    refuseRoom(name, reason);
+  });
+});
 
 const restored = Credentials.restore();
-if (restored) enter(restored, roomOfAddress());
-else welcome.show({ room: roomOfAddress() });
+const asked = roomInAddress();
+if (restored) withRoom(asked, (room) => enter(restored, room), (message) => welcome.show({ room: asked, message }));
+else welcome.show({ room: asked || "lobby" });

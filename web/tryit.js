@@ -8,7 +8,7 @@ const RUN = (port) => `RUN=$(grep -ls \\
 
 const GRANT = (door, client) => `TOKEN=$(curl -s -u "${client}" \\
   -d grant_type=client_credentials \\
-  ${door}/auth/token | sed \\
+  ${quoted(`${door}/auth/token`)} | sed \\
   's/.*"access_token" *: *"\\([^"]*\\)".*/\\1/')`;
 
 const DEMO = (door, port) =>
@@ -21,19 +21,22 @@ ${GRANT(door, "demo:$SECRET")}`;
 const ADD_CLIENT =
   "First add the client backend, as docs/deploy/compose.md or docs/deploy/kubernetes.md says, and put its secret in place of SECRET.";
 
+/** One word for a shell, whatever is in it. */
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
 const LINES = [
   ["Notify", "Everybody with this page open sees it.", (door) => `curl -H "Authorization: Bearer $TOKEN" \\
   -d level=success -d title="It works" \\
   -d message="Sent by curl" \\
-  ${door}/notify/demo`],
+  ${quoted(`${door}/notify/demo`)}`],
   ["Publish", "Into this room, as a back end does.", (door, room) => `curl -H "Authorization: Bearer $TOKEN" \\
   -H "Content-Type: application/json" \\
   -d '{"data": {"text": "Hello from HTTP"}}' \\
-  ${door}/v1/channels/room:${room}/messages`],
+  ${quoted(`${door}/v1/channels/room:${encodeURIComponent(room)}/messages`)}`],
   ["To you", "Your personal channel, on every tab and device.", (door, room, user) => `curl -H "Authorization: Bearer $TOKEN" \\
   -H "Content-Type: application/json" \\
   -d '{"data": {"title": "Only for you"}}' \\
-  ${door}/v1/users/${user}/messages`],
+  ${quoted(`${door}/v1/users/${encodeURIComponent(user)}/messages`)}`],
 ];
 
 const BREAK = ["Break it", "Kill a gateway: both tabs come back and miss nothing.", (door, room, user, port) => `${RUN(port)}

@@ -43,7 +43,8 @@ export class Welcome {
       this.#say("");
       this.#busy(form, true);
       try {
-        this.enter(await work(), room($("room").value));
+        const name = room($("room").value); // before anybody is registered for nothing
+        this.enter(await work(), name);
       } catch (error) {
         if (!(error instanceof SignInError)) throw error;
         this.#refused(error);
@@ -97,9 +98,16 @@ export function slug(name) {
   return plain.trim().replace(/\s+/g, "-").replace(/[^a-z0-9._-]/g, "").slice(0, 64);
 }
 
-/** A room as a channel's name may be spelt. */
+/** The room that a person means: `lobby` where none is named. Throws SignInError for what no channel can be called. */
 export function room(name) {
-  return name.trim().replace(/\s+/g, "-").replace(/[^A-Za-z0-9_.:@|=+-]/g, "").slice(0, 200) || "lobby";
+  const spelt = name.trim().replace(/\s+/g, "-") || "lobby";
+  if (/^[A-Za-z0-9_.:@|=+-]{1,200}$/.test(spelt)) return spelt;
+  throw new SignInError("invalid", `A room's name has 1 to 200 of A-Z a-z 0-9 _ . : @ | = + -, which “${shown(spelt)}” has not.`);
+}
+
+function shown(name) {
+  const characters = [...name];
+  return characters.length > 40 ? `${characters.slice(0, 40).join("")}…` : name;
 }
 
 function suggestion() {

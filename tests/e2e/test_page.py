@@ -210,6 +210,36 @@ def test_notifications_from_before_are_listed_after_a_reload_and_new_ones_announ
     assert not ada.tab.errors
 
 
+def test_a_link_to_a_name_that_no_room_can_have_leads_to_no_other_room(visit: Visits) -> None:
+    ada = visit.join("ada")
+    ada.page.evaluate("location.hash = 'room=комната'")
+    field = ada.page.locator("#room-field")
+    expect(field).to_have_value("комната")
+    assert "A room's name" in field.evaluate("field => field.validationMessage")
+    expect(ada.page.locator("#room-name")).to_have_text(visit.room)
+    assert ada.page.url.endswith(f"#room={visit.room}")
+    newcomer = visit.welcome()
+    newcomer.page.locator("#room").fill("комната")
+    newcomer.page.get_by_role("button", name="Join the room").click()
+    expect(newcomer.page.get_by_role("alert")).to_contain_text("“комната”")
+    newcomer.page.locator("#room").fill("a+b|c")
+    newcomer.page.get_by_role("button", name="Join the room").click()
+    expect(newcomer.page.locator("#room-name")).to_have_text("a+b|c")
+    newcomer.page.reload()
+    expect(newcomer.page.locator("#room-name")).to_have_text("a+b|c")
+
+
+def test_the_lines_to_try_work_in_a_room_whose_name_means_something_to_a_shell(
+    visit: Visits, stack: Stack
+) -> None:
+    visit.room = f"a|b=c+d@e.{secrets.token_hex(3)}"
+    ada = visit.join("ada")
+    ada.page.get_by_role("tab", name="Publish").click()
+    line = "\n".join(ada.page.locator("#try pre").all_inner_texts())
+    subprocess.run(["/bin/sh", "-c", line], cwd=stack.folder, check=True, timeout=30)
+    ada.expect_said("Hello from HTTP")
+
+
 def test_the_lines_to_try_work_as_shown(visit: Visits, stack: Stack) -> None:
     ada = visit.join("ada")
 

@@ -37,6 +37,7 @@ def run(page: Page, module: str, body: str, arg: Any = None) -> Any:
     [
         *((code, "stay") for code in (1000, 1003, 1007, 1008, 1009, 4000, 4001, 4005, 4099)),
         *((code, "retry") for code in (1001, 1006, 1011, 1012, 1013, 4100, 4104, 4199)),
+        *((code, "retry") for code in (1004, 1005, 1010, 1014, 1015, 1016, 2999, 3000, 3999, 4300)),
         *((code, "renew") for code in (4200, 4299)),
     ],
 )
@@ -111,7 +112,15 @@ def test_names_and_rooms_are_spelt_as_the_server_takes_them(page: Page) -> None:
         "zoe",
         "",
     ]
-    assert run(page, "welcome", "return arg.map(it.room);", ["my room/1", "  "]) == [
-        "my-room1",
-        "lobby",
-    ]
+    names = [" my room ", "a+b|c=d", "  "]
+    rooms = ["my-room", "a+b|c=d", "lobby"]
+    assert run(page, "welcome", "return arg.map(it.room);", names) == rooms
+
+
+@pytest.mark.parametrize("name", ["комната", "my room/1", "部屋", "x" * 201, "a%20b"])
+def test_a_name_that_no_room_can_have_is_refused_never_another_room(page: Page, name: str) -> None:
+    page.goto(page.url.replace("/healthz", "/"))
+    refused = "try { return it.room(arg); } catch (error) { return [error.name, error.message]; }"
+    _, message = run(page, "welcome", refused, name)
+    assert "A room's name has 1 to 200 of A-Z" in message
+    assert name.replace(" ", "-")[:40] in message
