@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import random
 import re
 import secrets
 import sys
@@ -226,6 +227,54 @@ async def test_the_python_client_renews_its_token_and_says_what_it_lost(reader: 
     assert client.socket is socket
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_the_python_client_slows_down_at_a_rate_limit_and_reads_on(reader: Follower) -> None:
+    """What waits is more than a connection may send at once, so much of it is refused for the moment."""
+    Client, channel, stack = client_class(reader), f"room:{reader.room}", reader.stack  # noqa: N806
+    events: list[str] = []
+    heard: list[Any] = []
+    lost: list[str] = []
+
+    class Counting(Client):  # type: ignore[misc]
+        async def receive(self, event: Any, socket: Any) -> None:
+            events.append(event["type"])
+            await super().receive(event, socket)
+
+    client = Counting(
+        f"{stack.ws}/ws",
+        stack.user_token,
+        [channel],
+        lambda message: heard.append(message["data"]),
+        lost.append,
+    )
+    for number in range(350):
+        await client.publish(channel, number)
+    running = asyncio.create_task(client.run())
+    await until(lambda: "error" in events)
+    await asyncio.to_thread(stack.publish, channel, "beside")
+    await until(lambda: "beside" in heard, 5)
+    assert client.unanswered, "it was heard while others waited"
+    await until(lambda: not client.unanswered and len(heard) == 351, 40)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert [number for number in heard if number != "beside"] == list(range(350))
+    assert (events.count("connected"), lost) == (1, [])
+
+
+async def test_the_python_client_comes_back_on_codes_that_it_does_not_know(
+    reader: Follower,
+) -> None:
+    Client, ends = client_class(reader), [1005, 1010, 1014, 1015, 3999, 4300, 4003]  # noqa: N806
+
+    class Ending(Client):  # type: ignore[misc]
+        async def connection(self) -> tuple[int, str]:
+            return ends.pop(0), ""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(random, "uniform", lambda _low, _high: 0)
+        assert await Ending("", None, [], None, None).run() == 4003
+    assert ends == []
 
 
 # ------------------------------------------------------------------------------------------------------- namespaces

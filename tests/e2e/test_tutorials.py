@@ -109,6 +109,22 @@ def test_each_token_of_the_page_comes_from_its_first_lines(reader: Follower) -> 
     assert [len(token.split(".")) for token in said.splitlines()] == [3, 3, 3]
 
 
+def test_each_example_works_after_those_before_it(typed: Stack, tmp_path: Path) -> None:
+    """In one room, as somebody has it who goes through the page; what goes on for ever is left to the rows."""
+    printed: dict[str, str] = {}
+    with following(typed, tmp_path) as reader:
+        for block in blocks(PAGE):
+            endless = block.code.startswith("websockets") or "curl -N" in block.code
+            if block.language not in ("sh", "python") or endless or "while code" in block.code:
+                continue
+            shown = block.code.replace("\nwebsockets", "\n: websockets")
+            said = reader.run(block._replace(code=shown))
+            printed[block.heading] = said
+    assert printed["Binary messages"] == f"{bytes(range(3))!r}\n"
+    assert json.loads(printed["Typed JSON messages"])["code"] == "invalid_data"
+    assert "from the first gateway" in printed["Fan-out across workers"]
+
+
 # -------------------------------------------------------------------------------------------------------- the rows
 
 
