@@ -186,10 +186,25 @@ def _keys(body: bytes) -> tuple[Key, ...]:
     members = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(members, list) or len(members) > MAX_KEYS:
         raise KeySetError(f"no JWK set of at most {MAX_KEYS} keys")
-    found = []
+    found: dict[tuple[str | None, str], list[tuple[object, Key]]] = {}
     for member in members:
         try:
-            found.append(from_jwk(member))
+            key = from_jwk(member)
         except UntrustedKeyError as error:
             _log.info("jwks_key_ignored", extra={"error": str(error)})
-    return tuple(found)
+        else:
+            found.setdefault((key.kid, key.algorithm), []).append((member, key))
+    return tuple(key for same in found.values() for key in _unambiguous(same))
+
+
+def _unambiguous(same: list[tuple[object, Key]]) -> list[Key]:
+    """The keys of one `kid` and algorithm: none where they differ, for which of them would the issuer mean?"""
+    if same[0][1].kid is None:
+        return [key for _, key in same]
+    if any(member != same[0][0] for member, _ in same):
+        error = (
+            f"kid {same[0][1].kid[:40]!a} names {len(same)} keys; each key needs a kid of its own"
+        )
+        _log.info("jwks_key_ignored", extra={"error": error})
+        return []
+    return [same[0][1]]

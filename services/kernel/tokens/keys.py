@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Protocol
 
 import jwt
@@ -52,6 +53,10 @@ def _algorithm(material: Any) -> str:
     if isinstance(material, rsa.RSAPublicKey):
         if not MIN_RSA_BITS <= material.key_size <= MAX_RSA_BITS:
             raise UntrustedKeyError(f"an RSA key has {MIN_RSA_BITS}-{MAX_RSA_BITS} bits")
+        if _factors_are_guessable(material.public_numbers().n):
+            raise UntrustedKeyError(
+                "the RSA key can be factored (ROCA, CVE-2017-15361); make a new one with other software"
+            )
         return "RS256"
     if isinstance(material, bytes):
         if len(material) < MIN_SECRET_BYTES:
@@ -60,6 +65,23 @@ def _algorithm(material: Any) -> str:
             )
         return "HS256"
     raise UntrustedKeyError("only Ed25519, P-256, RSA and HS256 keys verify tokens")
+
+
+def _factors_are_guessable(modulus: int) -> bool:
+    """Whether a modulus was made by the library of ROCA: its primes are powers of 65537 modulo each small prime.
+
+    Of other keys, one in 2^150 looks so (Nemec et al., The Return of Coppersmith's Attack, section 3.2).
+    """
+    return all(pow(modulus, order, prime) == 1 for prime, order in _orders())
+
+
+@cache
+def _orders() -> tuple[tuple[int, int], ...]:
+    """The primes that each such key of 2048 bits and more is built on, and the order of 65537 modulo each of them."""
+    primes = [n for n in range(3, 702) if all(n % d for d in range(2, n))]
+    return tuple(
+        (prime, next(k for k in range(1, prime) if pow(65537, k, prime) == 1)) for prime in primes
+    )
 
 
 def from_jwk(jwk: object) -> Key:

@@ -8,6 +8,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from services.kernel.tokens.jwks import MAX_BYTES, RemoteKeys
 from tests.unit.kernel.tokens import signing
@@ -115,6 +116,18 @@ async def test_a_new_key_appears_and_a_removed_one_is_gone(keys, site, clock):
     assert len(keys.find("ec", "ES256")) == 1
     assert keys.find("ed", "EdDSA") == ()
     assert keys.generation > before
+
+
+async def test_keys_that_share_a_kid_are_refused_unless_they_are_the_same(keys, site):
+    twice = signing.jwk(signing.ED, kid="same")
+    other = signing.jwk(ed25519.Ed25519PrivateKey.generate(), kid="two")
+    site.show(
+        twice, twice, signing.jwk(signing.ED, kid="two"), other, signing.jwk(signing.EC, kid="two")
+    )
+    await keys.refresh()
+    assert len(keys.find("same", "EdDSA")) == 1
+    assert keys.find("two", "EdDSA") == ()
+    assert len(keys.find("two", "ES256")) == 1, "another type is another key (RFC 7517 section 4.5)"
 
 
 async def test_an_unchanged_set_changes_nothing(keys, clock):

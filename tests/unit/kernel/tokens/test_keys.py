@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import OKPAlgorithm
@@ -47,6 +49,20 @@ def test_a_jwk_verifies_the_one_algorithm_of_its_type(key, algorithm):
 def test_a_jwk_that_is_weak_foreign_or_no_public_key_is_refused(jwk):
     with pytest.raises(UntrustedKeyError):
         from_jwk(jwk)
+
+
+def roca(factor=1):
+    """A public RSA key as the library of ROCA makes its primes: powers of 65537 modulo the product of small primes."""
+    product = math.prod(n for n in range(2, 702) if all(n % d for d in range(2, n)))
+    modulus = factor * (pow(65_537, 12_345, product) + product * ((1 << 2047) // product + 7))
+    return rsa.RSAPublicNumbers(65_537, modulus).public_key()
+
+
+def test_an_rsa_key_whose_factors_can_be_found_is_refused():
+    """CVE-2017-15361."""
+    with pytest.raises(UntrustedKeyError, match="ROCA"):
+        Key(roca())
+    assert Key(roca(factor=3)).algorithm == "RS256", "no power of 65537 modulo 3"
 
 
 def test_a_private_jwk_is_read_as_its_public_half():
