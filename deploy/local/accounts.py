@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import sys
-from pathlib import Path
-from typing import Any
 
+from deploy.local import private
 from deploy.local.plan import ROOT, Plan, environment
 from deploy.local.processes import StartError
 
@@ -26,7 +24,7 @@ class Demo:
         path = plan.var / "accounts.json"
         self.new = not path.exists()
         if self.new:
-            write_private(path, _made())
+            private.write_json(path, _made())
         found: Accounts = json.loads(path.read_text("utf-8"))
         self.users = found["users"]
         self.clients = found["clients"]
@@ -48,18 +46,6 @@ def _made() -> Accounts:
         "users": [{"username": name, "password": secrets.token_hex(8)} for name in USERS],
         "clients": [{"client_id": CLIENT, "client_secret": secrets.token_hex(16), "scope": SCOPE}],
     }
-
-
-def write_private(path: Path, content: Any) -> None:
-    """Write JSON that only this user may read; readers see the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-    partial.replace(path)
 
 
 async def _admin(plan: Plan, *arguments: str, secret: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import random
+import secrets
 import shlex
 import socket
 import sys
@@ -68,7 +69,10 @@ class Settings(FromEnvironment):
     reload: bool = Field(
         False, description="on or off; on restarts a service when its files change (`make dev`)"
     )
-    limits: bool = Field(True, description="on or off; off lifts rates and connection counts")
+    limits: bool = Field(
+        True,
+        description="on or off; off lifts rates and connection counts, nginx's too, never sizes",
+    )
     allowed_origins: OriginList = Field((), description="comma-separated origins of browsers")
 
     @model_validator(mode="after")
@@ -155,7 +159,9 @@ def make(settings: Settings) -> Plan:
         publisher_port=chosen.of(settings.publisher_port, 8300),
         status_port=chosen.of(settings.status_port, 8081),
         redis_port=redis_port,
-        redis_url=settings.redis_url or f"redis://127.0.0.1:{redis_port}/0",
+        # A new password each time: other users of this machine reach the port, and must not read what is there.
+        redis_url=settings.redis_url
+        or f"redis://:{secrets.token_hex(24)}@127.0.0.1:{redis_port}/0",
         redis_maxmemory=settings.redis_maxmemory,
         var=settings.var.resolve(),
         public_url=settings.public_url or f"http://{_reached_at(settings.host)}:{port}",

@@ -7,8 +7,9 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from deploy.local import nginx, readiness
+from deploy.local import nginx, private, readiness
 from deploy.local.plan import ROOT, Plan, environment
 from deploy.local.processes import Program, StartError
 from services.auth import settings as auth_settings
@@ -48,17 +49,20 @@ def redis(plan: Plan) -> Program:
         "daemonize": "no",
         "logfile": "",
     }
-    command = [_valkey()]
+    assert plan.redis_port is not None
+    password = urlsplit(plan.redis_url).password or ""
+    # In a file: everybody on this machine sees what a command is given.
+    file = private.write(folder / "password.conf", f"requirepass {password}\n")
+    command = [_valkey(), str(file)]
     for name, value in options.items():
         command += [f"--{name}", str(value)]
-    assert plan.redis_port is not None
     return Program(
         name="redis",
         command=command,
         environment=environment(plan),
         folder=folder,
         log=plan.var / "logs" / "redis.log",
-        ready=readiness.redis(plan.redis_port),
+        ready=readiness.redis(plan.redis_port, password),
         if_we_die=signal.SIGTERM,
     )
 

@@ -29,22 +29,23 @@ async def _status(method: str, url: str) -> bytes:
     return b"".join(answer.split(b" ")[1:2])
 
 
-def redis(port: int) -> Callable[[], Awaitable[bool]]:
-    """Whether a Redis on loopback answers PING within 2 s (it says LOADING while it reads its files)."""
+def redis(port: int, password: str) -> Callable[[], Awaitable[bool]]:
+    """Whether a Redis on loopback lets us in within 2 s, and has read its files: until then it says LOADING."""
 
     async def ready() -> bool:
-        return (await _ask("127.0.0.1", port, b"PING\r\n")).startswith(b"+PONG")
+        asked = f"AUTH {password}\r\nPING\r\n".encode()
+        return await _ask("127.0.0.1", port, asked, lines=2) == b"+OK\r\n+PONG\r\n"
 
     return ready
 
 
-async def _ask(host: str, port: int, request: bytes) -> bytes:
+async def _ask(host: str, port: int, request: bytes, *, lines: int = 1) -> bytes:
     try:
         async with asyncio.timeout(2):
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(request)
-                return await reader.readline()
+                return b"".join([await reader.readline() for _ in range(lines)])
             finally:
                 writer.close()
     except (OSError, TimeoutError):

@@ -17,7 +17,7 @@ from typing import Any
 
 import redis as redis_client
 
-from deploy.local import accounts, leaving, plan, programs, reload, screen
+from deploy.local import leaving, logs, plan, private, programs, reload, screen
 from deploy.local.accounts import Demo
 from deploy.local.plan import Plan
 from deploy.local.processes import Process, Program, StartError, die_with_parent
@@ -62,6 +62,10 @@ class Run:
         seconds = programs.drain_seconds(self.plan)
         return leaving.watch(lambda: front_door.pid, self.plan.gateways, round(seconds))
 
+    def bound_logs(self) -> Coroutine[Any, Any, None]:
+        """Keep logs from growing without end from now on, for ever."""
+        return logs.bound(self.plan.var / "logs")
+
     async def stop(self) -> None:
         """End everything and wait until it has ended: gateways before nginx, through which they tell clients; Redis last."""
         (self.plan.var / "run.json").unlink(missing_ok=True)
@@ -94,7 +98,7 @@ class Run:
             "clients": self.demo.clients,
             "pids": {"supervisor": os.getpid(), **pids},
         }
-        accounts.write_private(self.plan.var / "run.json", content)
+        private.write_json(self.plan.var / "run.json", content)
 
 
 def main() -> None:
@@ -133,6 +137,7 @@ async def _run(the_plan: Plan, *, reloads: bool) -> int:
             sys.stdout.write(screen.ready(the_plan, run.demo) + "\n")
             _say(f"ready after {time.monotonic() - began:.1f} s")
             tasks.add(asyncio.create_task(run.move_clients()))
+            tasks.add(asyncio.create_task(run.bound_logs()))
             if reloads:
                 tasks.add(asyncio.create_task(run.reload()))
                 _say("watching the services' files; a service whose files change is restarted")

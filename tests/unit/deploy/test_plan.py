@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 
@@ -39,7 +40,8 @@ def test_without_anything_given_the_ports_are_the_usual_ones(monkeypatch):
     made = make(monkeypatch)
     assert (made.port, made.gateway_ports) == (8080, (8101, 8102))
     assert (made.auth_port, made.publisher_port, made.redis_port) == (8200, 8300, 6390)
-    assert made.redis_url == "redis://127.0.0.1:6390/0"
+    assert re.fullmatch(r"redis://:[0-9a-f]{48}@127\.0\.0\.1:6390/0", made.redis_url)
+    assert made.redis_url != make(monkeypatch).redis_url
     assert made.public_url == made.front_door == "http://127.0.0.1:8080"
 
 
