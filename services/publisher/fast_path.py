@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 class FastPath:
     """The outermost ASGI application: answers plain requests to publish as `app` would, byte for byte.
 
-    Left to `app` is what is rare: bodies of unknown or too great length, other media types, and calls from browsers'
+    Left to `app` is what is rare: bodies of unknown or too great length, other media types, content codings, and calls from browsers'
     pages when origins are allowed, which the layer that knows CORS answers.
     """
 
@@ -115,6 +115,7 @@ class FastPath:
             and len(length) <= len(str(self._body_bytes))
             and int(length) <= self._body_bytes
             and request.media_type in call.media_types
+            and b"content-encoding" not in request.headers
             and not (self._cors and b"origin" in request.headers)
         )
 

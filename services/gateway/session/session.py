@@ -344,7 +344,8 @@ class Session(Subscriber):
         if due is Due.PING:
             self.ping()
         elif due is Due.DEAD:
-            self.close(Close.NO_HEARTBEAT, f"no message or pong came for {limits.ping_seconds:g} s")
+            silent = round(now - self.connection.last_received)
+            self.close(Close.NO_HEARTBEAT, f"no message or pong came for {silent} s")
         elif due is Due.ALIVE:
             # Not a ping: its answer would count as life, and the client would never get the `ping` that it waits for.
             self.connection.send_frame(_ALIVE)

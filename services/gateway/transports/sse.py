@@ -18,10 +18,12 @@ from services.gateway.transports.sse_refusal import FINAL, HEADERS
 from services.gateway.transports.sse_response import EventStream
 from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action
+from services.kernel.domain.channels import MAX_CHANNEL
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.origins import Origins
 from services.kernel.domain.positions import Position
+from services.kernel.domain.wording import cut
 from services.kernel.http import addresses, problems
 from services.kernel.protocol import sse
 
@@ -113,7 +115,9 @@ class SseRoute:
                 namespace = self._node.namespaces.of(channel)
                 permissions.check(claims, namespace, channel, Action.SUBSCRIBE)
             except OpenlineError as error:
-                refused.append(OpenlineError(error.code, f"{channel[:233]}: {error.message}"))
+                refused.append(
+                    OpenlineError(error.code, f"{cut(channel, MAX_CHANNEL)}: {error.message}")
+                )
             else:
                 wanted.append(channel)
         if not wanted:

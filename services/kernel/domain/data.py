@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.kernel.domain import nesting, packed
+from services.kernel.domain import nesting, packed, unreadable
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.packed import MAX_DEPTH
 from services.kernel.domain.publications import Kind
@@ -47,7 +47,7 @@ def check_msgpack(raw: bytes) -> tuple[Kind, bytes]:
     try:
         value = _MSGPACK.decode(raw)
     except UnicodeDecodeError as error:
-        raise _invalid(str(error)) from None
+        raise _invalid(unreadable.reason(raw, error)) from None
     if isinstance(value, bytes):
         return Kind.BINARY, value
     if has_bytes:
@@ -93,7 +93,7 @@ def _unreadable(raw: bytes, error: Exception) -> str:
         return f"nested more than {MAX_DEPTH} deep"
     if isinstance(error, msgspec.ValidationError):
         return "numbers must be finite and integers within 64 bits"
-    return str(error)
+    return unreadable.reason(raw, error)
 
 
 def _invalid(reason: str) -> OpenlineError:

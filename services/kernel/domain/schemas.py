@@ -11,6 +11,7 @@ import msgspec
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.namespaces import Namespace, NamespacesError
 from services.kernel.domain.publications import Kind
+from services.kernel.domain.wording import cut
 
 MAX_REASON = 300
 """Characters of a refusal's reason: a validator lists names and allowed values, which may be many."""
@@ -70,7 +71,7 @@ def _reason(error: jsonschema_rs.ValidationError) -> str:
         message = "fits none of the schemas of anyOf"
     elif error.schema_path[-2:] == ["else", "not"]:
         message = "fits none, or more than one, of the schemas of oneOf"
-    return f"{_place(error)}: {message}"[:MAX_REASON]
+    return cut(f"{_place(error)}: {message}", MAX_REASON)
 
 
 def _place(error: jsonschema_rs.ValidationError) -> str:
@@ -92,7 +93,7 @@ def _compile(name: str, schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
         _validator(schema)  # names the places of faults as the file has them
         return _validator(_cheap_to_explain(schema), mask="the value")
     except jsonschema_rs.ValidationError as error:
-        raise NamespacesError(f"{where}: {_fault(error)}"[:MAX_REASON]) from None
+        raise NamespacesError(cut(f"{where}: {_fault(error)}", MAX_REASON)) from None
 
 
 def _validator(schema: Mapping[str, Any], mask: str | None = None) -> jsonschema_rs.Validator:

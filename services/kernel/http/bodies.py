@@ -10,6 +10,7 @@ from fastapi import HTTPException, Request
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from starlette.requests import ClientDisconnect
 
+from services.kernel.domain import unreadable
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.nearest import nearest, shown
 from services.kernel.http import problems
@@ -79,7 +80,8 @@ def validated(raw: bytes, model: type[M]) -> M:
     except msgspec.ValidationError as error:
         raise OpenlineError(Code.BAD_REQUEST, f"the body is not as it should be: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise OpenlineError(Code.BAD_REQUEST, f"the body is not JSON: {error}") from None
+        message = f"the body is not JSON: {unreadable.reason(raw, error)}"
+        raise OpenlineError(Code.BAD_REQUEST, message) from None
     except ValidationError as error:
         raise OpenlineError(Code.BAD_REQUEST, _first(error, model)) from None
 

@@ -59,7 +59,10 @@ def identify(scope: Scope, given: str) -> str:
 
 
 class BodyLimit:
-    """Refuses bodies of more than `limit` bytes with 413: at once by Content-Length, else while they stream in."""
+    """Refuses bodies of more than `limit` bytes with 413: at once by Content-Length, else while they stream in.
+
+    One with a content coding is refused with 415: nothing here unpacks, and read as it is it would be called no JSON.
+    """
 
     def __init__(self, app: ASGIApp, limit: int = 1_048_576) -> None:
         self.app = app
@@ -70,14 +73,26 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        length = Headers(scope=scope).get("content-length", "0")
+        refusal = self._refusal(Headers(scope=scope))
+        await (refusal or self.app)(scope, self._counted(receive), send)
+
+    def _refusal(self, headers: Headers) -> Response | None:
+        length = headers.get("content-length", "0")
+        # The body was not read: without closing, its bytes would be taken for the next request.
+        closing = {"connection": "close"}
         if length.isdecimal() and int(length[:20]) > self.limit:
             refusal = OpenlineError(Code.TOO_LARGE, self._detail())
-            # The body was not read: without closing, its bytes would be taken for the next request.
-            answer = problems.response(refusal, headers={"connection": "close"})
-            await answer(scope, receive, send)
-            return
-        await self.app(scope, self._counted(receive), send)
+            return problems.response(refusal, headers=closing)
+        coding = headers.get("content-encoding", "").strip().lower()
+        if coding in ("", "identity") or (length == "0" and "transfer-encoding" not in headers):
+            return None
+        refusal = OpenlineError(
+            Code.BAD_REQUEST,
+            "send the body as it is, without Content-Encoding: nothing is unpacked",
+        )
+        return problems.response(
+            refusal, status=415, headers=closing | {"accept-encoding": "identity"}
+        )
 
     def _counted(self, receive: Receive) -> Receive:
         seen = 0

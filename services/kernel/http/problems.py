@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from services.kernel.domain.codes import HTTP_STATUS, Code, OpenlineError
+from services.kernel.domain.wording import cut
 from services.kernel.http import openapi
 
 MEDIA_TYPE = "application/problem+json"
@@ -152,9 +153,9 @@ def first(errors: Sequence[Any]) -> str:
     """The first of pydantic's validation errors as `where: what`."""
     if not errors:
         return "the request is not valid"
-    where = ".".join(str(part) for part in errors[0].get("loc", ()))[:100]
+    where = cut(".".join(str(part) for part in errors[0].get("loc", ())), 100)
     what = str(errors[0].get("msg", "not valid")).removeprefix("Value error, ")
-    return (f"{where}: {what}" if where else what)[:500]
+    return cut(f"{where}: {what}" if where else what, 500)
 
 
 def _without_422(document: dict[str, Any]) -> None:

@@ -231,7 +231,8 @@ class Common(FromEnvironment):
     )
     limits: bool = Field(
         True,
-        description="on or off; off lifts rates and connection counts (for benches), never sizes",
+        description="on or off, for every service and nginx alike; off lifts rates and connection counts (for benches), "
+        "never sizes",
     )
     log_format: Literal["json", "console"] = Field(
         "json", description="json (one object a line) or console (for people)"

@@ -11,6 +11,8 @@ import msgspec
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.data import MAX_INTEGER, MIN_INTEGER
 from services.kernel.domain.packed import MAX_DEPTH
+from services.kernel.domain.unreadable import reason
+from services.kernel.domain.wording import cut
 from services.kernel.protocol.commands import TYPES, BadCommand, Command, Id
 from services.kernel.protocol.wire import Auth, Check, History, Publish, Subscribe, Wire
 
@@ -101,9 +103,9 @@ class Decoding:
             # Which of the decoder's complaints comes first depends on the interpreter's stack. The command is one level.
             if self._depth(raw) > MAX_DEPTH + 1:
                 return BadCommand(Code.INVALID_DATA, TOO_DEEP, id=self._early_id(raw))
-            message = f"the frame is not valid {self._encoding}: {unreadable}"
+            message = f"the frame is not valid {self._encoding}: {reason(raw, unreadable)}"
             return BadCommand(Code.BAD_REQUEST, message, id=self._early_id(raw))
-        message = self._wrong_type(envelope) or _wrong_field(error)
+        message = self._wrong_type(envelope) or _wrong_field(reason(raw, error))
         return BadCommand(Code.BAD_REQUEST, message, id=self._id(envelope))
 
     def _wrong_type(self, envelope: _Envelope) -> str | None:
@@ -115,7 +117,7 @@ class Decoding:
         except UNREADABLE:
             return f"type must be a string; known: {_KNOWN}"
         if named not in TYPES:
-            return f"unknown type {named[:_SHOWN]!r}; known: {_KNOWN}"
+            return f"unknown type {cut(named, _SHOWN)!r}; known: {_KNOWN}"
         return None
 
     def _early_id(self, raw: bytes) -> Id:
@@ -136,9 +138,9 @@ class Decoding:
         return named
 
 
-def _wrong_field(error: Exception) -> str:
+def _wrong_field(said: str) -> str:
     """The decoder's complaint, field first: `limit: Expected int <= 500`."""
-    matched = _WHERE.fullmatch(str(error))
-    complaint, field = matched.groups() if matched else (str(error), None)
+    matched = _WHERE.fullmatch(said)
+    complaint, field = matched.groups() if matched else (said, None)
     text = complaint.replace("`", "")
     return f"{field}: {text}" if field else text

@@ -16,6 +16,7 @@ from services.kernel.domain.control import (
 )
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.permissions import check_http
+from services.kernel.domain.wording import cut
 from services.kernel.http import bodies
 from services.publisher.routes import answers, describe
 from services.publisher.routes.callers import Connection, Manager, Parts, PartsOf, User, unlimited
@@ -49,7 +50,7 @@ async def disconnect_user(request: Request, of: PartsOf, _: UserCloser, user: Us
     """Close every connection of a user, on every gateway."""
     how = await _how(request)
     await of.publisher.send_control(
-        DisconnectUser(user=user, code=how.code, reason=_cut(how.reason))
+        DisconnectUser(user=user, code=how.code, reason=cut(how.reason, MAX_REASON))
     )
     return Accepted()
 
@@ -82,7 +83,9 @@ async def disconnect_connection(
     """Close one connection, wherever it is."""
     how = await _how(request)
     await of.publisher.send_control(
-        DisconnectConnection(connection=connection, code=how.code, reason=_cut(how.reason))
+        DisconnectConnection(
+            connection=connection, code=how.code, reason=cut(how.reason, MAX_REASON)
+        )
     )
     return Accepted()
 
@@ -137,8 +140,3 @@ async def _channel(request: Request, of: Parts, claims: Claims) -> str:
     channel = of.publisher.check_channel(body.channel)
     check_http(claims, channel, Action.SUBSCRIBE, scope=MANAGE)
     return channel
-
-
-def _cut(reason: str) -> str:
-    """At most 123 bytes of it, whole characters."""
-    return reason.encode()[:MAX_REASON].decode(errors="ignore")

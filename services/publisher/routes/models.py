@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from services.kernel.broker import paging
 from services.kernel.domain import channels, positions
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.wording import cut
 from services.kernel.http.bodies import Whole
 
 MAX_LIMIT = 500
@@ -26,7 +27,7 @@ _LIMIT = re.compile(r"([0-9]{1,9})(\.0+)?\Z")
 
 def bad(message: str) -> OpenlineError:
     """`bad_request`. Raised in a validator it goes past pydantic and FastAPI, and is the answer as it stands."""
-    return OpenlineError(Code.BAD_REQUEST, message[:500])
+    return OpenlineError(Code.BAD_REQUEST, cut(message, 500))
 
 
 def _flag(name: str) -> BeforeValidator:
@@ -125,7 +126,7 @@ class Disconnect(_Body):
     reason: str = Field(
         "",
         max_length=123,
-        description="Cut after 123 bytes of UTF-8, as much as a close takes.",
+        description="Cut between words to 123 bytes of UTF-8, as much as a close takes.",
     )
 
 

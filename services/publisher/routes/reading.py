@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from services.kernel.domain import channels, nesting
+from services.kernel.domain import channels, nesting, unreadable
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.packed import MAX_DEPTH
 from services.kernel.http.bodies import no_such, plain_type
@@ -82,7 +82,7 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
             raise OpenlineError(
                 Code.INVALID_DATA, f"the body is nested too deep: data is at most {MAX_DEPTH} deep"
             ) from None
-        raise bad(f"the body is not JSON: {error}") from None
+        raise bad(f"the body is not JSON: {unreadable.reason(raw, error)}") from None
 
 
 def _why(error: msgspec.ValidationError, kind: Any) -> str:
@@ -122,7 +122,7 @@ def decode_field(name: str, raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad(f"{name}: {error}") from None
+        raise bad(f"{name}: {unreadable.reason(raw, error)}") from None
 
 
 def query(scope: Mapping[str, Any], model: type[BaseModel]) -> dict[str, str]:

@@ -214,6 +214,8 @@ def test_silence_is_asked_about_and_then_ends_the_connection(host):
     assert session.connection.pings == 2
     host.tick(session)
     assert session.connection.code == 4102
+    silent = host.limits.ping_seconds + host.limits.pong_seconds
+    assert session.connection.reason == f"no message or pong came for {silent:g} s"
     assert session.tick(host.now()) is None
 
 

@@ -70,6 +70,21 @@ def test_a_longer_body_is_refused_whether_announced_or_streamed(client, path, co
     assert "100 bytes" in response.json()["detail"]
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "x-gzip, identity", "nonsense"])
+def test_a_packed_body_is_415_and_told_what_would_be_right(client, coding):
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    for path in ("/size", "/json"):
+        response = client.post(path, content=b"\x1f\x8b\x08", headers=headers)
+        assert (response.status_code, response.json()["code"]) == (415, "bad_request")
+        assert "Content-Encoding" in response.json()["detail"]
+        assert response.headers["accept-encoding"] == "identity"
+
+
+def test_identity_is_no_coding_and_without_a_body_there_is_none(client):
+    assert client.post("/size", content=b"x", headers={"content-encoding": "Identity"}).json() == 1
+    assert client.get("/id", headers={"content-encoding": "gzip"}).status_code == 200
+
+
 def test_cors_for_allowed_origins_only(client):
     preflight = {
         "Access-Control-Request-Method": "POST",
