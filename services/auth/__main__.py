@@ -10,7 +10,7 @@ from services.auth.settings import Settings
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.http import serve
-from services.kernel.ops import logs
+from services.kernel.ops import admin_networks, logs
 from services.kernel.ops.refusal import refusing
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
@@ -26,6 +26,7 @@ def main() -> None:
     )
     settings = load(Settings)
     logs.configure("auth", format=settings.log_format, level=settings.log_level)
+    admin_networks.warn_if_assumed(settings)
     with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET", KeyringError: "OPENLINE_AUTH_KEYS"}):
         application = _application(settings)
     serve.serve(

@@ -31,7 +31,7 @@ from services.kernel.http import health, middleware, problems
 from services.kernel.http.auth_failures import AuthFailures
 from services.kernel.http.health import Readiness
 from services.kernel.http.requests import Requests
-from services.kernel.ops import limits
+from services.kernel.ops import limits, redaction
 from services.kernel.ops.tasks import Tasks
 from services.kernel.ops.version import version
 from services.kernel.redis.client import Client
@@ -223,5 +223,5 @@ def _application(settings: Settings, parts: Parts, probes: Probes, lifespan: obj
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, OpenlineError)
     metrics.FAILURES.labels(error.code.value).inc()
-    _log.info("request_refused", path=request.url.path, error=error.code.value)
+    _log.info("request_refused", path=redaction.path(request.url.path), error=error.code.value)
     return problems.response(error)

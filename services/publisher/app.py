@@ -25,7 +25,7 @@ from services.kernel.http import health, middleware, problems
 from services.kernel.http.auth_failures import AuthFailures, client_behind
 from services.kernel.http.requests import Requests
 from services.kernel.http.serve import Server, serve
-from services.kernel.ops import garbage, limits, logs, namespaces
+from services.kernel.ops import admin_networks, garbage, limits, logs, namespaces
 from services.kernel.ops.refusal import refuse_now, refusing
 from services.kernel.ops.settings import load
 from services.kernel.ops.tasks import Tasks
@@ -173,6 +173,7 @@ def main() -> None:
     )
     settings = load(Settings)
     logs.configure("publisher", format=settings.log_format, level=settings.log_level)
+    admin_networks.warn_if_assumed(settings)
     parts = create(settings)
     BrokerCalls("publisher", parts.broker.counters, registry=REGISTRY)
 

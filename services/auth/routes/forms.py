@@ -17,6 +17,7 @@ from services.auth import metrics, oauth
 from services.auth.oauth import OAuthError
 from services.auth.settings import MAX_BODY
 from services.kernel.http import bodies, openapi
+from services.kernel.ops import redaction
 
 FORM = "application/x-www-form-urlencoded"
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
@@ -117,7 +118,7 @@ async def refused(request: Request, error: Exception) -> Response:
     """Exception handler: the answer to an `OAuthError`."""
     assert isinstance(error, OAuthError)
     metrics.FAILURES.labels(error.error).inc()
-    _log.info("request_refused", path=request.url.path, error=error.error)
+    _log.info("request_refused", path=redaction.path(request.url.path), error=error.error)
     headers = dict(NO_STORE)
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))

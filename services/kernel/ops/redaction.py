@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from services.kernel.domain.wording import cut
+
 MASK = "[redacted]"
 
 _NAMES = (
@@ -20,6 +22,9 @@ _IN_TEXT = (
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE), rf"\1 {MASK}"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{MASK}@"),
 )
+_LIKE_A_TOKEN = re.compile(r"eyJ|[A-Za-z0-9_-]{40}")
+"""The beginning of a JWT, or as many characters of base64url as our tickets and secrets have; nginx's log has the same."""
+_MAX_PATH = 300
 _DEPTH = 6
 
 
@@ -28,6 +33,11 @@ def text(value: str) -> str:
     for pattern, replacement in _IN_TEXT:
         value = pattern.sub(replacement, value)
     return value
+
+
+def path(sent: str) -> str:
+    """The path of a stranger's request: nothing of one that may hold a token, the beginning of a long one."""
+    return MASK if _LIKE_A_TOKEN.search(sent) else cut(sent, _MAX_PATH)
 
 
 def value(item: Any, depth: int = _DEPTH) -> Any:

@@ -47,3 +47,16 @@ def test_a_structure_without_end_is_cut():
 @pytest.mark.parametrize("item", [1, 1.5, True, None, b"raw"])
 def test_other_values_pass(item):
     assert redaction.value(item) == item
+
+
+@pytest.mark.parametrize(
+    ("path", "clean"),
+    [
+        ("/auth/token", "/auth/token"),
+        (f"/auth/{JWT}", "[redacted]"),
+        ("/auth/" + "Zx-9_" * 9, "[redacted]"),
+        ("/auth/" + "a/" * 200, "/auth/" + "a/" * 145 + "a…"),
+    ],
+)
+def test_a_path_that_may_hold_a_token_is_masked_and_a_long_one_is_cut(path, clean):
+    assert redaction.path(path) == clean
