@@ -75,6 +75,14 @@ class BusContract:
         assert budget * 14 // 16 < len(found) * size <= budget * 18 // 16
         assert [entry.id for entry in found] == list(range(65 - len(found), 65))
 
+    async def test_small_messages_count_as_well_if_not_to_the_byte(self, make) -> None:
+        budget, size = 1_048_576, 1000
+        broker = await make(bus_bytes=budget)
+        for _ in range(1700):
+            await broker.publish([draft("room:a", "x" * size) for _ in range(3)])
+        first = (await broker.read(0, 0))[0].id
+        assert (5101 - first) * size < 2 * budget
+
     async def test_control_messages_count_as_well(self, make) -> None:
         budget, size = 1_048_576, 65_000
         broker = await make(bus_bytes=budget)

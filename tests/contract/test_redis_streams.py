@@ -126,7 +126,8 @@ class RedisContract(BrokerContract):
         await broker.open("room:b", "Epoch1")
         await broker.drop("room:c")
         await broker.spend({"amy": 1.0}, rate=10, burst=20)
-        ours = {b"ol:{p0}:layout", b"ol:{p0}:history", b"ol:{p0}:bus"}
+        ours = {b"ol:{p0}:layout", b"ol:{p0}:history", b"ol:{p0}:bus", b"ol:{p0}:bus:marks"}
+        await broker.publish([draft("room:a", "x" * 5000)])
         with server.client() as client:
             lasting = {key for key in client.keys("*") if client.ttl(key) == -1}
         assert lasting == ours

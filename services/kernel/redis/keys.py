@@ -20,8 +20,8 @@ class Keys:
 
     def __init__(self, partition: int) -> None:
         self._tag = tag = f"ol:{{p{partition}}}:"
-        self.record = tag + "history"  # hash {id, replid}: the history record
-        self.bus = tag + "bus"  # stream 0-1, 0-2, ...
+        self.record = tag + "history"  # hash {id, replid, full}: the history record
+        self.bus = tag + "bus"  # stream 0-1, 0-2, ...; scripts keep a hash beside it, bus:marks
         self.leases = tag + "leases"  # ZSET incarnation -> ms of its last beat
         self.ending = tag + "ending"  # set of incarnations being reaped
         self.nodes = tag + "nodes"  # hash incarnation -> what the node told of itself

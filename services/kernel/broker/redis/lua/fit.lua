@@ -7,10 +7,10 @@
 local FAR = 128
 
 -- Removes the oldest entries until what is left has at most `most` bytes, or is the newest entry alone. `total` were ever
--- stored. Returns how many of them came before what is left.
+-- stored. Returns how many of them came before what is left. Reads what it removes, and little more.
 local function fit(log, total, most)
   local ids, sizes, read, left = {}, {}, 0, nil
-  local from, part = '-', 2
+  local from, part = '-', 1
   repeat
     local found = redis.call('XRANGE', log, from, '+', 'COUNT', part)
     for _, entry in ipairs(found) do
@@ -30,13 +30,15 @@ local function fit(log, total, most)
       return total
     end
     part = math.min(2 * part, 64)
-  until left and left - read + sizes[#sizes] <= most
-  local oldest = 1
-  while left > most and oldest < #ids do
-    left, oldest = left - sizes[oldest], oldest + 1
+  until left and left - read <= most
+  local gone = 0
+  while left > most and ids[gone + 1] and left > sizes[gone + 1] do
+    gone = gone + 1
+    left = left - sizes[gone]
   end
-  if oldest > 1 then
-    redis.call('XTRIM', log, 'MINID', '=', ids[oldest])
+  if gone > 0 then
+    local offset = tonumber(string.match(ids[gone], '^%d+'))
+    redis.call('XTRIM', log, 'MINID', '=', string.format('%d-0', offset + 1))
   end
   return total - left
 end

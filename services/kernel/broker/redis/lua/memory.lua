@@ -1,7 +1,7 @@
 -- Included by other scripts: how much room there is, of the server's memory and of the bus.
 --
--- The history record holds beside its own fields `full`, which exists while messages are refused; `bytes`, what was ever
--- put on the bus; and the marks m0 to m15, the id that the bus had reached when each sixteenth of its budget was passed.
+-- The history record has a field `full` while messages are refused. Beside the bus is a hash `<bus>:marks`: `bytes`, what was
+-- ever put on the bus, and m0 to m15, the id that the bus had reached when each sixteenth of its budget was passed.
 
 local MARKS = 16
 
@@ -23,8 +23,9 @@ local function measure(record, bus, budget, percent)
     return false
   end
   redis.call('HSET', record, 'full', '1')
-  local passed = math.floor(tonumber(redis.call('HGET', record, 'bytes') or '0') / (budget / MARKS))
-  local mark = redis.call('HGET', record, 'm' .. (passed - 1) % MARKS)
+  local marks = bus .. ':marks'
+  local passed = math.floor(tonumber(redis.call('HGET', marks, 'bytes') or '0') / (budget / MARKS))
+  local mark = redis.call('HGET', marks, 'm' .. (passed - 1) % MARKS)
   if mark then
     redis.call('XTRIM', bus, 'MINID', '~', mark, 'LIMIT', 0)
   end
@@ -33,15 +34,16 @@ end
 
 -- Counts what was put on the bus, whose newest entry is `id`. At each mark what is a whole budget older goes.
 local function count(record, bus, budget, percent, bytes, id)
-  local total = redis.call('HINCRBY', record, 'bytes', bytes)
+  local marks = bus .. ':marks'
+  local total = redis.call('HINCRBY', marks, 'bytes', bytes)
   local step = budget / MARKS
   local passed, before = math.floor(total / step), math.floor((total - bytes) / step)
   if passed == before then
     return
   end
-  local oldest = passed - before >= MARKS and id or redis.call('HGET', record, 'm' .. passed % MARKS)
+  local oldest = passed - before >= MARKS and id or redis.call('HGET', marks, 'm' .. passed % MARKS)
   for mark = math.max(before + 1, passed - MARKS + 1), passed do
-    redis.call('HSET', record, 'm' .. mark % MARKS, id)
+    redis.call('HSET', marks, 'm' .. mark % MARKS, id)
   end
   if oldest then
     redis.call('XTRIM', bus, 'MINID', '~', oldest, 'LIMIT', 0)
