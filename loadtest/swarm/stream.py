@@ -59,9 +59,9 @@ def _open(sock: socket.socket, request: bytes) -> bytes:
 
 
 def _request(netloc: str, path: str, *, token: str, cursor: str) -> bytes:
-    # HTTP/1.0, so that the answer is the stream itself and not chunks of it (RFC 9112 section 7.1).
+    # HTTP/1.0, so that the answer is the stream itself and not chunks of it (RFC 9112 section 7.1). Without Accept, so that
+    # a refusal is a status.
     lines = [f"GET {path} HTTP/1.0", f"Host: {netloc}", f"Authorization: Bearer {token}"]
-    lines.append("Accept: text/event-stream")
     if cursor:
         lines.append(f"Last-Event-ID: {cursor}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
