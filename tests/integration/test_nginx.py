@@ -404,6 +404,26 @@ def test_a_gateway_that_returns_is_used_at_once_even_when_the_other_goes(door):
         door.gateways[1].start()
 
 
+def test_an_eventsource_finds_a_gateway_that_has_just_returned(door):
+    def served_by(numbers: range) -> set[str]:
+        answers = (
+            httpx2.get(f"{door.url}/sse?channel=public:all&sid={n}", headers=EVENTS)
+            for n in numbers
+        )
+        return {answer.headers.get("x-backend", answer.text) for answer in answers}
+
+    for gateway in door.gateways:
+        gateway.release.set()
+    door.gateways[0].stop()
+    assert served_by(range(10)) == {"gateway-2"}
+    door.gateways[0].start()
+    door.gateways[1].stop()
+    try:
+        assert served_by(range(10)) == {"gateway-1"}
+    finally:
+        door.gateways[1].start()
+
+
 def test_without_any_gateway_the_answer_is_a_problem_that_says_when_to_return(door):
     for gateway in door.gateways:
         gateway.stop()
