@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from typing import Any
 
 from websockets import connect
@@ -97,6 +98,37 @@ async def test_a_users_rate_is_counted_over_its_connections_on_every_gateway(
         refused += len([e for e in client.seen if e.get("code") == "rate_limited"])
     # 1,200 commands in two seconds, each connection within its own rate: 400 + 100 a second may pass.
     assert refused > 200
+
+
+async def passed_at_once(people: People) -> tuple[int, float]:
+    """Of 1,520 commands of a user, on four connections to each of two gateways: how many passed, and in what time."""
+    token = await people.minted(f"u-{secrets.token_hex(4)}")
+    clients = [await WireClient.open(people.ws(n % 2), token) for n in range(8)]
+    began = time.monotonic()
+
+    async def hurry(client: WireClient) -> None:
+        for n in range(190):
+            await client.send({"type": "ping", "id": n})
+        for n in range(190):
+            await client.expect(where=lambda e, n=n: e.get("id") == n, patience=30)
+
+    await asyncio.gather(*(hurry(client) for client in clients))
+    seconds = time.monotonic() - began
+    for client in clients:
+        await client.close()
+    return sum(e["type"] == "pong" for client in clients for e in client.seen), seconds
+
+
+async def test_a_users_burst_counts_over_the_gateways(people: People) -> None:
+    for _ in range(6):
+        passed, seconds = await passed_at_once(people)
+        # What comes back in that time, and what both gateways take for back between two reports.
+        if passed <= 400 + 100 * seconds + 2 * 100 * 0.25:
+            return
+        await asyncio.sleep(
+            1
+        )  # gateways that have just started count each other after five seconds
+    raise AssertionError(f"{passed} in {seconds:.2f} s")
 
 
 async def test_a_flood_ends_with_4000_and_others_notice_nothing(people: People) -> None:

@@ -83,6 +83,7 @@ class Lease:
         log.warning("lease_lost", incarnation=self.incarnation)
         for user, count in self._registry.counts().items():
             reports.connections(user, count)
+        reports.again()
         for session in self._registry:
             for subscription in session.subscriptions.values():
                 if subscription.audience is not None:

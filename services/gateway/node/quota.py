@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.gateway.node.crowds import Crowds, Newcomer
 from services.gateway.node.excess import Excess
 from services.gateway.node.shares import Shares
 from services.kernel.domain.codes import Code, OpenlineError
@@ -12,18 +13,23 @@ class Quota:
     """Counts of this node, and shares of the fleet's rates: `commands` by user, `bytes` by user or, of anonymous clients, by
     `/` and their address. Pure: times are arguments, in seconds.
 
-    Between two reports of its shares a user can overdraw by what its bucket here still holds.
+    Between two reports of its shares a user can overdraw by what its buckets on the gateways together hold.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._addresses: dict[str, int] = {}
         self._users: dict[str, int] = {}
-        self.commands = Shares(rate=limits.user_rate, burst=limits.user_burst)
+        self.crowds = Crowds(limits.connections_per_address)
+        # A connection may have its own burst at once, and a message must pass that a frame may hold.
+        self.commands = Shares(
+            rate=limits.user_rate, burst=limits.user_burst, floor=limits.command_burst
+        )
         self.bytes = Shares(
             rate=limits.user_bytes_rate,
             burst=limits.user_bytes_burst,
             least=limits.user_bytes_burst / 64,
+            floor=limits.frame_bytes,
         )
         self._unheard: dict[str, Bucket] = {}
         self._full_addresses = Excess()
@@ -34,15 +40,38 @@ class Quota:
         count = self._addresses.get(address, 0)
         limit = self._limits.connections_per_address
         if self._limits.rates and count >= limit:
-            raise self._full_addresses.refusal(
-                address, f"an address has at most {limit} connections", now
-            )
-        self._full_addresses.end(address)
+            raise self.too_many_of_address(address, now)
+        if not self.crowds.has(count + 1):
+            self.address_fits(address)
         self._addresses[address] = count + 1
+
+    def too_many_of_address(self, address: str, now: float) -> OpenlineError:
+        """The refusal of one connection too many of an address, here or over the fleet."""
+        limit = self._limits.connections_per_address
+        return self._full_addresses.refusal(
+            address, f"an address has at most {limit} connections", now
+        )
+
+    def address_fits(self, address: str) -> None:
+        """An address' connections over the fleet are within the limit."""
+        self._full_addresses.end(address)
+
+    def came(self, address: str, newcomer: Newcomer) -> None:
+        """A connection that was admitted has begun: it is closed when the fleet has too many of its address."""
+        self.crowds.came(address, self._addresses.get(address, 0), newcomer)
 
     def release(self, address: str) -> None:
         """A connection of an address has ended."""
-        _decrement(self._addresses, address)
+        self.crowds.left(address, _decrement(self._addresses, address))
+
+    def recount(self) -> None:
+        """The fleet has forgotten what it was told: tell it of all addresses again."""
+        self.crowds.recount(self._addresses)
+
+    def divide(self, gateways: int) -> None:
+        """The fleet has so many gateways, this one among them."""
+        self.commands.divide(gateways)
+        self.bytes.divide(gateways)
 
     def join(self, user: str, now: float) -> int:
         """Count a connection of a user; how many it has here now. Raises as `admit` does."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from services.gateway.node.crowds import Newcomer
 from services.gateway.node.quota import Quota
 from services.gateway.node.shares import Shares
 from services.gateway.session.session import Session
@@ -16,6 +18,9 @@ from services.kernel.domain.limits import Limits
 
 REPORT_SECONDS = 0.25
 """Between two reports."""
+
+COUNTED_EVERY = 20
+"""Reports, until the gateways of the fleet are counted again."""
 
 _BYTES = "bytes "
 """Begins the names of buckets of bytes; those of commands are users, whose names have no space."""
@@ -53,15 +58,24 @@ class Reports:
         """A connection of a user has come: it is closed when the fleet has too many."""
         self._newcomers.setdefault(user, []).append(session)
 
+    def again(self) -> None:
+        """The fleet has forgotten this gateway: tell it of all addresses once more."""
+        self._quota.recount()
+
     async def run(self) -> None:
         """Report until cancelled."""
-        while True:
+        for number in itertools.count():
+            if number % COUNTED_EVERY == 0:
+                with suppress(OpenlineError):
+                    self._quota.divide(len(await self._broker.nodes()))
             await asyncio.sleep(REPORT_SECONDS)
             await self.send_counts()
             await self._send_rates()
 
     async def send_counts(self) -> None:
         """Tell the counts that have changed; kept for the next time when the store does not answer."""
+        addresses, crowds = self._quota.crowds.report()
+        self._counts |= {channels.address(name): count for name, count in addresses.items()}
         if not self._counts:
             return
         counts, self._counts = self._counts, {}
@@ -69,6 +83,7 @@ class Reports:
         try:
             await self._broker.listeners(self._incarnation(), counts)
             await self._check_users(newcomers)
+            await self._check_addresses(crowds)
         except OpenlineError:
             self._counts = {**counts, **self._counts}
             for user, sessions in newcomers.items():
@@ -91,6 +106,19 @@ class Reports:
             for session in sessions[::-1][: max(0, total - limit)]:
                 refusal = self._quota.too_many(user, self._now())
                 session.close(connection_limit(refusal), refusal.message)
+
+    async def _check_addresses(self, crowds: Mapping[str, list[Newcomer]]) -> None:
+        """The same for addresses. Who came while the store was away is counted, but stays."""
+        limit = self._limits.connections_per_address
+        if not crowds or not self._limits.rates:
+            return
+        totals = await self._broker.subscribers([channels.address(name) for name in crowds])
+        for (address, newcomers), total in zip(crowds.items(), totals, strict=True):
+            if total <= limit:
+                self._quota.address_fits(address)
+            for newcomer in newcomers[::-1][: max(0, total - limit)]:
+                refusal = self._quota.too_many_of_address(address, self._now())
+                newcomer.close(connection_limit(refusal), refusal.message)
 
     async def _send_rates(self) -> None:
         await self._share(self._quota.commands, "")

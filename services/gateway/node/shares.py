@@ -13,21 +13,29 @@ class Shares:
 
     The fleet's buckets are in the store: what was used here is reported a few times a second (`report`), and what others have
     used comes back (`learn`). What is less than `least` waits for more, so that who takes little costs the store nothing.
+    A gateway hands out at once its part of the burst (`divide`), or `floor` where that is more; what the fleet has left
+    beyond it comes with the answers.
     """
 
-    def __init__(self, *, rate: float, burst: float, least: float = 0) -> None:
+    def __init__(self, *, rate: float, burst: float, least: float = 0, floor: float = 0) -> None:
         self.rate = rate
         self.burst = burst
         self._least = least
+        self._floor = min(floor, burst)
+        self._part = burst
         self._buckets: dict[str, Bucket] = {}
         self._used: dict[str, float] = {}
         self._forgetting_at = 0.0
+
+    def divide(self, gateways: int) -> None:
+        """The fleet has so many gateways, this one among them. Holds for buckets that are begun or settled from now on."""
+        self._part = max(self._floor, self.burst / max(1, gateways))
 
     def spend(self, name: str, now: float, amount: float = 1) -> float:
         """Count what a name takes; 0, or the seconds to wait, and nothing was counted."""
         bucket = self._buckets.get(name)
         if bucket is None:
-            bucket = self._buckets[name] = Bucket(self.rate, self.burst, now)
+            bucket = self._buckets[name] = Bucket(self.rate, self._part, now)
         wait = bucket.spend(now, amount)
         if not wait:
             self._used[name] = self._used.get(name, 0.0) + amount
@@ -44,8 +52,9 @@ class Shares:
         for name, level in levels.items():
             bucket = self._buckets.get(name)
             if bucket is not None:
+                bucket.burst = self._part
                 # What was used here since the report is not in the answer.
-                bucket.lower(now, level - self._used.get(name, 0.0))
+                bucket.settle(now, level - self._used.get(name, 0.0))
 
     def forget_full(self, now: float) -> None:
         """Drop the buckets of those that have used nothing for long; looks through all of them once a second at most."""

@@ -82,6 +82,7 @@ class Admission:
             return None
         self._accepted.inc()
         session = make(connection)
+        self._node.quota.came(connection.address, session)
         session.proxy = proxy
         if isinstance(who, Later):
             session.schedule()

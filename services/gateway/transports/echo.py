@@ -55,7 +55,10 @@ def echo_route(max_bytes: int, *, quota: Quota) -> WebSocketRoute:
     """
 
     def begin(connection: Connection) -> Echo | None:
-        return Echo(connection, quota) if within_address_limit(quota, connection) else None
+        if not within_address_limit(quota, connection):
+            return None
+        quota.came(connection.address, connection)
+        return Echo(connection, quota)
 
     async def echo(websocket: WebSocket) -> None:
         offered = websocket.scope["subprotocols"]

@@ -88,6 +88,7 @@ class SseRoute:
         self._node.metrics.handshakes.labels("sse", "accepted").inc()
         connection = EventStream(address, {**HEADERS, **cors})
         session = StreamSession(self._node, connection, wanted, at)
+        self._node.quota.came(address, session)
         session.proxy = proxy_of(request.headers)
         connection.start(session)
         return _Stream(connection, session, claims=claims, refused=refused, cors=cors)

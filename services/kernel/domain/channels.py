@@ -60,3 +60,8 @@ def connections(subject: str) -> str:
     No channel can have it, and lists of channels, which are in the order of names, end before it.
     """
     return f"\x7f{subject}"
+
+
+def address(text: str) -> str:
+    """The same for the connections of a network address; a subject begins in another way."""
+    return f"\x7f\x7f{text}"

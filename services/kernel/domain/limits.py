@@ -32,7 +32,11 @@ class Limits:
         100, "connections that a user may have, over all gateways", low=1, high=100_000
     )
     connections_per_address: int = _limit(
-        1000, "connections that an address may have", low=1, high=20_000
+        1000,
+        "connections that an address may have, over all gateways; where it has fewer than a hundredth on one, those are not "
+        "counted on the others",
+        low=1,
+        high=20_000,
     )
     channels_per_connection: int = _limit(
         100, "channels that a connection may be subscribed to", low=1, high=10_000
@@ -44,7 +48,13 @@ class Limits:
     user_rate: float = _limit(
         100, "commands a second of a user, over all gateways", low=0.1, high=100_000
     )
-    user_burst: int = _limit(400, "commands of a user at once", low=1, high=1_000_000)
+    user_burst: int = _limit(
+        400,
+        "commands of a user at once; each gateway hands out its part, or OPENLINE_COMMAND_BURST where that is more, and what "
+        "is left within a quarter of a second",
+        low=1,
+        high=1_000_000,
+    )
     user_bytes_rate: int = _limit(
         131_072,
         "bytes a second that a user may send over all sockets; anonymous clients count by address",
@@ -187,6 +197,11 @@ class Bucket:
     def level(self, now: float) -> float:
         """What could be taken at `now`."""
         return min(self.burst, self._level + max(0.0, now - self._at) * self.rate)
+
+    def settle(self, now: float, level: float) -> None:
+        """Set what can be spent, to no more than the burst: what the whole fleet has left is known."""
+        self._level = min(self.burst, level)
+        self._at = max(self._at, now)
 
     def lower(self, now: float, level: float) -> None:
         """Set what can be taken to at most `level`: what others of the fleet have taken counts here too."""

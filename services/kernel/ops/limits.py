@@ -60,7 +60,12 @@ def of(settings: Common) -> Limits:
 
 
 def check(limits: Limits, namespaces: Namespaces) -> None:
-    """Raises ConfigurationError where a message that a namespace allows could never pass."""
+    """Raises ConfigurationError where a message that a frame or a namespace allows could never pass."""
+    if limits.rates and limits.user_bytes_burst < limits.frame_bytes:
+        raise ConfigurationError(
+            f"{PREFIX}USER_BYTES_BURST={limits.user_bytes_burst} is below {PREFIX}FRAME_BYTES={limits.frame_bytes}: "
+            "such a message could never be sent; raise the one or lower the other"
+        )
     for namespace in namespaces:
         passes = ["outbox_bytes", "body_bytes"]
         passes += ["frame_bytes"] if namespace.publish is not Access.NOBODY else []

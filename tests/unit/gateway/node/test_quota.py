@@ -41,6 +41,7 @@ def test_only_a_lack_that_lasts_says_stay_away():
                 call(now)
     quota.release("a")
     quota.admit("a", 9)
+    quota.address_fits("a")
     quota.fits("bob")
     for call in (lambda: quota.admit("a", 9), lambda: quota.join("bob", 9)):
         with refused(Code.RATE_LIMITED, "at most 2"):

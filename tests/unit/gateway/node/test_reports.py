@@ -10,7 +10,7 @@ from services.gateway.node import reports as module
 from services.gateway.node.quota import Quota
 from services.gateway.node.reports import Reports
 from services.kernel.broker.memory.broker import MemoryBroker
-from services.kernel.broker.port import Beat
+from services.kernel.broker.port import LEASE_SECONDS, Beat
 from services.kernel.domain import channels
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
@@ -127,3 +127,94 @@ async def test_rates_are_shared_with_the_fleet(broker, monkeypatch):
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+
+
+class Stranger:
+    """A connection of an address, which may be closed."""
+
+    code: int | None = None
+
+    def close(self, code: int, reason: str = "") -> None:
+        self.code, self.reason = code, reason
+
+
+def visit(reports, address="192.0.2.1"):
+    stranger = Stranger()
+    reports._quota.admit(address, 0.0)
+    reports._quota.came(address, stranger)
+    return stranger
+
+
+async def test_an_address_has_as_many_over_the_fleet_as_on_one_gateway(broker):
+    limits = Limits(connections_per_address=3)
+    here, there = reports(broker, limits=limits), reports(broker, "there", limits)
+    first = [visit(here), visit(here)]
+    await here.send_counts()
+    later = [visit(there), visit(there), visit(there, "192.0.2.2")]
+    await there.send_counts()
+    assert [stranger.code for stranger in (*first, *later)] == [None, None, None, 4104, None]
+    assert "an address has at most 3 connections" in later[1].reason
+    there._quota.release("192.0.2.1")
+    await there.send_counts()
+    assert await broker.subscribers([channels.address("192.0.2.1")]) == [3]
+
+
+async def test_who_is_too_many_of_an_address_for_longer_than_a_lease_stays_away(broker):
+    limits, now = Limits(connections_per_address=1), 0.0
+    here, there = (
+        Reports(broker, limits, Quota(limits), incarnation=lambda name=name: name, now=lambda: now)
+        for name in ("here", "there")
+    )
+    visit(here)
+    await here.send_counts()
+    codes = []
+    for now in (1.0, 2.0 + LEASE_SECONDS):  # noqa: B007 - the reports' clock
+        late = visit(there)
+        await there.send_counts()
+        there._quota.release("192.0.2.1")
+        codes.append(late.code)
+    assert codes == [4104, 4006]
+    here._quota.release("192.0.2.1")
+    await here.send_counts()
+    fits = visit(there)
+    await there.send_counts()
+    assert fits.code is None
+
+
+async def test_addresses_are_told_again_when_the_fleet_has_forgotten_them(broker):
+    limits = Limits(connections_per_address=3)
+    here = reports(broker, limits=limits)
+    visit(here)
+    await here.send_counts()
+    await broker.listeners("here", {channels.address("192.0.2.1"): 0})
+    here.again()
+    await here.send_counts()
+    assert await broker.subscribers([channels.address("192.0.2.1")]) == [1]
+
+
+async def test_counts_of_addresses_wait_for_the_store(broker):
+    here = reports(broker, limits=Limits(connections_per_address=1))
+    visit(here)
+    broker.down = True
+    await here.send_counts()
+    broker.down = False
+    await here.send_counts()
+    assert await broker.subscribers([channels.address("192.0.2.1")]) == [1]
+
+
+async def test_without_limits_no_address_is_closed(broker):
+    here = reports(broker, limits=Limits(connections_per_address=1, rates=False))
+    strangers = [visit(here), visit(here)]
+    await here.send_counts()
+    assert [stranger.code for stranger in strangers] == [None, None]
+
+
+async def test_the_gateways_of_the_fleet_share_a_users_burst(broker, monkeypatch):
+    monkeypatch.setattr(module, "REPORT_SECONDS", 0.001)
+    limits = Limits(user_rate=0.001, user_burst=8, command_burst=2)
+    here = reports(broker, limits=limits)
+    running = asyncio.create_task(here.run())
+    await until(lambda: here._quota.commands._part == 4)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert [here._quota.commands.spend("bob", 0.0) > 0 for _ in range(5)] == [False] * 4 + [True]

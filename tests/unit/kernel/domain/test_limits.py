@@ -73,3 +73,13 @@ def test_what_did_not_count_is_given_back_up_to_the_burst():
     bucket.give_back(0)
     bucket.give_back(0)
     assert bucket.level(0) == 2
+
+
+def test_a_bucket_may_be_set_to_what_the_fleet_has_left():
+    bucket = Bucket(10, 5, 0.0)
+    bucket.settle(0.0, 2)
+    assert [bucket.spend(0.0), bucket.spend(0.0), bucket.spend(0.0)] == [0, 0, 0.1]
+    bucket.settle(0.0, 4)
+    assert bucket.level(0.0) == 4
+    bucket.settle(1.0, 100)
+    assert bucket.level(1.0) == 5

@@ -93,6 +93,15 @@ def test_a_message_that_a_namespace_allows_must_pass(name):
     )
 
 
+def test_what_a_frame_may_hold_a_user_must_be_able_to_send():
+    limits.check(Limits(frame_bytes=4_194_304), named("room"))
+    with pytest.raises(ConfigurationError) as refused:
+        limits.check(Limits(frame_bytes=4_194_305), named("room"))
+    assert str(refused.value).startswith(
+        "OPENLINE_USER_BYTES_BURST=4194304 is below OPENLINE_FRAME_BYTES=4194305: "
+    )
+
+
 def test_frames_may_be_small_where_no_client_publishes():
     limits.check(Limits(frame_bytes=65_536), named("notify", message_bytes=1_048_576))
 
