@@ -31,7 +31,7 @@ _KEY: dict[str, Any] = {
     "in": "header",
     "required": False,
     "description": "Counts as `key` where neither body nor query has one. With or without quotes around it.",
-    "schema": {"type": "string", "pattern": r"^[!#-~]([ !#-~]{0,126}[!#-~])?$"},
+    "schema": {"type": "string", "pattern": r"^[!-~]([ -~]{0,126}[!-~])?$"},
 }
 
 

@@ -20,8 +20,7 @@ Level = Literal["info", "warning", "error", "success"]
 LEVELS = get_args(Level)
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-KEY = re.compile(r"[^\x00-\x1f\x7f]{1,128}\Z")
-KEY_RULE = "1-128 characters without control characters"
+_KEY = re.compile(r"[^\x00-\x1f\x7f]{1,128}\Z")
 _LIMIT = re.compile(r"([0-9]{1,9})(\.0+)?\Z")
 
 
@@ -68,7 +67,7 @@ class PublishQuery(BaseModel):
 
     key: Annotated[
         str | None,
-        _matching("key", KEY, expected=KEY_RULE),
+        _matching("key", _KEY, expected="1-128 characters without control characters"),
         _text(r"^[^\x00-\x1f\x7f]{1,128}$"),
     ] = Field(
         None,

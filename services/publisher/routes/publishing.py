@@ -64,8 +64,8 @@ class Publishing:
         """Publish one message in each of the channels of a body: the answer's body."""
         if request.media_type != JSON:
             raise unsupported(JSON)
+        header = reading.idempotency_key(request)
         body = reading.decode(await request.body(), _BROADCAST)
-        key = body.key or reading.idempotency_key(request)
         _check_count("channels", len(body.channels))
         self._guard.count(claims, len(body.channels))
         data = self._publisher.check_data(bytes(body.data))
@@ -76,7 +76,7 @@ class Publishing:
                 Message(
                     channel=channel,
                     data=data,
-                    key=key,
+                    key=body.key or header,
                     tags=body.tags,
                     ephemeral=body.ephemeral,
                 ),
@@ -94,14 +94,18 @@ async def _message(request: BareRequest, channel: str) -> Message:
     query = _NO_QUERY
     if request.scope["query_string"]:
         query = PublishQuery.model_validate(reading.query(request.scope, PublishQuery))
-    key = query.key or reading.idempotency_key(request)
+    header = reading.idempotency_key(request)
     raw = await request.body()
     if kind == reading.OCTETS:
         return Message(
-            channel=channel, data=raw, kind=Kind.BINARY, key=key, ephemeral=query.ephemeral
+            channel=channel,
+            data=raw,
+            kind=Kind.BINARY,
+            key=query.key or header,
+            ephemeral=query.ephemeral,
         )
     body = reading.decode(raw, _PUBLISH)
-    return _from_body(channel, body, key=key, ephemeral=query.ephemeral)
+    return _from_body(channel, body, key=query.key or header, ephemeral=query.ephemeral)
 
 
 def _from_body(

@@ -115,7 +115,7 @@ def keyed(value):
         (b'"8e03978e-40d5"', "8e03978e-40d5"),
         (rb'"a \"b\" \\"', r'a "b" \ '[:-1]),
         (b'"', '"'),
-        ("ü".encode(), "ü"),
+        (b'""', '""'),
     ],
 )
 def test_the_header_that_counts_as_a_key(value, key):
@@ -126,9 +126,9 @@ def test_a_request_without_the_header_has_no_key():
     assert reading.idempotency_key(reading.BareRequest({"type": "http", "headers": []})) is None
 
 
-@pytest.mark.parametrize("value", [b"", b'""', b"\xff", b"x" * 129, b"a\x7f"])
+@pytest.mark.parametrize("value", [b"", b"\xff", "ü".encode(), b"x" * 129, b"a\x7f"])
 def test_a_header_that_is_no_key_is_refused(value):
-    with refused(Code.BAD_REQUEST, "Idempotency-Key is 1-128 characters"):
+    with refused(Code.BAD_REQUEST, "Idempotency-Key is 1-128 printable"):
         reading.idempotency_key(keyed(value))
 
 
