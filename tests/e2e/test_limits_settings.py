@@ -1,0 +1,82 @@
+"""Limits as they were set, over two gateways."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.support.people import People
+from tests.support.stack import Stack
+from tests.support.wire import WireClient
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    limits = {
+        "CONNECTIONS_PER_ADDRESS": "10",
+        "CONNECTIONS_PER_USER": "3",
+        "CHANNELS_PER_CONNECTION": "2",
+        "COMMAND_RATE": "5",
+        "COMMAND_BURST": "7",
+        "TICKET_SECONDS": "1",
+        "AUTH_SECONDS": "2",
+    }
+    folder = tmp_path_factory.mktemp("limits")
+    with Stack(folder, **{f"OPENLINE_{name}": value for name, value in limits.items()}) as running:
+        yield running
+
+
+@pytest.fixture
+async def people(stack: Stack) -> AsyncIterator[People]:
+    async with People(stack.run) as people:
+        yield people
+
+
+async def closed(clients: list[WireClient], number: int) -> list[tuple[int, str]]:
+    """How those were closed that were, once so many are and half a second has passed."""
+    deadline = time.monotonic() + 20
+    while sum(client.closed is not None for client in clients) < number:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.6)
+    return [client.closed for client in clients if client.closed is not None]
+
+
+async def test_an_address_has_as_many_connections_over_the_fleet_as_were_set(
+    people: People,
+) -> None:
+    clients = [
+        await WireClient.open(people.ws(n % 2, "/ws?anonymous=1"), auth=False) for n in range(14)
+    ]
+    ends = await closed(clients, 4)
+    assert [code for code, _ in ends] == [4104] * 4
+    assert all("10 connections" in reason for _, reason in ends)
+    for client in clients:
+        await client.close()
+
+
+async def test_a_user_and_a_connection_have_what_was_set(people: People) -> None:
+    token = await people.minted(f"u-{secrets.token_hex(4)}")
+    clients = [await WireClient.open(people.ws(n % 2), token) for n in range(4)]
+    ends = await closed(clients, 1)
+    assert [code for code, _ in ends] == [4104]
+    client = next(client for client in clients if client.closed is None)
+    for n in range(40):
+        await client.send({"type": "ping", "id": n})
+    refusal = await client.expect("error")
+    assert refusal["code"] == "rate_limited"
+    assert "5 a second" in refusal["message"]
+    for client in clients:
+        await client.close()
+
+
+async def test_a_ticket_lives_as_long_as_was_set(people: People) -> None:
+    token = await people.minted(f"u-{secrets.token_hex(4)}")
+    answer = await people.http.post(
+        f"{people.run['auth']}/auth/tickets", headers={"authorization": f"Bearer {token}"}
+    )
+    assert answer.json()["expires_in"] == 1
