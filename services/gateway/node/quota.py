@@ -6,7 +6,10 @@ from services.gateway.node.crowds import Crowds, Newcomer
 from services.gateway.node.excess import Excess
 from services.gateway.node.shares import Shares
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.domain.limits import Bucket, Limits
+from services.kernel.domain.limits import Buckets, Limits
+
+MAX_ADDRESSES = 50_000
+"""Addresses whose made-up names are counted: strangers have many, and must not fill the memory."""
 
 
 class Quota:
@@ -31,7 +34,7 @@ class Quota:
             least=limits.user_bytes_burst / 64,
             floor=limits.frame_bytes,
         )
-        self._unheard: dict[str, Bucket] = {}
+        self._unheard: Buckets[str] = Buckets(MAX_ADDRESSES)
         self._full_addresses = Excess()
         self._full_users = Excess()
 
@@ -104,9 +107,9 @@ class Quota:
         limits = self._limits
         if not limits.rates:
             return
-        bucket = self._unheard.get(address)
-        if bucket is None:
-            bucket = self._unheard[address] = Bucket(limits.unheard_rate, limits.unheard_burst, now)
+        bucket = self._unheard.find(
+            address, now, rate=limits.unheard_rate, burst=limits.unheard_burst
+        )
         if wait := bucket.spend(now):
             raise OpenlineError(
                 Code.RATE_LIMITED,
@@ -117,9 +120,7 @@ class Quota:
 
     def forget_addresses(self, now: float) -> None:
         """Drop the buckets of addresses that have asked for nothing new for long, and who was refused long ago."""
-        buckets = self._unheard
-        for key in [key for key, bucket in buckets.items() if bucket.level(now) >= bucket.burst]:
-            del buckets[key]
+        self._unheard.forget_full(now)
         self._full_addresses.forget(now)
         self._full_users.forget(now)
 

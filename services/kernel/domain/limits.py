@@ -226,5 +226,10 @@ class Buckets(Generic[K]):
         self._buckets.move_to_end(key)
         return bucket
 
+    def forget_full(self, now: float) -> None:
+        """Drop those that are full again: a new one would be no other."""
+        for key in [k for k, bucket in self._buckets.items() if bucket.level(now) >= bucket.burst]:
+            del self._buckets[key]
+
     def __len__(self) -> int:
         return len(self._buckets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.gateway.node import quota as module
 from services.gateway.node.quota import Quota
 from services.kernel.domain.codes import Code
 from services.kernel.domain.limits import Limits
@@ -86,9 +87,17 @@ def test_an_address_asks_for_so_many_channels_that_are_new_here():
     quota.seek("b", 0)
     quota.seek("a", 0.5)
     quota.forget_addresses(1.4)
-    assert list(quota._unheard) == ["a"]
+    assert len(quota._unheard) == 1
     quota.forget_addresses(2)
-    assert quota._unheard == {}
+    assert len(quota._unheard) == 0
+
+
+def test_only_so_many_addresses_are_remembered(monkeypatch):
+    monkeypatch.setattr(module, "MAX_ADDRESSES", 10)
+    quota = Quota(Limits())
+    for n in range(100):
+        quota.seek(f"2001:db8::{n}", 0)
+    assert len(quota._unheard) == 10
 
 
 def test_without_limits_an_address_asks_for_as_many_as_it_likes():

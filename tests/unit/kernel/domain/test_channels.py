@@ -68,3 +68,10 @@ def test_no_channel_can_be_named_as_the_count_of_a_users_connections():
     with refused(Code.BAD_REQUEST):
         channels.split(channels.connections("room:bob"))
     assert channels.connections("bob") > "z" * 32 + ":"
+
+
+def test_neither_channels_nor_users_can_be_named_as_the_count_of_an_addresss_connections():
+    with refused(Code.BAD_REQUEST):
+        channels.split(channels.address("192.0.2.1"))
+    assert not channels.is_subject(channels.address("192.0.2.1")[1:])
+    assert channels.address("192.0.2.1") > "z" * 32 + ":"

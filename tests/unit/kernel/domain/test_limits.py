@@ -83,3 +83,12 @@ def test_a_bucket_may_be_set_to_what_the_fleet_has_left():
     assert bucket.level(0.0) == 4
     bucket.settle(1.0, 100)
     assert bucket.level(1.0) == 5
+
+
+def test_buckets_that_are_full_again_are_forgotten():
+    buckets = Buckets(9)
+    for key, amount in (("a", 1), ("b", 5)):
+        buckets.find(key, 0.0, rate=1, burst=5).spend(0.0, amount)
+    buckets.forget_full(2.0)
+    assert len(buckets) == 1
+    assert buckets.find("b", 2.0, rate=1, burst=5).level(2.0) == 2

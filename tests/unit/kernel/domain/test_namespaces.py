@@ -92,6 +92,10 @@ def document(**options):
         (document(history_size=0), "must be a number from 1 to 1000000"),
         (document(history_size=True), "must be a number"),
         (document(history_bytes=65_535), "'history_bytes': must be at least message_bytes, 65536"),
+        (
+            document(publish_rate=10, publish_burst=9),
+            "publish_burst = 9 is below publish_rate = 10",
+        ),
         (document(window_ms="5"), "must be a number from 0 to 1000"),
         (document(publish_rate=float("nan")), "must be a number"),
     ],
