@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 
 from tests.support.people import People
 from tests.support.redis_server import RedisServer, start_redis
@@ -18,7 +18,11 @@ from tests.support.stack import Stack
 from tests.support.steerable_proxy import SteerableProxy
 from tests.support.wire import Closed, WireClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 PATIENCE = 10.0
 """Seconds in which what services say of themselves must fit the facts: three, and the rest for a busy machine."""
@@ -51,9 +55,10 @@ class Line:
         return states
 
 
-@pytest.fixture
-async def line(tmp_path: Path) -> AsyncIterator[Line]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def line(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Line]:
     """Redis, the proxy before it, and everything else behind that."""
+    tmp_path = tmp_path_factory.mktemp("line")
     with start_redis(tmp_path / "redis", "--maxmemory-policy", "noeviction") as redis:
         async with SteerableProxy(redis.port) as proxy:
             url = f"redis://127.0.0.1:{proxy.port}/0"
