@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.session.rates import Rates
+from services.gateway.session.rates import Rates, too_fast
 from services.kernel.domain.codes import Code
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespace
@@ -16,6 +16,12 @@ def test_commands_and_refusals_have_a_bucket_each():
     assert [rates.command(0), rates.command(0)] == [0, 0.5]
     assert [rates.refusal(0), rates.refusal(0), rates.refusal(0)] == [0, 0, 1]
     assert rates.command(1) == 0
+
+
+def test_a_refusal_names_what_there_was_too_much_of_and_the_wait():
+    error = too_fast("bytes", 1000, wait=0.125)
+    assert (error.code, error.retry_after) == (Code.RATE_LIMITED, 0.125)
+    assert error.message == "too many bytes; wait 0.12 s and send at most 1000 a second"
 
 
 def test_each_namespace_has_its_own_rate():
