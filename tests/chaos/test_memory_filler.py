@@ -171,7 +171,7 @@ async def test_without_limits_the_reserve_lets_all_go_on_but_messages(tmp_path: 
 
 async def messages_refused(stack: Stack) -> None:
     """Wait until the publisher says so."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(MEMORY / 800_000):
         while True:
             if (await ready(stack.run["publisher"]))["memory"] != "ok":
                 return
