@@ -28,6 +28,9 @@ RETRY_MS = (1_000, 3_000)
 LIMIT_SECONDS = 10.0
 """At least so long waits the reader of a stream that was one too many of its user, and at most twice as long."""
 
+OVERLOAD_SECONDS = 3.0
+"""The same where there was too much to do, or the fleet as a whole had one too many of its user or address."""
+
 
 class Comments(Heartbeat):
     """The pulse of a stream: its reader cannot answer, so what keeps the connection is that writing works."""
@@ -199,6 +202,8 @@ def _problem(code: int, reason: str) -> OpenlineError | None:
         return OpenlineError(Code.UNAUTHORIZED, reason)
     if code == Close.CONNECTION_LIMIT:
         return OpenlineError(Code.RATE_LIMITED, reason, retry_after=LIMIT_SECONDS)
+    if code == Close.OVERLOADED:
+        return OpenlineError(Code.UNAVAILABLE, reason, retry_after=OVERLOAD_SECONDS)
     stays_away = Close.BAD_REQUEST <= code < Close.DRAINING
     return OpenlineError(Code.FORBIDDEN if stays_away else Code.UNAVAILABLE, reason)
 

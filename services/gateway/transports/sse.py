@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.node.node import Node
-from services.gateway.session.sse import StreamSession
+from services.gateway.session.sse import LIMIT_SECONDS, StreamSession
 from services.gateway.transports import sse_refusal
 from services.gateway.transports.admission import proxy_of, refuse_while_draining
 from services.gateway.transports.credentials import Later, identify
@@ -20,7 +20,7 @@ from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.channels import MAX_CHANNEL
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.origins import Origins
 from services.kernel.domain.positions import Position
 from services.kernel.domain.wording import cut
@@ -84,7 +84,9 @@ class SseRoute:
         try:
             self._node.quota.admit(address, self._node.now())
         except OpenlineError as error:
-            raise OpenlineError(Code.RATE_LIMITED, error.message, retry_after=10) from None
+            raise OpenlineError(
+                Code.RATE_LIMITED, error.message, retry_after=LIMIT_SECONDS
+            ) from None
         self._node.metrics.handshakes.labels("sse", "accepted").inc()
         connection = EventStream(address, {**HEADERS, **cors})
         session = StreamSession(self._node, connection, wanted, at)
@@ -167,17 +169,18 @@ class _Stream(Response):
         """ASGI."""
         self._session.start(self._claims)
         if self._session.is_closed:
-            full = OpenlineError(
-                Code.RATE_LIMITED,
-                "this user has too many connections; close others",
-                retry_after=10,
-            )
-            refusal = sse_refusal.response(full, Request(scope), self._cors)
-            await refusal(scope, receive, send)
+            answer = sse_refusal.response(self._why(), Request(scope), self._cors)
+            await answer(scope, receive, send)
             return
         for error in self._refused:
             self._session.send(self._session.wire_format.error(None, error))
         await self._connection.respond(scope, receive, send)
+
+    def _why(self) -> OpenlineError:
+        """Why the session did not begin: its token was revoked meanwhile, or its user has too many connections."""
+        if self._connection.code == Close.REVOKED:
+            return OpenlineError(Code.UNAUTHORIZED, self._connection.reason)
+        return OpenlineError(Code.RATE_LIMITED, self._connection.reason, retry_after=LIMIT_SECONDS)
 
 
 def _cursor(request: Request) -> dict[str, Position]:

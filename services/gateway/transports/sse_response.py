@@ -19,11 +19,16 @@ log = structlog.get_logger(__name__)
 
 
 class EventStream:
-    """Satisfies `interface.Connection` as long as the response runs; nothing is ever received."""
+    """Satisfies `interface.Connection` as long as the response runs; nothing is ever received.
+
+    `code` and `reason` are why the session has closed it, for who answers in its place.
+    """
 
     def __init__(self, address: str, headers: dict[str, str]) -> None:
         self.address = address
         self.closing = False
+        self.code = 0
+        self.reason = ""
         self.last_received = asyncio.get_running_loop().time()
         self._headers = headers
         self._receiver: Receiver | None = None
@@ -57,14 +62,15 @@ class EventStream:
 
     def close(
         self,
-        code: int,  # noqa: ARG002 - an SSE body ends without a code
-        reason: str = "",  # noqa: ARG002
+        code: int,
+        reason: str = "",
         *,
         patience: float = CLOSE_TIMEOUT,
     ) -> None:
         if self.closing:
             return
         self.closing = True
+        self.code, self.reason = code, reason
         self._patience = patience
         self._wake.set()
         if self._limit is not None:

@@ -1,7 +1,10 @@
-"""The route /sse, before a stream begins."""
+"""The route of streams: what is answered when the session that was to begin is refused."""
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from starlette.requests import Request
 
 from services.gateway.transports.sse import SseRoute
@@ -9,25 +12,36 @@ from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.origins import Origins
 from tests.unit.gateway.transports.gate import Gate
 
+SCOPE = {
+    "type": "http",
+    "method": "GET",
+    "path": "/sse",
+    "query_string": b"channel=public:all&token=bob",
+    "headers": [(b"accept", b"text/event-stream")],
+    "client": ("192.0.2.7", 1234),
+}
 
-def asked(query):
-    scope = {"type": "http", "method": "GET", "path": "/sse", "client": ("192.0.2.1", 1)}
-    return Request({**scope, "query_string": query.encode(), "headers": []})
 
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        (OpenlineError(Code.UNAUTHORIZED, "the token has been revoked"), "unauthorized"),
+        (OpenlineError(Code.LIMIT_EXCEEDED, "a user has at most 100"), "rate_limited"),
+    ],
+)
+async def test_a_session_that_may_not_begin_is_refused_for_its_own_reason(refusal, code):
+    gate, sent = Gate(), []
+    gate.refusal = refusal
 
-async def test_channels_that_nobody_listens_to_count_as_on_a_socket():
-    gate, sought = Gate(), []
+    async def receive():
+        raise AssertionError("nothing is read")
 
-    def seek(address, channel):
-        sought.append((address, channel))
-        if len(sought) == 3:
-            raise OpenlineError(Code.RATE_LIMITED, "too many new channels", retry_after=1)
+    async def send(message):
+        sent.append(message)
 
-    gate.seek = seek
-    route = SseRoute(gate, Origins(()))
-    await route.stream(asked("channel=public:a&channel=public:b&anonymous=1"))
-    gate.quota.release("192.0.2.1")
-    answer = await route.stream(asked("channel=public:c&anonymous=1"))
-    assert sought == [("192.0.2.1", f"public:{name}") for name in "abc"]
-    assert b"too many new channels" in answer.body
-    gate.quota.admit("192.0.2.1", 0)  # what was refused holds no place
+    answer = await SseRoute(gate, Origins("")).stream(Request(SCOPE))
+    await answer(SCOPE, receive, send)
+    start, body = sent
+    assert start["status"] == 200
+    problem = json.loads(body["body"].decode().split("data: ")[1])
+    assert (problem["code"], problem["message"]) == (code, refusal.message)
