@@ -25,7 +25,7 @@ from services.gateway.node.failover import Failover
 from services.gateway.node.lease import Lease, keep_reporting
 from services.gateway.node.partition import PartitionWorker
 from services.gateway.node.presence import Presence
-from services.gateway.node.quota import Quota
+from services.gateway.node.quota import Quota, counted_as
 from services.gateway.node.registry import Registry
 from services.gateway.node.reports import Reports
 from services.gateway.node.ticks import Ticks
@@ -345,7 +345,7 @@ class Node:
 
     def charge_bytes(self, session: Session, size: int) -> float:
         """Count what a client sends; 0, or the seconds to wait."""
-        who = session.user or f"/{session.connection.address}"
+        who = session.user or f"/{counted_as(session.connection.address)}"
         return self.quota.bytes.spend(who, self.now(), size)
 
     def end_former(self, connection: str, *, user: str | None, client: str) -> None:

@@ -7,6 +7,7 @@ from services.gateway.node.excess import Excess
 from services.gateway.node.shares import Shares
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Buckets, Limits
+from services.kernel.http.addresses import network
 
 MAX_ADDRESSES = 50_000
 """Addresses whose made-up names are counted: strangers have many, and must not fill the memory."""
@@ -40,6 +41,7 @@ class Quota:
 
     def admit(self, address: str, now: float) -> None:
         """Count a connection of an address. Raises `rate_limited`, or `limit_exceeded` once that lasts; see Excess."""
+        address = counted_as(address)
         count = self._addresses.get(address, 0)
         limit = self._limits.connections_per_address
         if self._limits.rates and count >= limit:
@@ -61,10 +63,12 @@ class Quota:
 
     def came(self, address: str, newcomer: Newcomer) -> None:
         """A connection that was admitted has begun: it is closed when the fleet has too many of its address."""
+        address = counted_as(address)
         self.crowds.came(address, self._addresses.get(address, 0), newcomer)
 
     def release(self, address: str) -> None:
         """A connection of an address has ended."""
+        address = counted_as(address)
         self.crowds.left(address, _decrement(self._addresses, address))
 
     def recount(self) -> None:
@@ -108,7 +112,7 @@ class Quota:
         if not limits.rates:
             return
         bucket = self._unheard.find(
-            address, now, rate=limits.unheard_rate, burst=limits.unheard_burst
+            counted_as(address), now, rate=limits.unheard_rate, burst=limits.unheard_burst
         )
         if wait := bucket.spend(now):
             raise OpenlineError(
@@ -123,6 +127,11 @@ class Quota:
         self._unheard.forget_full(now)
         self._full_addresses.forget(now)
         self._full_users.forget(now)
+
+
+def counted_as(address: str) -> str:
+    """Of IPv6 the network: whoever has one has more addresses than could be counted."""
+    return network(address) if ":" in address else address
 
 
 def _decrement(counts: dict[str, int], key: str) -> int:

@@ -33,7 +33,7 @@ class Limits:
     )
     connections_per_address: int = _limit(
         1000,
-        "connections that an address may have, over all gateways; where it has fewer than a hundredth on one, those are not "
+        "connections that an address, or an IPv6 network of /64, may have over all gateways; where it has fewer than a hundredth on one, those are not "
         "counted on the others",
         low=1,
         high=20_000,

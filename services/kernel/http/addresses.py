@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -15,6 +16,7 @@ def client(scope: Any) -> str:
     return str(address[0]) if address else ""
 
 
+@lru_cache(maxsize=4096)
 def network(address: str) -> str:
     """Whom an address is counted as: itself, or of IPv6 its /64.
 

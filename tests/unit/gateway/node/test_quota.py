@@ -96,7 +96,7 @@ def test_only_so_many_addresses_are_remembered(monkeypatch):
     monkeypatch.setattr(module, "MAX_ADDRESSES", 10)
     quota = Quota(Limits())
     for n in range(100):
-        quota.seek(f"2001:db8::{n}", 0)
+        quota.seek(f"192.0.2.{n}", 0)
     assert len(quota._unheard) == 10
 
 
@@ -104,3 +104,24 @@ def test_without_limits_an_address_asks_for_as_many_as_it_likes():
     quota = Quota(Limits(rates=False, unheard_burst=1))
     for _ in range(3):
         quota.seek("a", 0)
+
+
+def test_a_network_of_ipv6_counts_as_one_address():
+    quota = Quota(Limits(connections_per_address=2, unheard_rate=1, unheard_burst=2))
+    for n in range(2):
+        quota.admit(f"2001:db8::{n}", 0)
+        quota.came(f"2001:db8::{n}", None)
+        quota.seek(f"2001:db8::{n}", 0)
+    with refused(Code.RATE_LIMITED, "at most 2"):
+        quota.admit("2001:db8::3", 0)
+    with refused(Code.RATE_LIMITED, "too many new channels"):
+        quota.seek("2001:db8::3", 0)
+    quota.admit("2001:db8:0:1::3", 0)
+    assert quota.crowds.report()[0] == {"2001:db8::/64": 2}
+    for n in (7, 8):
+        quota.release(f"2001:db8::{n}")
+    quota.admit("2001:db8::3", 0)
+    quota.admit("::ffff:192.0.2.1", 0)
+    quota.admit("192.0.2.1", 0)
+    with refused(Code.RATE_LIMITED, "at most 2"):
+        quota.admit("192.0.2.1", 0)
