@@ -518,7 +518,7 @@ async def test_a_full_memory_refuses_cleanly(start, connect):
         await broker.spend({"amy": 1.0}, rate=10, burst=20)
         await broker.control(b"{}")
         tickets, revocations = RedisTickets(broker.client), RedisRevocations(broker.client)
-        assert await tickets.redeem(await tickets.issue("token")) == "token"
+        assert await tickets.redeem(await tickets.issue("token", ttl=30)) == "token"
         exp = time.time() + 60
         await revocations.add(Revocation(kind=RevocationKind.SUBJECT, value="amy", exp=exp))
         assert (await revocations.mark()).size == 1
