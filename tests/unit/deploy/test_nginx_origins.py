@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
+from services.gateway.transports import sse
 from services.kernel.domain.origins import Origins
+from services.kernel.http import middleware
 from tests.support.stack import ROOT
 
 ALLOWED = "http://localhost:*, https://App.example.org/,http://[::1],http://x:8080,https://y:443"
@@ -55,6 +57,13 @@ def test_what_is_no_origin_is_named(allowed: str) -> None:
     done = origins(f"https://app.example.org,{allowed}")
     assert (done.returncode, done.stdout) == (1, "")
     assert f"OPENLINE_ALLOWED_ORIGINS: {allowed} is not an origin; write scheme://" in done.stderr
+
+
+def test_a_preflight_that_nginx_answers_allows_what_the_services_do() -> None:
+    text = (ROOT / "nginx" / "openline.conf").read_text("utf-8")
+    (allowed,) = re.findall(r'default "(Authorization[^"]*)"', text)
+    streams = sse._PREFLIGHT["access-control-allow-headers"]
+    assert set(allowed.split(", ")) == {*middleware._HEADERS, *streams.split(", ")}
 
 
 def test_none_is_fine() -> None:
