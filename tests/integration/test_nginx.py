@@ -719,14 +719,25 @@ def test_a_flood_from_one_address_is_told_to_slow_down(door):
 
 
 def test_an_eventsource_that_floods_is_told_by_an_event_to_slow_down(tmp_path):
-    with front_door(tmp_path, limits=True) as mine, httpx2.Client(headers=EVENTS) as client:
+    event = rb"retry: (\d+)\nevent: problem\ndata: (\{[^\n]*rate_limited[^\n]*\})\n\n"
+    with front_door(tmp_path, limits=True) as mine:
         for gateway in mine.gateways:
             gateway.stop()
-        url = f"{mine.url}/sse?channel=public:all"
-        answers = (the_event(client.get(url)) for _ in range(10_000))
-        limited = next(fields for fields in answers if "rate_limited" in fields["data"])
-        assert json.loads(limited["data"])["temporary"] is True
-        assert 12_000 <= int(limited["retry"]) < 16_000
+        answers = (pipelined(mine, "/sse?channel=public:all", EVENTS) for _ in range(20))
+        limited = next(found for found in (re.search(event, said) for said in answers) if found)
+        assert json.loads(limited[2])["temporary"] is True
+        assert 12_000 <= int(limited[1]) < 16_000
+
+
+def pipelined(door: Door, path: str, headers: dict[str, str]) -> bytes:
+    """The answers to as many requests as a connection may carry, sent at once: faster than any client is on a busy machine."""
+    lines = [f"GET {path} HTTP/1.1", "Host: x", *(f"{name}: {v}" for name, v in headers.items())]
+    said = b""
+    with socket.create_connection(("127.0.0.1", httpx2.URL(door.url).port), timeout=30) as client:
+        client.sendall("\r\n".join([*lines, "", ""]).encode() * 1000)
+        while chunk := client.recv(1 << 20):
+            said += chunk
+    return said
 
 
 def test_minting_tokens_for_many_users_at_once_is_no_flood(door):
