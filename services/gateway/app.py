@@ -29,7 +29,7 @@ from services.kernel.http import health, middleware, problems
 from services.kernel.http.health import MESSAGES_REFUSED, Readiness
 from services.kernel.http.http_protocol import HttpProtocol
 from services.kernel.http.serve import Server, serve
-from services.kernel.ops import garbage, limits, logs, namespaces
+from services.kernel.ops import garbage, limits, logs, memory, namespaces
 from services.kernel.ops.refusal import refuse_now, refusing
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
@@ -164,6 +164,7 @@ def main() -> None:
         broker = RedisBroker.of(settings)
         known = namespaces.load(settings.namespaces)
         limits.check(limits.of(settings), known)
+        limits.check_memory(limits.of(settings), memory.ceiling())
         trust.check(settings)
         app = create(settings, broker, redis=broker.client, namespaces=known)
 

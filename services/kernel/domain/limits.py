@@ -146,7 +146,7 @@ class Limits:
     )
     replay_bytes: int = _limit(
         134_217_728,
-        "bytes of missed messages that wait on a gateway for all its returning clients",
+        "bytes of missed messages that wait on a gateway for all its returning clients, no more than half of a container's memory",
         low=1_048_576,
         high=68_719_476_736,
     )

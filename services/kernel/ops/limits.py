@@ -75,3 +75,12 @@ def check(limits: Limits, namespaces: Namespaces) -> None:
                     f"{PREFIX}{name.upper()}={most} is below message_bytes = {namespace.message_bytes} of the "
                     f"namespace {namespace.name!r}; raise the one or lower the other"
                 )
+
+
+def check_memory(limits: Limits, ceiling: int | None) -> None:
+    """Raises ConfigurationError where messages for returning clients could take more than half of `ceiling` bytes."""
+    if ceiling is not None and limits.replay_bytes > ceiling // 2:
+        raise ConfigurationError(
+            f"{PREFIX}REPLAY_BYTES={limits.replay_bytes} is more than half of the {ceiling} bytes of memory that this "
+            f"container may have; set it to {ceiling // 4}, or let the container have more"
+        )

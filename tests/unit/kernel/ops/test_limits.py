@@ -128,3 +128,18 @@ def test_nginx_lets_an_address_have_what_the_gateways_may_be_told():
 
 def test_nginx_takes_bodies_of_all_sizes_that_the_publisher_may_be_told():
     assert directive("openline.conf", "client_max_body_size") * 1_048_576 >= highest("body_bytes")
+
+
+def test_what_returning_clients_may_take_fits_the_containers_memory():
+    usual = Limits().replay_bytes
+    limits.check_memory(Limits(), None)
+    limits.check_memory(Limits(), 2 * usual)
+    with pytest.raises(
+        ConfigurationError, match=r"^OPENLINE_REPLAY_BYTES=\d+ is more than half of"
+    ):
+        limits.check_memory(Limits(), 2 * usual - 1)
+
+
+def test_it_fits_the_memory_of_the_manifests():
+    text = (NGINX.parent / "k8s/base/gateway.yaml").read_text("utf-8")
+    limits.check_memory(Limits(), int(re.search(r"limits: .*memory: (\d+)Mi", text)[1]) << 20)
