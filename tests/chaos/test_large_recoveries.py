@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -35,10 +36,15 @@ async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
 async def fill(redis: RedisServer, channel: str, messages: int) -> Published:
     """Publish large messages; the first."""
     broker = RedisBroker(redis.url)
-    data = b'"%b"' % (b"x" * LARGE)
+    draft = Draft(
+        channel=channel,
+        data=b'"%b"' % (b"x" * LARGE),
+        meta=b'"ts":1',
+        history_bytes=1 << 30,
+    )
     first: Published | None = None
     for _ in range(messages):
-        (stored,) = await broker.publish([Draft(channel=channel, data=data, meta=b'"ts":1')])
+        (stored,) = await broker.publish([draft])
         assert isinstance(stored, Published)
         first = first or stored
     await broker.close()
@@ -105,6 +111,7 @@ async def test_what_nobody_reads_is_bounded_for_all_together(
         for _ in range(60):
             most = max(most, resident(gateway.process.pid))
             await asyncio.sleep(0.1)
+        sys.stdout.write(f"from {before >> 20} to {most >> 20} MiB\n")
         async with await WireClient.open(socket(gateway)) as bystander:
             await bystander.subscribe("public:c")
         # Beside the budget: what the store has answered and is being read, 64 KB a socket, and what the heap cannot give back.

@@ -70,7 +70,7 @@ class RedisFleet:
         """End the lease at once, in every partition."""
         for part in self._redis.parts:
             k = part.keys
-            names = (k.leases, k.ending, k.nodes)
+            names = (k.leases, k.ending, k.nodes, k.record)
             await self._redis.one(
                 "resign", part.writes, run("resign", names, incarnation, again=True)
             )

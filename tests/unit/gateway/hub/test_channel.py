@@ -306,6 +306,17 @@ def test_fewer_newest_than_asked_for_are_what_there_is():
     assert bench.told() == [("add", "two", "E", 0, None, [1, 2])]
 
 
+def test_what_the_log_did_not_hold_is_forgotten_with_its_epoch():
+    """After a flush offsets count from 1 again: below where the old log began there may be messages now."""
+    bench = Bench()
+    bench.wait("one", last=10)
+    bench.answer(looked(9, bus=10, start=7))
+    assert bench.join("two", last=10)
+    bench.channel.doubt()
+    bench.answer(looked(3, bus=11, epoch="F", start=3))
+    assert not bench.join("three", last=10)
+
+
 def test_newest_that_take_several_pages_are_the_newest_when_it_joins():
     bench = Bench()
     bench.wait("one", last=5)

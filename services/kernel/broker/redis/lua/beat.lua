@@ -6,6 +6,7 @@
 -- Returns {history, bus id, lost (0/1), expired incarnations, full (0/1)}
 --include fence
 --include lease
+--include living
 --include memory
 
 local history = fence(KEYS[1], ARGV[1], ARGV[2])
@@ -36,6 +37,7 @@ end
 if ARGV[10] ~= '' and has_lease(KEYS[3], ARGV[10]) then
   redis.call('ZADD', KEYS[3], now - ttl / 2 - 1, ARGV[10])
 end
+note_quiet(KEYS[1], KEYS[3], now, ttl)
 
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '0-*',
   'h', 'b', 'd', string.format('"node":%s,"at":%.0f', cjson.encode(incarnation), now))

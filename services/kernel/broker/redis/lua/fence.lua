@@ -24,24 +24,24 @@ local function matching(key, trusted)
   return nil
 end
 
--- The history id, made anew as `candidate` where the record does not match, and whether messages are refused (memory.lua);
--- nil on a server that is not the master (a replica may be writable by configuration, and what it takes is lost).
+-- The history id, made anew as `candidate` where the record does not match, whether messages are refused (memory.lua) and
+-- whether incarnations are quiet (living.lua); nil on a server that is not the master (a replica may be writable by configuration, and what it takes is lost).
 local function fence(key, candidate, trusted)
   local master, info = replication()
   if not master then
     return nil
   end
-  local record = redis.call('HMGET', key, 'id', 'replid', 'full')
+  local record = redis.call('HMGET', key, 'id', 'replid', 'full', 'quiet')
   if record[1] and current(record, info) then
-    return record[1], record[3]
+    return record[1], record[3], record[4]
   end
   local replid = string.match(info, 'master_replid:(%x+)')
   if record[1] and trusted == '1' then
     redis.call('HSET', key, 'replid', replid)
-    return record[1], record[3]
+    return record[1], record[3], record[4]
   end
   redis.call('HSET', key, 'id', candidate, 'replid', replid)
-  return candidate, record[3]
+  return candidate, record[3], record[4]
 end
 
 local function not_master()

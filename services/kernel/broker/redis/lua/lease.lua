@@ -22,7 +22,8 @@ local function has_lease(leases, incarnation)
 end
 
 -- From now on nobody may enter by this incarnation, and its members may be let go.
-local function claim(leases, ending, nodes, incarnation)
+local function claim(record, leases, ending, nodes, incarnation)
+  redis.call('HSET', record, 'quiet', '1')
   redis.call('ZADD', leases, 0, incarnation)
   redis.call('HDEL', nodes, incarnation)
   redis.call('SADD', ending, incarnation)

@@ -1,4 +1,7 @@
 -- Included by other scripts, behind lease: whose connections count.
+--
+-- The history record has a field `quiet` while there are quiet incarnations: each publish reads the record anyway, and need
+-- not look for them. Heartbeats keep it right.
 
 -- The incarnations that have not beaten for half a lease, by name; nil when there are none. Their lease has not ended, but
 -- their connections most likely have, and whoever has come back elsewhere would be counted twice.
@@ -12,6 +15,15 @@ local function quiet(leases, ttl)
     names[incarnation] = true
   end
   return names
+end
+
+-- Keeps that field.
+local function note_quiet(record, leases, now, ttl)
+  if redis.call('ZCOUNT', leases, '-inf', '(' .. (now - ttl / 2)) > 0 then
+    redis.call('HSET', record, 'quiet', '1')
+  else
+    redis.call('HDEL', record, 'quiet')
+  end
 end
 
 -- Connections that a channel has over the fleet, without those of quiet incarnations.

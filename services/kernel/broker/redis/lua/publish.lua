@@ -23,7 +23,7 @@ local HEAD_ARGS, CHANNEL_ARGS, MESSAGE_ARGS = 9, 5, 7
 local number_of_channels = tonumber(ARGV[8])
 local keys_before_seen = 3 + 3 * number_of_channels
 
-local history, full = fence(KEYS[1], ARGV[1], ARGV[2])
+local history, full, some_quiet = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
   return not_master()
 end
@@ -31,7 +31,7 @@ if full and measure(KEYS[1], KEYS[2], ARGV[4], ARGV[5]) then
   return redis.error_reply('RESERVE more than ' .. ARGV[5] .. ' % of maxmemory is used')
 end
 
-local without = quiet(KEYS[3], tonumber(ARGV[9]))
+local without = some_quiet and quiet(KEYS[3], tonumber(ARGV[9]))
 local channels = {}
 local function channel(number)
   local key, about = 3 * number + 1, HEAD_ARGS + CHANNEL_ARGS * (number - 1)

@@ -20,7 +20,7 @@ if redis.call('SISMEMBER', KEYS[4], incarnation) == 0 then
   if not beaten or beaten == '0' or now - tonumber(beaten) <= ttl or redis.call('EXISTS', KEYS[6]) == 1 or away(KEYS[3], now, ttl) then
     return 0
   end
-  claim(KEYS[3], KEYS[4], KEYS[5], incarnation)
+  claim(KEYS[1], KEYS[3], KEYS[4], KEYS[5], incarnation)
 end
 
 local left = redis.call('SPOP', KEYS[8], most)
