@@ -311,10 +311,13 @@ def test_what_the_log_did_not_hold_is_forgotten_with_its_epoch():
     bench = Bench()
     bench.wait("one", last=10)
     bench.answer(looked(9, bus=10, start=7))
-    assert bench.join("two", last=10)
     bench.channel.doubt()
+    bench.wait("two", last=10)
+    bench.told()
     bench.answer(looked(3, bus=11, epoch="F", start=3))
-    assert not bench.join("three", last=10)
+    assert bench.told() == [("reset", "F", 3, 0, "epoch")]
+    bench.answer(looked(3, bus=11, epoch="F", start=0))
+    assert bench.told() == [("add", "two", "F", 0, None, [1, 2, 3])]
 
 
 def test_newest_that_take_several_pages_are_the_newest_when_it_joins():
