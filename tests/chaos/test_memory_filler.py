@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Self
 
-import httpx2
 import pytest
 import redis
 
@@ -20,7 +19,7 @@ from tests.support.people import People
 from tests.support.stack import Stack
 from tests.support.wire import WireClient
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 log = logging.getLogger(__name__)
 
 MEMORY = int(os.environ.get("FILLER_MEGABYTES", "48")) * 1_048_576
@@ -87,16 +86,22 @@ async def started(folder: Path, **settings: str) -> AsyncIterator[tuple[Stack, P
         await asyncio.to_thread(stack.stop)
 
 
+async def beat(client: WireClient) -> None:
+    """Say something now and then: a filling Redis takes longer than silence may."""
+    while True:
+        await client.send({"type": "ping", "id": "beat"})
+        await asyncio.sleep(5)
+
+
 def memory(stack: Stack) -> int:
     """Bytes that Redis uses."""
     with redis.Redis.from_url(stack.run["redis"], socket_timeout=5) as client:
         return int(client.info("memory")["used_memory"])
 
 
-async def ready(url: str) -> dict[str, Any]:
+async def ready(people: People, url: str) -> dict[str, Any]:
     """The body of /readyz of a service that must be ready."""
-    async with httpx2.AsyncClient() as client:
-        answer = await client.get(f"{url}/readyz")
+    answer = await people.http.get(f"{url}/readyz")
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     return body
@@ -125,6 +130,7 @@ async def test_by_default_others_connect_publish_and_are_revoked_throughout(tmp_
     async with started(tmp_path) as (stack, people):
         lobby = f"room:{secrets.token_hex(6)}"
         bob = await people.connect("bob")
+        beating = asyncio.create_task(beat(bob))
         await bob.subscribe(lobby)
         async with Filler(people, secrets.token_hex(4)) as filler:
             end = time.monotonic() + 20
@@ -134,7 +140,8 @@ async def test_by_default_others_connect_publish_and_are_revoked_throughout(tmp_
                 await bob.ok("publish", channel=lobby, data="hello")
                 assert memory(stack) < MEMORY * 0.85
         assert filler.answers["rate_limited"] > filler.answers["ack"]
-        assert (await ready(stack.run["publisher"]))["memory"] == "ok"
+        assert (await ready(people, stack.run["publisher"]))["memory"] == "ok"
+        beating.cancel()
         await bob.close()
 
 
@@ -142,10 +149,11 @@ async def test_without_limits_the_reserve_lets_all_go_on_but_messages(tmp_path: 
     async with started(tmp_path, OPENLINE_LIMITS="off") as (stack, people):
         lobby, junk = f"room:{secrets.token_hex(6)}", secrets.token_hex(4)
         bob = await people.connect("bob")
+        beating = asyncio.create_task(beat(bob))
         await bob.subscribe(lobby)
         await people.publish(lobby, "before")
         async with Filler(people, junk) as filler:
-            await messages_refused(stack)
+            await messages_refused(stack, people)
             for _ in range(3):
                 await check_essentials(stack, people)
                 assert memory(stack) < MEMORY
@@ -156,7 +164,7 @@ async def test_without_limits_the_reserve_lets_all_go_on_but_messages(tmp_path: 
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert "memory" in answer.text
             for url in stack.gateways:
-                assert "maxmemory" in (await ready(url))["memory"]
+                assert "maxmemory" in (await ready(people, url))["memory"]
         assert filler.answers["unavailable"] > 0
 
         before = memory(stack)
@@ -166,14 +174,15 @@ async def test_without_limits_the_reserve_lets_all_go_on_but_messages(tmp_path: 
         log.info("used: %s B full, %s B after the histories were deleted", before, after)
         assert after < before / 2
         assert bob.closed is None
+        beating.cancel()
         await bob.close()
 
 
-async def messages_refused(stack: Stack) -> None:
+async def messages_refused(stack: Stack, people: People) -> None:
     """Wait until the publisher says so."""
     async with asyncio.timeout(MEMORY / 800_000):
         while True:
-            if (await ready(stack.run["publisher"]))["memory"] != "ok":
+            if (await ready(people, stack.run["publisher"]))["memory"] != "ok":
                 return
             await asyncio.sleep(0.2)
 
