@@ -51,7 +51,7 @@ CLOSES: dict[Close, str] = {
     Close.PROTOCOL_ERROR: "framing broken (RFC 6455)",
     Close.UNSUPPORTED_DATA: "binary where text is due, or text where binary is",
     Close.INVALID_PAYLOAD: "text that is not UTF-8",
-    Close.POLICY_VIOLATION: "policy violation",
+    Close.POLICY_VIOLATION: "more frames than a connection may send, without end",
     Close.MESSAGE_TOO_BIG: "message too big",
     Close.INTERNAL_ERROR: "a fault of the server",
     Close.BAD_REQUEST: "an address, name or subprotocol that cannot be, or refused messages without end",

@@ -192,6 +192,7 @@ def main() -> None:
             WebSocketProtocol,
             fast_accept=fast_accept,
             handshake_seconds=limits.of(settings).handshake_seconds,
+            frame_rate=limits.of(settings).frame_rate if settings.limits else 0,
         ),
         timeout_graceful_shutdown=10,
     )

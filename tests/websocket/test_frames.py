@@ -36,9 +36,18 @@ def client(opcode, payload=b"", *, fin=True, rsv=0, mask=MASK, size=None, form=N
     return bytes([fin << 7 | rsv << 4 | opcode]) + length + mask + apply_mask(payload, mask)
 
 
+def received(parser, chunk):
+    """The events of a chunk, as a connection asks for them."""
+    data, position, events = parser.joined(chunk), 0, []
+    while position < len(data) and not parser.finished:
+        event, position = parser.parse(data, position)
+        events += [event] if event is not None else []
+    return events
+
+
 def parse(*chunks, limit=LIMIT):
     parser = Parser(limit)
-    events = [event for chunk in chunks for event in parser.receive_data(chunk)]
+    events = [event for chunk in chunks for event in received(parser, chunk)]
     return events, parser.violation.code if parser.violation else None
 
 
@@ -167,13 +176,23 @@ def test_a_close_with_half_a_code_or_a_bad_reason():
 def test_a_quiet_parser_holds_nothing():
     parser = Parser(LIMIT)
     for chunk in each_byte(client(TEXT, b"x", fin=False) + client(CONTINUATION, b"y")):
-        parser.receive_data(chunk)
+        received(parser, chunk)
     assert (parser._held, parser._message) == (b"", None)
+
+
+def test_it_tells_whether_the_next_bytes_go_on_with_a_frame():
+    parser = Parser(LIMIT)
+    fragment, rest = client(BINARY, b"x" * 10, fin=False), client(CONTINUATION, b"y")
+    told = []
+    for chunk in (fragment[:8], fragment[8:], rest[:3], rest[3:]):
+        received(parser, chunk)
+        told.append(parser.is_inside)
+    assert told == [True, False, False, False]
 
 
 def test_a_violation_drops_the_message_that_was_arriving():
     parser = Parser(LIMIT)
-    parser.receive_data(client(BINARY, b"x" * 1000, fin=False) + client(3))
+    received(parser, client(BINARY, b"x" * 1000, fin=False) + client(3))
     assert parser._message is None
 
 
@@ -255,4 +274,4 @@ def test_without_the_c_extension_python_unmasks(monkeypatch):
     monkeypatch.setitem(sys.modules, "websockets.speedups", None)
     slow = runpy.run_path(framing.__file__)
     assert slow["apply_mask"] is apply_mask
-    assert slow["Parser"](10).receive_data(client(TEXT, b"hi")) == [(TEXT, b"hi")]
+    assert received(slow["Parser"](10), client(TEXT, b"hi")) == [(TEXT, b"hi")]

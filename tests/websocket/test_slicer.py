@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.gateway.websocket.slicer import SLICE, Slicer
+from services.gateway.websocket.slicer import SHARE, SLICE, Slicer
 
 
 class Clock:
@@ -72,3 +72,46 @@ async def test_work_that_fails_is_reported_and_the_rest_goes_on():
     shared.add(lambda: done.append("next"))
     await turns()
     assert (done, [type(error) for error in said]) == (["next"], [ZeroDivisionError])
+
+
+async def test_who_sends_little_reads_first_and_nobody_starves():
+    shared, clock = sliced()
+    done = []
+
+    def work(name):
+        done.append(name)
+        clock.now += SLICE
+
+    for number in range(2):
+        shared.add(lambda number=number: work(f"other {number}"))
+        shared.add_reading(lambda number=number: work(f"busy {number}"), busy=True)
+    for number in range(3):
+        shared.add_reading(lambda number=number: work(f"brief {number}"), busy=False)
+    await turns()
+    assert done == [
+        *("brief 0", "busy 0", "other 0"),
+        *("brief 1", "busy 1", "other 1"),
+        "brief 2",
+    ]
+
+
+async def test_a_turn_has_one_slice_for_who_reads_at_once_and_for_who_waited():
+    shared, clock = sliced()
+    assert shared.has_time()
+    clock.now += SLICE
+    assert not shared.has_time()
+    await turns(1)
+    assert shared.has_time()  # the next turn's
+    shared.add(lambda: setattr(clock, "now", clock.now + SLICE))
+    await turns(1)
+    assert not shared.has_time()
+    await turns(2)
+    assert shared.has_time()
+
+
+async def test_who_reads_while_others_wait_stops_after_its_share():
+    shared, clock = sliced()
+    assert shared.has_time()
+    assert shared.until() == clock.now + SLICE
+    shared.add(lambda: None)
+    assert shared.until() == clock.now + SHARE

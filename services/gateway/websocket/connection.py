@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, MutableSet
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import structlog
 
 from services.gateway.websocket import frames
+from services.gateway.websocket.frame_rate import PATIENCE, FrameRate
 from services.gateway.websocket.frames import Parser, Violation
 from services.gateway.websocket.interface import (
     CLOSE_TIMEOUT,
@@ -19,11 +19,7 @@ from services.gateway.websocket.interface import (
     Connection,
     Receiver,
 )
-from services.gateway.websocket.slicer import SLICE, Slicer
-
-STEP = 64 * 1024
-"""Bytes between two looks at the clock: libuv reads four times as many at once, and may do so many times in a row for one
-connection."""
+from services.gateway.websocket.slicer import Slicer
 
 QUIET = 1.0
 """Seconds of silence after which a peer that broke the protocol has sent what it had on the way."""
@@ -35,12 +31,22 @@ log = structlog.get_logger(__name__)
 
 
 class Shared:
-    """What all connections of a server share; `connections` is the server's set of open ones."""
+    """What all connections of a server share.
 
-    __slots__ = ("connections", "loop", "slicer", "time")
+    `connections` is the server's set of open ones, `frame_rate` the frames a second that each may send (0 = any number).
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connections: MutableSet[Any]) -> None:
+    __slots__ = ("connections", "frame_rate", "loop", "slicer", "time")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connections: MutableSet[Any],
+        *,
+        frame_rate: float = 0,
+    ) -> None:
         self.connections = connections
+        self.frame_rate = FrameRate(frame_rate, call_later=loop.call_later)
         self.loop = loop
         self.slicer = Slicer(loop)
         self.time = loop.time
@@ -67,7 +73,8 @@ class WebSocketConnection(asyncio.Protocol):
     """Satisfies `interface.Connection` on a transport whose handshake was accepted; `start` comes next.
 
     After a violation the peer gets a close frame and its bytes are thrown away until it leaves: closing at once would
-    reset the connection, and the peer would never read why. `early`: bytes that came before the handshake's answer.
+    reset the connection, and the peer would never read why. `early`: bytes that came before the handshake's answer. While
+    bytes of it wait, for that or for their turn, the transport reads no more.
     """
 
     __slots__ = (
@@ -165,7 +172,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         self._paused = False
-        if not self._transport.is_closing():
+        if not self._early and not self._transport.is_closing():
             self._transport.resume_reading()
 
     # What the transport and the server call
@@ -175,8 +182,10 @@ class WebSocketConnection(asyncio.Protocol):
         if self._early:
             self._early += data
             self._transport.pause_reading()
-        else:
+        elif self._shared.slicer.has_time():
             self._read(data)
+        elif not self._parser.finished:
+            self._keep(data)
 
     def pause_writing(self) -> None:
         self._stalled = True
@@ -200,6 +209,7 @@ class WebSocketConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it went changes nothing
         self._cancel_cut_off()
         self.closing = True
+        self._shared.frame_rate.forget(self)
         self._shared.slicer.add(self._lost)
 
     def shutdown(self) -> None:
@@ -209,15 +219,41 @@ class WebSocketConnection(asyncio.Protocol):
     # Reading
 
     def _read(self, data: bytes) -> None:
-        """Parse for at most a slice of the turn; the rest, and what is read next, waits for the next slice."""
-        until = time.perf_counter() + SLICE
-        for end in range(STEP, len(data) + STEP, STEP):
-            self._parse(data[end - STEP : end])
-            if time.perf_counter() >= until and not self._transport.is_closing():
-                self._early = data[end:]
-                self._transport.pause_reading()
-                self._shared.slicer.add(self._go_on)
+        """Take frames until the turn, or this second, has no more for this connection; the rest waits."""
+        slicer, rate, parser = self._shared.slicer, self._shared.frame_rate, self._parser
+        if parser.finished:
+            return
+        until, left = slicer.until(), rate.left(self)
+        taken = -int(parser.is_inside)  # the frame that goes on was counted
+        data, position = parser.joined(data), 0
+        while position < len(data) and taken < left and not parser.finished:
+            event, position = parser.parse(data, position)
+            taken += 1
+            if event is not None:
+                self._handle(*event)
+            if position < len(data) and slicer.clock() >= until:
                 break
+        rate.count(self, taken)
+        if parser.violation is not None:
+            self._fail(parser.violation)
+        elif position < len(data) and not parser.finished and not self._transport.is_closing():
+            self._keep(data[position:], within_rate=taken < left)
+
+    def _keep(self, data: bytes, *, within_rate: bool = True) -> None:
+        """Read this when it is this connection's turn again, or in the next second."""
+        rate = self._shared.frame_rate
+        self._early = data
+        self._transport.pause_reading()
+        if within_rate:
+            self._line_up()
+        elif not rate.hold(self, self._line_up):
+            self._early, self._parser.finished = b"", True
+            reason = f"more than {rate.rate:g} frames a second for {PATIENCE} s; send fewer"
+            self._fail(Violation(1008, reason))
+
+    def _line_up(self) -> None:
+        shared = self._shared
+        shared.slicer.add_reading(self._go_on, busy=shared.frame_rate.is_busy(self))
 
     def _go_on(self) -> None:
         early, self._early = self._early, b""
@@ -225,17 +261,11 @@ class WebSocketConnection(asyncio.Protocol):
         if not self._early and not self._paused:
             self.resume_reading()
 
-    def _parse(self, data: bytes) -> None:
-        parser = self._parser
-        if parser.finished:
-            return
-        for opcode, payload in parser.receive_data(data):
-            if opcode == frames.CLOSE:
-                self._peer_closes(*frames.close_reason(payload))
-            elif not self.closing:
-                self._dispatch(opcode, payload)
-        if parser.violation is not None:
-            self._fail(parser.violation)
+    def _handle(self, opcode: int, payload: bytes) -> None:
+        if opcode == frames.CLOSE:
+            self._peer_closes(*frames.close_reason(payload))
+        elif not self.closing:
+            self._dispatch(opcode, payload)
 
     def _dispatch(self, opcode: int, payload: bytes) -> None:
         receiver = self._receiver

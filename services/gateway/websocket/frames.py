@@ -85,10 +85,10 @@ class _Message:
 
 
 class Parser:
-    """Parses what a client sends; holds nothing but a few references while it is quiet.
+    """Parses what a client sends, a frame at a time; holds nothing but a few references while it is quiet.
 
-    `limit` is the largest message in bytes. `violation` is set when the peer broke the protocol: what `receive_data`
-    returned until then is still good. Everything later is ignored, as it is after a close frame.
+    `limit` is the largest message in bytes. `violation` is set when the peer broke the protocol: the events until then
+    are still good. Nothing is parsed once it is `finished`, by a violation or by a close frame.
     """
 
     __slots__ = ("_held", "_message", "finished", "limit", "violation")
@@ -100,44 +100,49 @@ class Parser:
         self._held = b""
         self._message: _Message | None = None
 
-    def receive_data(self, data: bytes) -> list[Event]:
-        """Every event that these bytes complete, in order."""
-        events: list[Event] = []
-        if self._held:
-            data = self._held + data
-            self._held = b""
-        position = 0
+    @property
+    def is_inside(self) -> bool:
+        """Whether the next bytes go on with a data frame whose header was parsed."""
+        return self._message is not None and self._message.missing > 0
+
+    def joined(self, data: bytes) -> bytes:
+        """These bytes behind those held of a frame that has not arrived whole: what `parse` takes."""
+        held, self._held = self._held, b""
+        return held + data if held else data
+
+    def parse(self, data: bytes, position: int) -> tuple[Event | None, int]:
+        """Parse one frame, or the part that has arrived: the event that it completes, and where the next one begins.
+
+        `position` is before the end of `data`.
+        """
         try:
-            while position < len(data) and not self.finished:
-                position = self._advance(data, position, events)
+            event, position = self._advance(data, position)
         except Violation as violation:
             # A copy: the one that was raised holds on to the data by its traceback.
             self.violation = Violation(violation.code, violation.reason)
             self.finished = True
+            event, position = None, len(data)
         if self.finished:
             self._message = None
-        return events
+        return event, position
 
-    def _advance(self, data: bytes, position: int, events: list[Event]) -> int:
-        """Parse one frame, or the part that has arrived; returns where the next one begins."""
+    def _advance(self, data: bytes, position: int) -> tuple[Event | None, int]:
         message = self._message
         if message is not None and message.missing:
-            return self._continue(message, data, position, events)
+            return self._continue(message, data, position)
         header = _header(data, position)
         if header is not None:
             self._check(header)
             end = header.start + header.size
             if header.opcode & _CONTROL:
                 if end <= len(data):
-                    self._control(header, data[header.start : end], events)
-                    return end
+                    return self._control(header, data[header.start : end]), end
             elif end <= len(data) and header.final and message is None:
-                events.append(_whole(header, data[header.start : end]))
-                return end
+                return _whole(header, data[header.start : end]), end
             else:
-                return self._begin(header, data, events)
+                return self._begin(header, data)
         self._held = data[position:]
-        return len(data)
+        return None, len(data)
 
     def _check(self, header: _Header) -> None:
         """Refuse a frame by its header, before a byte of its payload is kept."""
@@ -151,27 +156,27 @@ class Parser:
         if header.size + (len(message.data) if message is not None else 0) > self.limit:
             raise Violation(1009, f"a message may have at most {self.limit} bytes")
 
-    def _begin(self, header: _Header, data: bytes, events: list[Event]) -> int:
+    def _begin(self, header: _Header, data: bytes) -> tuple[Event | None, int]:
         """A data frame that is a fragment or has not arrived whole."""
         if self._message is None:
             self._message = _Message(header.opcode)
         self._message.begin(header)
-        return self._continue(self._message, data, header.start, events)
+        return self._continue(self._message, data, header.start)
 
-    def _continue(self, message: _Message, data: bytes, position: int, events: list[Event]) -> int:
+    def _continue(self, message: _Message, data: bytes, position: int) -> tuple[Event | None, int]:
         end = min(position + message.missing, len(data))
         message.extend(data[position:end])
-        if message.complete:
-            self._message = None
-            events.append((message.opcode, bytes(message.data)))
-        return end
+        if not message.complete:
+            return None, end
+        self._message = None
+        return (message.opcode, bytes(message.data)), end
 
-    def _control(self, header: _Header, masked: bytes, events: list[Event]) -> None:
+    def _control(self, header: _Header, masked: bytes) -> Event:
         payload = apply_mask(masked, header.mask)
         if header.opcode == CLOSE:
             close_reason(payload)
             self.finished = True
-        events.append((header.opcode, payload))
+        return header.opcode, payload
 
 
 def _whole(header: _Header, masked: bytes) -> Event:

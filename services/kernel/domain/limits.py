@@ -99,6 +99,13 @@ class Limits:
     refusal_burst: int = _limit(
         1000, "refused commands of a connection at once", low=1, high=1_000_000
     )
+    frame_rate: float = _limit(
+        1000,
+        "WebSocket frames a second of a connection, fragments, pings and pongs too; more wait, and who has more for 10 s on "
+        "end is closed with 1008",
+        low=10,
+        high=1_000_000,
+    )
     login_rate_per_minute: int = _limit(
         60, "logins and registrations a minute of an address", of=(AUTH,), low=1, high=6_000
     )
