@@ -13,6 +13,7 @@ from services.gateway.session.authenticating import claims_of
 from services.gateway.session.port import Host
 from services.gateway.session.session import Session
 from services.gateway.websocket import Connection
+from services.kernel.broker.drafts import check_written
 from services.kernel.broker.port import Published
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError
@@ -142,6 +143,8 @@ class RoomSession(PlainSession):
         try:
             if (error := self.charge(len(text))) is not None:
                 raise error
+            # Before it costs a look: a frame may have sixteen times as many bytes as a message.
+            check_written(self.node.namespaces.of(self.channel), len(text))
             codec = plain.RoomCodec(self.channel)
             wire = codec.read(text)
             publishing.admit(self, wire)

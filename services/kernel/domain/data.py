@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -16,7 +19,6 @@ MAX_INTEGER = 2**64 - 1
 MAX_KEY = 128
 
 _JSON = msgspec.json.Decoder()
-_MSGPACK = msgspec.msgpack.Decoder()
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _MANY_DIGITS = b"0" * 19
 
@@ -31,8 +33,11 @@ def check_json(raw: bytes) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid(_unreadable(raw, error)) from None
     # Only a text with more than 64 brackets can be too deep, and only 19 digits in a row can be too large.
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _MANY_DIGITS in raw.translate(_DIGITS):
-        check_value(value)
+    has_long = _MANY_DIGITS in raw.translate(_DIGITS)
+    if has_long or raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
+        for level, kinds in _levels(value):
+            if has_long and int in kinds:
+                _check_integers(level)
     if b"\n" in raw or b"\r" in raw:
         return msgspec.json.format(raw, indent=-1)
     return raw.strip(b" \t")
@@ -43,42 +48,44 @@ def check_msgpack(raw: bytes) -> tuple[Kind, bytes]:
 
     Bytes alone become BINARY, bytes somewhere inside MSGPACK, anything else JSON text, which every reader can take.
     """
-    has_bytes = packed.scan(raw)
-    try:
-        value = _MSGPACK.decode(raw)
-    except UnicodeDecodeError as error:
-        raise _invalid(unreadable.reason(raw, error)) from None
+    value = packed.decode(raw)
     if isinstance(value, bytes):
         return Kind.BINARY, value
+    has_bytes = False
+    for level, kinds in _levels(value):
+        has_bytes |= bytes in kinds
+        if float in kinds and not all(map(math.isfinite, _of(float, level))):
+            raise _invalid("numbers must be finite")
     if has_bytes:
         return Kind.MSGPACK, msgspec.msgpack.encode(value)
     return Kind.JSON, msgspec.json.encode(value)
 
 
-def check_value(value: Any) -> None:
-    """Raises `invalid_data` when a decoded value is nested too deep or holds an integer beyond 64 bits."""
+def _levels(value: Any) -> Iterator[tuple[list[Any], set[type]]]:
+    """Everything in a decoded value, one level after the other, with the types that are in it.
+
+    Raises `invalid_data` when it is nested too deep. What is done with each item is done in C: a message may have 64,000.
+    """
     level = [value]
-    for _ in range(MAX_DEPTH):
-        level = _inside(level)
-        if not level:
+    for depth in range(MAX_DEPTH + 1):
+        kinds = set(map(type, level))
+        yield level, kinds
+        if not kinds & {dict, list}:
             return
-    if any(isinstance(item, dict | list) for item in level):
-        raise _invalid(f"nested more than {MAX_DEPTH} deep")
-    _inside(level)
+        if depth < MAX_DEPTH:
+            objects = chain.from_iterable(map(dict.values, _of(dict, level)))
+            level = list(chain(objects, chain.from_iterable(_of(list, level))))
+    raise _invalid(f"nested more than {MAX_DEPTH} deep")
 
 
-def _inside(level: list[Any]) -> list[Any]:
-    """Everything one level further in; the integers of this level are checked on the way."""
-    inner: list[Any] = []
-    for item in level:
-        kind = type(item)
-        if kind is dict:
-            inner.extend(item.values())
-        elif kind is list:
-            inner.extend(item)
-        elif kind is int and not MIN_INTEGER <= item <= MAX_INTEGER:
-            raise _invalid("integers must be within 64 bits")
-    return inner
+def _of(kind: type, level: list[Any]) -> list[Any]:
+    return [item for item in level if type(item) is kind]
+
+
+def _check_integers(level: list[Any]) -> None:
+    integers = _of(int, level)
+    if min(integers) < MIN_INTEGER or max(integers) > MAX_INTEGER:
+        raise _invalid("integers must be within 64 bits")
 
 
 def check_key(key: object) -> str:
@@ -89,7 +96,8 @@ def check_key(key: object) -> str:
 
 
 def _unreadable(raw: bytes, error: Exception) -> str:
-    if nesting.depth(raw) > MAX_DEPTH:
+    # No decoder goes down a thousand levels.
+    if isinstance(error, RecursionError) or nesting.depth(raw) > MAX_DEPTH:
         return f"nested more than {MAX_DEPTH} deep"
     if isinstance(error, msgspec.ValidationError):
         return "numbers must be finite and integers within 64 bits"

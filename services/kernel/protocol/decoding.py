@@ -101,7 +101,7 @@ class Decoding:
             return BadCommand(Code.BAD_REQUEST, 'a command is an object such as {"type": "ping"}')
         except UNREADABLE as unreadable:
             # Which of the decoder's complaints comes first depends on the interpreter's stack. The command is one level.
-            if self._depth(raw) > MAX_DEPTH + 1:
+            if isinstance(unreadable, RecursionError) or self._depth(raw) > MAX_DEPTH + 1:
                 return BadCommand(Code.INVALID_DATA, TOO_DEEP, id=self._early_id(raw))
             message = f"the frame is not valid {self._encoding}: {reason(raw, unreadable)}"
             return BadCommand(Code.BAD_REQUEST, message, id=self._early_id(raw))

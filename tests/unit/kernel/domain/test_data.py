@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import msgspec
 import pytest
@@ -11,6 +12,8 @@ from services.kernel.domain import data
 from services.kernel.domain.codes import Code
 from services.kernel.domain.publications import Kind
 from tests.support.refusals import refused
+
+ODD = (float("nan"), float("inf"), float("-inf"))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,12 @@ def test_messagepack_without_bytes_is_kept_as_json(value):
     assert b"\n" not in text
 
 
+@pytest.mark.parametrize("opening", [b"\x91", b"\x81\xa1a"])
+def test_sixty_four_containers_are_the_deepest(opening):
+    for inmost in (opening + b"\x01", b"\x90", b"\x80"):
+        assert data.check_msgpack(opening * 63 + inmost)[0] is Kind.JSON
+
+
 def test_bytes_alone_are_kept_as_they_are():
     assert data.check_msgpack(b"\xc4\x03a\x00\xff") == (Kind.BINARY, b"a\x00\xff")
 
@@ -110,8 +119,11 @@ def test_bytes_inside_keep_the_value_in_messagepack():
         (b"\x81\xa1\xff\xc4\x00", "UTF-8"),
         (b"\x81\x01\x02", "keys"),
         (b"\xc7\x01\x05a", "extensions"),
-        (b"\xcb\x7f\xf8\0\0\0\0\0\0", "finite"),
+        *((b"\x92\x01\xcb" + struct.pack(">d", number), "finite") for number in ODD),
+        *((b"\x81\xa1a\xca" + struct.pack(">f", number), "finite") for number in ODD),
         (b"\x91" * 65 + b"\x01", "64 deep"),
+        (b"\x91" * 64 + b"\x90", "64 deep"),
+        (b"\x81\xa1a" * 64 + b"\x80", "64 deep"),
         (b"", "cut short"),
     ],
 )

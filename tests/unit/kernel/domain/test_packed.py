@@ -1,8 +1,9 @@
-"""Scanning MessagePack: the shape of a hostile value is known before anything is built from it."""
+"""Reading MessagePack: nothing is made of a hostile value because it says so."""
 
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 import msgspec
 import pytest
@@ -46,29 +47,37 @@ pack = msgspec.msgpack.encode
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_a_value_without_bytes_passes(value):
-    assert packed.scan(pack(value)) is False
+def test_a_value_is_read_as_it_is(value):
+    assert packed.decode(pack(value)) == value
 
 
 @pytest.mark.parametrize("value", [b"", b"x" * 300, b"x" * 70_000, [1, b"x"], {"a": [{"b": b""}]}])
-def test_bytes_are_found_at_any_depth(value):
-    assert packed.scan(pack(value)) is True
+def test_bytes_stay_bytes(value):
+    assert packed.decode(pack(value)) == value
 
 
 def test_a_float_of_four_bytes_passes():
-    assert packed.scan(b"\xca" + struct.pack(">f", 0.5)) is False
+    assert packed.decode(b"\xca" + struct.pack(">f", 0.5)) == 0.5
 
 
 def nested(depth, opening=b"\x91", inmost=b"\x01"):
     return opening * depth + inmost
 
 
-def test_sixty_four_containers_are_the_deepest():
-    assert packed.scan(nested(64)) is False
-    assert packed.scan(nested(63, inmost=b"\x90")) is False
-    for too_deep in (nested(65), nested(64, inmost=b"\x90"), nested(100_000, b"\x81\xa1a")):
-        with refused(Code.INVALID_DATA, "nested more than 64 deep"):
-            packed.scan(too_deep)
+@pytest.mark.parametrize("opening", [b"\x91", b"\x81\xa1a", b"\xdd\xff\xff\xff\xff"])
+def test_what_no_decoder_goes_down_is_too_deep(opening):
+    with refused(Code.INVALID_DATA, "nested more than 64 deep"):
+        packed.decode(nested(100_000, opening))
+
+
+def test_room_is_made_for_what_is_there_whatever_is_declared():
+    """Each of a hundred arrays says that it has 65,535 items: half a megabyte of room for three bytes."""
+    tracemalloc.start()
+    with refused(Code.INVALID_DATA, "cut short"):
+        packed.decode(nested(100, b"\xdc\xff\xff"))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100_000
 
 
 @pytest.mark.parametrize(
@@ -79,7 +88,9 @@ def test_sixty_four_containers_are_the_deepest():
         (pack([]), 1),
         (pack({"a": [1, {"b": [b"x"]}], "c": "d"}), 4),
         (pack([[], [], [[]]]), 3),
-        (nested(100_000, inmost=b""), 100_000),
+        (nested(1000, inmost=b""), 1000),
+        (nested(100_000, inmost=b""), 4096),
+        (b"\xdd\xff\xff\xff\xff" + b"\x01" * 5000 + nested(70), 1),
         (b"\x92\x91\xc1\x91\x91", 2),
     ],
     ids=lambda value: repr(value)[:24],
@@ -108,43 +119,37 @@ def test_the_depth_of_what_may_be_cut_short(raw, depth):
 )
 def test_bytes_that_are_not_exactly_one_value_are_refused_whatever_they_declare(raw):
     with refused(Code.INVALID_DATA, "cut short|does not end"):
-        packed.scan(raw)
+        packed.decode(raw)
 
 
 @pytest.mark.parametrize("key", [1, 1.5, None, b"a", (), False])
 def test_keys_must_be_strings(key):
     with refused(Code.INVALID_DATA, "keys of objects must be strings"):
-        packed.scan(pack([{"fine": 1, key: 2}]))
+        packed.decode(pack([{"fine": 1, key: 2}]))
 
 
 def test_keys_after_a_nested_object_are_checked_as_well():
     with refused(Code.INVALID_DATA, "keys"):
-        packed.scan(b"\x82\xa1a\x81\xa1b\x01\x05\x01")
-
-
-@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("width", [">f", ">d"])
-def test_numbers_must_be_finite(number, width):
-    raw = (b"\xca" if width == ">f" else b"\xcb") + struct.pack(width, number)
-    with refused(Code.INVALID_DATA, "finite"):
-        packed.scan(b"\x91" + raw)
+        packed.decode(b"\x82\xa1a\x81\xa1b\x01\x05\x01")
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 4, 8, 16, 300, 70_000])
 def test_extensions_are_refused(size):
     with refused(Code.INVALID_DATA, "extensions"):
-        packed.scan(pack({"a": msgspec.msgpack.Ext(5, b"x" * size)}))
+        packed.decode(pack({"a": msgspec.msgpack.Ext(5, b"x" * size)}))
 
 
-@pytest.mark.parametrize("raw", [b"\xd6\xff\0\0\0\0", b"\xd7\xff" + b"\0" * 8, b"\xc7\x0c\xff"])
+@pytest.mark.parametrize(
+    "raw", [b"\xd6\xff\0\0\0\0", b"\xd7\xff" + b"\0" * 8, b"\xc7\x0c\xff" + b"\0" * 12]
+)
 def test_timestamps_are_refused(raw):
     with refused(Code.INVALID_DATA, "timestamps"):
-        packed.scan(raw)
+        packed.decode(raw)
 
 
 def test_the_unused_code_is_refused():
     with refused(Code.INVALID_DATA, "0xc1"):
-        packed.scan(b"\x91\xc1")
+        packed.decode(b"\x91\xc1")
 
 
 @pytest.mark.parametrize(
