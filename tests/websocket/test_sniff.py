@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
-from services.gateway.websocket import Acceptance, HandshakeSniffer, WebSocketProtocol
+from services.gateway.websocket import Acceptance, HandshakeSniffer, WebSocketProtocol, sniff
 from services.kernel.http.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import wait_until
@@ -219,6 +219,22 @@ def test_who_says_nothing_is_counted_until_it_leaves(server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=10):
         wait_until(lambda: [type(item) for item in state.connections] == [HandshakeSniffer])
     wait_until(lambda: not state.connections)
+
+
+def test_who_says_nothing_is_cut_off(monkeypatch):
+    monkeypatch.setattr(sniff, "FIRST_BYTES", 0.1)
+    with (
+        serving(_application(), ws=WebSocketProtocol, http=SNIFFER) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
+    ):
+        assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("header", [b"x:\r\n" * 300, b"x: " + b"y" * 140_000 + b"\r\n"])
+def test_a_handshake_that_is_too_large_is_refused(server, header):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(head()[:-2] + header + b"\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 431 ")
 
 
 def test_who_says_nothing_does_not_keep_the_server_from_stopping():

@@ -19,6 +19,16 @@ from services.gateway.websocket.uvicorn_names import ServerState
 _BODY = (b"content-length", b"transfer-encoding", b"expect")
 """Headers that uvicorn must judge."""
 
+FIRST_BYTES = 15.0
+"""Seconds in which a connection must have begun to speak."""
+
+KEPT_ALIVE = 75.0
+"""Seconds in which it must go on after its question was answered: longer than a proxy keeps connections that are idle."""
+
+_MOST_BYTES = 131_072
+_MOST_LINES = 200
+"""What has more is left to the HTTP class, to refuse: to take it apart would hold up others."""
+
 
 _ALIVE = b"HEAD /healthz HTTP/1.1\r\n"
 _LIVES = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -31,7 +41,7 @@ class HandshakeSniffer(asyncio.Protocol):
     `http`, uvicorn's HTTP class or one derived of it, reads the same bytes.
     """
 
-    __slots__ = ("_app_state", "_config", "_http", "_server_state", "_transport")
+    __slots__ = ("_app_state", "_config", "_http", "_server_state", "_silence", "_transport")
 
     def __init__(
         self,
@@ -47,14 +57,18 @@ class HandshakeSniffer(asyncio.Protocol):
         self._app_state = app_state
         self._http = http
         self._transport: asyncio.Transport
+        self._silence: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass of asyncio.Transport's
+        self._await_bytes(FIRST_BYTES)
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn lists its own classes
 
     def data_received(self, data: bytes) -> None:
+        self._silence.cancel()
         if _asks_whether_alive(data):
             self._transport.write(_LIVES)
+            self._await_bytes(KEPT_ALIVE)
             return
         self._server_state.connections.discard(self)
         request = _handshake(data)
@@ -63,7 +77,12 @@ class HandshakeSniffer(asyncio.Protocol):
         else:
             self._hand_over(self._http).data_received(data)
 
+    def _await_bytes(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._silence = loop.call_later(seconds, self._transport.close)
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it went changes nothing
+        self._silence.cancel()
         self._server_state.connections.discard(self)
 
     def shutdown(self) -> None:
@@ -95,6 +114,8 @@ def _is_whole(data: bytes) -> bool:
 def _handshake(data: bytes) -> Request | None:
     """The request, if the bytes are a valid handshake to the last."""
     if not data.startswith(b"GET ") or not _is_whole(data):
+        return None
+    if len(data) > _MOST_BYTES or data.count(b"\n") > _MOST_LINES:
         return None
     if b"sec-websocket-key" not in data.lower():
         return None

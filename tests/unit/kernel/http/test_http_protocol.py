@@ -1,13 +1,18 @@
-"""What is no request is refused with a problem document, and its connection ends."""
+"""What is not a request, or too large or slow a one, is refused with a problem document, and its connection ends."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import threading
+import time
+from contextlib import contextmanager
 
 import pytest
 
-from services.kernel.http.http_protocol import HttpProtocol
+from services.kernel.http import http_protocol
+from services.kernel.http.http_protocol import HEAD_BYTES, HEADERS, PIPELINED, HttpProtocol
 from tests.support.uvicorn_server import serving
 
 
@@ -33,3 +38,115 @@ def test_what_cannot_be_read_is_a_problem_document(start):
     assert b"content-length: %d" % len(body) in lines
     assert b"connection: close" in lines
     assert (json.loads(body)["status"], json.loads(body)["code"]) == (400, "bad_request")
+
+
+async def patient(scope, receive, send):
+    """Reads the whole body, thinks, and answers."""
+    while (await receive()).get("more_body"):
+        pass
+    await asyncio.sleep(0.4)
+    headers = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@contextmanager
+def connected(app):
+    with (
+        serving(app, ws="none", http=HttpProtocol) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
+    ):
+        yield client
+
+
+def said(client):
+    """All that the server says until it hangs up; a reset ends it as well."""
+    data = b""
+    try:
+        while chunk := client.recv(65536):
+            data += chunk
+    except ConnectionResetError:
+        pass
+    return data
+
+
+def refusal(client):
+    head, _, body = said(client).partition(b"\r\n\r\n")
+    problem = json.loads(body)
+    assert int(head.split()[1]) == problem["status"]
+    return problem["status"], problem["detail"]
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "BODY_SECONDS", 0.2)
+
+
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize("start", [HEAD, HEAD + b"Content-Length: 10\r\n\r\n"])
+def test_a_request_that_comes_drop_by_drop_is_refused(hasty, start):
+    with connected(nobody if start is HEAD else patient) as client:
+        done = threading.Event()
+
+        def drip():
+            for byte in start + b"X: yyyyyy" * 1000:
+                if done.wait(0.01):
+                    return
+                try:
+                    client.sendall(bytes([byte]))
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        status, detail = refusal(client)
+        done.set()
+        thread.join()
+    assert (status, "must come within" in detail) == (408, True)
+
+
+def test_who_says_nothing_is_cut_off(hasty):
+    with connected(nobody) as client:
+        assert said(client) == b""
+
+
+def test_an_answer_may_take_longer_than_its_request(hasty):
+    with connected(patient) as client:
+        for _ in range(2):
+            client.sendall(HEAD + b"Content-Length: 2\r\n\r\nhi")
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.3)  # between requests uvicorn's own time counts
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"X: " + b"y" * HEAD_BYTES, b"x:\r\n" * (HEADERS + 10), b"x:\r\n" * 30_000],
+    ids=["bytes", "headers", "many headers"],
+)
+@pytest.mark.parametrize("piece", [1 << 20, 1000])
+def test_a_head_that_is_too_large_is_refused_however_it_comes(rest, piece):
+    with connected(nobody) as client:
+        wire = HEAD + rest + b"\r\n\r\n"
+        try:
+            for start in range(0, len(wire), piece):
+                client.sendall(wire[start : start + piece])
+        except OSError:
+            pass  # it hung up before all was sent
+        answer = said(client)
+    # A reset may take the answer away, if much was on its way.
+    assert answer == b"" or b"at most 200 headers" in answer
+
+
+def test_a_head_as_large_as_allowed_passes():
+    with connected(patient) as client:
+        client.sendall(HEAD + b"X: " + b"y" * (HEAD_BYTES - 100) + b"\r\nConnection: close\r\n\r\n")
+        assert said(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_requests_that_do_not_wait_for_answers_are_bounded():
+    with connected(patient) as client:
+        client.sendall((HEAD + b"\r\n") * (PIPELINED + 2))
+        assert "wait for answers" in refusal(client)[1]
