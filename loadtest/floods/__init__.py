@@ -1,0 +1,1 @@
+"""What one address may send, and what others feel of it."""
