@@ -39,13 +39,11 @@ class Transport(asyncio.Transport):
     def resume_reading(self):
         self.reading = True
 
-    def can_write_eof(self):
-        return True
-
-    def write_eof(self): ...
-
     def is_closing(self):
         return self.closing
+
+    def close(self):
+        self.closing = True
 
 
 class Receiver:
@@ -177,6 +175,18 @@ async def test_who_stays_above_the_rate_is_told_so_and_closed(piece):
     assert receiver.ends == [(1008, reason, False)]
     connection.data_received(piece * 150)
     assert transport.reading  # what comes now is thrown away until the peer leaves
+
+
+async def test_what_comes_behind_our_close_frame_is_looked_through_at_once():
+    server = Server(frame_rate=100)
+    connection, transport, receiver = server.connect()
+    connection.data_received(PONG * 150)
+    connection.close(4000, "enough")
+    server.next_second()
+    await server.turns_until(lambda: transport.reading)
+    connection.data_received(PONG * 1000 + frame(8, b"\x0f\xa0"))
+    await server.turns_until(lambda: receiver.ends)
+    assert receiver.ends == [(4000, "enough", True)]
 
 
 async def test_a_large_frame_in_many_pieces_counts_once():

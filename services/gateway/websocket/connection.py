@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, MutableSet
 from functools import partial
 from typing import Any
@@ -223,7 +224,9 @@ class WebSocketConnection(asyncio.Protocol):
         slicer, rate, parser = self._shared.slicer, self._shared.frame_rate, self._parser
         if parser.finished:
             return
-        until, left = slicer.until(), rate.left(self)
+        until = slicer.until()
+        # Of what comes behind our close frame only the peer's is looked for: it must not wait for seconds.
+        left = math.inf if self.closing else rate.left(self)
         taken = -int(parser.is_inside)  # the frame that goes on was counted
         data, position = parser.joined(data), 0
         while position < len(data) and taken < left and not parser.finished:
