@@ -16,7 +16,7 @@ _WORDS = """
     password passwords passwort patrick pepper pokemon princess purple q1w2e3r4 q1w2e3r4t5 qazwsx qazwsxedc qwe123
     qwer1234 ranger richard robert root rootroot samantha samsung secret security server service shadow snoopy
     soccer sommer starfish starwars success summer sunshine superman superstar superuser swordfish taylor temp
-    temporary test testing testtest thomas thunder tigger toor trustme trustno user username victoria welcome
+    temporary test testing testtest thomas thunder toor trustme trustno user username victoria welcome
     whatever william winter zaq12wsx zaq1zaq1
 """
 
