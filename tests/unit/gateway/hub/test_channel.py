@@ -311,9 +311,11 @@ def test_what_the_log_did_not_hold_is_forgotten_with_its_epoch():
     bench = Bench()
     bench.wait("one", last=10)
     bench.answer(looked(9, bus=10, start=7))
-    bench.channel.doubt()
     bench.wait("two", last=10)
+    bench.answer(looked(12, bus=10, start=7, end=9))
     bench.told()
+    bench.channel.doubt()
+    bench.answer(looked(3, bus=11, epoch="F", start=3))
     bench.answer(looked(3, bus=11, epoch="F", start=3))
     assert bench.told() == [("reset", "F", 3, 0, "epoch")]
     bench.answer(looked(3, bus=11, epoch="F", start=0))
