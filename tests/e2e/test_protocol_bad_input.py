@@ -198,7 +198,8 @@ async def test_data_that_is_costly_to_look_at_does_not_stop_the_gateway(
                 await asyncio.sleep(0.05)
         for _ in range(20):
             refusal = await alice.expect("error")
-            assert (refusal["id"], refusal["code"]) == (1, "too_large")
+            # Of what comes after them a connection may send only so many bytes a second.
+            assert (refusal["id"], refusal["code"]) in ((1, "too_large"), (1, "rate_limited"))
 
 
 async def repeatedly(client: WireClient, frame: bytes, *, times: int) -> None:
