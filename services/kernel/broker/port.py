@@ -56,7 +56,7 @@ class Draft(Struct, frozen=True, kw_only=True, gc=False):
     ephemeral: bool = False
     expect: Position | None = None
     history_size: int = 1000
-    history_bytes: int = 4_194_304
+    history_bytes: int = 16_777_216
     history_ttl: int = 86_400
 
 

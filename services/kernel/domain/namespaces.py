@@ -43,7 +43,7 @@ class Namespace:
 
     name: str
     history_size: int = 1000
-    history_bytes: int = 4_194_304
+    history_bytes: int = 16_777_216
     history_ttl: int = 86_400
     presence: bool = False
     join_leave: bool = False
