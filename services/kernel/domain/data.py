@@ -37,7 +37,7 @@ def check_json(raw: bytes) -> bytes:
     if has_long or raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
         for level, kinds in _levels(value):
             if has_long and int in kinds:
-                _check_integers(level)
+                _check_integers(_of(int, level, kinds))
     if b"\n" in raw or b"\r" in raw:
         return msgspec.json.format(raw, indent=-1)
     return raw.strip(b" \t")
@@ -54,7 +54,7 @@ def check_msgpack(raw: bytes) -> tuple[Kind, bytes]:
     has_bytes = False
     for level, kinds in _levels(value):
         has_bytes |= bytes in kinds
-        if float in kinds and not all(map(math.isfinite, _of(float, level))):
+        if float in kinds and not all(map(math.isfinite, _of(float, level, kinds))):
             raise _invalid("numbers must be finite")
     if has_bytes:
         return Kind.MSGPACK, msgspec.msgpack.encode(value)
@@ -73,17 +73,18 @@ def _levels(value: Any) -> Iterator[tuple[list[Any], set[type]]]:
         if not kinds & {dict, list}:
             return
         if depth < MAX_DEPTH:
-            objects = chain.from_iterable(map(dict.values, _of(dict, level)))
-            level = list(chain(objects, chain.from_iterable(_of(list, level))))
+            objects = map(dict.values, _of(dict, level, kinds))
+            level = list(chain.from_iterable(chain(objects, _of(list, level, kinds))))
     raise _invalid(f"nested more than {MAX_DEPTH} deep")
 
 
-def _of(kind: type, level: list[Any]) -> list[Any]:
-    return [item for item in level if type(item) is kind]
+def _of(kind: type, level: list[Any], kinds: set[type]) -> list[Any]:
+    if kind not in kinds:
+        return []
+    return level if len(kinds) == 1 else [item for item in level if type(item) is kind]
 
 
-def _check_integers(level: list[Any]) -> None:
-    integers = _of(int, level)
+def _check_integers(integers: list[int]) -> None:
     if min(integers) < MIN_INTEGER or max(integers) > MAX_INTEGER:
         raise _invalid("integers must be within 64 bits")
 
