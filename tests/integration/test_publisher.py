@@ -488,7 +488,7 @@ class TestControl:
         assert messages[:5] == [
             control.DisconnectUser(user="bob", code=4010, reason="bye"),
             control.DisconnectUser(user="bob", code=4004, reason=""),
-            control.DisconnectConnection(connection="c1", code=4004, reason="ü" * 61),
+            control.DisconnectConnection(connection="c1", code=4004, reason="ü" * 60 + "…"),
             control.SubscribeUser(user="bob", channel="room:a"),
             control.UnsubscribeUser(user="bob", channel="room:a"),
         ]
@@ -861,7 +861,7 @@ class TestBadInput:
             (b'{"data":"\\ud800"}', 400, "bad_request"),
             (b"\0" * 100, 400, "bad_request"),
             (b"[" * 50_000, 400, "bad_request"),
-            (b'{"a":' * 10_000, 422, "invalid_data"),
+            (b'{"data":' + b'{"a":' * 10_000, 422, "invalid_data"),
             (b'{"data":1,"expect":{"epoch":"a"}}', 400, "bad_request"),
             (b'{"data":1,"expect":{"epoch":"a-b","offset":1}}', 400, "bad_request"),
             (b'{"data":1,"expect":{"epoch":"a","offset":-1}}', 400, "bad_request"),
@@ -870,7 +870,7 @@ class TestBadInput:
             (b'{"data":1,"expect":{"epoch":"a","offset":9223372036854775808}}', 400, "bad_request"),
             (b'{"data":1,"expect":{"epoch":"a","offset":99999999999999999999}}', 400, "bad_request"),
             (b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}", 422, "invalid_data"),
-            (b'{"a":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, 422, "invalid_data"),
+            (b'{"data":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, 422, "invalid_data"),
             (b'{"data":' + b"[" * 65 + b"]" * 65 + b"}", 422, "invalid_data"),
             (b'{"data":1e999}', 422, "invalid_data"),
             (b'{"data":-1e999}', 422, "invalid_data"),
@@ -1135,7 +1135,12 @@ class TestOperation:
     def test_what_it_says_of_itself(self, api, channel):
         publish(api, channel, data=1)
         assert api.get("/healthz").json() == {"status": "ok"}
-        assert api.get("/readyz").json() == {"redis": "ok", "keys": "ok", "ready": True}
+        assert api.get("/readyz").json() == {
+            "redis": "ok",
+            "memory": "ok",
+            "keys": "ok",
+            "ready": True,
+        }
         metrics = api.get("/metrics").text
         for line in (
             'openline_publisher_requests_total{method="POST",route="/v1/channels/{channel}/messages",status="201"}',
