@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 from starlette.applications import Starlette
@@ -34,6 +35,14 @@ def test_text_and_binary_come_back_unchanged_on_either_loop(loop):
         assert [peer.message() for _ in range(3)] == ["hé", b"\x00\xff", b"x" * MAX_BYTES]
         peer.send(Message(data=b"x" * (MAX_BYTES + 1)))
         assert peer.closing()[0] == 1009
+
+
+def test_the_frame_rate_does_not_bind_it():
+    hurried = partial(WebSocketProtocol, frame_rate=10)
+    with serving(application(), ws=hurried) as server, Peer(server.port) as peer:
+        for number in range(100):
+            peer.text(str(number))
+        assert [peer.message() for _ in range(100)] == [str(number) for number in range(100)]
 
 
 def test_a_limit_of_zero_switches_it_off_and_says_so():

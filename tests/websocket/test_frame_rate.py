@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from services.gateway.websocket.frame_rate import FEW, PATIENCE, FrameRate
@@ -45,6 +47,14 @@ def test_without_a_rate_everything_is_left(timers):
     free = FrameRate(0, call_later=timers.call_later)
     free.count("a", 10**9)
     assert free.left("a") > 10**9
+
+
+def test_an_exempt_peer_may_send_any_number_until_it_is_forgotten(rate):
+    rate.exempt("a")
+    rate.count("a", 1000)
+    assert (rate.left("a"), rate.left("b")) == (math.inf, 100)
+    rate.forget("a")
+    assert rate.left("a") == 100
 
 
 def test_who_sends_more_goes_on_in_the_next_second(rate, timers):

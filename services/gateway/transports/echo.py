@@ -65,7 +65,11 @@ def echo_route(max_bytes: int, *, quota: Quota) -> WebSocketRoute:
         if max_bytes:
             # What is spoken here is the client's own; a browser wants one of its offer named.
             own = subprotocols.named(offered)
-            Acceptance(begin, max_bytes=max_bytes, subprotocol=own).complete(websocket.scope)
+            # Conformance suites send tens of thousands of fragments.
+            acceptance = Acceptance(
+                begin, max_bytes=max_bytes, subprotocol=own, any_frame_rate=True
+            )
+            acceptance.complete(websocket.scope)
         else:
             farewell(_OFF, offered).complete(websocket.scope)
 

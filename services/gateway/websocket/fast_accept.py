@@ -17,12 +17,14 @@ class Acceptance(NamedTuple):
 
     `receiver` is called once, when the connection is there and only then. It returns None when it has closed it.
     `greets`: the receiver writes soon, so the handshake's answer may wait a moment and leave with that.
+    `any_frame_rate`: the server's frame rate does not bind this client.
     """
 
     receiver: Callable[[Connection], Receiver | None]
     max_bytes: int
     subprotocol: str | None = None
     greets: bool = False
+    any_frame_rate: bool = False
 
     def complete(self, scope: Mapping[str, Any]) -> None:
         """Answer the handshake of an ASGI `websocket` scope; the route returns then, and the connection lives on.

@@ -19,7 +19,7 @@ class FrameRate:
     `rate` is frames a second, 0 = any number. `call_later` is the loop's. Who sends more is held until the next second.
     """
 
-    __slots__ = ("_before", "_call_later", "_counts", "_held", "_seconds", "rate")
+    __slots__ = ("_before", "_call_later", "_counts", "_exempt", "_held", "_seconds", "rate")
 
     def __init__(
         self, rate: float, *, call_later: Callable[[float, Callable[[], None]], object]
@@ -30,10 +30,15 @@ class FrameRate:
         self._before: dict[Hashable, int] = {}  # in the second before this one
         self._held: dict[Hashable, Callable[[], None]] = {}
         self._seconds: dict[Hashable, int] = {}  # in a row, of those held in the second before
+        self._exempt: set[Hashable] = set()
 
     def left(self, peer: Hashable) -> float:
         """Frames that it may still send in this second."""
-        return self.rate - self._counts.get(peer, 0)
+        return math.inf if peer in self._exempt else self.rate - self._counts.get(peer, 0)
+
+    def exempt(self, peer: Hashable) -> None:
+        """Let this peer send any number of frames, until it is forgotten."""
+        self._exempt.add(peer)
 
     def is_busy(self, peer: Hashable) -> bool:
         """Whether it has sent more than a few in this second or the one before."""
@@ -55,6 +60,7 @@ class FrameRate:
 
     def forget(self, peer: Hashable) -> None:
         """It has gone."""
+        self._exempt.discard(peer)
         for known in (self._counts, self._before, self._held, self._seconds):
             known.pop(peer, None)
 

@@ -176,6 +176,8 @@ class WebSocketProtocol(asyncio.Protocol):
             early=self._early,
         )
         self._transport.set_protocol(connection)
+        if acceptance.any_frame_rate:
+            self._shared.frame_rate.exempt(connection)
         if acceptance.greets:
             FirstWrite(connection, self._transport, answer, call_later=self._loop.call_later)
         else:
