@@ -11,7 +11,7 @@ _ON_CLOSE_RESET = struct.pack("ii", 1, 0)
 
 
 class SteerableProxy:
-    """Listens on a free port of loopback and passes everything on to `port`.
+    """Listens on a free port of loopback and passes everything on to `port`; `target` is where new connections lead.
 
     `reset` ends all connections with RST; with `greeting` set, each new one is reset after that many bytes from its client.
     `delay`: seconds that everything takes, each way. While `hung`, nothing passes and nothing is closed. While `mute` is
@@ -20,7 +20,7 @@ class SteerableProxy:
     """
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
         self._open: dict[asyncio.Task[None], _Passage] = {}
         self._news = asyncio.Condition()
         self._flowing = asyncio.Event()
@@ -87,7 +87,7 @@ class SteerableProxy:
             self.connections += 1
             self._news.notify_all()
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             del self._open[task]
             writer.close()

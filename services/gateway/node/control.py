@@ -70,11 +70,14 @@ class ControlMessages:
             for session in self._addressed(message):
                 _apply(message, session)
 
-    async def load(self) -> None:
-        """Catch up with the record until it is had: an announcement may have been missed."""
+    async def load(self, *, whole: bool = False) -> None:
+        """Catch up with the record until it is had: an announcement may have been missed.
+
+        `whole` after a resync: the new master may lack what came here by the bus, so that its record looks as before.
+        """
         while True:
             try:
-                await self._known.catch_up(self._wall())
+                await self._known.catch_up(self._wall(), whole=whole)
             except OpenlineError:
                 await asyncio.sleep(RETRY_SECONDS)
             else:

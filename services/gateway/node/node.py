@@ -425,7 +425,7 @@ class Node:
     def resynced(self, partition: int) -> None:
         """Entries may have been missed: control messages and listeners' counts among them."""
         self.metrics.resyncs.labels(partition).inc()
-        self.spawn(self._control.load())
+        self.spawn(self._control.load(whole=True))
         log.info("bus_resynced", partition=partition)
 
     def _acknowledged(self, partition: int, beat: Beat, reply: Beaten) -> None:

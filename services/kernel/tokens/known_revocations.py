@@ -34,13 +34,14 @@ class KnownRevocations:
         self._whole = float("-inf")
         self._reading = asyncio.Lock()
 
-    async def catch_up(self, now: float) -> None:
+    async def catch_up(self, now: float, *, whole: bool = False) -> None:
         """Learn what others have revoked; `now` is seconds since 1970.
 
-        Raises `unavailable`; once `loaded`, what is known counts all the same.
+        `whole` reads the record whole, whatever its mark: when it may have lost what was added behind the mark and is
+        known here by another way. Raises `unavailable`; once `loaded`, what is known counts all the same.
         """
         async with self._reading:
-            if self._mark is None or now - self._whole > WHOLE_SECONDS:
+            if whole or self._mark is None or now - self._whole > WHOLE_SECONDS:
                 await self._read_whole(now)
                 return
             changes = await self._record.since(self._mark)

@@ -154,6 +154,18 @@ async def test_a_record_that_lost_what_is_known_gets_it_back(host, registry):
     assert sorted(one.value for one in record.known) == ["amy", "bob"], "eve's has ended"
 
 
+async def test_after_a_resync_the_record_gets_what_came_by_the_bus_alone(registry):
+    """A master that took over had lagged: its record looks as it did before, by number and by what it announced."""
+    record = Record([BOB])
+    here = control_messages(registry, record)
+    await here.load()
+    tell(here, control.Revoke(kind="jti", value="amy", exp=2e9))
+    await here.load()
+    assert [one.value for one in record.known] == ["bob"]
+    await here.load(whole=True)
+    assert [one.value for one in record.known] == ["bob", "amy"]
+
+
 async def test_a_record_that_can_be_read_counts_although_nothing_can_be_written(registry):
     record = Record()
     here = control_messages(registry, record)
