@@ -26,9 +26,9 @@ def main() -> None:
     )
     settings = load(Settings)
     logs.configure("auth", format=settings.log_format, level=settings.log_level)
-    admin_networks.warn_if_assumed(settings)
     with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET", KeyringError: "OPENLINE_AUTH_KEYS"}):
         application = _application(settings)
+    admin_networks.warn_if_assumed(settings)
     serve.serve(
         application,
         host=settings.auth_host,

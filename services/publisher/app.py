@@ -173,8 +173,8 @@ def main() -> None:
     )
     settings = load(Settings)
     logs.configure("publisher", format=settings.log_format, level=settings.log_level)
-    admin_networks.warn_if_assumed(settings)
     parts = create(settings)
+    admin_networks.warn_if_assumed(settings)
     BrokerCalls("publisher", parts.broker.counters, registry=REGISTRY)
 
     async def started(_: Server) -> None:

@@ -44,6 +44,7 @@ ELSEWHERE = {
     (CLIENTS, "JavaScript", 1): "test_docs_browser.py",
     ("README.md", "Run it", 0): "test_run.py",
     ("docs/performance.md", "Performance", 0): "minutes of measuring",
+    ("docs/performance.md", "What a bystander feels of a flood", 0): "tests/chaos/test_floods.py",
     ("docs/loadtest.md", "Load", 0): "test_load.py",
     ("docs/loadtest.md", "Many processes, many machines", 0): "test_load.py",
     ("docs/loadtest.md", "A soak", 0): "minutes of load",

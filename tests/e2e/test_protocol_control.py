@@ -142,7 +142,7 @@ async def test_a_direct_message_reaches_one_connection(people: People) -> None:
         ({}, 4004, None),
         ({"code": 4099}, 4099, None),
         ({"code": 4000, "reason": "go away"}, 4000, "go away"),
-        ({"reason": "ü" * 100}, 4004, "ü" * 61),
+        ({"reason": "ü" * 100}, 4004, "ü" * 60 + "…"),
     ],
 )
 async def test_disconnect_closes_with_the_code_and_reason_that_were_given(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 
+from websockets.asyncio.client import connect
+
 from tests.support.event_stream import EventStream
 from tests.support.people import People
 from tests.support.refused import handshake_refused
@@ -23,7 +25,8 @@ async def test_no_log_holds_a_token_or_a_ticket_however_it_came(
             await people.http.get(f"{path}?{query}&channel=bad")
     for headers in (bearer, {"cookie": f"openline_token={token}"}):
         await people.http.get("/sse?channel=bad", headers=headers)
-        await handshake_refused(people.ws(path="/ws/rooms/a%20b"), headers=headers)
+        async with connect(people.ws(path="/ws/rooms/a%20b"), additional_headers=headers) as bad:
+            await bad.wait_closed()
     await handshake_refused(people.ws(path=f"/ws?token={token}x"))
     asked = {"channel": "public:all", "token": token}
     async with EventStream.open(people.http, "/sse", params=asked) as stream:

@@ -80,7 +80,7 @@ Channel = Annotated[
     *_in_path(channels.CHANNEL_GRAMMAR, "namespace:name", examples=["room:lobby", "live:prices"]),
 ]
 Topic = Annotated[str, *_in_path(channels.NAME_GRAMMAR, "of notify:", examples=["orders"])]
-_USER = _in_path(channels.SUBJECT_GRAMMAR, "The `sub` of a user's tokens.", examples=["bob"])
+_USER = _in_path(channels.SUBJECT_GRAMMAR, "The `sub` of a user's tokens.", examples=["carol"])
 AnyUser = Annotated[str, *_USER]
 """Documented as `User`; its call checks it."""
 User = Annotated[str, _subject("user"), *_USER]
