@@ -15,6 +15,8 @@ from services.kernel.http import http_protocol
 from services.kernel.http.http_protocol import HEAD_BYTES, HEADERS, PIPELINED, HttpProtocol
 from tests.support.uvicorn_server import serving
 
+pytestmark = pytest.mark.server
+
 
 async def nobody(scope, receive, send):
     raise AssertionError("no application sees this")
