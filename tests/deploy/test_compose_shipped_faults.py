@@ -108,8 +108,9 @@ async def test_a_gateway_that_hangs_holds_nobody_longer_than_a_client_waits(
 async def test_a_gateway_is_killed_under_clients_and_comes_back(
     stack: ComposeStack, people: People
 ) -> None:
-    victim = stack.containers("gateway")[0]
     async with traffic(people, 10) as clients:
+        names = {sticky_name(stack, name): name for name in stack.containers("gateway")}
+        victim = names[gateways_of(clients)[0].partition("=")[2]]  # one that has clients
         pid = int(stack.docker("inspect", "--format", "{{.State.Pid}}", victim))
         await asyncio.sleep(1)
         os.kill(pid, signal.SIGKILL)
