@@ -1,4 +1,4 @@
-"""The system that is flooded: where its services are, and the tokens of who floods and who is measured."""
+"""The system that is flooded: its services' addresses, and the tokens of flooder and bystander."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Access:
         return token
 
     def fill(self, channel: str) -> None:
-        """A thousand messages of 1 KB, for those who ask for them."""
+        """A thousand messages of 1 KB, for floods that read history."""
         messages = [{"channel": channel, "data": "x" * 1000}] * 500
         for _ in range(_FILLED // len(messages)):
             self.post("publisher", "/v1/messages", {"messages": messages})

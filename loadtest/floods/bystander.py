@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from loadtest.bench import frames
 
-_EVERY = 0.01
-"""Seconds between two pings."""
+_EVERY = 0.025
+"""Seconds between two pings: fewer than the 50 commands a second that a connection may send, or they are refused."""
 
 _PATIENCE = 20.0
 
@@ -80,4 +80,6 @@ class Bystander:
                     event: dict[str, Any] = json.loads(payload)
                     if event["type"] == kind:
                         return event
+                    if event["type"] == "error":
+                        raise EOFError(f"refused: {event['code']}")
             self._rest += self._receive()

@@ -24,7 +24,7 @@ class Counts(NamedTuple):
 
 
 def line(before: Counts, now: Counts, *, seconds: float) -> str:
-    """What to show after so many seconds of the run; `before` was `EVERY` seconds ago."""
+    """What to show after these seconds of the run; `before` was `EVERY` seconds ago."""
     rate = (now.delivered - before.delivered) / EVERY
     return f"{seconds:.0f} s: {now.users:,} users, {now.delivered:,} deliveries, {rate:,.0f} a second, {now.failed:,} failed"
 
