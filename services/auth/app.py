@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import TypedDict
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -142,6 +142,7 @@ def _parts(
     passwords = Passwords(settings.auth_hashers)
     revoker = Revoker(RedisRevocations(redis), announce=announce, clock=clock)
     trusted = trust.of(settings, without=_own_urls(settings), own=ring)
+    given = limits.of(settings)
     parts = Parts(
         settings=settings,
         store=store,
@@ -161,14 +162,21 @@ def _parts(
         tickets=RedisTickets(redis),
         own=Verifier([TrustedIssuer(settings.public_url, ring)], audience=settings.audience),
         trusted=trusted.verifier,
-        **_throttles(limits.of(settings)),
-        limits=limits.of(settings),
+        **_throttles(given),
+        limits=given,
         clock=clock,
     )
     return parts, trusted.remote
 
 
-def _throttles(given: Limits) -> Any:
+class _Throttles(TypedDict):
+    logins: Throttle
+    refreshes: Throttle
+    guesses: Guesses
+    failures: AuthFailures
+
+
+def _throttles(given: Limits) -> _Throttles:
     """How often things may be tried, in this process: the fields of `Parts` by their names."""
     logins, refreshes = given.login_rate_per_minute, given.refresh_rate_per_minute
     return {

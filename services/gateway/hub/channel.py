@@ -17,8 +17,6 @@ from services.kernel.broker.port import Entry, EntryType, Look, Looked
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 
-UNBOUNDED: ReplayBudget[Any] = ReplayBudget(2**62)
-
 
 class Channel:
     """Position, listeners and waiters of one channel.
@@ -60,12 +58,12 @@ class Channel:
         audience: Audience,
         limits: HubLimits,
         *,
-        budget: ReplayBudget[Any] | None = None,
+        budget: ReplayBudget[Any],
     ) -> None:
         self.name = name
         self.audience = audience
         self._limits = limits
-        self._budget = budget or UNBOUNDED
+        self._budget = budget
         self.epoch = ""
         self.offset = 0
         self.began = 0

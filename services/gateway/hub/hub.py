@@ -34,6 +34,8 @@ from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 
+UNBOUNDED = 1 << 62
+
 UNCONFIRMED = "the channel's position cannot be confirmed now; subscribe again"
 CROWDED = "too many clients are replaying history right now; subscribe again later"
 
@@ -55,11 +57,11 @@ class Hub:
         limits: HubLimits | None = None,
         budget: ReplayBudget[Any] | None = None,
     ) -> None:
-        """`budget`: what may be held for subscribers that wait and for those that were sent what they missed."""
+        """`budget` bounds what is held for subscribers that wait or were sent what they missed; None: any number of bytes."""
         self._sink = sink
         self._new_epoch = new_epoch
         self._limits = limits or HubLimits()
-        self._budget = budget
+        self._budget = ReplayBudget(UNBOUNDED) if budget is None else budget
         self._cursor = BusCursor()
         self._channels: dict[str, Channel] = {}
         self._look_schedule = LookSchedule()

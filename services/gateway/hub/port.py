@@ -105,9 +105,7 @@ class HubLimits:
     batch: int = 100  # channels a look call compares at most
     spacing: float = 0.02  # between the batches of a resync
     positions: int = 16  # positions of waiters a look passes on at most
-    patience: float = (
-        5.0  # a subscriber that has not joined by then, and saw no progress, is refused
-    )
+    patience: float = 5.0  # a subscriber that saw no progress until then is refused
     answer: float = 15.0  # a call that was not answered by then has failed
     idle_seconds: float = 30.0  # a channel without listeners is kept up to date this long
     idle_most: int = 10_000

@@ -1,6 +1,6 @@
 """What this node holds in memory for clients that recover: pages of logs that wait to be joined or read, bounded together.
 
-A history may hold tens of megabytes, and who recovers it is not slow: its own buffer may hold it all. A dozen that never
+A history may hold tens of megabytes, and a client that recovers it is not slow: its buffer may hold it all. A dozen that never
 read would fill the memory.
 """
 
@@ -15,7 +15,7 @@ PATIENCE = 60.0
 """Seconds that a client has to read while others wait for the room that it takes."""
 
 LARGE = 4096
-"""Bytes of data from which a frame is made for each reader anew: kept, it would take as much again for each wire format."""
+"""Bytes of data above which each reader gets a frame of its own: kept, it would take as much again for each wire format."""
 
 OBJECTS = 400
 """Bytes that a publication takes beside its data: its objects, and its place in lists."""
@@ -28,7 +28,7 @@ Page = Sequence[Publication]
 class ReplayBudget(Generic[T]):
     """Bytes, at most `limit` together; one holder alone may take more. Pure: `now` answers in seconds.
 
-    What is held are pages of logs, and frames to be written. Who waits for the same reply holds the same page: it counts
+    What is held are pages of logs, and frames to be written. Clients that wait for one reply hold the same page: it counts
     once. `end` closes a client that has not read for long.
     """
 
@@ -55,7 +55,7 @@ class ReplayBudget(Generic[T]):
         return self._total
 
     def hold(self, holder: T, page: Page) -> bool:
-        """Count a page; False when there is no room, even after those were ended that do not read."""
+        """Count a page; False when there is no room, even after the clients that do not read were closed."""
         known = self._pieces.get(id(page))
         if known is None:
             return self._add(holder, page, weight(page))

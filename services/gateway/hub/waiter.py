@@ -17,7 +17,8 @@ class Waiter:
     At `deadline` it is refused, unless the channel has advanced since it had `advances`.
 
     `have` is the position up to which `collected` reaches; None while it is not known where to begin. `lost`: what it
-    asked for cannot be had; `is_crowded_out`: others hold all the room that there is for pages. `seen_by`: the call that was made when it was already waiting. `head`: where the log ended
+    asked for cannot be had; `is_crowded_out`: others hold all the room that there is for pages. `seen_by`: the call that
+    was made when it was already waiting. `head`: where the log ended
     after it came; without `since` it joins no earlier, so that whoever publishes and then subscribes finds what it
     published behind its position.
     """

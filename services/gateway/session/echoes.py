@@ -97,9 +97,8 @@ class Echoes:
             return Verdict.ACK
         elsewhere = bool(result.offset) and result.epoch != position.epoch
         if elsewhere and position.epoch == echo.epoch:
-            return (
-                Verdict.WAIT
-            )  # for the reset that names its epoch: an ack before it would be a place nobody knows
+            # For the reset that names its epoch: an ack before it would be a place nobody knows.
+            return Verdict.WAIT
         if not result.offset or elsewhere:
             # Its delivery may never come: it is ephemeral, or a reset has come meanwhile.
             echo.acked = True

@@ -6,6 +6,7 @@ import pytest
 
 from services.gateway.hub.channel import Channel
 from services.gateway.hub.port import HubLimits
+from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.hub.waiter import Waiter
 from services.kernel.broker.port import Entry, EntryType, Looked
 from services.kernel.domain.positions import Position
@@ -19,7 +20,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.audience = RecordingAudience()
-        self.channel = Channel("room:a", self.audience, LIMITS)
+        self.channel = Channel("room:a", self.audience, LIMITS, budget=ReplayBudget(1 << 62))
         self.calls = 0
 
     def told(self):

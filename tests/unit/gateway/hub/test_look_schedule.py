@@ -5,11 +5,12 @@ from __future__ import annotations
 from services.gateway.hub.channel import Channel
 from services.gateway.hub.look_schedule import LookSchedule
 from services.gateway.hub.port import HubLimits
+from services.gateway.hub.replay_budget import ReplayBudget
 from tests.support.recording_audience import RecordingAudience
 
 
 def channel(name):
-    return Channel(name, RecordingAudience(), HubLimits())
+    return Channel(name, RecordingAudience(), HubLimits(), budget=ReplayBudget(1 << 62))
 
 
 def test_channels_are_taken_when_they_are_due_in_that_order():
