@@ -51,7 +51,7 @@ class Probes:
     def ready(self) -> Readiness:
         """Ready when messages can be stored and tokens be verified.
 
-        Also while memory is short: who deletes histories, disconnects or revokes comes this way.
+        Also while memory is short: deleting histories, disconnecting and revoking come this way.
         """
         detail = {
             "redis": self._problem or "ok",

@@ -98,8 +98,8 @@ class Subscriber:
     """The side of a session that fan-out uses. Its base and not a part: a delivery stays one call, an idle session small.
 
     `opening` is there until the session was told `connected`, `backlog` while it is sent what it missed. `is_stalled`: its
-    write buffer is above the high-water mark. `allowance`: bytes that may wait before it counts as full. `personalizes`: its messages differ from those of
-    its neighbours.
+    write buffer is above the high-water mark. `allowance`: bytes that may wait before it counts as full. `personalizes`:
+    its messages differ from those of its neighbours.
     """
 
     __slots__ = (

@@ -80,7 +80,7 @@ class Framed:
         )
 
     def message(self, channel: str, publication: Publication) -> bytes:
-        """See Dialect."""
+        """See WireFormat."""
         frame = publication.frames.get(self.name)
         if frame is None:
             frame = self.frame(self.codec.message(channel, publication))
@@ -88,25 +88,25 @@ class Framed:
         return frame
 
     def replayed(self, channel: str, publication: Publication) -> bytes:
-        """See Dialect."""
+        """See WireFormat."""
         if len(publication.data) < LARGE or self.name in publication.frames:
             return self.message(channel, publication)
         return self.frame(self.codec.message(channel, publication))
 
     def skipped(self, channel: str, publication: Publication, skipped: int) -> bytes:
-        """See Dialect."""
+        """See WireFormat."""
         return self.frame(self.codec.message(channel, publication, skipped=skipped))
 
     def signal(self, event: str, channel: str, fragment: bytes) -> bytes:
-        """See Dialect."""
+        """See WireFormat."""
         return self.frame(self.codec.signal(event, channel, fragment))
 
     def event(self, event: str, fields: Mapping[str, Any]) -> bytes:
-        """See Dialect."""
+        """See WireFormat."""
         return self.frame(self.codec.event(event, fields))
 
     def error(self, id: Id, error: OpenlineError) -> bytes:
-        """See Dialect."""
+        """See WireFormat."""
         return self.frame(self.codec.error(id, error))
 
 
@@ -136,7 +136,7 @@ class Blocks:
     name = "sse"
 
     def message(self, channel: str, publication: Publication) -> bytes:
-        """See Dialect; without an id."""
+        """See WireFormat; without an id."""
         block = publication.frames.get(self.name)
         if block is None:
             block = sse.block("message", json_codec.CODEC.message(channel, publication))
@@ -144,22 +144,22 @@ class Blocks:
         return block
 
     def replayed(self, channel: str, publication: Publication) -> bytes:
-        """See Dialect; without an id."""
+        """See WireFormat; without an id."""
         if len(publication.data) < LARGE or self.name in publication.frames:
             return self.message(channel, publication)
         return sse.block("message", json_codec.CODEC.message(channel, publication))
 
     def skipped(self, channel: str, publication: Publication, skipped: int) -> bytes:
-        """See Dialect; without an id."""
+        """See WireFormat; without an id."""
         text = json_codec.CODEC.message(channel, publication, skipped=skipped)
         return sse.block("message", text)
 
     def signal(self, event: str, channel: str, fragment: bytes) -> bytes:
-        """See Dialect."""
+        """See WireFormat."""
         return sse.block(event, json_codec.CODEC.signal(event, channel, fragment))
 
     def event(self, event: str, fields: Mapping[str, Any]) -> bytes:
-        """See Dialect."""
+        """See WireFormat."""
         return sse.block(event, json_codec.CODEC.event(event, fields))
 
     def error(self, id: Id, error: OpenlineError) -> bytes:

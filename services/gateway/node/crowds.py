@@ -1,4 +1,4 @@
-"""Addresses that many connections come from: what the fleet is told of them, and who has come since."""
+"""Addresses with many connections: the counts for the fleet, and the connections that came since the last report."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Crowds:
         self._newcomers: dict[str, list[Newcomer]] = {}
 
     def has(self, count: int) -> bool:
-        """Whether so many connections here make an address one of which the fleet is told."""
+        """Whether this number of connections here makes an address one that is reported to the fleet."""
         return count >= self._least
 
     def came(self, address: str, count: int, newcomer: Newcomer) -> None:
-        """A connection has come to an address, which has so many here with it."""
+        """A connection has come to an address; `count` is the number here with it."""
         if self.has(count):
             self._counts[address] = count
             self._newcomers.setdefault(address, []).append(newcomer)
 
     def left(self, address: str, count: int) -> None:
-        """A connection of an address has ended; it has so many here without it."""
+        """A connection of an address has ended; `count` is the number here without it."""
         if self.has(count + 1):
             self._counts[address] = count if self.has(count) else 0
 
@@ -44,7 +44,7 @@ class Crowds:
         self._counts |= {address: n for address, n in counts.items() if self.has(n)}
 
     def report(self) -> tuple[dict[str, int], dict[str, list[Newcomer]]]:
-        """The counts that have changed since the last report, and who has come to them, the oldest first."""
+        """The counts that have changed since the last report, and the connections that came, oldest first."""
         found = self._counts, self._newcomers
         self._counts, self._newcomers = {}, {}
         return found

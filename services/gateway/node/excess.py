@@ -1,4 +1,4 @@
-"""Who is over a limit of connections, and whether that lasts: only then is a client told to stay away."""
+"""Users and addresses over a limit of connections: only when that lasts is a client told to stay away."""
 
 from __future__ import annotations
 

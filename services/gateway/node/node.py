@@ -271,8 +271,8 @@ class Node:
     def register(self, session: Session) -> None:
         """Count an authenticated session.
 
-        Raises `rate_limited` or, once that lasts, `limit_exceeded` for one too many of its user, `unauthorized` when its token was revoked since it was
-        verified: whoever revoked it closed those that were counted.
+        Raises `rate_limited` or, once that lasts, `limit_exceeded` for one too many of its user, `unauthorized` when its
+        token was revoked since it was verified: the revocation closed only sessions that were counted.
         """
         if session.claims is not None:
             self._check_revoked(session.claims)

@@ -10,7 +10,7 @@ from services.kernel.domain.limits import Buckets, Limits
 from services.kernel.http.addresses import network
 
 MAX_ADDRESSES = 50_000
-"""Addresses whose made-up names are counted: strangers have many, and must not fill the memory."""
+"""Addresses whose made-up names are counted: an attacker with many addresses must not fill the memory."""
 
 
 class Quota:
@@ -76,7 +76,7 @@ class Quota:
         self.crowds.recount(self._addresses)
 
     def divide(self, gateways: int) -> None:
-        """The fleet has so many gateways, this one among them."""
+        """Set the number of the fleet's gateways, this one among them."""
         self.commands.divide(gateways)
         self.bytes.divide(gateways)
 
@@ -123,14 +123,14 @@ class Quota:
             )
 
     def forget_addresses(self, now: float) -> None:
-        """Drop the buckets of addresses that have asked for nothing new for long, and who was refused long ago."""
+        """Drop the buckets of addresses that have asked for nothing new for long, and refusals that are long past."""
         self._unheard.forget_full(now)
         self._full_addresses.forget(now)
         self._full_users.forget(now)
 
 
 def counted_as(address: str) -> str:
-    """Of IPv6 the network: whoever has one has more addresses than could be counted."""
+    """Of IPv6 the network: its owner has more addresses than could be counted."""
     return network(address) if ":" in address else address
 
 

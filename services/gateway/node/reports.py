@@ -108,7 +108,7 @@ class Reports:
                 session.close(connection_limit(refusal), refusal.message)
 
     async def _check_addresses(self, crowds: Mapping[str, list[Newcomer]]) -> None:
-        """The same for addresses. Who came while the store was away is counted, but stays."""
+        """The same for addresses. Connections that came while the store was away are counted, but stay."""
         limit = self._limits.connections_per_address
         if not crowds or not self._limits.rates:
             return

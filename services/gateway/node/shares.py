@@ -12,7 +12,7 @@ class Shares:
     """Token buckets of `rate` and `burst` by name. Pure: times are arguments, in seconds.
 
     The fleet's buckets are in the store: what was used here is reported a few times a second (`report`), and what others have
-    used comes back (`learn`). What is less than `least` waits for more, so that who takes little costs the store nothing.
+    used comes back (`learn`). What is less than `least` waits for more, so that small use costs the store nothing.
     A gateway hands out at once its part of the burst (`divide`), or `floor` where that is more; what the fleet has left
     beyond it comes with the answers.
     """
@@ -28,7 +28,7 @@ class Shares:
         self._forgetting_at = 0.0
 
     def divide(self, gateways: int) -> None:
-        """The fleet has so many gateways, this one among them. Holds for buckets that are begun or settled from now on."""
+        """Set the number of the fleet's gateways, this one among them. Holds for buckets that begin or settle from now on."""
         self._part = max(self._floor, self.burst / max(1, gateways))
 
     def spend(self, name: str, now: float, amount: float = 1) -> float:

@@ -291,7 +291,7 @@ class Session(Subscriber):
         return self._rates
 
     def charge(self, size: int) -> OpenlineError | None:
-        """Count a command of so many bytes against the rates; the refusal when there were too many."""
+        """Count a command of this size in bytes against the rates; the refusal when there were too many."""
         limits = self.node.limits
         if not limits.rates:
             return None

@@ -139,7 +139,7 @@ class SseRoute:
 
 
 class _Headers(Response):
-    """Those of a stream, whose length nobody knows (RFC 9110 section 9.3.2), and no stream."""
+    """The headers of a stream, without its length, which is not known (RFC 9110 section 9.3.2), and no body."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__(headers=headers)

@@ -29,13 +29,13 @@ HEADERS = {
 """Of every stream."""
 
 FINAL = "refused"
-"""The id of a refusal that time does not mend. Who brings it back was told why, and gets the status, which ends it."""
+"""The id of a refusal that time does not mend. A client that sends it back was told why, and gets the status, which ends it."""
 
 RETRY_SECONDS = 1.0
-"""At least so long waits who is refused for now, and at most twice as long."""
+"""Seconds that a client refused for now waits at least; at most twice as long."""
 
 TOKEN_SECONDS = 30.0
-"""The same for who needs a new token: the page has to bring it, or a back end its cookie."""
+"""The same for a client that needs a new token: the page has to bring it, or a back end its cookie."""
 
 
 def response(error: OpenlineError, request: Request, headers: Mapping[str, str]) -> Response:
@@ -65,7 +65,7 @@ def _is_for_the_front_door(error: OpenlineError, request: Request) -> bool:
 
 
 def _wait(error: OpenlineError) -> int:
-    """Milliseconds until the client comes back: spread, so that those who were refused together do not all at once."""
+    """Milliseconds until the client comes back: spread, so that clients refused together do not return together."""
     least = max(error.retry_after or 0.0, RETRY_SECONDS)
     if error.code is Code.UNAUTHORIZED:
         least = TOKEN_SECONDS

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 class EventStream:
     """Satisfies `interface.Connection` as long as the response runs; nothing is ever received.
 
-    `code` and `reason` are why the session has closed it, for who answers in its place.
+    `code` and `reason` say why the session has closed it, for the response that takes its place.
     """
 
     def __init__(self, address: str, headers: dict[str, str]) -> None:
@@ -133,7 +133,7 @@ class EventStream:
             self._call(self._receiver.writable)
 
     def _next(self) -> bytes:
-        """At most so much as is buffered anyway: what follows stays here, where it is counted, until the reader has read."""
+        """At most as much as is buffered anyway: what follows stays here, where it is counted, until the reader has read."""
         chunks: list[bytes | memoryview] = []
         room = MAX_BUFFERED
         while self._chunks and room > 0:

@@ -1,4 +1,4 @@
-"""How many frames a connection may send: who sends more waits, and who goes on with it for long is named."""
+"""Frames a second of a connection: a peer that sends more waits, and one that goes on for long is found out."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FEW = 64
 
 
 class FrameRate:
-    """Counts each peer's frames in this second, for those alone that send any: who is quiet costs nothing.
+    """Counts the frames of this second for each peer that sends any; a quiet peer costs nothing.
 
-    `rate` is frames a second, 0 = any number. `call_later` is the loop's. Who sends more is held until the next second.
+    `rate` is frames a second, 0 = any number. `call_later` is the loop's. A peer that sends more is held until the next second.
     """
 
     __slots__ = ("_before", "_call_later", "_counts", "_exempt", "_held", "_seconds", "rate")
@@ -45,7 +45,7 @@ class FrameRate:
         return max(self._counts.get(peer, 0), self._before.get(peer, 0)) > FEW
 
     def count(self, peer: Hashable, frames: int) -> None:
-        """It has sent so many more."""
+        """Add to the frames that it has sent."""
         counts = self._counts
         if not counts and not self._before:
             self._call_later(SECOND, self._next_second)

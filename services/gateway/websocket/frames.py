@@ -293,7 +293,10 @@ def close_frame(code: int, reason: str = "") -> bytes:
 
 
 def cut(reason: str) -> str:
-    """As much of a close reason as a frame holds: 123 bytes, cut between words where it has any, and marked."""
+    """As much of a close reason as a frame holds: 123 bytes, cut between words where it has any, and marked.
+
+    The kernel's `wording.cut` does the same for other texts; this library imports nothing of ours.
+    """
     whole = reason.encode("utf-8", "replace")
     if len(whole) <= _MAX_REASON:
         return whole.decode()

@@ -17,8 +17,8 @@ SHARE = 0.0002
 class Slicer:
     """Shares out one slice of each turn of the loop among all connections.
 
-    Who sends little reads first. Then those who send much and all other work alternate, each in order; at least one of
-    both is served in a turn. Nothing is refused here: who waits too long must notice that itself. What a piece of work
+    Connections that send little are read first. Then those that send much and all other work alternate, each in order; at least one of
+    both is served in a turn. Nothing is refused here: work that waits too long must notice that itself. What a piece of work
     raises goes to the loop's exception handler, and the rest goes on.
     """
 

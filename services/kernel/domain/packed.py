@@ -62,7 +62,7 @@ _REASONS = {
     "UTF-8": "a string is not UTF-8; send whole characters, not half of a surrogate pair, as in text cut inside an emoji",
     "invalid type": "keys of objects must be strings",
 }
-"""What a word of the decoders' complaints means to who wrote the bytes."""
+"""What a word of the decoders' complaints means to the sender of the bytes."""
 
 
 def decode(raw: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""A warning for operators who have not said who may make administrative calls."""
+"""A warning when OPENLINE_ADMIN_NETWORKS was not given although strangers may reach the service."""
 
 from __future__ import annotations
 

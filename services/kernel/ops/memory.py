@@ -16,7 +16,7 @@ _ENDLESS = 1 << 62
 def ceiling(files: Sequence[Path] = _FILES) -> int | None:
     """Bytes above which the kernel ends this process; None when there is no such bound, or none that could be read."""
     for path in files:
-        with suppress(OSError, ValueError):  # `max` is no number
+        with suppress(OSError, ValueError):  # `max` is not a number
             found = int(path.read_text("ascii"))
             return found if found < _ENDLESS else None
     return None

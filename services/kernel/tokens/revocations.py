@@ -188,7 +188,7 @@ class Revocations(Protocol):
     """The fleet's record of revocations, and the announcements of the newest of them. Each call raises `unavailable`."""
 
     async def add(self, *revocations: Revocation) -> None:
-        """Record each until its `exp`, and announce it to those who follow the record."""
+        """Record each until its `exp`, and announce it to the services that follow the record."""
 
     async def mark(self) -> Mark:
         """Where the record is now."""

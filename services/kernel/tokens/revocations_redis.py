@@ -24,7 +24,7 @@ ANNOUNCED = 1000
 _WHAT = "revocations cannot be read or kept"
 
 # In one step, so that a reader that sees another size sees the announcement as well. GT: to revoke again never
-# shortens; a new member is added all the same. The flag: whoever is to be stopped may have filled the memory.
+# shortens; a new member is added all the same. The flag: the user to be stopped may have filled the memory.
 _ADD = f"""#!lua flags=allow-oom
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
 for i = 2, #ARGV, 2 do

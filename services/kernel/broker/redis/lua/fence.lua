@@ -24,7 +24,7 @@ local function matching(key, trusted)
   return nil
 end
 
--- The history id, made anew as `candidate` where the record does not match, whether messages are refused (memory.lua) and
+-- The history id, replaced by `candidate` where the record does not match, whether messages are refused (memory.lua) and
 -- whether incarnations are quiet (living.lua); nil on a server that is not the master (a replica may be writable by configuration, and what it takes is lost).
 local function fence(key, candidate, trusted)
   local master, info = replication()

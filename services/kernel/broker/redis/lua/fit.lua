@@ -1,4 +1,4 @@
--- Included by other scripts: a log that holds so many bytes.
+-- Included by other scripts: a log that is bounded by bytes.
 --
 -- The first entry that a call stores in a log has a field `b`: the bytes that were ever stored there before it. The entries
 -- behind it up to the next such are counted by themselves: a call stores few.

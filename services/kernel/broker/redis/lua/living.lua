@@ -4,7 +4,7 @@
 -- not look for them. Heartbeats keep it right.
 
 -- The incarnations that have not beaten for half a lease, by name; nil when there are none. Their lease has not ended, but
--- their connections most likely have, and whoever has come back elsewhere would be counted twice.
+-- their connections most likely have, and a client that has come back elsewhere would be counted twice.
 local function quiet(leases, ttl)
   local found = redis.call('ZRANGEBYSCORE', leases, '-inf', '(' .. (clock() - ttl / 2))
   if #found == 0 then

@@ -15,7 +15,7 @@ local function used()
 end
 
 -- Whether more than `percent` of maxmemory is used, kept in the record. The bus then gives back what is older than the
--- last mark but one: its readers are behind by milliseconds, and who is further behind reads the logs.
+-- last mark but one: its readers are behind by milliseconds, and a gateway that is further behind reads the logs.
 local function measure(record, bus, budget, percent)
   local now, most = used()
   if most == 0 or now * 100 <= most * percent then

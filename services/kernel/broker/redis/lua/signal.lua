@@ -3,7 +3,7 @@
 -- KEYS: 1 history record, 2 bus
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 bus bytes, 5 memory percent,
 --       6 header (type and channel), 7 fragment
--- Returns the entry's id; nil for somebody who types while memory is short
+-- Returns the entry's id; nil for typing while memory is short
 --include fence
 --include memory
 
