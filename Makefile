@@ -1,6 +1,6 @@
 # `make help` lists the verbs.
 
-PYTHON_FILES := services deploy scripts loadtest tests
+PYTHON_FILES := services clients/python deploy scripts loadtest tests
 BIN := .venv/bin
 # For more of pytest: make test PYTEST="-k recover -x". PYTEST_ADDOPTS, which pytest reads itself, works too.
 PYTEST ?=
@@ -37,11 +37,11 @@ setup:  ## Set up what run, dev, unit, lint and test need
 unit:  ## Run the tests that need no server, in under half a minute: unit, contract, property, websocket
 	@$(NEED) dev
 	@$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile quick -p no:schemathesis -p no:kmock -p no:locust \
-		tests/unit tests/contract tests/property tests/websocket -m "not server and not slow" $(PYTEST)
+		tests/unit tests/contract tests/property tests/websocket -m "not server and not slow and not clients" $(PYTEST)
 
 test:  ## Run the tests: unit, contract, property, websocket, integration, end to end
 	@$(NEED) test
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not browser and not docker and not deploy" $(PYTEST)
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not browser and not docker and not deploy and not clients" $(PYTEST)
 
 test-store:  ## Run the broker's contract against a store: OPENLINE_TEST_REDIS=redis://... (it is EMPTIED), or the path of a server
 	@[ -n "$$OPENLINE_TEST_REDIS" ] || { echo "openline: give OPENLINE_TEST_REDIS, a URL or the path of a server" >&2; exit 2; }
@@ -52,6 +52,12 @@ test-store:  ## Run the broker's contract against a store: OPENLINE_TEST_REDIS=r
 test-slow:  ## Run the slower tests: long schedules, faults, a real browser
 	@$(NEED) browser
 	@$(BIN)/python -m pytest -m "(slow or browser) and not docker and not deploy" $(PYTEST)
+
+clients:  ## Check and test the client packages: JavaScript, Python, what users install
+	@$(NEED) clients
+	@cd clients/js && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+		{ [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent; } && npm run -s check
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "clients and not browser" $(PYTEST)
 
 ##@ Measure
 
@@ -163,6 +169,9 @@ lock:  ## Lock the newest packages, with hashes (needs uv)
 		--upgrade -c requirements-dev.txt -o deploy/requirements/loadtest.txt
 	uv pip compile --group tools --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
 		--upgrade -o requirements-tools.txt
+	uv pip compile pyproject.toml --group run --group dev --group load --group deploy --group clients --universal \
+		--python-version 3.11 --generate-hashes --no-strip-extras --no-header --upgrade -c requirements-dev.txt \
+		-o requirements-clients.txt
 
 docs:  ## Write the reference that is generated from the code
 	@$(NEED) dev

@@ -13,6 +13,7 @@
 #   scripts/setup.sh manifests  dev; kubectl, checkov                                           make k8s-check
 #   scripts/setup.sh deploy     test, rules; exporters, kubectl                                 make test-deploy
 #   scripts/setup.sh docker     deploy; podman                                                  make test-docker
+#   scripts/setup.sh clients    browser; Node, what the client packages are built with          make clients, site
 #
 # Safe to run twice, also at the same time. PYTHON=/path/to/python chooses the interpreter.
 set -eu
@@ -32,7 +33,8 @@ case $need in
     manifests) lock=requirements-dev.txt programs="kubectl checkov" ;;
     deploy) lock=requirements-dev.txt programs="nginx curl redis faketime prometheus alertmanager exporters kubectl" ;;
     docker) lock=requirements-dev.txt programs="nginx curl redis faketime prometheus alertmanager exporters kubectl podman" ;;
-    *) fail "usage: scripts/setup.sh python|dev|run|nginx|test|browser|rules|manifests|deploy|docker" ;;
+    clients) lock=requirements-clients.txt programs="nginx curl redis faketime chromium postgres" ;;
+    *) fail "usage: scripts/setup.sh python|dev|run|nginx|test|browser|rules|manifests|deploy|docker|clients" ;;
 esac
 
 # Two set-ups of one checkout at the same time wait for each other. Descriptor 9 is closed for whatever we start.
@@ -101,8 +103,9 @@ if ! current $venv $lock; then
         make_environment $venv
     fi
     pip_install $venv $lock
-    # The lock for development holds all that the other holds.
+    # The lock for development holds all that the services' lock holds, and the clients' lock all of both.
     [ $lock = requirements.txt ] || stamp_of requirements.txt >$venv/stamp-requirements.txt
+    [ $lock != requirements-clients.txt ] || stamp_of requirements-dev.txt >$venv/stamp-requirements-dev.txt
 fi
 
 need_nginx() { have nginx || install nginx "the front door" nginx; }
