@@ -1,1 +1,2 @@
-export const version = "0.1.0";
+export { OpenlineError, Unauthorized } from "./errors.js";
+export type * from "./types.js";
