@@ -1,6 +1,6 @@
 # `make help` lists the verbs.
 
-PYTHON_FILES := services clients/python deploy scripts loadtest tests
+PYTHON_FILES := services clients deploy scripts loadtest tests
 BIN := .venv/bin
 # For more of pytest: make test PYTEST="-k recover -x". PYTEST_ADDOPTS, which pytest reads itself, works too.
 PYTEST ?=

@@ -1,0 +1,434 @@
+"""Hold a client library to its duties: play the server of each scenario to it, and check what it sends and tells.
+
+    python clients/scenarios/run.py -- node clients/js/scenarios/adapter.mjs
+    python clients/scenarios/run.py --only after_a_cut,gap -- python my_adapter.py
+
+What an adapter is and what each step means is in README.md beside this file. Needs the package `websockets`, nothing else.
+Scenarios run side by side (`--jobs`), each with a server, a port and an adapter of its own, in real time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+SCENARIOS = Path(__file__).with_name("scenarios.json")
+PATIENCE = 15.0  # seconds that a step waits; retries of a client are far below
+Json = dict[str, Any]
+
+
+class Failed(Exception):  # noqa: N818 (the word for a scenario that failed)
+    """A client did something else than the step asks for."""
+
+
+class Line(asyncio.Protocol):
+    """One WebSocket connection of the client, as frames: several that are sent together leave in one write."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.protocol = ServerProtocol()
+        self.received: deque[Json] = deque()
+        self.closed: int | None = None
+        self.changed = asyncio.Event()
+        self.transport: asyncio.Transport
+        self.silent = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.protocol.receive_data(data)
+        for event in self.protocol.events_received():
+            if isinstance(event, Request):
+                self._handshake(event)
+            elif isinstance(event, Frame) and event.opcode in {Opcode.TEXT, Opcode.BINARY}:
+                self._frame(json.loads(bytes(event.data)))
+        self._flush()
+        self.changed.set()
+
+    def _handshake(self, request: Request) -> None:
+        if self.server.refusals:
+            status = self.server.refusals.popleft()
+            self.protocol.send_response(self.protocol.reject(status, "not now"))
+        else:
+            self.protocol.send_response(self.protocol.accept(request))
+            self.server.accepted(self)
+
+    def _frame(self, frame: Json) -> None:
+        if frame.get("type") == "ping":
+            if not self.silent:
+                self.send({"type": "pong", "id": frame.get("id")})
+        elif frame.get("type") != "pong" or self.server.wants_pong:
+            self.received.append(frame)
+            self.changed.set()
+
+    def _flush(self) -> None:
+        data = self.protocol.data_to_send()
+        if any(data):
+            self.transport.write(b"".join(data))
+        if self.protocol.close_expected() and b"" in data:
+            self.transport.close()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self.protocol.receive_eof()
+        self.closed = self.protocol.close_code or 1006
+        self.changed.set()
+        self.server.changed.set()
+
+    def send(self, *frames: Json) -> None:
+        for frame in frames:
+            self.protocol.send_text(json.dumps(frame).encode())
+        self._flush()
+
+    def close(self, code: int, reason: str) -> None:
+        self.protocol.send_close(code, reason)
+        self._flush()
+
+
+class Server:
+    """The scripted server of one scenario."""
+
+    def __init__(self) -> None:
+        self.lines: deque[Line] = deque()
+        self.refusals: deque[int] = deque()
+        self.changed = asyncio.Event()
+        self.wants_pong = False
+
+    def accepted(self, line: Line) -> None:
+        self.lines.append(line)
+        self.changed.set()
+
+
+class Adapter:
+    """The client under test: commands to its standard input, what it tells from its standard output, as JSON lines."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.told: dict[str, deque[Json]] = defaultdict(deque)
+        self.tokens: list[str] = []
+        self.changed = asyncio.Event()
+
+    async def read(self) -> None:
+        assert self.process.stdout is not None
+        while line := await self.process.stdout.readline():
+            if not line.strip():
+                continue
+            for kind, what in json.loads(line).items():
+                if kind == "token":
+                    self.tokens.append(what)
+                queue = "channel" if kind in {"message", "lost", "recovered"} else kind
+                self.told[queue].append({kind: what})
+            self.changed.set()
+
+    async def do(self, command: Json) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command).encode() + b"\n")
+        await self.process.stdin.drain()
+
+
+async def until(event: asyncio.Event, ready: Any, seconds: float, what: str) -> Any:
+    """The first true value of `ready()`, which is asked again whenever `event` is set."""
+    end = time.monotonic() + seconds
+    while not (value := ready()):
+        event.clear()
+        try:
+            await asyncio.wait_for(event.wait(), max(0.0, end - time.monotonic()))
+        except TimeoutError:
+            raise Failed(f"waited {seconds:g} s in vain for {what}") from None
+    return value
+
+
+class Play:
+    """One scenario being played."""
+
+    def __init__(self, server: Server, adapter: Adapter, url: str) -> None:
+        self.server, self.adapter, self.url = server, adapter, url
+        self.names: dict[str, Any] = {}
+        self.line: Line | None = None
+        self.before: Line | None = None
+        self.since = time.monotonic()
+
+    def fits(self, wanted: Any, got: Any) -> bool:
+        """Whether `got` has all that `wanted` has; a name such as `$id` is bound at first and has to be equal later."""
+        if isinstance(wanted, str) and wanted.startswith("$"):
+            if wanted == "$client" and not (isinstance(got, str) and 22 <= len(got) <= 64):
+                return False
+            return bool(self.names.setdefault(wanted, got) == got)
+        if isinstance(wanted, dict):
+            return isinstance(got, dict) and all(
+                key in got and self.fits(value, got[key]) for key, value in wanted.items()
+            )
+        if isinstance(wanted, bool) or wanted is None:
+            return wanted is got
+        return bool(wanted == got)
+
+    def filled(self, value: Any) -> Any:
+        """`value` with bound names in their places."""
+        if isinstance(value, str):
+            return self.names.get(value, value)
+        if isinstance(value, dict):
+            return {key: self.filled(item) for key, item in value.items()}
+        return value
+
+    @property
+    def here(self) -> Line:
+        if self.line is None:
+            raise Failed("the scenario has no line yet")
+        return self.line
+
+    async def step(self, step: Json) -> None:
+        verb = next(key for key in step if key != "after")
+        if verb == "do":
+            await self.adapter.do({**step, "url": self.url} if step["do"] == "connect" else step)
+        else:
+            await getattr(self, verb)(step[verb], step)
+        if verb not in {"tell", "told_tokens"}:
+            self.since = time.monotonic()
+
+    async def accept(self, wanted: Json, _step: Json) -> None:
+        began = self.since
+        line = await until(
+            self.server.changed,
+            lambda: self.server.lines and self.server.lines.popleft(),
+            wanted.get("within", PATIENCE),
+            "a connection",
+        )
+        if (waited := time.monotonic() - began) < wanted.get("after", 0):
+            raise Failed(
+                f"the client came back after {waited:.2f} s, {wanted['after']} s are asked for"
+            )
+        self.before, self.line = self.line, line
+
+    async def greet(self, wanted: Json, step: Json) -> None:
+        await self.accept({}, step)
+        auth = {"type": "auth", "id": "$auth", **wanted.get("auth", {})}
+        self.names.pop("$auth", None)
+        await self.receive(auth, {})
+        connected: Json = {
+            "type": "connected",
+            "node": "n1",
+            "expires": None,
+            "ping": 25,
+            "channels": {},
+        }
+        connected |= {key: value for key, value in wanted.items() if key != "auth"}
+        ack = {
+            "type": "ack",
+            "id": self.names.get("$auth"),
+            "user": wanted["user"],
+            "expires": None,
+        }
+        self.here.send(connected, ack)
+
+    async def receive(self, wanted: Json, step: Json) -> None:
+        began, line = self.since, self.here
+        self.server.wants_pong = wanted["type"] == "pong"
+        frame = await until(
+            line.changed,
+            lambda: (
+                (line.received and line.received.popleft())
+                or (line.closed and {"closed": line.closed})
+            ),
+            PATIENCE,
+            f"{wanted}",
+        )
+        self.server.wants_pong = False
+        if not self.fits(wanted, frame):
+            raise Failed(f"the client sent {frame}, not {self.filled(wanted)}")
+        if (waited := time.monotonic() - began) < step.get("after", 0):
+            raise Failed(
+                f"the client sent {frame} after {waited:.2f} s, {step['after']} s are asked for"
+            )
+
+    async def maybe(self, wanted: Json, _step: Json) -> None:
+        """A command that may come, and is refused then."""
+        error = wanted.pop("error")
+        await asyncio.sleep(0.5)
+        if self.here.received and self.fits(wanted, self.here.received[0]):
+            frame = self.here.received.popleft()
+            answer = {
+                "type": "error",
+                "id": frame.get("id"),
+                "code": error,
+                "message": error,
+                "temporary": False,
+            }
+            self.here.send(answer)
+
+    async def settle(self, answer: Json, _step: Json) -> None:
+        """Answer each subscribe and unsubscribe of a second; what is told of loss and recovery meanwhile is open."""
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            while self.here.received:
+                frame = self.here.received.popleft()
+                ack: Json = {"type": "ack", "id": frame.get("id"), "channel": answer["channel"]}
+                if frame["type"] == "subscribe":
+                    ack |= {"epoch": answer["epoch"], "offset": answer["offset"]}
+                    if frame.get("since"):
+                        ack |= {"recovered": False, "began": 0}
+                self.here.send(ack)
+            await asyncio.sleep(0.05)
+        self.adapter.told["channel"].clear()
+
+    async def send(self, frames: list[Json], _step: Json) -> None:
+        self.here.send(*(self.filled(frame) for frame in frames))
+
+    async def cut(self, _wanted: bool, _step: Json) -> None:
+        self.here.transport.abort()
+
+    async def close(self, code: int, step: Json) -> None:
+        self.here.close(code, step.get("reason", ""))
+
+    async def refuse(self, status: int, _step: Json) -> None:
+        self.server.refusals.append(status)
+
+    async def closed(self, code: int, _step: Json, line: Line | None = None) -> None:
+        line = line or self.here
+        await until(line.changed, lambda: line.closed is not None, PATIENCE, "the client's close")
+        if line.closed != code:
+            raise Failed(f"the client closed with {line.closed}, not {code}")
+
+    async def closed_before(self, code: int, step: Json) -> None:
+        assert self.before is not None
+        await self.closed(code, step, self.before)
+
+    async def tell(self, wanted: Json, _step: Json) -> None:
+        kind = next(iter(wanted))
+        queue = self.adapter.told["channel" if kind in {"message", "lost", "recovered"} else kind]
+        if kind == "token":
+            found = await until(
+                self.adapter.changed,
+                lambda: next((told for told in queue if told["token"] == wanted["token"]), None),
+                PATIENCE,
+                f"{wanted}",
+            )
+            queue.remove(found)
+            return
+        told = await until(
+            self.adapter.changed, lambda: queue and queue.popleft(), PATIENCE, f"{wanted}"
+        )
+        if not self.fits(wanted, told):
+            raise Failed(f"the client told {told}, not {wanted}")
+
+    async def told_tokens(self, reasons: list[str], _step: Json) -> None:
+        if self.adapter.tokens != reasons:
+            raise Failed(f"the token provider was called for {self.adapter.tokens}, not {reasons}")
+
+    async def quiet(self, seconds: float, _step: Json) -> None:
+        await asyncio.sleep(seconds)
+        if self.server.lines:
+            raise Failed("the client opened another connection")
+        if self.line is not None and self.line.received:
+            raise Failed(f"the client sent {self.line.received[0]}")
+        if told := next(
+            (
+                queue[0]
+                for kind, queue in self.adapter.told.items()
+                if queue and kind not in {"token", "state"}
+            ),
+            None,
+        ):
+            raise Failed(f"the client told {told}")
+
+
+async def play(scenario: Json, command: Sequence[str]) -> str | None:
+    """Play one scenario; None when the client did what it has to, else what went wrong at which step."""
+    server = Server()
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: Line(server), "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**20
+    )
+    adapter = Adapter(process)
+    reading = asyncio.ensure_future(adapter.read())
+    one = Play(server, adapter, f"http://127.0.0.1:{port}")
+    try:
+        for number, step in enumerate(scenario["steps"], 1):
+            try:
+                await one.step(step)
+            except Failed as error:
+                ended = (
+                    f"; the adapter ended with {process.returncode}"
+                    if process.returncode is not None
+                    else ""
+                )
+                return f"step {number} {json.dumps(step)}: {error}{ended}"
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        reading.cancel()
+        listening.close()
+
+
+async def play_all(
+    scenarios: Sequence[Json], command: Sequence[str], jobs: int
+) -> dict[str, str | None]:
+    """What went wrong in each scenario, by its name; None for those that passed."""
+    turn = asyncio.Semaphore(jobs)
+
+    async def one(scenario: Json) -> str | None:
+        async with turn:
+            return await play(scenario, command)
+
+    found = await asyncio.gather(*(one(scenario) for scenario in scenarios))
+    return dict(zip((scenario["name"] for scenario in scenarios), found, strict=True))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description="Hold a client of Openline to its duties.",
+        epilog=(__doc__ or "").split("\n\n")[1],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", help="names of scenarios, by comma")
+    parser.add_argument(
+        "--without",
+        default="",
+        help="optional abilities that the client does not have, by comma: client, lingers",
+    )
+    parser.add_argument("--jobs", type=int, default=8, help="scenarios at once (8)")
+    parser.add_argument("--list", action="store_true", help="list the scenarios and end")
+    parser.add_argument("adapter", nargs="*", help="the command of the adapter, after --")
+    asked = parser.parse_args(arguments)
+    scenarios = json.loads(SCENARIOS.read_text("utf-8"))
+    if asked.only:
+        names = asked.only.split(",")
+        if unknown := set(names) - {scenario["name"] for scenario in scenarios}:
+            parser.error(f"no such scenario: {', '.join(sorted(unknown))}; --list names them")
+        scenarios = [scenario for scenario in scenarios if scenario["name"] in names]
+    scenarios = [
+        scenario
+        for scenario in scenarios
+        if scenario.get("optional") not in asked.without.split(",")
+    ]
+    if asked.list:
+        for scenario in scenarios:
+            print(f"{scenario['name']:34} {scenario['rule']:5} {scenario['does']}")
+        return 0
+    if not asked.adapter:
+        parser.error("give the command of an adapter after --, such as: -- node adapter.mjs")
+    found = asyncio.run(play_all(scenarios, asked.adapter, asked.jobs))
+    for name, wrong in found.items():
+        print(f"{'FAILED' if wrong else 'passed'}  {name}{': ' + wrong if wrong else ''}")
+    failed = sum(wrong is not None for wrong in found.values())
+    print(f"{len(found) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
