@@ -87,7 +87,7 @@ class Feeder:
 
     async def load(self, command: dict[str, Any]) -> dict[str, Any]:
         """POST `body` to `path` for `seconds` over `connections` at once; how often each status was answered."""
-        posters = await self._posters(command)
+        posters = self._posters(command)
         loop = asyncio.get_running_loop()
         end = loop.time() + command["seconds"]
         counted: Counter[int] = Counter()
@@ -105,7 +105,7 @@ class Feeder:
 
     async def post(self, command: dict[str, Any]) -> dict[str, Any]:
         """POST each of `bodies` to `path` and give the answers' bodies."""
-        posters = await self._posters(command)
+        posters = self._posters(command)
         bodies, answers = command["bodies"], [""] * len(command["bodies"])
 
         async def some(first: int, poster: Poster) -> None:
@@ -134,10 +134,10 @@ class Feeder:
         self._sent += count
         await self._feed.send(items)
 
-    async def _posters(self, command: dict[str, Any]) -> list[Poster]:
+    def _posters(self, command: dict[str, Any]) -> list[Poster]:
         at, client = (command["host"], command["port"]), command.get("client", USUAL)
         return [
-            await Poster.open(*at, headers=command["headers"], client=client)
+            Poster(*at, headers=command["headers"], client=client)
             for _ in range(command["connections"])
         ]
 

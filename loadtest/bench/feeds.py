@@ -112,23 +112,17 @@ class PostFeed:
 
     watch: Line | None = None
 
-    def __init__(self, posters: list[Poster], spec: dict[str, Any]) -> None:
-        self._posters = posters
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._posters = [
+            Poster(spec["host"], spec["port"], headers=spec["headers"])
+            for _ in range(spec.get("connections", 1))
+        ]
         self._paths: list[str] = spec.get("paths", [])
         self._before, _, self._after = (
             part.encode() for part in spec.get("wrap", "{}").partition("{}")
         )
         self._batch: str = spec.get("batch", "")
         self._channels: list[str] = spec.get("channels", [])
-
-    @classmethod
-    async def open(cls, spec: dict[str, Any]) -> PostFeed:
-        """Connect."""
-        posters = [
-            await Poster.open(spec["host"], spec["port"], headers=spec["headers"])
-            for _ in range(spec.get("connections", 1))
-        ]
-        return cls(posters, spec)
 
     async def send(self, items: Sequence[Item]) -> None:
         """See Feed."""
@@ -167,9 +161,10 @@ class PostFeed:
 
 async def open_feed(spec: dict[str, Any]) -> Feed:
     """The feed that `spec` describes; its `kind` is socket, broker or post."""
-    kinds: dict[str, type[SocketFeed | BrokerFeed | PostFeed]] = {
+    if spec["kind"] == "post":
+        return PostFeed(spec)
+    kinds: dict[str, type[SocketFeed | BrokerFeed]] = {
         "socket": SocketFeed,
         "broker": BrokerFeed,
-        "post": PostFeed,
     }
     return await kinds[spec["kind"]].open(spec)

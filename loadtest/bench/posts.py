@@ -34,38 +34,38 @@ class Answer(NamedTuple):
 
 
 class Poster:
-    """One kept connection. Requests on it leave one after the other, each when the one before is answered."""
+    """One kept connection. Requests on it leave one after the other, each when the one before is answered.
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._head = head
+    It connects with the first request: a server ends a connection that has asked for nothing in a while, and readers
+    take their time to gather. `headers` are whole lines, each with its line end, sent with every request beside those of
+    `client`.
+    """
+
+    def __init__(self, host: str, port: int, *, headers: str, client: str = USUAL) -> None:
+        self._address = host, port
+        self._head = f"Host: {host}:{port}\r\n{CLIENTS[client]}{headers}"
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._turn = asyncio.Lock()
-
-    @classmethod
-    async def open(cls, host: str, port: int, *, headers: str, client: str = USUAL) -> Poster:
-        """Connect. `headers` are whole lines, each with its line end, sent with every request beside those of `client`."""
-        reader, writer = await asyncio.open_connection(host, port)
-        return cls(reader, writer, f"Host: {host}:{port}\r\n{CLIENTS[client]}{headers}")
 
     async def post(self, path: str, body: bytes) -> Answer:
         """POST and wait for the answer. Raises OSError, asyncio.IncompleteReadError."""
         async with self._turn:
+            self._streams = self._streams or await asyncio.open_connection(*self._address)
+            reader, writer = self._streams
             head = f"POST {path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n"
-            self._writer.write(head.encode() + body)
-            return await self._answer()
+            writer.write(head.encode() + body)
+            return await self._answer(reader)
 
     def close(self) -> None:
         """Close the connection."""
-        self._writer.close()
+        if self._streams is not None:
+            self._streams[1].close()
 
-    async def _answer(self) -> Answer:
-        head = await self._reader.readuntil(b"\r\n\r\n")
+    async def _answer(self, reader: asyncio.StreamReader) -> Answer:
+        head = await reader.readuntil(b"\r\n\r\n")
         status = int(head.split(b" ", 2)[1])
         for line in head.split(b"\r\n"):
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
-                return Answer(status, await self._reader.readexactly(int(value)))
+                return Answer(status, await reader.readexactly(int(value)))
         raise OSError(f"an answer without a length: {head[:80]!r}")
