@@ -1,6 +1,6 @@
 # `make help` lists the verbs.
 
-PYTHON_FILES := services clients deploy scripts loadtest tests
+PYTHON_FILES := services clients docs/conf.py deploy scripts loadtest tests
 BIN := .venv/bin
 # For more of pytest: make test PYTEST="-k recover -x". PYTEST_ADDOPTS, which pytest reads itself, works too.
 PYTEST ?=
@@ -179,7 +179,13 @@ docs:  ## Write the reference that is generated from the code
 	$(BIN)/python -m scripts.metrics_reference
 	$(BIN)/python -m scripts.protocol_reference
 	$(BIN)/python -m scripts.openapi_reference
+	$(BIN)/python -m scripts.http_reference
 	$(BIN)/python -m scripts.prometheus_rules
+
+site:  ## Build the documentation as static files in var/site, and demand that every link inside it leads somewhere
+	@$(NEED) clients
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d var/site-cache docs var/site
+	@echo "openline: the site is in var/site; to look at it: python3 -m http.server -d var/site 8000"
 
 ci:  ## Everything that continuous integration runs
 	@.ci/run
