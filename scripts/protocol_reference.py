@@ -92,15 +92,33 @@ ROUTES: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
         "/sse",
         "The same events as Server-Sent Events: event is the type, id a cursor over all channels.",
         (),
-        ("event.", "stream."),
+        ("event.", "stream.Problem"),
+    ),
+    "both_ways": (
+        "/sse",
+        "The native protocol over HTTP: POST with the first commands, answered by a stream of events.",
+        ("command.",),
+        ("event.", "stream.Closing"),
+    ),
+    "commands": (
+        "/sse/{connection}",
+        "More commands of a stream that POST /sse has opened.",
+        ("command.",),
+        (),
     ),
 }
 """For each route its address, what it is, and which messages the server receives and sends, by prefix."""
 
+PARAMETERS = {
+    "room": "a channel's name",
+    "topic": "a channel's name",
+    "connection": "the stream's connection, as `connected` names it",
+}
+
 RECONNECTS = {1001, 1011, 1012, 1013}
 
 CONNECTING = """\
-Four addresses lead to the same channels:
+These addresses lead to the same channels:
 
 | address | what |
 |---|---|
@@ -108,6 +126,7 @@ Four addresses lead to the same channels:
 | `/ws/rooms/{room}` | [a room](#a-room) at a URL: `room:{room}` |
 | `/ws/notify/{topic}` | [notifications](#notifications) of a topic: `notify:{topic}` |
 | `/sse?channel=...` | [Server-Sent Events](#server-sent-events): any channels, to read |
+| `POST /sse` | [both ways over HTTP](#both-ways-over-http): the native protocol where a WebSocket is blocked |
 
 `/ws/echo` sends back what it gets, to try a network path; it is off unless `OPENLINE_ECHO_MAX_BYTES` is set. Publishing
 by HTTP, history, presence and control are in the OpenAPI document of the [publisher](openapi/publisher.json), tokens and
@@ -146,6 +165,81 @@ A channel's publications are counted by `offset`, without holes within an `epoch
 `{"epoch": "cccd052bb556", "offset": 41}`, or `cccd052bb556:41` in a query. `since` asks for what comes after a position.
 What a client does with them is in [writing a client](../clients.md), what is promised in
 [guarantees](../guarantees.md).
+"""
+
+BOTH_WAYS = """\
+## Both ways over HTTP
+
+Where a WebSocket is blocked, the native protocol goes over HTTP: the same commands, events, limits and close codes, in JSON
+alone. Try a WebSocket first.
+
+### Open a stream
+
+```http
+POST /sse
+Content-Type: application/json
+
+{"commands": [
+  {"type": "auth", "id": 1, "token": "..."},
+  {"type": "subscribe", "id": 2, "channel": "room:lobby"}
+]}
+```
+
+The token may come as on `/ws`; without one in the request, the first command is `auth`. The answer is 200 and a stream
+(`text/event-stream`) of native events, each as one `data:` line and an empty line, without `event` and `id`. Lines that begin
+with `:` are comments that keep the way open: ignore them.
+
+```
+data: {"type":"connected","connection":"9f0c5e0d2b7a4c11","secret":"k2J8...","user":"bob", ...}
+
+data: {"type":"ack","id":1,"user":"bob","expires":1790000000}
+
+data: {"type":"ack","id":2,"channel":"room:lobby","epoch":"cccd052bb556","offset":41}
+
+:
+
+data: {"type":"closing","code":4100,"reason":"1"}
+```
+
+`closing` is the last event where the server ends the stream; `code` and `reason` mean what they mean on a WebSocket. A stream
+that ends without it was cut off, as by 1006. What a first command does wrong is told by `closing`: 4001 or 4200 for its token,
+4104 or 4006 for one connection too many of a user.
+
+A client that ends its stream counts as cut off: others see it leave five seconds later, or at once after `unsubscribe`.
+
+### Send commands
+
+```http
+POST /sse/9f0c5e0d2b7a4c11
+Content-Type: application/json
+
+{"secret": "k2J8...", "commands": [{"type": "publish", "id": 3, "key": "a1", "channel": "room:lobby", "data": 1}]}
+```
+
+The connection's id is in the path, its `secret` in the body; nothing else is needed, and no cookie counts. 202 with `{}` says
+that the commands are in the connection's hands: their `ack` or `error` comes on the stream. Commands of one request take effect
+in their order; send the next request when this one is answered, or they may change places. Any gateway takes them.
+
+Answer `ping` by `{"type": "pong"}`, or any other command, within ten seconds: who is silent is closed with 4102, as on a
+WebSocket.
+
+### Refusals
+
+A body is at most 65,536 bytes, with at most 100 commands. A request that is refused has a problem document:
+
+| status | code | first form | second form |
+|---|---|---|---|
+| 400 | `bad_request` | the body is not this JSON | the same |
+| 401 | `unauthorized` | the request's token is wrong, or there is neither a token nor a command | |
+| 403 | `forbidden` | a cookie from a foreign page | the secret is wrong |
+| 404 | `bad_request` | | the connection is gone: open another stream |
+| 413 | `too_large` | the body is too large | the same |
+| 415 | `bad_request` | the body is not `application/json`, or it is compressed | the same |
+| 429 | `rate_limited` | too many connections or requests of this address | too many requests of this connection or address |
+| 503 | `unavailable` | no gateway can take the stream now | the connection cannot be reached now: the commands may or may not have been taken |
+
+The front door may carry out the first form twice, on two gateways, where the first one fails: give each `publish` in it a
+`key`. It never repeats the second.
 """
 
 WITHOUT_A_LIBRARY = """\
@@ -225,7 +319,7 @@ def all_schemas() -> dict[str, dict[str, Any]]:
     asked = schemas(typing.get_args(wire.Wire), "command.")
     told = schemas(typing.get_args(events.Event), "event.")
     anything = {"description": "Any JSON object, as it was published.", "type": "object"}
-    streamed = schemas((events.Problem,), "stream.")
+    streamed = schemas((events.Problem, events.Closing), "stream.")
     return {**asked, **told, **room_schemas(), **streamed, "plain.Object": anything}
 
 
@@ -311,7 +405,7 @@ def markdown() -> str:
     ]
     lines += messages_section("Commands: client to server", "command.")
     lines += messages_section("Events: server to client", "event.")
-    lines += [WITHOUT_A_LIBRARY]
+    lines += [BOTH_WAYS, WITHOUT_A_LIBRARY]
     lines += codes_section()
     lines += ["", *limits_section()]
     return "\n".join(lines) + "\n"
@@ -382,7 +476,7 @@ def channel(route: str, messages: Iterable[str]) -> dict[str, Any]:
     described: dict[str, Any] = {"address": address, "summary": summary}
     if "{" in address:
         parameter = address[address.index("{") + 1 : -1]
-        described["parameters"] = {parameter: {"description": "a channel's name"}}
+        described["parameters"] = {parameter: {"description": PARAMETERS[parameter]}}
     described["messages"] = {key: {"$ref": f"#/components/messages/{key}"} for key in carried}
     return described
 

@@ -172,8 +172,12 @@ async def test_connected_comes_first_and_then_the_ack_of_auth(people: People) ->
         "node",
         "expires",
         "ping",
+        "limits",
+        "version",
         "channels",
     }
+    assert connected["limits"].keys() == {"commands", "burst", "channels", "message_bytes"}
+    assert connected["version"]
     assert (connected["user"], connected["ping"]) == ("u-first", 25)
     assert set(connected["channels"]) == {"user:u-first", "public:all"}
     for start in connected["channels"].values():

@@ -15,6 +15,7 @@ from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import LookCall, OpenCall
 from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.metrics import Metrics
+from services.gateway.session.announcement import announcement
 from services.gateway.session.returning import Returning
 from services.gateway.session.session import Session, end_slow
 from services.gateway.websocket import frames as framing
@@ -94,6 +95,7 @@ class ManualHost:
         )
         self.namespaces = namespaces.parse(tables or TABLES)
         self.schemas = Schemas(self.namespaces)
+        self.announcement = announcement(self.name, self.limits, self.namespaces, version="1.0")
         self.metrics = Metrics(CollectorRegistry())
         self.tokens: dict[str, Claims | OpenlineError] = {}
         self.entering, self.answering, self.storing = Gate(), Gate(), Gate()

@@ -29,6 +29,7 @@ from services.gateway.node.quota import Quota, counted_as
 from services.gateway.node.registry import Registry
 from services.gateway.node.reports import Reports
 from services.gateway.node.ticks import Ticks
+from services.gateway.session.announcement import announcement
 from services.gateway.session.returning import Returning
 from services.gateway.session.session import Session, end_slow
 from services.kernel.broker.port import (
@@ -82,6 +83,7 @@ class Node:
         self.namespaces = namespaces
         self.schemas = Schemas(namespaces)
         self.limits = limits
+        self.announcement = announcement(name, limits, namespaces, version=version)
         self.metrics = metrics
         self.quota = Quota(limits)
         self.replay_budget: ReplayBudget[Session | Subscription] = ReplayBudget(

@@ -241,9 +241,8 @@ class NativeSession(Session):
         fields = {
             "connection": self.id,
             "user": self.user,
-            "node": self.node.name,
             "expires": expires(self.claims),
-            "ping": whole(self.node.limits.ping_seconds),
+            **self.node.announcement,
             "channels": {channel: joined.fields() for channel, joined in places.items()},
         }
         self.write(self.wire_format.event("connected", fields))
@@ -417,11 +416,6 @@ class NativeSession(Session):
     def direct(self, data: bytes, ts: int) -> None:
         """See Session."""
         self.send(self._frame(self._codec.direct(data, kind=Kind.JSON, ts=ts)))
-
-
-def whole(seconds: float) -> float:
-    """The same number, as an integer where it is one: 25, not 25.0."""
-    return int(seconds) if seconds == int(seconds) else seconds
 
 
 def _position_fields(result: Published) -> dict[str, Any]:

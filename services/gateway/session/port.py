@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Host(ChannelHost, Protocol):
-    """The node as its sessions see it. `wall` is seconds since 1970."""
+    """The node as its sessions see it. `wall` is seconds since 1970, `announcement` what `connected` says of the node."""
 
     name: str
     limits: Limits
@@ -30,6 +30,7 @@ class Host(ChannelHost, Protocol):
     schemas: Schemas
     replay_budget: ReplayBudget[Session | Subscription]
     broker: Broker
+    announcement: dict[str, Any]
 
     def wall(self) -> float:
         """The time by which tokens expire."""

@@ -78,6 +78,19 @@ class Stored(_Part, frozen=True, kw_only=True):
     tags: Annotated[dict[str, str], Meta(description="the publish's `tags`")] | UnsetType = UNSET
 
 
+class Allowance(_Part, frozen=True, kw_only=True):
+    """What a client may send before it is refused."""
+
+    commands: Annotated[
+        float | None, Meta(description="a second, in the long run; null without bound")
+    ]
+    burst: Annotated[int | None, Meta(description="commands at once; null without bound")]
+    channels: Annotated[int, Meta(description="subscribed to at the same time")]
+    message_bytes: Annotated[
+        int, Meta(description="bytes of a message's data, where a namespace allows most")
+    ]
+
+
 class Connected(_Event, frozen=True, kw_only=True):
     """The session is open. The first message."""
 
@@ -86,7 +99,16 @@ class Connected(_Event, frozen=True, kw_only=True):
     node: Annotated[str, Meta(description="the gateway")]
     expires: Expires
     ping: Annotated[float, Meta(description="seconds of silence after which the server pings")]
+    limits: Annotated[Allowance, Meta(description="what the client may send")]
+    version: Annotated[str, Meta(description="the server's version")]
     channels: Annotated[dict[str, Start], Meta(description="subscribed by the server")]
+    secret: (
+        Annotated[
+            str,
+            Meta(description="of a stream alone: what its [commands](#both-ways-over-http) need"),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class RoomConnected(_Event, frozen=True, kw_only=True, tag="connected"):
@@ -243,6 +265,13 @@ class Pong(_Event, frozen=True, kw_only=True):
     """The answer to a `ping`."""
 
     id: Annotated[Id, Meta(description="the ping's")] = None
+
+
+class Closing(_Event, frozen=True, kw_only=True):
+    """The last event of a stream that the server ends."""
+
+    code: Annotated[int, Meta(description="the [close code](#close-codes)")]
+    reason: Reason
 
 
 Event: TypeAlias = (

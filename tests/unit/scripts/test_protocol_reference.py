@@ -41,7 +41,8 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere():
 
 def test_every_route_of_the_gateway_is_described():
     addresses = [route["address"] for route in reference.asyncapi()["channels"].values()]
-    assert addresses == ["/ws", "/ws/rooms/{room}", "/ws/notify/{topic}", "/sse"]
+    streams = ["/sse", "/sse", "/sse/{connection}"]
+    assert addresses == ["/ws", "/ws/rooms/{room}", "/ws/notify/{topic}", *streams]
 
 
 @pytest.mark.parametrize(

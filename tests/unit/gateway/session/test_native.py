@@ -78,6 +78,7 @@ def test_the_first_message_brings_the_token(host):
     connected, ack, pong = session.connection.events()
     assert (connected["type"], connected["user"]) == ("connected", "bob")
     assert list(connected["channels"]) == ["user:bob", "public:all"]
+    assert {name: connected[name] for name in host.announcement} == host.announcement
     assert ack == {"type": "ack", "id": 1, "user": "bob", "expires": int(host.wall() + 60)}
     assert pong == {"type": "pong", "id": 2}
 
