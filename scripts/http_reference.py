@@ -1,21 +1,38 @@
-"""Writes docs/reference/http.md, the HTTP API for people, from the services' routes: `python -m scripts.http_reference`.
+"""Writes the HTTP API for people from the services' routes: `python -m scripts.http_reference`.
+
+docs/reference/http.md has all of it, and the page that the publisher serves at `/docs` its own part.
 
 With `--check` nothing is written; exit status 1 when a file is stale.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from markdown_it import MarkdownIt
+
 from scripts import generated, openapi_reference
 from scripts.generated import ROOT
+from services.publisher.routes import reference
 
 HUGE = 1_000_000_000  # a bound of numbers that no one meets is not worth a word
+STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h3 { margin-top: 3rem; font-family: ui-monospace, monospace; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+td, th { border-bottom: 1px solid #8884; padding: .3rem .6rem; text-align: left; vertical-align: top; }
+pre { background: #8882; padding: .8rem; overflow-x: auto; }
+"""
 PAGE = ROOT / "docs" / "reference" / "http.md"
 Json = Mapping[str, Any]
 
@@ -63,9 +80,28 @@ def pages() -> dict[Path, str]:
     """File to content."""
     documents = [json.loads(text) for text in openapi_reference.documents().values()]
     documents.sort(key=lambda document: str(document["info"]["title"]), reverse=True)
-    return {
-        PAGE: "\n".join([HEAD, *(line for each in documents for line in _service(each))]) + "\n"
-    }
+    publisher, auth = ("\n".join(_service(document)) + "\n" for document in documents)
+    return {PAGE: f"{HEAD}\n{publisher}\n{auth}", reference.PAGE: _html(publisher)}
+
+
+def _html(text: str) -> str:
+    """`text` as a page that needs nothing else; its policy lets its own style through and nothing more."""
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'"
+    body = re.sub(r"<h3>(\w+) (.*?)</h3>", _heading, MarkdownIt().enable("table").render(text))
+    return (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta name="viewport" content="width=device-width">\n'
+        f"<title>Openline: HTTP API</title>\n<style>{STYLE}</style>\n"
+        f'<h1>Openline: HTTP API</h1>\n<p>For programs: <a href="/v1/openapi.json">OpenAPI</a></p>\n'
+        f"{body}</html>\n"
+    )
+
+
+def _heading(found: re.Match[str]) -> str:
+    method, path = found[1], html.unescape(found[2])
+    return f'<h3 id="{_anchor(method, path)}">{found[0][4:]}'
 
 
 def _service(document: Json) -> Iterator[str]:

@@ -38,7 +38,15 @@ from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.publisher import metrics
 from services.publisher.fast_path import FastPath
 from services.publisher.probes import Probes
-from services.publisher.routes import callers, channels, control, describe, messages, notify
+from services.publisher.routes import (
+    callers,
+    channels,
+    control,
+    describe,
+    messages,
+    notify,
+    reference,
+)
 from services.publisher.routes.guard import Guard
 from services.publisher.routes.publishing import Publishing
 from services.publisher.service import Publisher
@@ -101,12 +109,13 @@ class Parts:
             lifespan=self._lifespan,
             docs_url=None,
             redoc_url=None,
+            openapi_url=None,
             redirect_slashes=False,
             telemetry={"tracing": False, "metrics": False, "logs": False},
         )
         app.routes.extend(health.routes(self.probes.ready))
         app.state.parts = parts
-        for module in (messages, channels, control, notify):
+        for module in (messages, channels, control, notify, reference):
             # Not included as a router, so that the application's routes list each of them.
             app.routes.extend(module.router.routes)
         describe.install(app)

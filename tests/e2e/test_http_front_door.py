@@ -32,6 +32,19 @@ def http(stack: Stack) -> Iterator[httpx2.Client]:
         yield client
 
 
+# --------------------------------------------------------------------------------------------------- descriptions
+
+
+def test_the_http_api_is_described_for_people_and_for_programs(stack: Stack) -> None:
+    with httpx2.Client(base_url=stack.url, timeout=15) as nobody:
+        page = nobody.get("/docs")
+        assert page.headers["content-type"].startswith("text/html")
+        document = nobody.get("/v1/openapi.json").json()
+    for path, methods in document["paths"].items():
+        for method in methods:
+            assert f"{method.upper()} {path}" in page.text
+
+
 # ------------------------------------------------------------------------------------------------------ refusals
 
 

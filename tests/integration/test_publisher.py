@@ -805,6 +805,9 @@ class TestPermissions:
             # The proxy beside it is trusted to say whom it speaks for.
             inside = {"x-forwarded-for": "10.99.1.1"}
             assert api.get("/v1/nodes", headers=inside).status_code == 200
+            for path in ("/docs", "/openapi.json", "/v1/openapi.json"):
+                problem(api.get(path), 403, "forbidden")
+                assert api.get(path, headers=inside).status_code == 200
 
     def test_a_revoked_token_is_refused_within_seconds(self, publisher, issuer, redis):
         jti = f"revoked{next(_names)}"

@@ -52,8 +52,12 @@ class Guard:
         """
         claims = await self.bearer(request.headers.getlist("authorization"), scope, request.scope)
         if scope == MANAGE:
-            bearer.check_admin(request.scope, self._admin_networks)
+            self.administrator(request)
         return claims
+
+    def administrator(self, request: Request) -> None:
+        """Raises `forbidden` unless the call comes from an administrative network."""
+        bearer.check_admin(request.scope, self._admin_networks)
 
     async def bearer(self, authorization: Sequence[str], scope: str, asgi: Scope) -> Claims:
         """The claims behind the headers `Authorization` of a request; it is enough for any scope but `manage`."""
