@@ -1,6 +1,6 @@
 # `make help` lists the verbs.
 
-PYTHON_FILES := services clients docs/conf.py deploy scripts loadtest tests
+PYTHON_FILES := services openline_server clients docs/conf.py deploy scripts loadtest tests
 BIN := .venv/bin
 # For more of pytest: make test PYTEST="-k recover -x". PYTEST_ADDOPTS, which pytest reads itself, works too.
 PYTEST ?=
@@ -158,9 +158,9 @@ fmt:  ## Format, and fix what can be fixed
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
 
 lock:  ## Lock the newest packages, with hashes (needs uv)
-	uv pip compile pyproject.toml --group run --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	uv pip compile pyproject.toml --extra run --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 		--no-header --upgrade -o requirements.txt
-	uv pip compile pyproject.toml --group run --group dev --group load --group deploy --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra run --group dev --group load --group deploy --universal --python-version 3.11 \
 		--generate-hashes --no-strip-extras --no-header --upgrade -c requirements.txt -o requirements-dev.txt
 	for name in gateway auth publisher; do \
 		uv pip compile --group $$name --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
@@ -169,7 +169,7 @@ lock:  ## Lock the newest packages, with hashes (needs uv)
 		--upgrade -c requirements-dev.txt -o deploy/requirements/loadtest.txt
 	uv pip compile --group tools --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
 		--upgrade -o requirements-tools.txt
-	uv pip compile pyproject.toml --group run --group dev --group load --group deploy --group clients --universal \
+	uv pip compile pyproject.toml --extra run --group dev --group load --group deploy --group clients --universal \
 		--python-version 3.11 --generate-hashes --no-strip-extras --no-header --upgrade -c requirements-dev.txt \
 		-o requirements-clients.txt
 
@@ -194,4 +194,4 @@ clean:  ## Remove what runs and tests have written (not the virtual environment)
 	@! { [ -e var/run.json ] && kill -0 "$$(sed -n 's/.*"supervisor": \([0-9]*\).*/\1/p' var/run.json)" 2>/dev/null; } \
 		|| { echo "openline: make run is up; stop it first" >&2; exit 1; }
 	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .setup.lock
-	find services deploy scripts loadtest tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find services openline_server deploy scripts loadtest tests -name __pycache__ -type d -prune -exec rm -rf {} +

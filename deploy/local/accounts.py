@@ -8,7 +8,7 @@ import secrets
 import sys
 
 from deploy.local import private
-from deploy.local.plan import ROOT, Plan, environment
+from deploy.local.plan import Plan, environment
 from deploy.local.processes import StartError
 
 USERS = ("alice", "bob")
@@ -51,8 +51,7 @@ def _made() -> Accounts:
 async def _admin(plan: Plan, *arguments: str, secret: str) -> None:
     """Run auth's administration command; the secret goes in by standard input, where no process list shows it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.auth.admin", *arguments),
-        cwd=ROOT,
+        *(sys.executable, "-P", "-m", "services.auth.admin", *arguments),
         env=environment(plan),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

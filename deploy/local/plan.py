@@ -29,6 +29,9 @@ from services.kernel.ops.settings import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMAND = "make run" if (ROOT / "Makefile").is_file() else "openline-server run"
+"""What starts a run: where we are installed there is nothing to make."""
+
 # Below the range from which Linux takes the ports of outgoing connections (32768 and up), so that no such connection
 # can take a chosen port before its service listens.
 _FREE = range(12_000, 32_000)
@@ -192,7 +195,7 @@ def check_ports(plan: Plan) -> None:
             trouble = "in use" if problem.errno == errno.EADDRINUSE else "not for this user"
             refuse(
                 f"port {port} for {what} is {trouble}; choose another: {variable}={free_port()} {_again(variable)}"
-                f"make run (with OPENLINE_PORT given, free ports are chosen for all the others)"
+                f"{COMMAND} (with OPENLINE_PORT given, free ports are chosen for all the others)"
             )
         refuse(
             f"{PREFIX}HOST={host}: {problem.strerror or problem}; set it to an address of this machine"
@@ -214,7 +217,7 @@ def front_door_claimed(plan: Plan) -> Iterator[None]:
             except OSError:
                 refuse(
                     f"port {plan.port} for the front door is in use by another run that is starting; choose another: "
-                    f"{PREFIX}PORT={free_port()} {_again(PREFIX + 'PORT')}make run"
+                    f"{PREFIX}PORT={free_port()} {_again(PREFIX + 'PORT')}{COMMAND}"
                 )
         yield
 
@@ -307,4 +310,6 @@ def environment(plan: Plan, given: Mapping[str, str] = os.environ) -> dict[str, 
         **{name: value for name, value in given.items() if value},
         **{PREFIX + name: str(value) for name, value in decided.items()},
         "PYTHONUNBUFFERED": "1",
+        # Where the services are, whatever the folder is: relative paths in settings are from the user's.
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), given.get("PYTHONPATH")))),
     }

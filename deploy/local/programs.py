@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from deploy.local import nginx, private, readiness
-from deploy.local.plan import ROOT, Plan, environment
+from deploy.local.plan import Plan, environment
 from deploy.local.processes import Program, StartError
 from services.auth import settings as auth_settings
 from services.gateway import settings as gateway_settings
@@ -25,7 +25,7 @@ def check_settings(plan: Plan) -> None:
     load(auth_settings.Settings, auth(plan).environment)
     publishers = load(publisher_settings.Settings, publisher(plan).environment)
     settings = load(gateway_settings.Settings, gateways(plan)[0].environment)
-    known = namespaces.load(ROOT / settings.namespaces)  # services run in that folder
+    known = namespaces.load(settings.namespaces)
     with refusing():
         limits.check(limits.of(settings), known)
         limits.check(limits.of(publishers), known)
@@ -137,9 +137,9 @@ def _service(
     name = name or module
     return Program(
         name=name,
-        command=[sys.executable, "-m", f"services.{module}"],
+        command=[sys.executable, "-P", "-m", f"services.{module}"],
         environment={**environment(plan), **(extra or {})},
-        folder=ROOT,
+        folder=Path.cwd(),
         log=plan.var / "logs" / f"{name}.log",
         ready=readiness.http(f"{url}/readyz"),
     )

@@ -184,7 +184,7 @@ def _alone(var: Path) -> Iterator[None]:
             other = plan.free_port()
             refuse(
                 f"{_running(var)}; for another one beside it: "
-                f"OPENLINE_PORT={other} OPENLINE_VAR=var-{other} make run"
+                f"OPENLINE_PORT={other} OPENLINE_VAR=var-{other} {plan.COMMAND}"
             )
         yield
 

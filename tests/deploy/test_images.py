@@ -64,6 +64,7 @@ def test_an_image_is_unprivileged_and_says_what_it_is(image: str) -> None:
 def test_an_image_holds_its_service_and_the_kernel_alone(image: str) -> None:
     assert run(image, "sh", "-c", "ls /app /app/services").split() == [
         "/app:",
+        "pyproject.toml",
         "services",
         "/app/services:",
         "__init__.py",
@@ -152,7 +153,8 @@ def test_the_same_sources_give_the_same_files_whatever_the_umask(tmp_path: Path)
     for name in ("services", "loadtest", "deploy"):
         ignored = shutil.ignore_patterns("__pycache__", "secrets", "tls", ".env")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
-    shutil.copy(ROOT / ".dockerignore", tmp_path)
+    for name in (".dockerignore", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "services/kernel").chmod(0o700)
     for file in tmp_path.glob("services/**/*.py"):
         file.chmod(0o664)

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SERVICES = ("gateway", "auth", "publisher")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 GROUPS = PROJECT["dependency-groups"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
 
 
 def locked(path: str) -> dict[str, tuple[str, frozenset[str]]]:
@@ -150,5 +151,6 @@ def test_each_package_that_we_name_has_its_line_in_the_page_and_no_other_has() -
     listed = re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.MULTILINE)
     named = {Requirement(line).name for line in PROJECT["project"]["dependencies"]}
     named |= {Requirement(line).name for group in GROUPS for line in wanted(group)}
+    named |= {Requirement(line).name for lines in EXTRAS.values() for line in lines}
     assert len(listed) == len(set(listed))
     assert set(listed) == named

@@ -1,4 +1,4 @@
-"""The version is the distribution's, and the project file's where it is not installed."""
+"""The version is the project file's where that stands beside the services, else the installed distribution's."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import importlib.metadata
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from services.kernel.ops import version as module
 from services.kernel.ops.version import version
 
 PROJECT = Path(__file__).resolve().parents[4] / "pyproject.toml"
 
 
-def test_the_installed_one(monkeypatch):
-    monkeypatch.setattr(importlib.metadata, "version", {"openline": "7.8.9"}.__getitem__)
-    assert version() == "7.8.9"
+@pytest.fixture(autouse=True)
+def asked_anew():
+    version.cache_clear()
+    yield
+    version.cache_clear()
 
 
-def test_run_from_its_sources_it_is_that_of_the_project_file(monkeypatch):
-    def missing(name):
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", missing)
+def test_in_a_checkout_it_is_that_of_the_project_file_whatever_is_installed(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", {"openline-server": "7.8.9"}.__getitem__)
     assert version() == tomllib.loads(PROJECT.read_text())["project"]["version"]
-    assert version() == module.UNPACKED
+
+
+def test_without_a_project_file_it_is_the_distributions(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "PROJECT", tmp_path / "pyproject.toml")
+    monkeypatch.setattr(importlib.metadata, "version", {"openline-server": "7.8.9"}.__getitem__)
+    assert version() == "7.8.9"
