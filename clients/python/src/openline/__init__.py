@@ -1,5 +1,7 @@
 """Messages from an Openline server, and to it: a client for asyncio, publishers, tokens, helpers for FastAPI and Django."""
 
+from openline.channel import Channel
+from openline.client import Client
 from openline.errors import ContinuityLost, InvalidData, OpenlineError, Unauthorized
 from openline.types import (
     Connected,
@@ -23,6 +25,8 @@ from openline.types import (
 )
 
 __all__ = [
+    "Channel",
+    "Client",
     "Connected",
     "ContinuityLost",
     "Count",

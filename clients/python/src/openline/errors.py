@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from openline.types import Position
+
+E = TypeVar("E", bound="OpenlineError")
 
 
 class OpenlineError(Exception):
@@ -34,6 +38,10 @@ class OpenlineError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.code})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes whole: arguments of a subclass have no default."""
+        return _again, (type(self), self.args, self.__dict__)
 
 
 class Unauthorized(OpenlineError):  # noqa: N818 - the field's word
@@ -74,3 +82,10 @@ class InvalidData(OpenlineError):  # noqa: N818 - the field's word
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="invalid_data")
+
+
+def _again(kind: type[E], arguments: tuple[Any, ...], members: dict[str, Any]) -> E:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(members)
+    return error
