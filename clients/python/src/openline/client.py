@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 from urllib.parse import urlsplit, urlunsplit
 
-from openline import backoff, codes, protocol
+from openline import backoff, protocol
 from openline.buffer import LIMIT, Buffer, Crowd
 from openline.channel import Channel, OnLost
 from openline.codes import End, Next
@@ -422,15 +422,17 @@ class Client:
     def _wait(self, end: End) -> float:
         """Seconds until the next attempt."""
         self._failures = backoff.count(self._failures, lived=end.online_for)
-        again = self._expired and not self._failures == 0
-        self._expired = end.next is Next.NEW_TOKEN
         base, cap = self._backoff
-        failures = max(0, self._failures - 1)
         wait = backoff.wait(
-            failures, base=base, cap=cap, random=self._random.random(), least=end.least
+            max(0, self._failures - 1),
+            base=base,
+            cap=cap,
+            random=self._random.random(),
+            least=end.least,
         )
-        if self._expired and not again:
-            wait = 0.0
+        if end.next is Next.NEW_TOKEN:
+            self._expired = True
+            wait = 0.0 if self._failures <= 1 else wait
         log.info("disconnected (%s, %s); again in %.1f s", end.close, end.reason, wait)
         return wait
 
@@ -439,6 +441,7 @@ class Client:
             async with asyncio.timeout(GREETING_SECONDS):
                 if self._expired:
                     token = await self._tokens.get("expired")
+                    self._expired = False
                 else:
                     token = await self._tokens.current()
         except Unauthorized:
