@@ -19,6 +19,7 @@ from services.auth.issuer import Issuer
 from services.auth.keyring import FileKeyring, Keyring, SecretKeyring
 from services.auth.oauth import OAuthError
 from services.auth.parts import Parts
+from services.auth.revoked_logins import RevokedLogins
 from services.auth.revoker import Announce, Revoker, announce_on
 from services.auth.routes import accounts, connect, forms, inspection, keys, token
 from services.auth.settings import Settings
@@ -119,6 +120,7 @@ def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> Fas
         tasks = Tasks(metrics.TASK_FAILURES)
         tasks.start("probes", probes.run)
         tasks.start("keys", remote.run)
+        tasks.start("revoked_logins", RevokedLogins(parts.revoker, store, clock=clock).run)
         yield
         await tasks.close()
         await remote.close()

@@ -17,6 +17,7 @@ from services.auth.oauth import OAuthError
 from services.auth.refresh_tokens import RefreshToken, tag
 from services.auth.revoker import Revoker
 from services.auth.store import Client, Family, SingleToken, Store, User
+from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import OpenlineError
 
 SCOPES = ("publish", "read", "manage", "tokens")
@@ -120,6 +121,7 @@ class Grants:
             await self._stolen(old)
         if old.revoked is not None or old.expires <= self.clock():
             raise OAuthError(oauth.INVALID_GRANT, "the refresh token has ended; log in again")
+        await self._check_in_force(old)
         user = await self._owner(old)
         answer, new = self._for_user(
             user,
@@ -130,7 +132,16 @@ class Grants:
         )
         if not await run_in_threadpool(self._replace, kept, new):
             await self._stolen(old)
+        # Whoever revokes the user from now on ends the new tokens; who did so meanwhile meant them as well.
+        await self._check_in_force(old, new)
         return answer
+
+    async def _check_in_force(self, old: Family, new: Family | None = None) -> None:
+        """Refuse a login that was revoked since its last token was issued; `new` is what has taken its place meanwhile."""
+        last = Claims(sub=old.username, iat=old.issued, client=old.client_id)
+        if await self.revoker.covers(last, fresh=new is not None):
+            await run_in_threadpool(self.store.end_family, (new or old).family, self.clock())
+            raise OAuthError(oauth.INVALID_GRANT, "the user's tokens were revoked; log in again")
 
     async def find(self, token: RefreshToken) -> Kept | None:
         """What is known of a refresh token, in whatever state it is."""
@@ -197,6 +208,7 @@ class Grants:
             scope=before.scope if before else issued.scope,
             expires=now + self.refresh_ttl,
             access_exp=max(issued.exp, before.access_exp if before else 0),
+            issued=int(now),
         )
         return Answer(issued, token.text), kept
 

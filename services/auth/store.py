@@ -52,6 +52,7 @@ _families = sa.Table(
     sa.Column("expires", sa.Float, nullable=False),
     sa.Column("revoked", sa.Float),
     sa.Column("access_exp", sa.Float, nullable=False),
+    sa.Column("issued", sa.Float),
     sa.Index("refresh_families_username", "username"),
 )
 # Earlier versions added a row at each refresh. None is added any more; what is there is good until it is used or ends.
@@ -71,6 +72,9 @@ _single = sa.Table(
     sa.Index("refresh_tokens_family", "family"),
     sa.Index("refresh_tokens_username", "username"),
 )
+
+_ADDED = (("clients", "rate"), ("refresh_families", "issued"))
+"""Columns that a database of an older version lacks: numbers, NULL in the rows that are there."""
 
 _SCHEMA_LOCK = 0x6F70656E6C696E65
 
@@ -107,7 +111,8 @@ class Client:
 class Family:
     """The refresh tokens of one login: only the newest is good, and only its digest is kept.
 
-    `family` is a digest itself; `access_exp` is when the last access token that came of the login ends.
+    `family` is a digest itself; `access_exp` is when the last access token that came of the login ends. `issued` is the
+    `iat` of that one, None in what an older version has kept.
     """
 
     family: str
@@ -118,6 +123,7 @@ class Family:
     expires: float
     revoked: float | None = None
     access_exp: float
+    issued: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +198,23 @@ class Store:
             _end(connection, "username", username, now)
             return _mark(connection, _users, _users.c.username == username, disabled=now)
 
+    def end_logins(self, cutoffs: Mapping[str, float], now: float) -> int:
+        """End the logins that were refreshed last up to the cutoff of their user; how many there were.
+
+        One of an older version, which does not say when, ends too.
+        """
+        which = (_families.c.username == sa.bindparam("user")) & _families.c.revoked.is_(None)
+        which &= _families.c.issued.is_(None) | (_families.c.issued <= sa.bindparam("cutoff"))
+        single = (_single.c.username == sa.bindparam("user")) & _single.c.revoked.is_(None)
+        ended = 0
+        with self._begin() as connection:
+            for user, cutoff in cutoffs.items():
+                values = {"user": user, "cutoff": cutoff}
+                for table, rows in ((_families, which), (_single, single)):
+                    ending = table.update().where(rows).values(revoked=now)
+                    ended += connection.execute(ending, values).rowcount
+        return ended
+
     def add_client(self, client: Client) -> bool:
         """Whether it was added; False when the id is taken."""
         return self._insert(_clients, client)
@@ -236,7 +259,8 @@ class Store:
             & (_families.c.digest == old.digest)
             & _families.c.revoked.is_(None)
         )
-        values = {"digest": new.digest, "expires": new.expires, "access_exp": new.access_exp}
+        names = ("digest", "expires", "access_exp", "issued")
+        values = {name: getattr(new, name) for name in names}
         with self._begin() as connection:
             return connection.execute(_families.update().where(newest).values(values)).rowcount > 0
 
@@ -307,9 +331,10 @@ class Store:
                 connection.execute(CreateTable(table, if_not_exists=True))
                 for index in table.indexes:
                     connection.execute(CreateIndex(index, if_not_exists=True))
-            kept = {column["name"] for column in sa.inspect(connection).get_columns("clients")}
-            if "rate" not in kept:  # a database from before there was one
-                connection.execute(sa.text("ALTER TABLE clients ADD COLUMN rate FLOAT"))
+            for name, added in _ADDED:
+                kept = {column["name"] for column in sa.inspect(connection).get_columns(name)}
+                if added not in kept:
+                    connection.execute(sa.text(f"ALTER TABLE {name} ADD COLUMN {added} FLOAT"))
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:

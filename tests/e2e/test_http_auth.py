@@ -332,6 +332,21 @@ async def test_a_back_ends_user_is_revoked_by_name(people: People) -> None:
         pass
 
 
+async def test_a_user_of_auth_that_is_revoked_by_name_has_to_log_in_again(people: People) -> None:
+    user = name()
+    await register(people, user)
+    login = {"grant_type": "password", "username": user, "password": PASSWORD}
+    old = await granted(people, **login)
+    answer = await people.call("POST", f"/v1/users/{user}/revoke")
+    assert answer.status_code == 202
+    refresh = {"grant_type": "refresh_token", "refresh_token": old["refresh_token"]}
+    oauth_error(await grant(people, **refresh), 400, "invalid_grant")
+    new = await granted(people, **login)
+    async with await WireClient.open(people.ws(0), new["access_token"]):
+        pass
+    await granted(people, **{**refresh, "refresh_token": new["refresh_token"]})
+
+
 async def test_revoking_what_is_no_token_is_no_error_and_others_tokens_need_manage(
     people: People, stack: Stack
 ) -> None:

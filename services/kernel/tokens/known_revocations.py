@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -24,12 +24,17 @@ class KnownRevocations:
 
     A record may have lost what is known here: a failover to a replica that lagged, a flush, an older backup. What it
     lacks is written back, or the next service to start would accept revoked tokens.
+
+    `heard` gets each revocation that is learned from the record.
     """
 
-    def __init__(self, record: Revocations) -> None:
+    def __init__(
+        self, record: Revocations, *, heard: Callable[[Revocation], None] = lambda _: None
+    ) -> None:
         self.revoked = Revoked()
         self.loaded = False
         self._record = record
+        self._heard = heard
         self._mark: Mark | None = None
         self._whole = float("-inf")
         self._reading = asyncio.Lock()
@@ -49,7 +54,7 @@ class KnownRevocations:
                 await self._read_whole(now)
                 return
             for member, exp in changes.added:
-                self.revoked.learn(member, exp)
+                self._learn(member, exp)
             self._mark = changes.mark
 
     async def _read_whole(self, now: float) -> None:
@@ -59,7 +64,7 @@ class KnownRevocations:
         async for page in self._record.pages(now):
             for member, exp in page:
                 held[member] = exp
-                self.revoked.learn(member, exp)
+                self._learn(member, exp)
         self.loaded = True
         self.revoked.drop_ended(now)
         lacking = await self._lacking(held)
@@ -67,6 +72,10 @@ class KnownRevocations:
             await self._record.add(*lacking)
             log.warning("revocations_restored", count=len(lacking))
         self._mark, self._whole = mark, now
+
+    def _learn(self, member: str, exp: float) -> None:
+        if (revocation := self.revoked.learn(member, exp)) is not None:
+            self._heard(revocation)
 
     async def _lacking(self, held: Mapping[str, float]) -> list[Revocation]:
         # By member: the record rounds a cutoff, so what was announced and what is read differ as values.

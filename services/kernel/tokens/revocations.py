@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, Self
@@ -107,13 +106,20 @@ class Revoked:
         cutoffs = self._cutoffs(revocation.kind)
         cutoffs[revocation.value] = max(revocation.cutoff, cutoffs.get(revocation.value, 0.0))
 
-    def learn(self, member: str, exp: float) -> None:
-        """Count what the record holds under this spelling. An unknown spelling, of a newer version, is ignored."""
+    def learn(self, member: str, exp: float) -> Revocation | None:
+        """Count what the record holds under this spelling; the revocation if it was not known, or not for so long.
+
+        An unknown spelling, of a newer version, is ignored.
+        """
         kept = self._by_member.get(member)
         if kept is not None and kept.exp >= exp:
-            return
-        with suppress(ValueError):
-            self.add(Revocation.parse(member, exp))
+            return None
+        try:
+            revocation = Revocation.parse(member, exp)
+        except ValueError:
+            return None
+        self.add(revocation)
+        return revocation
 
     def drop_ended(self, now: float) -> None:
         """Forget what no longer matters at `now`."""

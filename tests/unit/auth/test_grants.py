@@ -18,7 +18,7 @@ from services.auth.revoker import Revoker
 from services.auth.store import Client, SingleToken, Store, User
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.tokens.revocations import Revoked
+from services.kernel.tokens.revocations import Kind, Revocation, Revoked
 from tests.support.revocation_record import Record
 from tests.unit.auth.test_revoker import Clock
 
@@ -219,3 +219,55 @@ def test_metadata_lists_only_grants_that_are_on():
     about = metadata("https://i.example", grants=("client_credentials",))
     assert about["grant_types_supported"] == ["client_credentials"]
     assert about["jwks_uri"] == "https://i.example/auth/jwks.json"
+
+
+def revocation(cutoff: float, name: str = "alice") -> Revocation:
+    return Revocation(kind=Kind.SUBJECT, value=name, exp=5000, cutoff=cutoff)
+
+
+async def test_a_user_revoked_elsewhere_can_refresh_no_login_of_before(grants, record, clock):
+    clock.now = 1000.4
+    first = await login(grants)
+    await record.add(revocation(1000.6, "bob"))
+    second = await grants.refresh(first.refresh, client=None, scope=None)
+    await record.add(revocation(1000.6))
+    clock.now = 1002
+    assert await refused(grants.refresh(second.refresh, client=None, scope=None)) == "invalid_grant"
+    third = await login(grants)
+    assert await grants.refresh(third.refresh, client=None, scope=None), "it began afterwards"
+
+
+async def test_a_refresh_under_way_when_its_user_is_revoked_gives_nothing(
+    grants, record, monkeypatch
+):
+    first = await login(grants)
+    rotate = grants.store.rotate
+
+    def meanwhile(old, new):
+        record.known.append(revocation(1000.6))
+        return rotate(old, new)
+
+    monkeypatch.setattr(grants.store, "rotate", meanwhile)
+    assert await refused(grants.refresh(first.refresh, client=None, scope=None)) == "invalid_grant"
+    assert grants.store.family(RefreshToken.parse(first.refresh).family).revoked == 1000
+
+
+async def test_a_revoked_user_has_no_login_of_an_older_version(grants, record):
+    older(grants, "living")
+    await record.add(revocation(900))
+    assert await refused(grants.refresh("living", client=None, scope=None)) == "invalid_grant"
+
+
+async def test_a_login_is_refreshed_while_redis_is_away_and_not_before_revocations_are_known(
+    grants, record, clock
+):
+    first = await login(grants)
+    record.down = True
+    with pytest.raises(OpenlineError) as caught:
+        await grants.refresh(first.refresh, client=None, scope=None)
+    assert caught.value.code is Code.UNAVAILABLE
+    record.down = False
+    second = await grants.refresh(first.refresh, client=None, scope=None)
+    record.down = True
+    clock.now += 2
+    assert await grants.refresh(second.refresh, client=None, scope=None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from services.auth import revoker as revoker_module
 from services.auth.revoker import Revoker
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import OpenlineError
+from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.tokens.revocations import Kind, Revocation
 from tests.support.revocation_record import Record
 
@@ -97,3 +100,36 @@ async def test_a_record_that_lost_what_is_known_gets_it_back(revoker, record, cl
     record.known.clear()
     assert not await revoker.covers(Claims(sub="bob", jti="j"))
     assert record.known == []
+
+
+async def test_a_fresh_look_sees_what_was_revoked_a_moment_ago(revoker, record):
+    claims = Claims(sub="bob", jti="j")
+    assert not await revoker.covers(claims)
+    record.known.append(Revocation(kind=Kind.TOKEN, value="j", exp=2000))
+    assert not await revoker.covers(claims)
+    assert await revoker.covers(claims, fresh=True)
+
+
+async def test_while_redis_hangs_callers_do_not_wait_one_behind_the_other(
+    revoker, record, monkeypatch
+):
+    monkeypatch.setattr(revoker_module, "PATIENCE", 0.05)
+    record.reading.clear()
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(
+            *(revoker.covers(Claims(sub="bob")) for _ in range(200)), return_exceptions=True
+        )
+    assert {getattr(one, "code", None) for one in answers} == {Code.UNAVAILABLE}
+    record.reading.set()
+    assert not await revoker.covers(Claims(sub="bob"))
+
+
+async def test_users_that_others_revoked_are_named_once_or_until_they_are_done(revoker, record):
+    for cutoff in (500.0, 700.0, 600.0):
+        await record.add(Revocation(kind=Kind.SUBJECT, value="bob", exp=2000, cutoff=cutoff))
+    await revoker.catch_up()
+    assert revoker.take_users() == {"bob": 700}
+    revoker.put_back({"bob": 700, "amy": 1})
+    await revoker.catch_up()
+    assert revoker.take_users() == {"bob": 700, "amy": 1}
+    assert revoker.take_users() == {}

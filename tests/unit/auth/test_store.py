@@ -108,17 +108,37 @@ def test_clients_are_kept_as_given_and_ids_are_taken_once(store):
     assert [client.scope for client in store.clients()] == ["read"]
 
 
-def test_a_database_from_before_clients_had_a_rate_gets_the_column(url):
+def test_a_database_of_an_older_version_gets_the_columns_that_it_lacks(url):
     Store(url).close()
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE clients DROP COLUMN rate"))
+        connection.execute(sa.text("ALTER TABLE refresh_families DROP COLUMN issued"))
     engine.dispose()
     store = Store(url)
     app = Client(client_id="app", secret="digest", rate=2.5, created=1)
     assert store.add_client(app)
     assert store.client("app") == app
+    store.keep_family(family(issued=7))
+    assert store.family("f").issued == 7
     store.close()
+
+
+def test_logins_end_that_were_refreshed_last_before_their_users_cutoff(store):
+    for name, issued in (("a", 10), ("b", 11), ("c", None)):
+        store.keep_family(family(name, issued=issued))
+    store.keep_family(family("d", username="bob", issued=10))
+    keep(store, single())
+    store.rotate(store.family("b"), family("b", digest="d2", issued=12))
+    assert store.end_logins({"alice": 11, "nobody": 99}, 20) == 3
+    assert {name: store.family(name).revoked for name in "abcd"} == {
+        "a": 20,
+        "b": None,
+        "c": 20,
+        "d": None,
+    }
+    assert store.single("d1").revoked == 20
+    assert store.end_logins({"alice": 11}, 30) == 0
 
 
 def test_a_database_from_before_families_gets_their_table_and_keeps_its_logins(url):
