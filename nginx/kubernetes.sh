@@ -12,8 +12,7 @@ domain=$(awk '$1 == "search" { print $2; exit }' "$resolv")
 [ -n "$server" ] && [ -n "$domain" ] || { echo "no nameserver or no search domain in $resolv" >&2; exit 1; }
 case $server in "["*) families= ;; *) families=" ipv6=off" ;; esac
 
-cp "$from"/*.conf "$from/serve.sh" "$from/origins.sh" "$to"/
+cp "$from"/*.conf "$from/serve.sh" "$from/origins.sh" "$from/limits.sh" "$to"/
 sed -e "s/^resolver [0-9.]* valid=1s ipv6=off;/resolver $server valid=1s$families;/" \
     -e "s/^\( *server [a-z]*\):/\1.$domain:/" "$from/containers-upstreams.conf" >"$to/containers-upstreams.conf"
 sed "s/^worker_processes auto;/worker_processes ${CPUS:-auto};/" "$from/containers-main.conf" >"$to/containers-main.conf"
-if [ "${OPENLINE_LIMITS:-on}" = off ]; then cp "$from/limits-off.conf" "$to/limits-on.conf"; fi

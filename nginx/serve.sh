@@ -7,10 +7,12 @@
 #   GATEWAYS      base URLs of gateways to ask, one after another until one answers
 #   MOVE_SECONDS  over how many seconds clients are moved, below nginx's worker_shutdown_timeout; 30 unless given
 #   ORIGINS_FILE  where OPENLINE_ALLOWED_ORIGINS is written for nginx's configuration; /tmp/openline-origins.conf unless given
+#   LIMITS_FILE   where the limits are written (limits.sh); /tmp/openline-limits.conf unless given
 #   QUIT_SECONDS  the same when nginx quits, for where no other nginx takes its clients; MOVE_SECONDS unless given
 set -u
 : "${GATEWAYS:=http://gateway:8101}" "${MOVE_SECONDS:=30}"
 : "${QUIT_SECONDS:=$MOVE_SECONDS}" "${ORIGINS_FILE:=/tmp/openline-origins.conf}"
+: "${LIMITS_FILE:=/tmp/openline-limits.conf}"
 # As $hostname in nginx's configuration has it.
 name=$(uname -n | tr '[:upper:]' '[:lower:]')
 seconds=$MOVE_SECONDS
@@ -44,6 +46,7 @@ leaving() {
 }
 
 sh "$(dirname "$0")/origins.sh" "${OPENLINE_ALLOWED_ORIGINS:-}" >"$ORIGINS_FILE" || exit 1
+sh "$(dirname "$0")/limits.sh" >"$LIMITS_FILE" || exit 1
 "$@" &
 nginx=$!
 trap 'kill -HUP $nginx' HUP

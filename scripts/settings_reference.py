@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from deploy.local.front_door import Settings as FrontDoor
 from deploy.local.plan import Settings as Local
 from scripts import generated
 from scripts.generated import ROOT
@@ -59,6 +60,16 @@ SECTIONS: tuple[tuple[str, str, type[BaseSettings], type[BaseSettings] | None], 
     ),
 )
 
+NGINX = (
+    "nginx",
+    (
+        "In every deployment: `make run` and containers read them where nginx starts, systemd from its environment file. "
+        "What an address may do before a service looks at it; wider than what the services allow, which say why where they "
+        "refuse, and refused where it is not. `OPENLINE_LIMITS=off` lifts all but bytes and seconds."
+    ),
+    FrontDoor,
+)
+"""Read by a shell script, from the environment only."""
 
 LIMITS = {limit.name for limit in dataclasses.fields(Limits)}
 
@@ -120,10 +131,9 @@ def names() -> str:
     """The module that lists the variables."""
     settings = {PREFIX + field.upper() for _, _, cls, _ in SECTIONS for field in cls.model_fields}
     texts = [(ROOT / "deploy" / name).read_text("utf-8") for name in COMPOSE_FILES]
-    compose = set(re.findall(r"\$\{(OPENLINE_\w+)", "".join(texts)))
-    return MODULE.format(
-        settings=_listed(settings), others=_listed((compose | READ_BY_TOOLS.keys()) - settings)
-    )
+    others = set(re.findall(r"\$\{(OPENLINE_\w+)", "".join(texts))) | READ_BY_TOOLS.keys()
+    others |= {PREFIX + field.upper() for field in FrontDoor.model_fields}
+    return MODULE.format(settings=_listed(settings), others=_listed(others - settings))
 
 
 MODULE = '''\
@@ -135,7 +145,7 @@ SETTINGS = (
 
 OTHERS = (
 {others})
-"""Of compose, tools and tests."""
+"""Of nginx, compose, tools and tests."""
 '''
 
 
@@ -146,7 +156,8 @@ def _listed(names: set[str]) -> str:
 def text() -> str:
     """The whole document."""
     parts = [INTRODUCTION]
-    for title, note, settings, base in SECTIONS:
+    *services, local = SECTIONS
+    for title, note, settings, base in (*services, (*NGINX, None), local):
         known = set(base.model_fields) if base else set()
         parts.append(f"## {title}\n\n{note}\n\n| variable | default | what |\n|---|---|---|")
         parts += [

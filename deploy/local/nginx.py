@@ -9,7 +9,10 @@ import resource
 import subprocess
 from pathlib import Path
 
-from deploy.local.plan import ROOT, Plan, allowed_origins
+from deploy.local import front_door
+from deploy.local.plan import ROOT, Plan, allowed_origins, environment
+from services.kernel.ops.refusal import refuse
+from services.kernel.ops.settings import load
 
 TEMPLATES = ROOT / "nginx"
 _VARIABLE = re.compile(r"\$\{([A-Z]+)\}")
@@ -29,13 +32,29 @@ def write(plan: Plan, folder: Path, *, shutdown: int) -> Path:
         target.write_text(
             fill(text, values) if source.suffix == ".template" else text, encoding="utf-8"
         )
-    (folder / "origins.conf").write_bytes(_origins(allowed_origins(plan)))
+    (folder / "origins.conf").write_text(_printed("origins.sh", allowed_origins(plan)))
+    (folder / "limits.conf").write_text(_limits(plan))
     return folder / "nginx.conf"
 
 
-def _origins(allowed: str) -> bytes:
-    command = ["sh", str(TEMPLATES / "origins.sh"), allowed]
-    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603 - our own
+def check_limits(plan: Plan) -> None:
+    """End with one line when nginx's limits are wrong or would cut those of the services short."""
+    load(front_door.Settings, environment(plan))
+    _limits(plan)
+
+
+def _limits(plan: Plan) -> str:
+    given = {**environment(plan), "OPENLINE_LIMITS": "on" if plan.limits else "off"}
+    return _printed("limits.sh", environment=given)
+
+
+def _printed(script: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
+    """What a script of ours prints; where it refuses, this process ends with what it says."""
+    command = ["sh", str(TEMPLATES / script), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        refuse(done.stderr.strip())
+    return done.stdout
 
 
 def fill(text: str, values: dict[str, str]) -> str:
@@ -62,7 +81,6 @@ def _values(plan: Plan) -> dict[str, str]:
         "WEB": _quoted(plan.web),
         "LISTEN": f"{host}:{plan.port}",
         "STATUS": str(plan.status_port),
-        "LIMITS": "on" if plan.limits else "off",
         "GATEWAYS": _servers(plan, "max_fails=1 fail_timeout=3s"),
         "ALLGATEWAYS": _servers(plan, "max_fails=0"),
         "AUTH": f"127.0.0.1:{plan.auth_port}",

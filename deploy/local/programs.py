@@ -26,6 +26,7 @@ def check_settings(plan: Plan) -> None:
     publishers = load(publisher_settings.Settings, publisher(plan).environment)
     settings = load(gateway_settings.Settings, gateways(plan)[0].environment)
     known = namespaces.load(settings.namespaces)
+    nginx.check_limits(plan)
     with refusing():
         limits.check(limits.of(settings), known)
         limits.check(limits.of(publishers), known)

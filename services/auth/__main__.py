@@ -10,7 +10,7 @@ from services.auth.settings import Settings
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.http import serve
-from services.kernel.ops import admin_networks, logs
+from services.kernel.ops import admin_networks, limits, logs
 from services.kernel.ops.refusal import refusing
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
@@ -34,6 +34,7 @@ def main() -> None:
         host=settings.auth_host,
         port=settings.auth_port,
         name="auth",
+        limits=limits.of(settings),
         trusted_proxies=settings.trusted_proxies,
     )
 

@@ -163,8 +163,9 @@ def main() -> None:
     with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET"}):
         broker = RedisBroker.of(settings)
         known = namespaces.load(settings.namespaces)
-        limits.check(limits.of(settings), known)
-        limits.check_memory(limits.of(settings), memory.ceiling())
+        limited = limits.of(settings)
+        limits.check(limited, known)
+        limits.check_memory(limited, memory.ceiling())
         trust.check(settings)
         app = create(settings, broker, redis=broker.client, namespaces=known)
 
@@ -184,15 +185,22 @@ def main() -> None:
         host=settings.gateway_host,
         port=settings.gateway_port,
         name="gateway",
+        limits=limited,
         trusted_proxies=settings.trusted_proxies,
         on_started=started,
         on_stopping=stopping,
-        http=partial(HandshakeSniffer, http=HttpProtocol),
+        http=partial(
+            HandshakeSniffer,
+            http=partial(HttpProtocol, limits=limited),
+            head_bytes=limited.head_bytes,
+            head_lines=limited.head_lines,
+            head_seconds=limited.head_seconds,
+        ),
         ws=partial(
             WebSocketProtocol,
             fast_accept=fast_accept,
-            handshake_seconds=limits.of(settings).handshake_seconds,
-            frame_rate=limits.of(settings).frame_rate if settings.limits else 0,
+            handshake_seconds=limited.handshake_seconds,
+            frame_rate=limited.frame_rate if limited.rates else 0,
         ),
         timeout_graceful_shutdown=10,
     )

@@ -199,6 +199,7 @@ def main() -> None:
         host=settings.publisher_host,
         port=settings.publisher_port,
         name="publisher",
+        limits=limits.of(settings),
         proxy_headers=False,
         on_started=started,
         timeout_graceful_shutdown=DRAIN_SECONDS,

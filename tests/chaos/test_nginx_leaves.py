@@ -148,6 +148,7 @@ def second_nginx(stack: Stack, folder: Path) -> Iterator[tuple[str, subprocess.P
         "GATEWAYS": gateways,
         "MOVE_SECONDS": str(SECONDS),
         "ORIGINS_FILE": str(folder / "origins.conf"),
+        "LIMITS_FILE": str(folder / "limits.conf"),
     }
     process = subprocess.Popen(
         ["sh", str(ROOT / "nginx" / "serve.sh"), *nginx], env=environment, preexec_fn=hears_quit

@@ -497,11 +497,15 @@ def test_nginx_runs_a_worker_for_each_core_that_it_may_use(built, overlay, tmp_p
     assert cores == {"dev": 1, "load": 1, "prod": 2}[overlay]
 
 
-def test_one_setting_lifts_the_limits_of_nginx_too(tmp_path, monkeypatch):
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nginx_is_given_the_settings_from_which_it_takes_its_limits(built, overlay, tmp_path):
     (tmp_path / "resolv.conf").write_text("search a.b\nnameserver 10.96.0.10\n")
-    monkeypatch.setenv("OPENLINE_LIMITS", "off")
     assert fill(tmp_path).returncode == 0
-    assert "default off;" in (tmp_path / "limits-on.conf").read_text()
+    assert (tmp_path / "limits.sh").read_text() == (ROOT / "nginx" / "limits.sh").read_text()
+    pod = dict(manifests.pods(built[overlay]))["nginx"]
+    (nginx,) = [one for one in pod["containers"] if one["name"] == "nginx"]
+    (given,) = [one["configMapRef"]["name"] for one in nginx["envFrom"]]
+    assert given.startswith("settings")
 
 
 def fill(folder):

@@ -24,6 +24,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "COMMAND_BURST": "7",
         "TICKET_SECONDS": "1",
         "AUTH_SECONDS": "2",
+        "NGINX_PAGE_RATE": "1",
+        "NGINX_PAGE_BURST": "5",
+        "HEAD_LINES": "60",
     }
     folder = tmp_path_factory.mktemp("limits")
     with Stack(folder, **{f"OPENLINE_{name}": value for name, value in limits.items()}) as running:
@@ -80,3 +83,19 @@ async def test_a_ticket_lives_as_long_as_was_set(people: People) -> None:
         f"{people.run['auth']}/auth/tickets", headers={"authorization": f"Bearer {token}"}
     )
     assert answer.json()["expires_in"] == 1
+
+
+async def test_nginx_keeps_the_limits_that_were_set(people: People) -> None:
+    pages = [(await people.http.get("/")).status_code for _ in range(12)]
+    assert set(pages) == {200, 429}
+    assert 6 <= pages.count(200) <= 9, "the burst, the first, and what came by again"
+    assert (await people.http.get("/healthz")).status_code == 200
+    assert (await people.call("GET", "/v1/channels")).status_code == 200
+
+
+async def test_a_head_has_as_many_lines_as_were_set(people: People) -> None:
+    many = {f"x-{number}": "y" for number in range(70)}
+    for path in ("/sse?channel=public:all", "/v1/channels", "/auth/jwks.json"):
+        answer = await people.http.get(path, headers=many)
+        assert answer.status_code == 431
+        assert "at most 60 headers" in answer.text

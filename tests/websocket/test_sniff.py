@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
-from services.gateway.websocket import Acceptance, HandshakeSniffer, WebSocketProtocol, sniff
+from services.gateway.websocket import Acceptance, HandshakeSniffer, WebSocketProtocol
 from services.kernel.http.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import serving
 from tests.support.waiting import wait_until
@@ -221,10 +221,10 @@ def test_who_says_nothing_is_counted_until_it_leaves(server):
     wait_until(lambda: not state.connections)
 
 
-def test_who_says_nothing_is_cut_off(monkeypatch):
-    monkeypatch.setattr(sniff, "FIRST_BYTES", 0.1)
+def test_who_says_nothing_is_cut_off():
+    hasty = partial(SNIFFER, head_seconds=0.1)
     with (
-        serving(_application(), ws=WebSocketProtocol, http=SNIFFER) as server,
+        serving(_application(), ws=WebSocketProtocol, http=hasty) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
     ):
         assert client.recv(1) == b""
@@ -235,6 +235,20 @@ def test_a_handshake_that_is_too_large_is_refused(server, header):
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         client.sendall(head()[:-2] + header + b"\r\n")
         assert client.recv(65536).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "bound", [{"head_bytes": 100}, {"head_lines": 3}], ids=["bytes", "lines"]
+)
+def test_what_is_larger_than_the_server_was_told_is_left_to_the_parser(parsers, bound):
+    small = partial(SNIFFER, **bound)
+    with (
+        serving(_application(), ws=WebSocketProtocol, http=small) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
+    ):
+        client.sendall(head())
+        assert client.recv(65536).startswith(b"HTTP/1.1 101 ")
+    assert parsers() == 1
 
 
 def test_who_says_nothing_does_not_keep_the_server_from_stopping():

@@ -19,16 +19,8 @@ from services.gateway.websocket.uvicorn_names import ServerState
 _BODY = (b"content-length", b"transfer-encoding", b"expect")
 """Headers that uvicorn must judge."""
 
-FIRST_BYTES = 15.0
-"""Seconds in which a connection must have begun to speak."""
-
 KEPT_ALIVE = 75.0
 """Seconds in which it must go on after its question was answered: longer than a proxy keeps connections that are idle."""
-
-_MOST_BYTES = 131_072
-_MOST_LINES = 200
-"""What has more is left to the HTTP class, to refuse: to take it apart would hold up others."""
-
 
 _ALIVE = b"HEAD /healthz HTTP/1.1\r\n"
 _LIVES = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -39,9 +31,22 @@ class HandshakeSniffer(asyncio.Protocol):
 
     That must be a WebSocketProtocol. All others, invalid handshakes too, get what they would get without the sniffer:
     `http`, uvicorn's HTTP class or one derived of it, reads the same bytes.
+
+    `head_seconds`: in which a connection must have begun to speak. A handshake of more than `head_bytes` or `head_lines` is
+    left to the HTTP class, to refuse: to take it apart would hold up others.
     """
 
-    __slots__ = ("_app_state", "_config", "_http", "_server_state", "_silence", "_transport")
+    __slots__ = (
+        "_app_state",
+        "_config",
+        "_head_bytes",
+        "_head_lines",
+        "_head_seconds",
+        "_http",
+        "_server_state",
+        "_silence",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -51,17 +56,23 @@ class HandshakeSniffer(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         http: Any,
+        head_bytes: int = 131_072,
+        head_lines: int = 200,
+        head_seconds: float = 15.0,
     ) -> None:
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
         self._http = http
+        self._head_bytes = head_bytes
+        self._head_lines = head_lines
+        self._head_seconds = head_seconds
         self._transport: asyncio.Transport
         self._silence: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass of asyncio.Transport's
-        self._await_bytes(FIRST_BYTES)
+        self._await_bytes(self._head_seconds)
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn lists its own classes
 
     def data_received(self, data: bytes) -> None:
@@ -71,11 +82,16 @@ class HandshakeSniffer(asyncio.Protocol):
             self._await_bytes(KEPT_ALIVE)
             return
         self._server_state.connections.discard(self)
-        request = _handshake(data)
+        request = self._handshake(data)
         if request is not None:
             self._hand_over(self._config.ws_protocol_class).begin(request)
         else:
             self._hand_over(self._http).data_received(data)
+
+    def _handshake(self, data: bytes) -> Request | None:
+        if len(data) > self._head_bytes or data.count(b"\n") > self._head_lines:
+            return None
+        return _handshake(data)
 
     def _await_bytes(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -114,8 +130,6 @@ def _is_whole(data: bytes) -> bool:
 def _handshake(data: bytes) -> Request | None:
     """The request, if the bytes are a valid handshake to the last."""
     if not data.startswith(b"GET ") or not _is_whole(data):
-        return None
-    if len(data) > _MOST_BYTES or data.count(b"\n") > _MOST_LINES:
         return None
     if b"sec-websocket-key" not in data.lower():
         return None

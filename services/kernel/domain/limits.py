@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-GATEWAY, AUTH, PUBLISHER = "gateway", "auth", "publisher"
+GATEWAY, AUTH, PUBLISHER = SERVICES = "gateway", "auth", "publisher"
 
 
 def _limit(
@@ -34,9 +34,9 @@ class Limits:
     connections_per_address: int = _limit(
         1000,
         "connections that an address, or an IPv6 network of /64, may have over all gateways; where it has fewer than a hundredth on one, those are not "
-        "counted on the others",
+        "counted on the others; no more than OPENLINE_NGINX_CONNECTIONS",
         low=1,
-        high=20_000,
+        high=1_000_000,
     )
     channels_per_connection: int = _limit(
         100, "channels that a connection may be subscribed to", low=1, high=10_000
@@ -143,10 +143,35 @@ class Limits:
     )
     body_bytes: int = _limit(
         1_048_576,
-        "bytes of a request's body; the front door takes no more than 1 MiB",
+        "bytes of a request's body; no more than OPENLINE_NGINX_BODY_BYTES",
         of=(PUBLISHER,),
         low=65_536,
+        high=16_777_216,
+    )
+    head_bytes: int = _limit(
+        131_072,
+        "bytes of a request's first line and headers; nginx passes no more than 128 KiB",
+        of=SERVICES,
+        low=32_768,
         high=1_048_576,
+    )
+    head_lines: int = _limit(200, "lines of a request's headers", of=SERVICES, low=50, high=10_000)
+    head_seconds: float = _limit(
+        15,
+        "seconds from a connection, or a head's first byte, to the head's last",
+        of=SERVICES,
+        low=1,
+        high=60,
+    )
+    body_seconds: float = _limit(
+        60, "seconds from the head's end to the body's last byte", of=SERVICES, low=1, high=3_600
+    )
+    pipelined_requests: int = _limit(
+        16,
+        "requests of a connection that may wait for the answers to those before them",
+        of=SERVICES,
+        low=1,
+        high=1_000,
     )
     outbox_bytes: int = _limit(
         1_048_576, "bytes that may wait for a slow client", low=65_536, high=268_435_456

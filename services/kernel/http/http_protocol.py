@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.limits import Limits
 from services.kernel.http import problems
 
-HEAD_BYTES = 131_072
-"""Of a request's first line and headers: as many as nginx lets through."""
-
-HEADERS = 200
-
-HEAD_SECONDS = 15.0
-"""From the connection, or from a head's first byte, to its last."""
-
-BODY_SECONDS = 60.0
-"""From the end of the head to the body's last byte."""
-
-PIPELINED = 16
-"""Requests that may wait for the answers to those before them."""
+_USUAL = Limits()
 
 _NOT_HTTP = OpenlineError(
     Code.BAD_REQUEST,
     "the request is not valid HTTP: its method, its address or a header cannot be read",
-)
-_LARGE = OpenlineError(
-    Code.TOO_LARGE, f"a request has at most {HEADERS} headers, of {HEAD_BYTES:,} bytes in all"
-)
-_LATE = OpenlineError(
-    Code.BAD_REQUEST,
-    f"a request's head must come within {HEAD_SECONDS:g} s, its body within {BODY_SECONDS:g} s",
-)
-_MANY = OpenlineError(
-    Code.RATE_LIMITED, f"wait for answers: at most {PIPELINED} requests wait on a connection"
 )
 
 
@@ -46,7 +26,8 @@ class _Refused(Exception):  # noqa: N818 - it only leaves the parser
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which bounds neither the head of a request nor the time that it takes to come.
 
-    It refuses by itself what no application sees. A timer runs only while a request has come in part.
+    It refuses by itself what no application sees. A timer runs only while a request has come in part. `limits`: its `head_`,
+    `body_seconds` and `pipelined_requests` hold; `config`, `server_state` and `app_state` are uvicorn's.
     """
 
     _arriving = ""  # what is not whole yet: "head", "body" or nothing
@@ -54,10 +35,22 @@ class HttpProtocol(HttpToolsProtocol):
     _late: asyncio.TimerHandle | None = None
     _reason: tuple[OpenlineError, int] | None = None
 
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: Limits = _USUAL,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio."""
         super().connection_made(transport)
-        self._late = self.loop.call_later(HEAD_SECONDS, self._expire)
+        self._late = self.loop.call_later(self._limits.head_seconds, self._expire)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
@@ -67,11 +60,12 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
         if self._arriving != "body" and self._is_too_large(data):
-            self._refuse(_LARGE, 431)
+            self._refuse(*_too_large(self._limits))
             return
         super().data_received(data)
         if self._arriving and self._late is None and not self.transport.is_closing():
-            seconds = HEAD_SECONDS if self._arriving == "head" else BODY_SECONDS
+            limits = self._limits
+            seconds = limits.head_seconds if self._arriving == "head" else limits.body_seconds
             self._late = self.loop.call_later(seconds, self._expire)
 
     def handle_websocket_upgrade(self) -> None:
@@ -84,8 +78,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """See httptools."""
-        if len(self.pipeline) >= PIPELINED:
-            self._reason = _MANY, 429
+        if len(self.pipeline) >= self._limits.pipelined_requests:
+            self._reason = _too_many(self._limits)
             raise _Refused
         super().on_message_begin()
         self._arriving = "head"
@@ -94,8 +88,8 @@ class HttpProtocol(HttpToolsProtocol):
         """See httptools."""
         self._in_time()
         self._arriving, self._head = "body", 0
-        if len(self.headers) > HEADERS:
-            self._reason = _LARGE, 431
+        if len(self.headers) > self._limits.head_lines:
+            self._reason = _too_large(self._limits)
             raise _Refused
         super().on_headers_complete()
 
@@ -117,7 +111,8 @@ class HttpProtocol(HttpToolsProtocol):
         end = data.find(b"\r\n\r\n")
         size = len(data) if end < 0 else end
         self._head += size
-        return self._head > HEAD_BYTES or data.count(b"\n", 0, size) > HEADERS
+        limits = self._limits
+        return self._head > limits.head_bytes or data.count(b"\n", 0, size) > limits.head_lines
 
     def _refuse(self, error: OpenlineError, status: int) -> None:
         if self.transport.is_closing():
@@ -131,7 +126,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _expire(self) -> None:
         self._late = None
         if self._arriving and not (self.cycle is not None and self.cycle.response_started):
-            self._refuse(_LATE, 408)
+            self._refuse(*_late(self._limits))
         else:
             self.transport.close()
 
@@ -139,3 +134,18 @@ class HttpProtocol(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+
+def _too_large(limits: Limits) -> tuple[OpenlineError, int]:
+    most = f"{limits.head_lines} headers, of {limits.head_bytes:,} bytes in all"
+    return OpenlineError(Code.TOO_LARGE, f"a request has at most {most}"), 431
+
+
+def _late(limits: Limits) -> tuple[OpenlineError, int]:
+    within = f"within {limits.head_seconds:g} s, its body within {limits.body_seconds:g} s"
+    return OpenlineError(Code.BAD_REQUEST, f"a request's head must come {within}"), 408
+
+
+def _too_many(limits: Limits) -> tuple[OpenlineError, int]:
+    most = f"at most {limits.pipelined_requests} requests wait on a connection"
+    return OpenlineError(Code.RATE_LIMITED, f"wait for answers: {most}"), 429

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.kernel.domain.limits import Limits
 from services.kernel.http.http_protocol import HttpProtocol
 from services.kernel.ops.refusal import refuse
 
@@ -85,6 +87,7 @@ def serve(
     host: str,
     port: int,
     name: str,
+    limits: Limits,
     trusted_proxies: Sequence[str] = ("127.0.0.1", "::1"),
     on_started: Hook | None = None,
     on_stopping: Hook | None = None,
@@ -92,14 +95,15 @@ def serve(
 ) -> None:
     """Serve `app` until SIGTERM or SIGINT. `name` is the service: its port is set by `OPENLINE_<NAME>_PORT`.
 
-    A port that cannot be had ends the process with one line and exit status 2. `uvicorn_options` go to
+    A port that cannot be had ends the process with one line and exit status 2. `limits` are those of a request's head and
+    body. `uvicorn_options` go to
     `uvicorn.Config`, for example `ws=<protocol class>` or `timeout_graceful_shutdown=<seconds>`.
     """
     _raise_file_limit()
     listener = _bind(host, port, name)
     options: dict[str, Any] = {
         "loop": "uvloop",
-        "http": HttpProtocol,
+        "http": partial(HttpProtocol, limits=limits),
         "ws": "none",
         "lifespan": "on",
         "log_config": None,

@@ -86,6 +86,8 @@ def test_nginx_takes_the_frame(tmp_path: Path) -> None:
     for port in ("443", "80"):  # any user may have these
         frame = frame.replace(f"listen {port}", f"listen 127.0.0.1:{free_port()}")
     (folder / "nginx.conf").write_text(frame)
+    with (tmp_path / "limits.conf").open("wb") as limits:
+        subprocess.run(["sh", folder / "limits.sh"], stdout=limits, check=True)
     done = subprocess.run(
         [find_nginx(), "-t", "-e", str(tmp_path / "error.log"), "-c", str(folder / "nginx.conf")],
         capture_output=True,

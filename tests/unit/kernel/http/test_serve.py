@@ -43,7 +43,7 @@ async def stopping(server):
         raise ValueError("hook")
 
 serve.serve(app, host=sys.argv[1].rpartition(":")[0], port=int(sys.argv[1].rpartition(":")[2]),
-            name="demo", on_started=started, on_stopping=stopping)
+            name="demo", limits=Limits(), on_started=started, on_stopping=stopping)
 """
 
 
