@@ -60,7 +60,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseSettings], type[BaseSettings] | None], 
     ),
 )
 
-NGINX = (
+NGINX: tuple[str, str, type[BaseSettings], None] = (
     "nginx",
     (
         "In every deployment: `make run` and containers read them where nginx starts, systemd from its environment file. "
@@ -68,6 +68,7 @@ NGINX = (
         "refuse, and refused where it is not. `OPENLINE_LIMITS=off` lifts all but bytes and seconds."
     ),
     FrontDoor,
+    None,
 )
 """Read by a shell script, from the environment only."""
 
@@ -157,7 +158,7 @@ def text() -> str:
     """The whole document."""
     parts = [INTRODUCTION]
     *services, local = SECTIONS
-    for title, note, settings, base in (*services, (*NGINX, None), local):
+    for title, note, settings, base in (*services, NGINX, local):
         known = set(base.model_fields) if base else set()
         parts.append(f"## {title}\n\n{note}\n\n| variable | default | what |\n|---|---|---|")
         parts += [

@@ -237,9 +237,7 @@ def test_a_handshake_that_is_too_large_is_refused(server, header):
         assert client.recv(65536).startswith(b"HTTP/1.1 431 ")
 
 
-@pytest.mark.parametrize(
-    "bound", [{"head_bytes": 100}, {"head_lines": 3}], ids=["bytes", "lines"]
-)
+@pytest.mark.parametrize("bound", [{"head_bytes": 100}, {"head_lines": 3}], ids=["bytes", "lines"])
 def test_what_is_larger_than_the_server_was_told_is_left_to_the_parser(parsers, bound):
     small = partial(SNIFFER, **bound)
     with (

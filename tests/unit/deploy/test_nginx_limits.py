@@ -53,7 +53,9 @@ def test_nothing_is_counted_without_limits_but_sizes_and_times_hold() -> None:
     assert "client_body_timeout 3s;" in text
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "1.5", "1e3", "9" * 20, "x", "1;", "$(id)", "1000001"])
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "1.5", "1e3", "9" * 20, "x", "1;", "$(id)", "1000001"]
+)
 def test_what_is_no_number_within_its_bounds_is_refused(value: str) -> None:
     done = printed(nginx_page_rate=value)
     assert (done.returncode, done.stdout) == (1, "")

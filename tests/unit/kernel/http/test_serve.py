@@ -18,6 +18,7 @@ PROGRAM = """
 import asyncio, resource, sys
 from fastapi import FastAPI
 from services.kernel.http import health
+from services.kernel.domain.limits import Limits
 from services.kernel.http import serve
 from services.kernel.ops import logs
 
