@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.kernel.broker.port import Beat, Broker, EntryType, Present
+from services.kernel.broker.port import TOLD_MEMBERS, Beat, Broker, EntryType, Present
 from services.kernel.domain import channels
 from services.kernel.domain.codes import Code, OpenlineError
 from tests.contract.steps import beat, draft, member, publish_one
@@ -75,8 +75,81 @@ class PresenceContract:
         assert await enter(broker, "c3", "eve") == Present(3, 2)
         assert (await told(broker))[-1] == (
             "join",
-            {"user": "eve", "connection": "c3", "count": 3, "users": 2},
+            {
+                "user": "eve",
+                "connection": "c3",
+                "count": 3,
+                "users": 2,
+                "first": True,
+                "info": {"a": "é"},
+            },
         )
+
+    async def test_a_join_tells_whether_it_is_the_users_first_and_a_leave_whether_it_is_the_last(
+        self, broker: Broker
+    ) -> None:
+        await beat(broker, "i1")
+        await beat(broker, "i2")
+        await enter(broker, "c1", "bob")
+        await enter(broker, "c2", "bob", incarnation="i2")
+        await enter(broker, "c3", None)
+        await enter(broker, "c4", None)
+        await leave(broker, "c3")
+        await leave(broker, "c1")
+        await leave(broker, "c2", incarnation="i2")
+        assert [
+            (event, fields["connection"], fields.get("first"), fields.get("last"))
+            for event, fields in await told(broker)
+        ] == [
+            ("join", "c1", True, None),
+            ("join", "c2", False, None),
+            ("join", "c3", True, None),
+            ("join", "c4", True, None),
+            ("leave", "c3", None, True),
+            ("leave", "c1", None, False),
+            ("leave", "c2", None, True),
+        ]
+
+    async def test_who_lingers_is_still_there_for_first_and_last(self, broker: Broker) -> None:
+        await beat(broker, "i1")
+        await enter(broker, "c1")
+        await enter(broker, "c2")
+        await leave(broker, "c1", linger=True)
+        await leave(broker, "c2")
+        await enter(broker, "c3")
+        await leave(broker, "c3")
+        assert [
+            (event, fields["connection"], fields.get("first"), fields.get("last"))
+            for event, fields in await told(broker)
+        ] == [
+            ("join", "c1", True, None),
+            ("join", "c2", False, None),
+            ("leave", "c2", None, False),
+            ("leave", "c3", None, True),
+        ]
+
+    @pytest.mark.parametrize(
+        ("info", "shown"),
+        [
+            (b"", None),
+            (b'{"name":"Bob \xc3\xa9"}', {"name": "Bob é"}),
+            (b'"%b"' % (b"x" * 1022), "x" * 1022),
+            (b'"%b"' % (b"x" * 1023), None),
+        ],
+    )
+    async def test_a_join_tells_info_that_is_small(self, broker: Broker, info, shown) -> None:
+        await beat(broker, "i1")
+        newcomer = replace(member("c1", "bob"), info=info)
+        await broker.enter("room:a", newcomer, "i1", announce=True)
+        assert (await told(broker))[0][1].get("info") == shown
+        assert (await broker.members("room:a", cursor=None, limit=1)).members == (newcomer,)
+
+    async def test_a_large_room_tells_no_info(self, broker: Broker) -> None:
+        await beat(broker, "i1")
+        for n in range(TOLD_MEMBERS + 1):
+            await enter(broker, f"c{n}", f"u{n}")
+        joins = [fields for _, fields in await told(broker)]
+        assert ["info" in join for join in joins] == [True] * TOLD_MEMBERS + [False]
 
     async def test_each_anonymous_connection_is_a_user(self, broker: Broker) -> None:
         await beat(broker, "i1")

@@ -70,20 +70,22 @@ async def test_others_are_told_of_a_join_and_a_leave_and_oneself_is_not(people: 
                 "connection": bob.seen[0]["connection"],
                 "count": 2,
                 "users": 2,
+                "first": True,
             }
             await again.subscribe(channel)
             join = await alice.expect("join")
-            assert (join["count"], join["users"]) == (3, 2)
+            assert (join["count"], join["users"], join["first"]) == (3, 2, False)
             assert (await bob.expect("join"))["connection"] == again.seen[0]["connection"]
             await again.ok("unsubscribe", channel=channel)
             leave = await alice.expect("leave", patience=2)
             assert leave["connection"] == again.seen[0]["connection"]
-            assert (leave["count"], leave["users"]) == (2, 2)
+            assert (leave["count"], leave["users"], leave["last"]) == (2, 2, False)
             assert not again.taken_or_not("join") + again.taken_or_not("leave")
             left = time.monotonic()
         leave = await alice.expect("leave", patience=2)
         assert time.monotonic() - left < 2
         assert (leave["user"], leave["count"], leave["users"]) == ("bob", 1, 1)
+        assert leave["last"]
         await people.publish(channel, "end")
         await alice.message(channel)
         assert len(signals(alice)) == 4
@@ -178,6 +180,41 @@ async def test_who_vanishes_leaves_after_the_grace(people: People) -> None:
         leave = await alice.expect("leave")
         assert 4.5 < time.monotonic() - gone < 7.5
         assert (leave["user"], leave["count"], leave["users"]) == ("bob", 1, 1)
+        assert leave["last"]
+
+
+@pytest.mark.parametrize("binary", [False, True])
+async def test_a_join_says_what_the_token_says_of_who_came(people: People, *, binary: bool) -> None:
+    channel, user = room(), f"u-{secrets.token_hex(4)}"
+    small = await people.minted(user, info={"name": "Ann", "n": [1, None]})
+    large = await people.minted(f"{user}-large", info={"name": "x" * 1024})
+    async with await people.connect("alice", gateway=0, binary=binary) as alice:
+        await alice.subscribe(channel)
+        async with await WireClient.open(people.ws(1), small) as ann:
+            await ann.subscribe(channel)
+            assert (await alice.expect("join"))["info"] == {"name": "Ann", "n": [1, None]}
+        assert (await alice.expect("leave"))["last"]
+        async with await WireClient.open(people.ws(1), large) as one:
+            await one.subscribe(channel)
+            join = await alice.expect("join")
+            assert ("info" in join, join["first"]) == (False, True)
+
+
+async def test_who_is_away_for_less_than_the_grace_was_never_gone(people: People) -> None:
+    """Two connections of a user on two gateways: one is cut, the other leaves within the grace."""
+    channel = room()
+    async with await people.connect("alice", gateway=0) as alice:
+        await alice.subscribe(channel)
+        cut, second = [await people.connect("bob", gateway=n) for n in (0, 1)]
+        for client in (cut, second):
+            await client.subscribe(channel)
+            await alice.expect("join")
+        await cut.vanish()
+        await second.close()
+        leave = await alice.expect("leave", patience=3)
+        assert (leave["connection"], leave["last"]) == (second.seen[0]["connection"], False)
+        leave = await alice.expect("leave")
+        assert (leave["connection"], leave["last"]) == (cut.seen[0]["connection"], True)
 
 
 async def test_disconnected_by_the_server_leaves_at_once(people: People) -> None:

@@ -8,15 +8,24 @@ import msgspec
 
 from services.gateway.fanout.port import ChannelHost
 from services.gateway.fanout.subscriber import Subscriber
-
-ONE_BY_ONE = 200
-"""Members up to which each join and leave is sent; above, only their number, once a second."""
+from services.kernel.broker.port import TOLD_MEMBERS
 
 TYPING_SECONDS = 1.0
 COUNT_SECONDS = 1.0
 
 Send = Callable[[str, bytes, Callable[[Subscriber], bool]], None]
 """Sends an event, by its name and the JSON text of its fields, to the subscribers that a predicate accepts."""
+
+
+class _Told(msgspec.Struct):
+    """What is read of a join or leave; the rest is sent on as it is."""
+
+    connection: str
+    count: int
+    users: int
+
+
+_told = msgspec.json.Decoder(_Told)
 
 
 class PresenceEvents:
@@ -37,20 +46,20 @@ class PresenceEvents:
         now = self._host.now()
         if now - self._typed_at.get(user, float("-inf")) < TYPING_SECONDS * 0.9:
             return
-        if len(self._typed_at) > ONE_BY_ONE:
+        if len(self._typed_at) > TOLD_MEMBERS:
             self._typed_at.clear()
         self._typed_at[user] = now
         self._send("typing", fragment, lambda session: session.user != user or user is None)
 
     def joined_or_left(self, event: str, fragment: bytes) -> None:
         """A member has joined or left: sent one by one in a small channel, as a count in a large one."""
-        fields = msgspec.json.decode(b"{" + fragment + b"}")
-        if fields["count"] > ONE_BY_ONE:
-            counts = f'"count":{fields["count"]},"users":{fields["users"]}'.encode()
+        told = _told.decode(b"{" + fragment + b"}")
+        if told.count > TOLD_MEMBERS:
+            counts = f'"count":{told.count},"users":{told.users}'.encode()
             self._counted(counts)
             return
         self._count = None  # an older number that waits for its second would come last
-        connection = fields["connection"]
+        connection = told.connection
         self._send(event, fragment, lambda session: session.id != connection)
 
     def _counted(self, counts: bytes) -> None:

@@ -316,6 +316,13 @@ class Fleet(Protocol):
         """Take from buckets shared by the fleet, by their names; the answer is what each has left (negative: overdrawn)."""
 
 
+TOLD_MEMBERS = 200
+"""Members up to which each join and leave is told to the others; above, only their number."""
+
+TOLD_INFO_BYTES = 1024
+"""Bytes of a member's info that a join tells at most."""
+
+
 class Presence(Protocol):
     """The presence of a channel."""
 
@@ -326,7 +333,8 @@ class Presence(Protocol):
 
         That is `former`'s, the connection that the client had before, if the same user or the same anonymous client is
         there by it; else that of a connection of the same user that lingers. Entering again is idempotent and silent.
-        The counts include the newcomer.
+        The counts include the newcomer. The join tells `info` where it is small, and the room as well, and `first`: whether
+        the user had no connection there before.
         """
 
     async def leave(
@@ -334,7 +342,7 @@ class Presence(Protocol):
     ) -> bool:
         """A connection leaves, announced when it was there. With `linger` it is only marked: the same user's next
         enter within 5 s takes its place silently; the caller leaves again without `linger` after that. True if it was
-        there.
+        there. The leave tells `last`: whether the user has no other connection there.
         """
 
     async def members(self, channel: str, *, cursor: str | None, limit: int) -> Members:

@@ -194,11 +194,19 @@ class _Presence(_Event, frozen=True, kw_only=True):
 class Join(_Presence, frozen=True, kw_only=True):
     """A connection came into the channel."""
 
+    first: Annotated[bool, Meta(description="whether the user was not there before")]
+    info: (
+        Annotated[Any, Meta(description="the token's claim `info`, where it has up to 1 KiB")]
+        | UnsetType
+    ) = UNSET
+
 
 class Leave(_Presence, frozen=True, kw_only=True):
     """A connection left the channel: at once after an unsubscribe or a clean close, five seconds after it was cut off or
     closed with 1001, if it did not come back meanwhile.
     """
+
+    last: Annotated[bool, Meta(description="whether the user has no other connection there")]
 
 
 class CountOnly(_Event, frozen=True, kw_only=True, tag="count"):

@@ -119,6 +119,12 @@ class Channel:
         )
         return min(names, default="")
 
+    def connections(self, member: Member) -> int:
+        """How many connections the member's user has here; of an anonymous one, whether it is here."""
+        if member.user is None:
+            return int(member.connection in self.members)
+        return sum(present.member.user == member.user for present in self.members.values())
+
     def present(self) -> Present:
         """How many are here; each anonymous connection counts as a user of its own."""
         users = Counter(

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from services.kernel.broker.memory.channel import Channel, Head, Presence, publication
 from services.kernel.broker.port import (
+    TOLD_INFO_BYTES,
+    TOLD_MEMBERS,
     Beat,
     Beaten,
     Draft,
@@ -210,7 +212,7 @@ class MemoryPartition:
         silent = channel.members.pop(place, None) is not None
         channel.members[member.connection] = Presence(member, incarnation, announce)
         if announce and not silent:
-            self._announce(EntryType.JOIN, name, member)
+            self._announce_join(name, member)
         return channel.present()
 
     def leave(
@@ -229,13 +231,22 @@ class MemoryPartition:
     def _remove(self, name: str, connection: str, *, announce: bool) -> None:
         present = self.all[name].members.pop(connection)
         if announce:
-            self._announce(EntryType.LEAVE, name, present.member)
+            last = self.all[name].connections(present.member) == 0
+            self._announce(EntryType.LEAVE, name, present.member, f',"last":{json.dumps(last)}')
 
-    def _announce(self, kind: EntryType, name: str, member: Member) -> None:
+    def _announce_join(self, name: str, member: Member) -> None:
+        channel = self.all[name]
+        more = f',"first":{json.dumps(channel.connections(member) == 1)}'
+        small = len(member.info) <= TOLD_INFO_BYTES and len(channel.members) <= TOLD_MEMBERS
+        if member.info and small:
+            more += f',"info":{member.info.decode()}'
+        self._announce(EntryType.JOIN, name, member, more)
+
+    def _announce(self, kind: EntryType, name: str, member: Member, more: str) -> None:
         present = self.all[name].present()
         user, connection = json.dumps(member.user), json.dumps(member.connection)
         counts = f'"count":{present.count},"users":{present.users}'
-        fragment = f'"user":{user},"connection":{connection},{counts}'
+        fragment = f'"user":{user},"connection":{connection},{counts}{more}'
         self.put(kind, name, fragment=fragment.encode())
 
     def listen(self, incarnation: str, counts: Mapping[str, int], *, now: int) -> None:

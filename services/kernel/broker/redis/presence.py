@@ -5,7 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from services.kernel.broker.paging import unwrap, wrap
-from services.kernel.broker.port import Member, Members, Presence, Present
+from services.kernel.broker.port import (
+    TOLD_INFO_BYTES,
+    TOLD_MEMBERS,
+    Member,
+    Members,
+    Presence,
+    Present,
+)
 from services.kernel.broker.redis.partitions import Partitions, run
 from services.kernel.redis.errors import unavailable
 
@@ -38,7 +45,7 @@ class RedisPresence:
         present = (k.members(channel), k.order(channel), k.users(channel), k.lingering(channel))
         names = (k.record, k.bus, k.leases, k.held(incarnation), *present)
         who = (int(member.user is None), member.user or "", member.info, member.since)
-        before = (former, member.client)
+        before = (former, member.client, TOLD_INFO_BYTES, TOLD_MEMBERS)
         about = (incarnation, channel, member.connection, *who, int(announce), k.held(""), *before)
         command = run("enter", names, *self._redis.fence(), *about, again=True)
         reply = await self._redis.one("enter", part.writes, command)

@@ -61,9 +61,10 @@ def test_a_problem_of_a_stream_is_an_event():
 
 def test_signals_are_events(codec):
     read = READ[codec.name]
-    joined = b'"user":null,"connection":"c","count":2,"users":1'
-    assert isinstance(read(codec.signal("join", "a:b", joined)), events.Join)
-    assert isinstance(read(codec.signal("leave", "a:b", joined)), events.Leave)
+    moved = b'"user":null,"connection":"c","count":2,"users":1'
+    joined, left = moved + b',"first":true,"info":{"name":"C"}', moved + b',"last":false'
+    assert read(codec.signal("join", "a:b", joined)).info == {"name": "C"}
+    assert isinstance(read(codec.signal("leave", "a:b", left)), events.Leave)
     count = read(codec.signal("count", "a:b", b'"count":2,"users":1'))
     assert count == events.CountOnly(channel="a:b", count=2, users=1)
     assert read(codec.signal("typing", "a:b", b'"user":"bob"')).user == "bob"

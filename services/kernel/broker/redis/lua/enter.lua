@@ -3,7 +3,8 @@
 -- KEYS: 1 history record, 2 bus, 3 leases, 4 the incarnation's members, 5 members, 6 order, 7 users, 8 lingering
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 incarnation, 5 channel, 6 connection,
 --       7 anonymous (0/1), 8 user, 9 info, 10 since ms, 11 announce (0/1), 12 prefix of incarnations' members,
---       13 the connection that the client had before, 14 which anonymous client it is; either may be empty
+--       13 the connection that the client had before, 14 which anonymous client it is; either may be empty,
+--       15 bytes of info that a join tells at most, 16 members up to which it is told
 -- Returns {count, users}, or 0 when the incarnation has no lease: nobody would let its members leave.
 --include fence
 --include lease
@@ -54,6 +55,7 @@ end
 put(keys, connection, member)
 redis.call('SADD', KEYS[4], channel .. ' ' .. connection)
 if not silent and ARGV[11] == '1' then
-  announce(keys, ARGV[3], 'j', channel, connection, user)
+  local shown = #ARGV[9] <= tonumber(ARGV[15]) and redis.call('HLEN', keys.members) <= tonumber(ARGV[16])
+  announce_join(keys, ARGV[3], channel, connection, user, shown and ARGV[9] or '')
 end
 return {counts(keys)}

@@ -26,6 +26,6 @@ end
 take(keys, connection, member)
 redis.call('SREM', KEYS[3], channel .. ' ' .. connection)
 if ARGV[7] == '1' then
-  announce(keys, ARGV[3], 'l', channel, connection, member[4])
+  announce_leave(keys, ARGV[3], channel, connection, member[4])
 end
 return 1

@@ -37,10 +37,27 @@ local function counts(keys)
   return redis.call('HLEN', keys.members), redis.call('HLEN', keys.users)
 end
 
--- Tells the channel's subscribers; `kind` is j or l.
-local function announce(keys, length, kind, channel, connection, user)
+-- Tells the channel's subscribers: `kind` is j or l, `more` the rest of the fields, each behind a comma.
+local function announce(keys, length, kind, channel, connection, user, more)
   local count, users = counts(keys)
   local fragment = string.format('"user":%s,"connection":%s,"count":%d,"users":%d',
-    user and cjson.encode(user) or 'null', cjson.encode(connection), count, users)
+    user and cjson.encode(user) or 'null', cjson.encode(connection), count, users) .. more
   redis.call('XADD', keys.bus, 'MAXLEN', '~', length, '0-*', 'h', kind .. ' ' .. channel, 'd', fragment)
+end
+
+-- Whether a user has so many connections here.
+local function has(keys, connection, user, connections)
+  return tonumber(redis.call('HGET', keys.users, person(user, connection)) or 0) == connections
+end
+
+-- `info` is JSON text or empty.
+local function announce_join(keys, length, channel, connection, user, info)
+  local first = has(keys, connection, user, 1) and 'true' or 'false'
+  local said = info ~= '' and ',"info":' .. info or ''
+  announce(keys, length, 'j', channel, connection, user, ',"first":' .. first .. said)
+end
+
+local function announce_leave(keys, length, channel, connection, user)
+  local last = has(keys, connection, user, 0) and 'true' or 'false'
+  announce(keys, length, 'l', channel, connection, user, ',"last":' .. last)
 end

@@ -34,7 +34,7 @@ for _, pair in ipairs(left) do
   if member and member[1] == incarnation then
     take(keys, connection, member)
     if member[2] == '1' then
-      announce(keys, ARGV[3], 'l', channel, connection, member[4])
+      announce_leave(keys, ARGV[3], channel, connection, member[4])
     end
   end
 end
