@@ -6,11 +6,18 @@ a developer's machine tries new ones, and keeps those that failed. `--hypothesis
 
 from __future__ import annotations
 
+import functools
 import os
 
+import httpx2
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True, database=None, print_blob=True)
 settings.register_profile("quick", max_examples=20)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# Each client of httpx2 reads the authorities of the system anew, for 30 ms of CPU; one reading is enough for all tests of
+# a process, which speak TLS with nobody.
+_default = httpx2._transports.default
+_default.create_ssl_context = functools.cache(_default.create_ssl_context)
