@@ -36,7 +36,7 @@ setup:  ## Set up what run, dev, unit, lint and test need
 
 unit:  ## Run the tests that need no server, in under half a minute: unit, contract, property, websocket
 	@$(NEED) dev
-	@$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile quick -p no:schemathesis -p no:kmock -p no:locust \
+	@$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile quick -p no:kmock \
 		tests/unit tests/contract tests/property tests/websocket -m "not server and not slow and not clients" $(PYTEST)
 
 test:  ## Run the tests: unit, contract, property, websocket, integration, end to end

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
@@ -60,6 +62,13 @@ def wanted(group: str) -> set[str]:
     return names
 
 
+@functools.cache
+def owners() -> Mapping[str, list[str]]:
+    """The packages that hold each top-level module here."""
+    return packages_distributions()
+
+
+@functools.cache
 def imported(folder: Path) -> set[str]:
     """Top-level modules that the sources of a folder import, those of Python and ours excluded."""
     names: set[str] = set()
@@ -106,10 +115,9 @@ def test_each_service_needs_what_the_publisher_needs(service: str) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_holds_what_its_service_imports(service: str) -> None:
     lock = locked(f"deploy/requirements/{service}.txt")
-    owners = packages_distributions()
     modules = imported(ROOT / "services" / service) | imported(ROOT / "services" / "kernel")
     for module in modules:
-        names = {re.sub(r"[-_.]+", "-", name).lower() for name in owners[module]}
+        names = {re.sub(r"[-_.]+", "-", name).lower() for name in owners()[module]}
         assert names & set(lock), f"{module} is of {names}, which the lock does not have"
 
 
