@@ -228,3 +228,19 @@ class History(Generic[T]):
     def position(self) -> Position:
         """Where the channel stands."""
         return Position(self.epoch, self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """A channel that has subscribers, and how many over all gateways."""
+
+    channel: str
+    subscribers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPage:
+    """Channels that have subscribers, by name. `cursor` asks for the next page."""
+
+    channels: list[Audience]
+    cursor: str | None = None
