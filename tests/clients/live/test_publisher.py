@@ -18,11 +18,17 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from openline import Draft, OpenlineError, Position, Published, Unauthorized
-from openline.async_publisher import AsyncPublisher
+from openline import (
+    AsyncPublisher,
+    Draft,
+    OpenlineError,
+    Position,
+    Published,
+    Publisher,
+    SigningKey,
+    Unauthorized,
+)
 from openline.batches import Batch
-from openline.publisher import Publisher
-from openline.signing import SigningKey
 from tests.support.faulty_front import FaultyFront, faulty_front
 from tests.support.stack import Stack
 from tests.support.waiting import until, wait_until

@@ -1,9 +1,15 @@
 """Messages from an Openline server, and to it: a client for asyncio, publishers, tokens, helpers for FastAPI and Django."""
 
+from openline.async_publisher import AsyncPublisher
 from openline.channel import Channel
 from openline.client import Client
 from openline.errors import ContinuityLost, InvalidData, OpenlineError, Unauthorized
+from openline.publisher import Publisher
+from openline.signing import SigningKey
+from openline.typed import Typed
 from openline.types import (
+    Audience,
+    ChannelPage,
     Connected,
     Count,
     Direct,
@@ -25,7 +31,10 @@ from openline.types import (
 )
 
 __all__ = [
+    "AsyncPublisher",
+    "Audience",
     "Channel",
+    "ChannelPage",
     "Client",
     "Connected",
     "ContinuityLost",
@@ -45,8 +54,11 @@ __all__ = [
     "Position",
     "PresencePage",
     "Published",
+    "Publisher",
     "Recovered",
+    "SigningKey",
     "State",
+    "Typed",
     "Typing",
     "Unauthorized",
 ]
