@@ -68,3 +68,5 @@ export const refusal = (event: { code: ErrorCode; message: string; temporary?: b
 
 export const disconnected = (message = "not connected: call connect(), or wait for online()") =>
   new OpenlineError("disconnected", message, { temporary: true });
+
+export const aborted = () => new OpenlineError("aborted", "the signal of this call was aborted");

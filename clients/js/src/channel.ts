@@ -1,0 +1,312 @@
+import type { Attempt } from "./attempt.js";
+import { createEmitter, releasing } from "./emitter.js";
+import { disconnected, OpenlineError } from "./errors.js";
+import { createMembers } from "./members.js";
+import { iterate } from "./messages.js";
+import type { Positions } from "./positions.js";
+import type { Request } from "./sender.js";
+import type {
+  Channel,
+  ChannelEvents,
+  ChannelOptions,
+  ChannelState,
+  Frame,
+  History,
+  Message,
+  Position,
+  PresencePage,
+  Published,
+  Start,
+} from "./types.js";
+
+/** After the last release, in milliseconds: who is back by then has never been away. */
+const LINGER = 1_500;
+const READ_SECONDS = 10;
+const LAST_AT_MOST = 500;
+
+/** What a channel needs of its client. */
+export interface Core {
+  positions: Positions;
+  random: () => number;
+  /** How long a publish may wait, in seconds. */
+  seconds: number;
+  /** The lines that are open: the present one, and the one that we move to. */
+  lines(): Attempt[];
+  /** Channels that the server subscribes, as far as is known. */
+  hosted(): Set<string>;
+  /** Whether a message is one of ours that must not be heard here. */
+  mutes(key: string | undefined): boolean;
+  call(request: Request): Promise<Frame>;
+  /** Something may leave now. */
+  pump(): void;
+  /** Take this channel's place among the client's; the channel that has it already, if that is another. */
+  enter(name: string, room: Room): Room;
+  forget(name: string, room: Room): void;
+  after(name: string, ms: number, work: () => void): void;
+  cancel(name: string): void;
+}
+
+/** 128 random bits. */
+export const key = (): string =>
+  Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36).padStart(7, "0")).join("");
+
+/** A channel of a client: what applications see as `channel`, and what its connections tell it. */
+export const createRoom = (core: Core, name: string, options: ChannelOptions) => {
+  const { positions, random } = core;
+  const events = createEmitter<ChannelEvents & { message: Message }>();
+  const linger = `linger ${name}`;
+  let state: ChannelState = "idle";
+  let error: OpenlineError | null = null;
+  let wanted = false;
+  let begun = false; // whether `last` has been seen to
+  let warned = false;
+  let replay: { count: number } | undefined; // while missed messages come in
+  let hold: Message[] | undefined; // what comes while older messages are under way, with `last`
+  let holdFrom = 0;
+
+  const become = (next: ChannelState, why: OpenlineError | null = null): void => {
+    if (state === next && error === why) return;
+    state = next;
+    error = why;
+    events.emit("state", { state, error });
+  };
+
+  const lose = (began: number, reason: string, within: number): void => {
+    const heard = events.emit("lost", { channel: name, began, reason, wait: 1000 * within * random() });
+    if (heard || warned || !wanted) return;
+    warned = true;
+    console.warn(`openline: messages of ${name} are lost (${reason}); fetch its state anew in on("lost")`);
+  };
+
+  const check = (data: unknown) => {
+    const result = options.schema?.["~standard"].validate(data);
+    if (result instanceof Promise) throw new TypeError(`${name}: a schema that validates asynchronously would break the order`);
+    return result;
+  };
+
+  const deliver = (message: Message): void => {
+    const result = check(message.data);
+    if (result?.issues) events.emit("invalid", { message, issues: result.issues });
+    else events.emit("message", result ? { ...message, data: result.value } : message);
+  };
+
+  const flush = (): void => {
+    const held = hold ?? [];
+    hold = undefined;
+    held.forEach(deliver);
+  };
+
+  /** Older messages of a channel that the server subscribes: they come before what has come meanwhile. */
+  const fetchLast = (line: Attempt): void => {
+    begun = true;
+    if (!hold) holdFrom = positions.get(name)?.offset ?? 0;
+    hold ??= [];
+    const limit = Math.min(options.last!, LAST_AT_MOST);
+    line.ask({ type: "history", channel: name, limit, reverse: true }, (refused, { messages }) => {
+      if (refused?.code === "disconnected") return; // asked for again on the next line
+      if (!refused) {
+        for (const stored of messages.reverse()) {
+          if (stored.offset <= holdFrom) deliver({ channel: name, recovered: false, ...stored });
+        }
+      }
+      flush();
+    });
+  };
+
+  const fail = (why: OpenlineError): void => {
+    flush();
+    replay = undefined;
+    become("failed", why);
+    core.pump();
+  };
+
+  const leave = (): void => {
+    wanted = false;
+    const hosted = core.hosted().has(name);
+    for (const line of core.lines()) {
+      if (line.asked.delete(name) && !hosted) line.send({ type: "unsubscribe", channel: name });
+      line.live.delete(name);
+    }
+    if (!hosted) positions.forget(name);
+    core.cancel(linger);
+    core.forget(name, room);
+    become("idle");
+    events.clear();
+    replay = hold = undefined;
+    begun = warned = false;
+  };
+
+  const room = {
+    options,
+    wanted: () => wanted,
+    /** Whether commands should wait until the subscription stands. */
+    joining: () => wanted && (state === "joining" || state === "rejoining"),
+
+    /** Ask for it on a line, once. */
+    join(line: Attempt): void {
+      if (!wanted || state === "failed" || line.asked.has(name)) return;
+      line.asked.add(name);
+      if (core.hosted().has(name)) return room.host(line);
+      const since = positions.get(name) ?? options.since;
+      const from = since ? { since } : options.last ? { last: options.last } : {};
+      line.ask({ type: "subscribe", channel: name, ...from }, (refused, ack) => {
+        if (!line.asked.has(name) || !wanted) return; // released meanwhile, and told so
+        if (!refused) return room.stand(line, ack as never);
+        if (refused.code === "already_subscribed") return room.host(line);
+        if (refused.code === "disconnected") return;
+        if (!refused.temporary) return fail(refused);
+        become(state, refused);
+        line.after(`join ${name}`, 1000 * (refused.retryAfter ?? 1) * (1 + random()), () => {
+          line.asked.delete(name);
+          room.join(line);
+        });
+      });
+    },
+
+    /** It stands, and goes on from `start`. Synchronous: messages may follow in the same read. */
+    stand(line: Attempt, start: Start): void {
+      const lost = positions.begin(name, start);
+      if (start.recovered) {
+        const mine = (replay = { count: 0 });
+        // What was missed comes before the answer to this.
+        line.ask({ type: "ping" }, (gone) => {
+          if (replay !== mine) return;
+          replay = undefined;
+          if (!gone) events.emit("recovered", { channel: name, count: mine.count });
+        });
+      }
+      if (wanted) room.host(line);
+      if (lost) lose(start.began ?? start.offset, "the server no longer has all that was missed", 1);
+    },
+
+    /** It stands, by us or by the server. */
+    host(line: Attempt): void {
+      if (line.live.has(name)) return;
+      line.asked.add(name);
+      line.live.add(name);
+      if (hold || (options.last && !begun && core.hosted().has(name))) fetchLast(line);
+      begun = true;
+      become("live");
+      core.pump();
+    },
+
+    /** An event of this channel that came on a line of ours. */
+    receive(line: Attempt, { type, ...event }: Frame): void {
+      if (type === "message") {
+        const order = positions.take(name, event.offset, event.skipped);
+        if (order === "old") return;
+        // The server promises that this cannot be; were it so, silence would be the worst answer.
+        if (order === "gap") lose(event.offset - 1, "gap", 1);
+        if (core.mutes(event.key)) return;
+        if (replay && event.offset !== undefined) replay.count++;
+        event.recovered = !!replay;
+        const message = event as Message;
+        if (hold) hold.push(message);
+        else deliver(message);
+      } else if (type === "reset") {
+        positions.reset(name, event as never);
+        lose(event.began, event.reason, event.within);
+      } else if (type === "subscribed") {
+        room.stand(line, event as never);
+      } else if (type === "unsubscribed") {
+        positions.forget(name);
+        line.live.delete(name);
+        if (wanted) fail(new OpenlineError("forbidden", event.reason));
+      } else events.emit(type as "typing", event as never);
+    },
+
+    /** The line is gone, or the session with it: it is asked for again. */
+    interrupt(): void {
+      replay = undefined;
+      if (state === "live") become("rejoining");
+    },
+
+    /** The user is another one: nothing of before counts. */
+    renew(): void {
+      hold = replay = undefined;
+      begun = false;
+      if (wanted) become("joining");
+      members.reset();
+    },
+
+    /** The client ends: who has been released is forgotten at once. */
+    close(): void {
+      if (events.size("message")) room.interrupt();
+      else leave();
+    },
+
+    subscribe(listener: (m: Message) => void, signal?: AbortSignal) {
+      const release = events.on("message", listener);
+      core.cancel(linger);
+      const first = !wanted;
+      wanted = true;
+      if (first || state === "failed") {
+        become("joining");
+        for (const line of core.lines()) {
+          line.asked.delete(name);
+          if (line.greeting) room.join(line);
+        }
+      }
+      return releasing(() => {
+        release();
+        if (!events.size("message")) core.after(linger, LINGER, leave);
+      }, signal);
+    },
+    on: events.on,
+    channel: undefined as never as Channel,
+  };
+
+  const read = <T>(type: string, fields: object): Promise<T> =>
+    core.call({
+      command: { type, channel: name, ...fields },
+      seconds: READ_SECONDS,
+      late: ["timeout", `no answer to ${type} within ${READ_SECONDS} s`],
+    }) as Promise<T>;
+
+  const facade: Omit<Channel, "members"> = {
+    name,
+    get state() {
+      return state;
+    },
+    get position() {
+      return positions.get(name) ?? null;
+    },
+    get error() {
+      return error;
+    },
+    subscribe: (listener, { signal } = {}) => core.enter(name, room).subscribe(listener, signal),
+    on: (event, listener, { signal } = {}) => core.enter(name, room).on(event, listener, signal),
+    messages: (o) => iterate(facade, o),
+    async publish(data, { signal, key: own, ephemeral, echo } = {}): Promise<Published> {
+      const issues = check(data)?.issues;
+      if (issues) throw new OpenlineError("invalid_data", `the data does not fit the schema: ${issues[0]?.message}`, { cause: issues });
+      const command = { type: "publish", channel: name, data, ...(echo === false && { echo }) };
+      if (ephemeral) {
+        return new Promise((resolve, reject) => {
+          const [line] = core.lines();
+          if (!line?.greeting || room.joining()) return reject(disconnected());
+          line.ask({ ...command, ephemeral }, (refused, ack) => (refused ? reject(refused) : resolve(ack as Published)));
+        });
+      }
+      return core.call({
+        command: { ...command, key: own ?? key() },
+        seconds: core.seconds,
+        late: ["expired", `not published within ${core.seconds} s, and the server may forget its key: whether it was stored is not known`],
+        ordered: options.ordered,
+        signal,
+        heard: (ack) => echo === false && positions.echo(name, ack as Partial<Position>),
+      }) as Promise<Published>;
+    },
+    history: (o = {}) => read<History>("history", o),
+    presence: (o = {}) => read<PresencePage>("presence", o),
+    typing() {
+      const [line] = core.lines();
+      if (line?.greeting && !room.joining()) line.send({ type: "typing", channel: name });
+    },
+  };
+  const members = createMembers(facade);
+  room.channel = Object.assign(facade, { members }) as Channel;
+  return room;
+};
+
+export type Room = ReturnType<typeof createRoom>;

@@ -1,0 +1,409 @@
+import { type Attempt, createAttempt, type Hooks } from "./attempt.js";
+import { backoff } from "./backoff.js";
+import { createBlocked } from "./blocked.js";
+import { createRoom, key, type Core, type Room } from "./channel.js";
+import { leastWait, verdict } from "./codes.js";
+import { createEmitter } from "./emitter.js";
+import { aborted, disconnected, OpenlineError, refusal, Unauthorized } from "./errors.js";
+import { json, websocket } from "./line.js";
+import { isHidden, watchPage } from "./page.js";
+import { createPace } from "./outbox.js";
+import { createPositions } from "./positions.js";
+import { createSender } from "./sender.js";
+import { createTimers } from "./timers.js";
+import { createTokens, type Token } from "./tokens.js";
+import type {
+  AnyChannels,
+  Channels,
+  Client,
+  ClientEvents,
+  ClientOptions,
+  Connected,
+  ConnectionState,
+  Dial,
+  Frame,
+  Start,
+  TransportName,
+} from "./types.js";
+
+/** Milliseconds: a connection that lives so long starts the backoff again; while on a stream, WebSocket is tried so often. */
+const STEADY = 5_000;
+const TRIAL = 300_000;
+/** Whoever is looked at, or has a network again, does not sit out a long wait. */
+const HURRY = 500;
+/** For a sign of life, by what made us doubt. */
+const DOUBT_OFFLINE = 1_000;
+const DOUBT = 3_000;
+
+/** A client. It does nothing until `connect()`, so it may be made on a server too. */
+export const createClient = <C extends Channels = AnyChannels>(options: ClientOptions = {}): Client<C> => {
+  const { random = Math.random, log = () => {}, probe = 10, backoff: pauses = { base: 0.5, cap: 20 } } = options;
+  const { limit = 500, seconds = 240 } = options.queue ?? {};
+  const events = createEmitter<ClientEvents>();
+  const timers = createTimers();
+  const positions = createPositions(options.positions);
+  const tokens = createTokens(options.token);
+  const blocked = createBlocked(options.transports);
+  const rooms = new Map<string, Room>();
+
+  let state: ConnectionState = "idle";
+  let failure: OpenlineError | null = null;
+  let latency: number | undefined;
+  let current: Attempt | null = null;
+  let next: Attempt | null = null; // opens beside the current one
+  let hosted = new Set<string>(); // by the server, on the newest line
+  let failures = 0;
+  let expiries = 0; // in a row
+  let ended: Token | undefined; // the token that has ended, and may not be used again
+  let user: string | null | undefined;
+  let previous: string | undefined; // the connection before, which ends when we come back
+  let alias: string | undefined; // who we are to the server while we have no token
+  let leavePage: (() => void) | undefined;
+
+  const become = (now: ConnectionState, error: OpenlineError | null = null, wait?: number): void => {
+    if (now === state && now !== "waiting") return;
+    state = now;
+    failure = error;
+    log("debug", now, { wait, error: error?.message });
+    events.emit("state", { state, error, ...(wait !== undefined && { wait }) });
+  };
+  const report = (error: OpenlineError): void => {
+    log("warn", error.message, { code: error.code });
+    events.emit("error", error);
+  };
+  const eachRoom = (work: (room: Room) => void): void => [...rooms.values()].forEach(work);
+
+  // ---- lines
+
+  const dial = (): Dial => {
+    const url = options.url ?? globalThis.location?.origin;
+    if (!url) throw new TypeError("openline: give createClient the `url` of the front door");
+    return {
+      url: String(url).replace(/^ws/, "http").replace(/\/+$/, ""),
+      codec: options.codec ?? json,
+      WebSocket: options.WebSocket,
+      fetch: options.fetch,
+    };
+  };
+
+  /** Whether the front door answers HTTP; anything is an answer. */
+  const answers = (to: Dial, signal: AbortSignal) => () =>
+    (to.fetch ?? fetch)(`${to.url}/healthz`, { mode: "no-cors", cache: "no-store", signal }).then(
+      () => true,
+      () => false,
+    );
+
+  const open = (only?: TransportName): Attempt => {
+    const to = dial();
+    const hooks: Hooks = {
+      async prepare(attempt) {
+        const [token, name] = await Promise.all([
+          tokens.get(ended === undefined ? "first" : "expired", attempt.signal, ended),
+          only ?? blocked.choose(Date.now(), answers(to, attempt.signal)),
+        ]);
+        if (name === "websocket") return { name, token, transport: websocket };
+        const { stream } = await (options.fallback ?? (() => import("./fallback.js") as never))();
+        return { name, token, transport: stream as typeof websocket };
+      },
+      open(attempt) {
+        const since: { [channel: string]: unknown } = {};
+        for (const name of hosted) since[name] = positions.get(name);
+        const { token } = attempt;
+        alias ??= key();
+        attempt.send({ type: "auth", since, previous, ...(token === null ? { client: alias } : { token }) });
+        for (const [name, room] of rooms) if (!hosted.has(name)) room.join(attempt);
+      },
+      event: receive,
+      ended: (attempt, end) => finished(attempt, end, only),
+      quiet: ({ greeting }, waiting) =>
+        1000 * (probe && (waiting || !isHidden()) ? probe : (greeting?.ping ?? 25) + 5),
+    };
+    return createAttempt(to, hooks);
+  };
+
+  const start = (): void => {
+    timers.cancel("retry");
+    become("connecting");
+    current = open();
+  };
+
+  /** Open another line beside the present one, and change over when it is greeted. */
+  const move = (only?: TransportName): void => {
+    timers.cancel("move");
+    if (next || !current?.greeting) return;
+    if (!only) become("moving");
+    next = open(only);
+  };
+
+  const retry = (least: number, error: OpenlineError | null = null): void => {
+    const wait = 1000 * backoff(failures++, least, pauses, random);
+    become("waiting", error, wait);
+    timers.after("retry", wait, start);
+  };
+
+  const hurry = (): void => timers.after("retry", HURRY * random(), start);
+
+  /** No line any more. */
+  const drop = (code: number): void => {
+    const lines = [current, next];
+    current = next = null;
+    timers.cancel("retry");
+    timers.cancel("move");
+    for (const line of lines) line?.end(code);
+    eachRoom((room) => room.interrupt());
+  };
+
+  const fail = (error: OpenlineError): void => {
+    drop(1000);
+    leavePage?.();
+    tokens.forget();
+    sender.clear(error);
+    become("failed", error);
+  };
+
+  const finished: (attempt: Attempt, end: Parameters<Hooks["ended"]>[1], only?: TransportName) => void = (
+    attempt,
+    { code, reason, retryAfter, cause },
+    only,
+  ) => {
+    log("debug", "line ended", { code, reason, transport: attempt.transport });
+    if (cause instanceof Unauthorized) return fail(cause);
+    if (!attempt.greeting && !cause) blocked.failed(attempt.transport, attempt.heard, code);
+    if (cause) report(new OpenlineError("unauthorized", "no token, or no way to connect: tried again", { temporary: true, cause }));
+    const what = verdict(code);
+    const least = leastWait(code, reason, retryAfter);
+    const error = new OpenlineError(code === 4001 || what === "renew" ? "unauthorized" : "closed", reason || `closed with ${code}`, {
+      temporary: what !== "stay",
+      close: code,
+      cause,
+    });
+    if (attempt === next) {
+      next = null;
+      if (only) return scheduleTrial(); // WebSocket is still blocked
+      if (what === "stay") return fail(error);
+      if (what === "renew") ended = attempt.token;
+      become("online");
+      return timers.after("move", 1000 * backoff(failures++, least, pauses, random), move);
+    }
+    if (attempt !== current) return;
+    current = next;
+    next = null;
+    timers.cancel("move");
+    eachRoom((room) => room.interrupt());
+    if (current) return become("connecting");
+    if (what === "stay" || (what === "renew" && !tokens.renewable)) return fail(error);
+    if (what === "wait") return retry(least, error);
+    ended = attempt.token;
+    if (expiries++) retry(least, error);
+    else start();
+  };
+
+  const scheduleTrial = (): void => {
+    if (current?.transport !== "stream" || options.transports?.length === 1) return;
+    current.after("trial", TRIAL, () => (isHidden() ? scheduleTrial() : move("websocket")));
+  };
+
+  const greeted = (attempt: Attempt, { type: _, ...greeting }: Frame): void => {
+    const now = { ...greeting, transport: attempt.transport } as unknown as Connected;
+    const changed = user !== undefined && user !== now.user;
+    blocked.works(attempt.transport, Date.now());
+    previous = now.connection;
+    user = now.user;
+    expiries = 0;
+    ended = undefined;
+    if (changed) return another();
+    const old = attempt === next ? current : null;
+    current = attempt;
+    next = next === attempt ? null : next;
+    attempt.greeting = now;
+    if (now.limits) attempt.pace = createPace(performance.now(), 0.9 * (now.limits.commands ?? 0), 0.75 * (now.limits.burst ?? 0));
+    hosted = new Set(Object.keys(now.channels));
+    old?.end(1000);
+    attempt.after("steady", STEADY, () => {
+      failures = 0;
+    });
+    for (const [name, begin] of Object.entries(now.channels)) {
+      const room = rooms.get(name);
+      if (room) room.stand(attempt, begin);
+      else positions.begin(name, begin);
+    }
+    eachRoom((room) => room.join(attempt));
+    scheduleTrial();
+    become("online");
+    sender.pump();
+  };
+
+  /** The user has changed: nothing of the other one's may be used or shown. */
+  const another = (): void => {
+    positions.clear();
+    hosted.clear();
+    previous = undefined;
+    sender.clear(disconnected("the user has changed"));
+    drop(1000);
+    eachRoom((room) => room.renew());
+    start();
+  };
+
+  // ---- what comes in
+
+  function receive(attempt: Attempt, event: Frame): void {
+    const { type, channel } = event;
+    if (attempt !== current && !(attempt === next && type === "connected")) return;
+    if (type === "connected") return greeted(attempt, event);
+    if (type === "expiring") return void renew(attempt);
+    if (type === "reconnect") return attempt.after("leave", 1000 * event.within * random(), move);
+    if (type === "direct") return void events.emit("direct", event as never);
+    if (type === "error") return report(refusal(event as never));
+    if (!channel || type === "ack") return;
+    if (type === "subscribed") hosted.add(channel);
+    if (type === "unsubscribed") hosted.delete(channel);
+    const room = rooms.get(channel);
+    if (room) room.receive(attempt, event);
+    // A channel that only the server subscribes: its place is kept for our return.
+    else if (type === "message") positions.take(channel, event.offset, event.skipped);
+    else if (type === "reset") positions.reset(channel, event as never);
+    else if (type === "subscribed") positions.begin(channel, event as unknown as Start);
+    else if (type === "unsubscribed") positions.forget(channel);
+  }
+
+  const renew = async (attempt: Attempt): Promise<void> => {
+    if (!tokens.renewable) return;
+    const again = () => attempt.after("renew", 3000 + 2000 * random(), () => renew(attempt));
+    try {
+      const token = await tokens.get("renew", attempt.signal, attempt.token);
+      if (attempt.signal.aborted) return;
+      attempt.ask({ type: "auth", token }, (refused, { expires }) => {
+        if (refused?.code === "forbidden") return another();
+        if (refused?.code === "disconnected") return;
+        if (refused) return again();
+        attempt.token = token;
+        if (attempt.greeting) attempt.greeting = { ...attempt.greeting, expires };
+      });
+    } catch (cause) {
+      if (attempt.signal.aborted) return;
+      if (cause instanceof Unauthorized) return fail(cause);
+      report(new OpenlineError("unauthorized", "no token: tried again", { temporary: true, cause }));
+      again();
+    }
+  };
+
+  const standing = () => (current?.greeting ? current : null);
+  const sender = createSender(limit, standing, (channel) => !rooms.get(channel)?.joining());
+
+  // ---- the page
+
+  const doubt = (patience: number): void => standing()?.probe(patience);
+  const watch = () =>
+    watchPage({
+      online() {
+        failures = 0;
+        if (state === "waiting") hurry();
+        doubt(DOUBT);
+      },
+      offline: () => doubt(DOUBT_OFFLINE),
+      changed() {
+        doubt(DOUBT);
+        if (standing()?.transport === "stream") move("websocket");
+      },
+      visible() {
+        if (state === "waiting") hurry();
+        doubt(DOUBT);
+      },
+      stored() {
+        drop(1001);
+        become("waiting");
+      },
+      restored() {
+        failures = 0;
+        start();
+      },
+    });
+
+  // ---- what applications see
+
+  const core: Core = {
+    positions,
+    random,
+    seconds,
+    lines: () => [current, next].filter((line) => line !== null),
+    hosted: () => hosted,
+    mutes: sender.mutes,
+    call: (request) => (state === "failed" ? Promise.reject(failure) : sender.call(request)),
+    pump: sender.pump,
+    enter(name, room) {
+      const present = rooms.get(name) ?? room;
+      rooms.set(name, present);
+      return present;
+    },
+    forget: (name, room) => rooms.get(name) === room && rooms.delete(name),
+    after: timers.after,
+    cancel: timers.cancel,
+  };
+
+  const client: Client<C> = {
+    get state() {
+      return state;
+    },
+    get connection() {
+      return standing()?.greeting ?? null;
+    },
+    get latency() {
+      return latency;
+    },
+    connect() {
+      if (state !== "idle" && state !== "failed") return;
+      failures = expiries = 0;
+      ended = undefined;
+      leavePage = watch();
+      start();
+    },
+    close() {
+      drop(1000);
+      leavePage?.();
+      tokens.forget();
+      sender.clear(disconnected("the client was closed"));
+      eachRoom((room) => room.close());
+      become("idle");
+    },
+    reconnect() {
+      if (state === "waiting") start();
+      else if (standing()) move();
+      else client.connect();
+    },
+    channel(name: string, given?: object): never {
+      let room = rooms.get(name);
+      if (!room) rooms.set(name, (room = createRoom(core, name, given ?? {})));
+      else if (given && Object.entries(given).some(([option, value]) => room?.options[option as never] !== value)) {
+        console.warn(`openline: ${name} is in use with other options; those given now change nothing`);
+      }
+      return room.channel as never;
+    },
+    on: (event, listener, { signal } = {}) => events.on(event, listener, signal),
+    online: ({ signal } = {}) =>
+      new Promise((resolve, reject) => {
+        const settle = () => {
+          if (signal?.aborted) reject(aborted());
+          else if (standing() && state === "online") resolve(client.connection!);
+          else if (state === "failed" || state === "idle") reject(failure ?? disconnected());
+          else return false;
+          release();
+          signal?.removeEventListener("abort", settle);
+          return true;
+        };
+        const release = events.on("state", settle);
+        if (!settle()) signal?.addEventListener("abort", settle);
+      }),
+    ping: () =>
+      new Promise((resolve, reject) => {
+        const line = standing();
+        if (!line) return reject(disconnected());
+        const from = performance.now();
+        line.ask({ type: "ping" }, (gone) => {
+          if (gone) return reject(gone);
+          resolve((latency = performance.now() - from));
+        });
+      }),
+    [Symbol.dispose]: () => client.close(),
+  };
+  return client;
+};
