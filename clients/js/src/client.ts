@@ -110,7 +110,7 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
         for (const name of hosted) since[name] = positions.get(name);
         const { token } = attempt;
         alias ??= key();
-        attempt.send({ type: "auth", since, previous, ...(token === null ? { client: alias } : { token }) });
+        attempt.ask({ type: "auth", since, previous, ...(token === null ? { client: alias } : { token }) }, () => {});
         for (const [name, room] of rooms) if (!hosted.has(name)) room.join(attempt);
       },
       event: receive,
