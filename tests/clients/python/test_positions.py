@@ -109,10 +109,28 @@ def test_what_was_own_in_an_old_epoch_is_forgotten():
     assert place.position == Position("b", 8)
 
 
-def test_forget_begins_anew():
-    place = Place(Position("a", 5))
-    place.forget()
+def test_recovered_in_a_place_that_is_not_known_begins_where_the_server_says():
+    assert Place().start(ack(5, recovered=True)).position == Position("a", 5)
+
+
+def test_before_anything_is_known_each_message_is_delivered():
+    place = Place()
+    assert [place.message(n) for n in (9, 3)] == [Verdict.DELIVER, Verdict.DELIVER]
     assert place.position is None
+
+
+def test_a_position_of_somebody_else_is_forgotten_and_what_was_before_is_void():
+    place = Place(Position("a", 5))
+    place.forget("the user has changed")
+    assert place.position is None
+    start = place.start(ack(90, recovered=True))
+    assert (start.lost, start.recovered) == ("the user has changed", False)
+    assert place.start(ack(90, recovered=True)).lost is None
+
+
+def test_forgetting_nothing_voids_nothing():
+    place = Place()
+    place.forget("the user has changed")
     assert place.start(ack(90)).lost is None
 
 

@@ -151,6 +151,11 @@ class Client:
         """What the server said of the connection that stands; None when none does."""
         return self._session.connected if self._session.line is not None else None
 
+    @property
+    def error(self) -> OpenlineError | None:
+        """Why it has failed or ended."""
+        return self._error
+
     async def online(self) -> Connected:
         """Wait until the connection stands. Raises OpenlineError when the client has failed or was left."""
         while True:

@@ -72,14 +72,18 @@ class Feed:
     def stand(self, line: Wire, frame: Mapping[str, Any]) -> Start:
         """The subscription stands."""
         start = self.place.start(frame)
-        self.line, self.joining, self.retry_at, self.error = line, None, None, None
         lost = start.lost and Lost(self.name, start.lost, start.position, start.began)
         self.put(start.position, lost or None)
         if start.recovered:
             self.recovering = self.recovering or 0
+        self.go_on(line)
+        return start
+
+    def go_on(self, line: Wire) -> None:
+        """It stands where it is."""
+        self.line, self.joining, self.retry_at, self.error = line, None, None, None
         self.enter("live")
         self.inbox.stand()
-        return start
 
     def enter(self, state: ChannelState) -> None:
         """The state changes; its reader is told."""

@@ -37,12 +37,13 @@ class Start:
 class Place:
     """The position of one channel. None until the first ack."""
 
-    __slots__ = ("_own", "epoch", "offset")
+    __slots__ = ("_own", "_void", "epoch", "offset")
 
     def __init__(self, since: Position | None = None) -> None:
         self.epoch = since.epoch if since else ""
         self.offset = since.offset if since else 0
         self._own: set[int] = set()
+        self._void: str | None = None
 
     @property
     def position(self) -> Position | None:
@@ -53,14 +54,20 @@ class Place:
         """The channel begins, anew or once more: an ack, `subscribed`, or its part of `connected`."""
         epoch, offset = str(frame["epoch"]), int(frame["offset"])
         recovered = frame.get("recovered")
-        known = self.epoch == epoch
-        if recovered and known:
-            # The connection before may have brought more since we asked: never back.
-            offset = max(offset, self.offset)
-        missed = recovered is None and bool(self.epoch) and not (known and offset == self.offset)
-        lost = "what was missed is no longer kept" if recovered is False or missed else None
+        if recovered and self.epoch == epoch:
+            # All that follows the position that was asked for follows; more may have come here since.
+            offset = self.offset
+        lost, self._void = self._void or self._missed(epoch, offset, recovered=recovered), None
         self._move(epoch, offset)
-        return Start(Position(self.epoch, self.offset), lost, frame.get("began"), bool(recovered))
+        position = Position(self.epoch, self.offset)
+        return Start(position, lost, frame.get("began"), recovered=bool(recovered) and not lost)
+
+    def _missed(self, epoch: str, offset: int, *, recovered: bool | None) -> str | None:
+        """Why continuity is lost by beginning there; None when it is not."""
+        elsewhere = bool(self.epoch) and (self.epoch, self.offset) != (epoch, offset)
+        if recovered is False or (recovered is None and elsewhere):
+            return "what was missed is no longer kept"
+        return None
 
     def reset(self, frame: Mapping[str, Any]) -> Position:
         """Continuity is lost; the channel goes on behind the position returned."""
@@ -68,7 +75,9 @@ class Place:
         return Position(self.epoch, self.offset)
 
     def message(self, offset: int, skipped: int = 0) -> Verdict:
-        """A message with an offset has come."""
+        """A message with an offset has come. Before anything is known, each is delivered."""
+        if not self.epoch:
+            return Verdict.DELIVER
         between = offset - self.offset - 1
         if between < 0:
             return Verdict.DROP
@@ -85,8 +94,10 @@ class Place:
         self._pass_own()
         return self.offset > before
 
-    def forget(self) -> None:
-        """Begin at the head next time: the position was somebody else's."""
+    def forget(self, reason: str) -> None:
+        """The position was somebody else's: begin anew, and say that what came before is void."""
+        if self.epoch:
+            self._void = reason
         self._move("", 0)
 
     def _move(self, epoch: str, offset: int) -> None:

@@ -265,7 +265,7 @@ class Session:
         if recovering:
             feed.recovering = (feed.recovering or 0) + 1
         message = protocol.message(frame, name, recovered=recovering)
-        feed.put(Position(place.epoch, place.offset), message)
+        feed.put(place.position, message)
 
     def _is_own(self, frame: Frame, epoch: str) -> bool:
         """Whether it was published here without echo, and its ack was lost with a connection."""
@@ -284,9 +284,7 @@ class Session:
             frame.get("version"),
         )
         if self.connected is not None and self.connected.user != connected.user:
-            self._change_user(connected)
-            line.restart("the user has changed")
-            return
+            self._change_user()
         self.connected, self.line = connected, line
         self.outbox.broken(now)
         if (limits := frame.get("limits")) is not None:
@@ -299,16 +297,13 @@ class Session:
             line.send(question.frame)
         self._check_recovered(line)
 
-    def _change_user(self, connected: Connected) -> None:
+    def _change_user(self) -> None:
         """What belonged to the user before is void: positions, and publishes that wait."""
-        self.connected = connected
         self.outbox.reject(
             OpenlineError("the user has changed; publish again as this one", code="aborted")
         )
         for feed in self.feeds.values():
-            if feed.place.position:
-                feed.put(None, Lost(feed.name, "the user has changed", feed.place.position))
-            feed.place.forget()
+            feed.place.forget("the user has changed")
 
     def _take_server_made(self, line: Wire, channels: Frame, now: float) -> None:
         self._server_made.clear()
@@ -377,9 +372,9 @@ class Session:
 
     def _join_refused(self, feed: Feed, line: Wire, error: OpenlineError, now: float) -> None:
         feed.joining = None
-        if error.code == "already_subscribed" and feed.line is line:
-            return
-        if error.temporary:
+        if error.code == "already_subscribed":
+            feed.go_on(line)
+        elif error.temporary:
             wait = 1.0 if error.retry_after is None else error.retry_after
             feed.retry_at = now + wait * (1 + self._random())
         else:

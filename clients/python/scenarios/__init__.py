@@ -1,0 +1,1 @@
+"""How the scenarios of all clients drive this one."""
