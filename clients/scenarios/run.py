@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import signal
 import sys
 import time
 from collections import defaultdict, deque
@@ -21,10 +23,13 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
+from websockets.protocol import State
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 SCENARIOS = Path(__file__).with_name("scenarios.json")
-PATIENCE = 15.0  # seconds that a step waits; retries of a client are far below
+IN_ORDER = {"message", "lost"}  # what is told of channels and has one order
+ASIDE = {"token", "state", "recovered"}  # what counts only where a step asks for it
 Json = dict[str, Any]
 
 
@@ -37,12 +42,11 @@ class Line(asyncio.Protocol):
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.protocol = ServerProtocol()
+        self.protocol = ServerProtocol(subprotocols=[Subprotocol("openline.json.v1")])
         self.received: deque[Json] = deque()
         self.closed: int | None = None
         self.changed = asyncio.Event()
         self.transport: asyncio.Transport
-        self.silent = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -68,7 +72,7 @@ class Line(asyncio.Protocol):
 
     def _frame(self, frame: Json) -> None:
         if frame.get("type") == "ping":
-            if not self.silent:
+            if self.protocol.state is State.OPEN:
                 self.send({"type": "pong", "id": frame.get("id")})
         elif frame.get("type") != "pong" or self.server.wants_pong:
             self.received.append(frame)
@@ -88,6 +92,8 @@ class Line(asyncio.Protocol):
         self.server.changed.set()
 
     def send(self, *frames: Json) -> None:
+        if self.protocol.state is not State.OPEN:
+            raise Failed(f"the client has closed the line ({self.protocol.close_code})")
         for frame in frames:
             self.protocol.send_text(json.dumps(frame).encode())
         self._flush()
@@ -128,7 +134,7 @@ class Adapter:
             for kind, what in json.loads(line).items():
                 if kind == "token":
                     self.tokens.append(what)
-                queue = "channel" if kind in {"message", "lost", "recovered"} else kind
+                queue = "channel" if kind in IN_ORDER else kind
                 self.told[queue].append({kind: what})
             self.changed.set()
 
@@ -153,20 +159,25 @@ async def until(event: asyncio.Event, ready: Any, seconds: float, what: str) -> 
 class Play:
     """One scenario being played."""
 
-    def __init__(self, server: Server, adapter: Adapter, url: str) -> None:
-        self.server, self.adapter, self.url = server, adapter, url
+    def __init__(self, server: Server, adapter: Adapter, url: str, patience: float) -> None:
+        self.server, self.adapter, self.url, self.patience = server, adapter, url, patience
         self.names: dict[str, Any] = {}
         self.line: Line | None = None
         self.before: Line | None = None
+        self.has_failed = False  # and its channels with it
         self.since = time.monotonic()
 
     def fits(self, wanted: Any, got: Any) -> bool:
-        """Whether `got` has all that `wanted` has; a name such as `$id` is bound at first and has to be equal later."""
+        """Whether `got` has all that `wanted` has. A name such as `$key` is bound at first and has to be equal later.
+
+        A command's `id` is bound anew each time.
+        """
         if isinstance(wanted, str) and wanted.startswith("$"):
             if wanted == "$client" and not (isinstance(got, str) and 22 <= len(got) <= 64):
                 return False
             return bool(self.names.setdefault(wanted, got) == got)
         if isinstance(wanted, dict):
+            self.names.pop(wanted.get("id", ""), None)
             return isinstance(got, dict) and all(
                 key in got and self.fits(value, got[key]) for key, value in wanted.items()
             )
@@ -202,7 +213,7 @@ class Play:
         line = await until(
             self.server.changed,
             lambda: self.server.lines and self.server.lines.popleft(),
-            wanted.get("within", PATIENCE),
+            wanted.get("within", self.patience),
             "a connection",
         )
         if (waited := time.monotonic() - began) < wanted.get("after", 0):
@@ -214,7 +225,6 @@ class Play:
     async def greet(self, wanted: Json, step: Json) -> None:
         await self.accept({}, step)
         auth = {"type": "auth", "id": "$auth", **wanted.get("auth", {})}
-        self.names.pop("$auth", None)
         await self.receive(auth, {})
         connected: Json = {
             "type": "connected",
@@ -234,7 +244,6 @@ class Play:
 
     async def receive(self, wanted: Json, step: Json) -> None:
         began, line = self.since, self.here
-        self.names.pop(str(wanted.get("id")), None)  # an id is its connection's: clients may count on
         self.server.wants_pong = wanted["type"] == "pong"
         frame = await until(
             line.changed,
@@ -242,7 +251,7 @@ class Play:
                 (line.received and line.received.popleft())
                 or (line.closed and {"closed": line.closed})
             ),
-            PATIENCE,
+            self.patience,
             f"{wanted}",
         )
         self.server.wants_pong = False
@@ -268,20 +277,27 @@ class Play:
             }
             self.here.send(answer)
 
-    async def settle(self, answer: Json, _step: Json) -> None:
-        """Answer each subscribe and unsubscribe of a second; what is told of loss and recovery meanwhile is open."""
-        end = time.monotonic() + 1.0
+    async def settle(self, answer: Json, step: Json) -> None:
+        """Answer each subscribe and unsubscribe of two seconds, on a new line too, as the server does.
+
+        What is told of loss and recovery meanwhile is open.
+        """
+        end = time.monotonic() + 2.0
         while time.monotonic() < end:
+            if self.server.lines:
+                await self.greet({"user": answer["user"], "connection": "c9"}, step)
             while self.here.received:
-                frame = self.here.received.popleft()
-                ack: Json = {"type": "ack", "id": frame.get("id"), "channel": answer["channel"]}
-                if frame["type"] == "subscribe":
-                    ack |= {"epoch": answer["epoch"], "offset": answer["offset"]}
-                    if frame.get("since"):
-                        ack |= {"recovered": False, "began": 0}
-                self.here.send(ack)
+                self._answer(self.here.received.popleft(), answer)
             await asyncio.sleep(0.05)
         self.adapter.told["channel"].clear()
+
+    def _answer(self, frame: Json, answer: Json) -> None:
+        ack: Json = {"type": "ack", "id": frame.get("id"), "channel": answer["channel"]}
+        if frame["type"] == "subscribe":
+            ack |= {"epoch": answer["epoch"], "offset": answer["offset"]}
+            if frame.get("since"):
+                ack |= {"recovered": False, "began": 0}
+        self.here.send(ack)
 
     async def send(self, frames: list[Json], _step: Json) -> None:
         self.here.send(*(self.filled(frame) for frame in frames))
@@ -297,7 +313,9 @@ class Play:
 
     async def closed(self, code: int, _step: Json, line: Line | None = None) -> None:
         line = line or self.here
-        await until(line.changed, lambda: line.closed is not None, PATIENCE, "the client's close")
+        await until(
+            line.changed, lambda: line.closed is not None, self.patience, "the client's close"
+        )
         if line.closed != code:
             raise Failed(f"the client closed with {line.closed}, not {code}")
 
@@ -307,29 +325,22 @@ class Play:
 
     async def tell(self, wanted: Json, _step: Json) -> None:
         kind = next(iter(wanted))
-        queue = self.adapter.told["channel" if kind in {"message", "lost", "recovered"} else kind]
+        queue = self.adapter.told["channel" if kind in IN_ORDER else kind]
         if kind == "token":
             found = await until(
                 self.adapter.changed,
                 lambda: next((told for told in queue if told["token"] == wanted["token"]), None),
-                PATIENCE,
+                self.patience,
                 f"{wanted}",
             )
             queue.remove(found)
             return
         told = await until(
-            self.adapter.changed, lambda: self._next(queue, kind), PATIENCE, f"{wanted}"
+            self.adapter.changed, lambda: queue and queue.popleft(), self.patience, f"{wanted}"
         )
         if not self.fits(wanted, told):
             raise Failed(f"the client told {told}, not {wanted}")
-
-    def _next(self, queue: deque[Json], kind: str) -> Json | None:
-        """The next thing told; `recovered`, whose moment is chance, only where it is asked for."""
-        while queue:
-            told = queue.popleft()
-            if kind == "recovered" or "recovered" not in told:
-                return told
-        return None
+        self.has_failed = self.has_failed or kind == "failed"
 
     async def told_tokens(self, reasons: list[str], _step: Json) -> None:
         if self.adapter.tokens != reasons:
@@ -341,23 +352,39 @@ class Play:
             raise Failed("the client opened another connection")
         if self.line is not None and self.line.received:
             raise Failed(f"the client sent {self.line.received[0]}")
+        aside = ASIDE | ({"channel_failed"} if self.has_failed else set())
         for kind, queue in self.adapter.told.items():
-            if kind not in {"token", "state"} and (told := self._next(queue, kind)):
-                raise Failed(f"the client told {told}")
+            if queue and kind not in aside:
+                raise Failed(f"the client told {queue[0]}")
 
 
-async def play(scenario: Json, command: Sequence[str]) -> str | None:
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Adapters end with their input; one that does not is killed, with what it has started."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        await asyncio.wait_for(process.wait(), 3)
+    except TimeoutError:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def play(scenario: Json, command: Sequence[str], patience: float) -> str | None:
     """Play one scenario; None when the client did what it has to, else what went wrong at which step."""
     server = Server()
     loop = asyncio.get_running_loop()
     listening = await loop.create_server(lambda: Line(server), "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**20
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=2**20,
+        start_new_session=True,
     )
     adapter = Adapter(process)
     reading = asyncio.ensure_future(adapter.read())
-    one = Play(server, adapter, f"http://127.0.0.1:{port}")
+    one = Play(server, adapter, f"http://127.0.0.1:{port}", patience)
     try:
         for number, step in enumerate(scenario["steps"], 1):
             try:
@@ -371,25 +398,29 @@ async def play(scenario: Json, command: Sequence[str]) -> str | None:
                 return f"step {number} {json.dumps(step)}: {error}{ended}"
         return None
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        await end(process)
         reading.cancel()
         listening.close()
 
 
 async def play_all(
-    scenarios: Sequence[Json], command: Sequence[str], jobs: int
-) -> dict[str, str | None]:
-    """What went wrong in each scenario, by its name; None for those that passed."""
+    scenarios: Sequence[Json], command: Sequence[str], *, jobs: int, patience: float
+) -> int:
+    """Play them and say of each what came of it; the number of those that failed."""
     turn = asyncio.Semaphore(jobs)
 
-    async def one(scenario: Json) -> str | None:
+    async def one(scenario: Json) -> bool:
         async with turn:
-            return await play(scenario, command)
+            wrong = await play(scenario, command, patience)
+        print(
+            f"{'FAILED' if wrong else 'passed'}  {scenario['name']}{f': {wrong}' if wrong else ''}",
+            flush=True,
+        )
+        return wrong is not None
 
-    found = await asyncio.gather(*(one(scenario) for scenario in scenarios))
-    return dict(zip((scenario["name"] for scenario in scenarios), found, strict=True))
+    failed = sum(await asyncio.gather(*(one(scenario) for scenario in scenarios)))
+    print(f"{len(scenarios) - failed} passed, {failed} failed")
+    return failed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -405,6 +436,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="optional abilities that the client does not have, by comma: client, lingers",
     )
     parser.add_argument("--jobs", type=int, default=8, help="scenarios at once (8)")
+    parser.add_argument("--patience", type=float, default=15, help="seconds that a step waits (15)")
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     parser.add_argument("adapter", nargs="*", help="the command of the adapter, after --")
     asked = parser.parse_args(arguments)
@@ -425,12 +457,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if not asked.adapter:
         parser.error("give the command of an adapter after --, such as: -- node adapter.mjs")
-    found = asyncio.run(play_all(scenarios, asked.adapter, asked.jobs))
-    for name, wrong in found.items():
-        print(f"{'FAILED' if wrong else 'passed'}  {name}{': ' + wrong if wrong else ''}")
-    failed = sum(wrong is not None for wrong in found.values())
-    print(f"{len(found) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return (
+        1
+        if asyncio.run(play_all(scenarios, asked.adapter, jobs=asked.jobs, patience=asked.patience))
+        else 0
+    )
 
 
 if __name__ == "__main__":
