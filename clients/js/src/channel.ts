@@ -124,7 +124,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
     wanted = false;
     const hosted = core.hosted().has(name);
     for (const line of core.lines()) {
-      if (line.asked.delete(name) && !hosted) line.send({ type: "unsubscribe", channel: name });
+      if (line.asked.delete(name) && !hosted) line.ask({ type: "unsubscribe", channel: name }, () => {});
       line.live.delete(name);
     }
     if (!hosted) positions.forget(name);
