@@ -99,3 +99,50 @@ async def test_a_head_has_as_many_lines_as_were_set(people: People) -> None:
         answer = await people.http.get(path, headers=many)
         assert answer.status_code == 431
         assert "at most 60 headers" in answer.text
+
+
+async def at_the_limit(people: People) -> tuple[list[WireClient], str]:
+    """The connections that a user may have, on both gateways and known to the fleet, and a token for more."""
+    user = f"u-{secrets.token_hex(4)}"
+    token = await people.minted(user)
+    clients = [await WireClient.open(people.ws(n % 2), token) for n in range(3)]
+    await people.counted(f"user:{user}", 3)
+    return clients, token
+
+
+async def knock(people: People, token: str) -> WireClient:
+    """A connection that was let in, or closed soon."""
+    client = await WireClient.open(people.ws(0), auth=False)
+    await client.send({"type": "auth", "token": token})
+    await client.closed_within(3)
+    await asyncio.sleep(0.5)  # no client comes back at once
+    return client
+
+
+async def test_a_user_whose_phone_lost_its_network_gets_in_at_the_limit(people: People) -> None:
+    clients, token = await at_the_limit(people)
+    for client in clients[:2]:  # one on each gateway
+        client.socket.transport.pause_reading()
+    began, refused = time.monotonic(), []
+    while (client := await knock(people, token)).closed is not None:
+        refused.append(client.closed[0])
+        assert time.monotonic() - began < 20, (
+            f"{refused}: before their heartbeat would have ended them"
+        )
+    assert refused, "they counted at first"
+    assert set(refused) == {4104}, "nobody was told to stay away"
+    assert clients[2].closed is None
+    assert (await clients[2].call("ping"))["type"] == "pong"
+    for one in (*clients, client):
+        one.socket.transport.resume_reading()
+        await one.close()
+
+
+async def test_connections_that_are_quiet_but_alive_keep_their_places(people: People) -> None:
+    clients, token = await at_the_limit(people)
+    began = time.monotonic()
+    while time.monotonic() - began < 8:
+        assert (await knock(people, token)).closed is not None
+    assert [client.closed for client in clients] == [None] * 3
+    for client in clients:
+        await client.close()

@@ -152,6 +152,11 @@ class WireClient:
         await self.socket.close(code)
         await self._reader
 
+    async def closed_within(self, seconds: float) -> bool:
+        """Wait for as long, or until it is closed; whether it was."""
+        await asyncio.wait([self._reader], timeout=seconds)
+        return self.closed is not None
+
     async def vanish(self) -> None:
         """End without a close frame."""
         self.socket.transport.abort()

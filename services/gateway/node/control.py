@@ -34,12 +34,17 @@ class ControlMessages:
         *,
         wall: Callable[[], float],
         move: Callable[[str, float], None],
+        probe: Callable[[str], None],
     ) -> None:
-        """`move` moves the clients of a front door's instance, by its name, within the given seconds."""
+        """`move` moves the clients of a front door's instance, by its name, within the given seconds.
+
+        `probe` asks a user's silent connections whether they live.
+        """
         self._registry = registry
         self._known = KnownRevocations(revocations)
         self._wall = wall
         self._move = move
+        self._probe = probe
 
     @property
     def is_loaded(self) -> bool:
@@ -66,6 +71,8 @@ class ControlMessages:
             self._revoke(message)
         elif isinstance(message, control.MoveClients):
             self._move(message.proxy, message.seconds)
+        elif isinstance(message, control.ProbeUser):
+            self._probe(message.user)
         else:
             for session in self._addressed(message):
                 _apply(message, session)

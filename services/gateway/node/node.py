@@ -25,6 +25,7 @@ from services.gateway.node.failover import Failover
 from services.gateway.node.lease import Lease, keep_reporting
 from services.gateway.node.partition import PartitionWorker
 from services.gateway.node.presence import Presence
+from services.gateway.node.probes import Probes
 from services.gateway.node.quota import Quota, counted_as
 from services.gateway.node.registry import Registry
 from services.gateway.node.reports import Reports
@@ -44,7 +45,7 @@ from services.kernel.broker.port import (
 from services.kernel.broker.publish_queue import Done, PublishQueue
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.domain.control import EndFormer, MoveClients, encode
+from services.kernel.domain.control import EndFormer, MoveClients, ProbeUser, encode
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.positions import Position
@@ -97,8 +98,15 @@ class Node:
         self._publish_queue = PublishQueue(broker)
         self._registry = Registry()
         self._ticks = Ticks(self.now)
+        self._probes = Probes(
+            self._registry, now=self.now, call_later=self._loop.call_later, order=self._order_probe
+        )
         self._control = ControlMessages(
-            self._registry, revocations, wall=self.wall, move=self._move
+            self._registry,
+            revocations,
+            wall=self.wall,
+            move=self._move,
+            probe=self._probes.probe,
         )
         self._join_fleet(version)
         self._follow_buses(drain_seconds, end)
@@ -115,7 +123,12 @@ class Node:
             spawn=self.spawn,
         )
         self._reports = Reports(
-            self.broker, self.limits, self.quota, incarnation=self._incarnation, now=self.now
+            self.broker,
+            self.limits,
+            self.quota,
+            incarnation=self._incarnation,
+            now=self.now,
+            full=self._probes.order,
         )
         self._presence = Presence(self.broker, self.namespaces, incarnation=self._incarnation)
 
@@ -279,10 +292,21 @@ class Node:
         if session.claims is not None:
             self._check_revoked(session.claims)
         if session.user is not None:
-            self._reports.connections(session.user, self.quota.join(session.user, self.now()))
+            self._join(session.user)
             self._reports.newcomer(session.user, session)
         self._registry.add(session)
         self.metrics.connections_of[session.transport].inc()
+
+    def _join(self, user: str) -> None:
+        try:
+            count = self.quota.join(user, self.now())
+        except OpenlineError:
+            self._probes.order(user)
+            raise
+        self._reports.connections(user, count)
+
+    def _order_probe(self, user: str) -> None:
+        self.spawn(self._tell_fleet(ProbeUser(user=user)))
 
     def unregister(self, session: Session) -> None:
         """Forget a session that has ended, known or not."""
@@ -359,13 +383,11 @@ class Node:
             return  # nobody's: an id alone proves nothing
         former = self._registry.get(connection)
         if former is None:
-            self.spawn(
-                self._end_elsewhere(EndFormer(connection=connection, user=user, client=client))
-            )
+            self.spawn(self._tell_fleet(EndFormer(connection=connection, user=user, client=client)))
         elif former.belongs_to(user, client):
             former.end_former()
 
-    async def _end_elsewhere(self, message: EndFormer) -> None:
+    async def _tell_fleet(self, message: EndFormer | ProbeUser) -> None:
         with suppress(OpenlineError):
             await self.broker.control(encode(message))
 

@@ -37,12 +37,15 @@ class Reports:
         *,
         incarnation: Callable[[], str],
         now: Callable[[], float],
+        full: Callable[[str], None],
     ) -> None:
+        """`full` gets each user that has too many connections over the fleet."""
         self._broker = broker
         self._limits = limits
         self._quota = quota
         self._incarnation = incarnation
         self._now = now
+        self._full = full
         self._counts: dict[str, int] = {}
         self._newcomers: dict[str, list[Session]] = {}
 
@@ -103,6 +106,8 @@ class Reports:
         for (user, sessions), total in zip(newcomers.items(), totals, strict=True):
             if total <= limit:
                 self._quota.fits(user)
+            else:
+                self._full(user)
             for session in sessions[::-1][: max(0, total - limit)]:
                 refusal = self._quota.too_many(user, self._now())
                 session.close(connection_limit(refusal), refusal.message)

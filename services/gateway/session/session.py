@@ -344,8 +344,7 @@ class Session(Subscriber):
         if due is Due.PING:
             self.ping()
         elif due is Due.DEAD:
-            silent = round(now - self.connection.last_received)
-            self.close(Close.NO_HEARTBEAT, f"no message or pong came for {silent} s")
+            self._end_dead(now)
         elif due is Due.ALIVE:
             # Not a ping: its answer would count as life, and the client would never get the `ping` that it waits for.
             self.connection.send_frame(_ALIVE)
@@ -353,6 +352,25 @@ class Session(Subscriber):
     def ping(self) -> None:
         """Ask the client for a sign of life."""
         self.connection.ping()
+
+    def probe(self, since: float) -> bool:
+        """Ask at once for a pong if nothing came since then, by the node's clock; whether the client was asked.
+
+        A protocol ping: browsers answer it by themselves, also for a page that is asleep.
+        """
+        if self.is_closed or self.connection.last_received >= since:
+            return False
+        self.connection.ping()
+        return True
+
+    def end_silent(self, since: float) -> None:
+        """End the connection if nothing came since then."""
+        if self.connection.last_received < since:
+            self._end_dead(self.node.now())
+
+    def _end_dead(self, now: float) -> None:
+        silent = round(now - self.connection.last_received)
+        self.close(Close.NO_HEARTBEAT, f"no message or pong came for {silent} s")
 
     def _expiry(self) -> None:
         left = self._heartbeat.expiry(self.claims, self.node.wall())

@@ -185,6 +185,10 @@ class StreamSession(Session):
         """A comment; also while channels are still being recovered, so that no proxy takes the stream for dead."""
         self.write(sse.HEARTBEAT)
 
+    def probe(self, since: float) -> bool:  # noqa: ARG002
+        """See Session. Whoever reads a stream cannot answer."""
+        return False
+
     def close(self, code: int, reason: str = "") -> None:
         """See Session; the last event says why, since the end of a response has no code."""
         problem = _problem(code, reason)

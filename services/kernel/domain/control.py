@@ -40,6 +40,12 @@ class EndFormer(_Control, frozen=True, kw_only=True, tag="end_former"):
     client: str = ""
 
 
+class ProbeUser(_Control, frozen=True, kw_only=True, tag="probe_user"):
+    """Ask the connections of a user for a sign of life that gave none for a while, and close those that still do not."""
+
+    user: str
+
+
 class SubscribeUser(_Control, frozen=True, kw_only=True, tag="subscribe_user"):
     """Subscribe all present connections of a user to a channel, each for as long as it lives."""
 
@@ -85,7 +91,7 @@ class MoveClients(_Control, frozen=True, kw_only=True, tag="move_clients"):
 ForSessions: TypeAlias = (
     DisconnectUser | DisconnectConnection | EndFormer | SubscribeUser | UnsubscribeUser | Direct
 )
-Control: TypeAlias = ForSessions | Revoke | MoveClients
+Control: TypeAlias = ForSessions | Revoke | MoveClients | ProbeUser
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)

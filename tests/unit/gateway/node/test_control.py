@@ -41,11 +41,16 @@ def quick(monkeypatch):
 
 
 moves = []
+probes = []
 
 
 def control_messages(registry, record=None):
     return ControlMessages(
-        registry, record or Record(), wall=lambda: 1000.0, move=lambda *order: moves.append(order)
+        registry,
+        record or Record(),
+        wall=lambda: 1000.0,
+        move=lambda *order: moves.append(order),
+        probe=probes.append,
     )
 
 
@@ -212,3 +217,8 @@ def test_the_clients_of_a_front_door_are_moved(registry):
     moves.clear()
     tell(control_messages(registry), control.MoveClients(proxy="nginx-1", seconds=30))
     assert moves == [("nginx-1", 30)]
+
+
+def test_a_users_connections_are_probed(registry):
+    tell(control_messages(registry), control.ProbeUser(user="bob"))
+    assert probes.pop() == "bob"

@@ -15,6 +15,7 @@ from services.gateway.node import drain as drain_module
 from services.gateway.node import lease as lease_module
 from services.gateway.node import partition as partition_module
 from services.gateway.node import presence as presence_module
+from services.gateway.node import probes
 from services.gateway.node import reports as reports_module
 from services.gateway.node.node import Node
 from services.gateway.session.native import NativeSession
@@ -166,6 +167,39 @@ async def test_a_user_has_so_many_connections_here_and_over_the_fleet():
         theirs = await opened(other)
         await until(lambda: theirs.connection.code == 4104)
         assert [session.is_closed for session in mine] == [False, False, True]
+
+
+async def test_the_fleet_is_asked_whether_the_connections_of_a_user_at_the_limit_live(monkeypatch):
+    monkeypatch.setattr(probes, "PATIENCE", 0.05)
+    broker = MemoryBroker()
+    limits = Limits(connections_per_user=2)
+    async with running(broker, limits=limits) as node, running(broker, limits=limits) as other:
+        dead, here = await opened(node), await opened(node)
+        await until(lambda: not node._reports._counts)
+        dead.connection.last_received -= 60
+        theirs = await opened(other)
+        await until(lambda: theirs.connection.code == 4104)
+        await until(lambda: dead.connection.code == 4102)
+        assert not here.is_closed
+        await until(lambda: not node._reports._counts)
+        assert not (await opened(other)).is_closed
+
+
+async def test_a_gateway_that_has_all_connections_of_a_user_asks_them_as_well(monkeypatch):
+    monkeypatch.setattr(probes, "PATIENCE", 0.05)
+    async with running(limits=Limits(connections_per_user=1)) as node:
+        dead = await opened(node)
+        dead.connection.last_received -= 60
+        assert (await opened(node)).connection.code == 4104
+        await until(lambda: dead.connection.code == 4102)
+        assert not (await opened(node)).is_closed
+
+
+async def test_while_the_store_is_away_nobody_is_asked(node, monkeypatch):
+    monkeypatch.setattr(node.metrics.task_failures, "report", pytest.fail)
+    node.broker.down = True
+    node._order_probe("bob")
+    await until(lambda: not node._calls)
 
 
 async def test_rates_are_shared_with_the_fleet():

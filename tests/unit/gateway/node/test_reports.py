@@ -27,9 +27,9 @@ async def broker():
     return broker
 
 
-def reports(broker, name="here", limits=None):
+def reports(broker, name="here", limits=None, *, now=lambda: 0.0, full=lambda _: None):
     limits = limits or Limits()
-    return Reports(broker, limits, Quota(limits), incarnation=lambda: name, now=lambda: 0.0)
+    return Reports(broker, limits, Quota(limits), incarnation=lambda: name, now=now, full=full)
 
 
 def come(reports, user="bob", count=1):
@@ -60,9 +60,21 @@ async def test_of_two_gateways_the_later_one_closes_what_is_too_much(broker):
     assert [s.connection.code for s in (first, old, new, amy)] == [None, 4104, 4104, None]
 
 
+async def test_whose_connections_are_too_many_over_the_fleet_is_named(broker):
+    limits, full = Limits(connections_per_user=2), []
+    here, there = (reports(broker, name, limits, full=full.append) for name in ("here", "there"))
+    come(here, count=2)
+    await here.send_counts()
+    assert full == []
+    come(there, count=1)
+    come(there, "amy", count=2)
+    await there.send_counts()
+    assert full == ["bob"]
+
+
 async def test_who_is_over_the_limit_for_longer_than_a_lease_stays_away(broker):
     limits, clock = Limits(connections_per_user=1), [0.0]
-    here = Reports(broker, limits, Quota(limits), incarnation=lambda: "here", now=lambda: clock[0])
+    here = reports(broker, limits=limits, now=lambda: clock[0])
 
     async def closed(at, count):
         clock[0], session = at, come(here, count=count)
@@ -161,10 +173,7 @@ async def test_an_address_has_as_many_over_the_fleet_as_on_one_gateway(broker):
 
 async def test_who_is_too_many_of_an_address_for_longer_than_a_lease_stays_away(broker):
     limits, now = Limits(connections_per_address=1), 0.0
-    here, there = (
-        Reports(broker, limits, Quota(limits), incarnation=lambda name=name: name, now=lambda: now)
-        for name in ("here", "there")
-    )
+    here, there = (reports(broker, name, limits, now=lambda: now) for name in ("here", "there"))
     visit(here)
     await here.send_counts()
     codes = []

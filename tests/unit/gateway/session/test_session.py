@@ -230,6 +230,25 @@ def test_who_speaks_is_not_asked_but_the_line_is_kept_awake(host):
     assert session.connection.pings == 0
 
 
+def test_a_client_that_was_silent_is_asked_at_once_and_ended_if_it_stays_so(host):
+    session = opened(host)
+    began = host.now()
+    assert not session.probe(began), "something came just then"
+    assert session.connection.pings == 0
+    assert session.probe(began + 1)
+    assert session.connection.pings == 1
+    host.clock += 3
+    session.connection.last_received = began + 1
+    session.end_silent(began + 1)
+    assert not session.is_closed, "it answered"
+    session.end_silent(began + 2)
+    assert (session.connection.code, session.connection.reason) == (
+        4102,
+        "no message or pong came for 2 s",
+    )
+    assert not session.probe(began + 9), "it has ended"
+
+
 def test_an_early_look_at_a_silent_client_changes_nothing(host):
     session = opened(host)
     host.tick(session)

@@ -315,3 +315,9 @@ def test_a_stream_that_ends_while_it_opens_says_why(host):
     session = opened(host, "chat:a")
     session.close(Close.REVOKED, "the token has been revoked")
     assert problem(session)["code"] == "unauthorized"
+
+
+def test_a_reader_that_cannot_answer_is_not_asked(host):
+    session = opened(host, "room:a")
+    assert not session.probe(host.now() + 100)
+    assert session.connection.pings == 0
