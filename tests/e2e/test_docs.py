@@ -35,6 +35,8 @@ CLIENTS, NAMESPACES, TOKENS = "docs/clients.md", "docs/namespaces.md", "docs/tok
 OBSERVABILITY, TUTORIALS = "docs/observability.md", "docs/from-the-tutorials.md"
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+# Whole folders: reference/ by test_http_reference.py, those that need the client packages by tests/clients.
+WITH_OTHERS = ("docs/reference/", "docs/recipes/", "docs/guides/", "docs/start/")
 RUN: set[tuple[str, str, int]] = set()
 # What cannot be run here, and what looks after it.
 ELSEWHERE = {
@@ -93,7 +95,7 @@ def backend(reader: Follower, monkeypatch: pytest.MonkeyPatch) -> Iterator[types
 
 
 def test_each_example_is_run() -> None:
-    pages = [page for page in PAGES if page != TUTORIALS and "/reference/" not in page]
+    pages = [page for page in PAGES if page != TUTORIALS and not page.startswith(WITH_OTHERS)]
     runnable = {block[:3] for page in pages for block in blocks(page) if block.language}
     assert runnable == RUN | set(ELSEWHERE)
 
@@ -119,11 +121,23 @@ def test_each_link_leads_somewhere(page: str) -> None:
 def test_each_setting_and_metric_exists(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     settings = (ROOT / "docs/reference/settings.md").read_text("utf-8")
-    for name in set(re.findall(r"\bOPENLINE_[A-Z0-9_]+\b", text)):
+    for name in set(re.findall(r"\bOPENLINE_[A-Z0-9_]+(?![A-Z0-9_*])", text)):
         assert f"`{name}`" in settings, name
     metrics = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
     for name in set(re.findall(r"\bopenline_(?:gateway|publisher|auth)_\w+", text)):
         assert f"`{name.removesuffix('_bucket')}`" in metrics, name
+
+
+# ------------------------------------------------------------------------------------------------------------ FAQ
+
+
+@runs("docs/faq.md", "It never connects", 0)
+def test_the_handshake_of_the_questions_is_answered(reader: Follower) -> None:
+    (handshake,) = example("docs/faq.md", "It never connects", 0)
+    waits = handshake._replace(
+        code=f"{handshake.code.rstrip()} || true\n"
+    )  # until its time is over
+    assert "101" in reader.run(waits).splitlines()[0]
 
 
 # --------------------------------------------------------------------------------------------------------- README
