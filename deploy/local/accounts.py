@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 import sys
+from collections.abc import Sequence
 
 from deploy.local import private
 from deploy.local.plan import Plan, environment
@@ -33,12 +34,13 @@ class Demo:
         """Make the accounts in auth's database. Raises StartError when auth refuses."""
         # An account from a data folder that is gone has another secret than the one we are about to print.
         rest = ("--secret-file", "-", "--replace" if self.new else "--if-missing")
-        for user in self.users:
-            await _admin(plan, "add-user", user["username"], *rest, secret=user["password"])
+        commands = [
+            (["add-user", user["username"], *rest], user["password"]) for user in self.users
+        ]
         for client in self.clients:
-            scope = ("--scope", client["scope"])
-            secret = client["client_secret"]
-            await _admin(plan, "add-client", client["client_id"], *scope, *rest, secret=secret)
+            arguments = ["add-client", client["client_id"], "--scope", client["scope"], *rest]
+            commands.append((arguments, client["client_secret"]))
+        await _administer(plan, commands)
 
 
 def _made() -> Accounts:
@@ -48,21 +50,21 @@ def _made() -> Accounts:
     }
 
 
-async def _admin(plan: Plan, *arguments: str, secret: str) -> None:
-    """Run auth's administration command; the secret goes in by standard input, where no process list shows it."""
+async def _administer(plan: Plan, commands: Sequence[tuple[Sequence[str], str]]) -> None:
+    """Run auth's administration commands, each with its secret."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "services.auth.admin", *arguments),
+        *(sys.executable, "-P", "-m", "deploy.local.provisioning"),
         env=environment(plan),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output, _ = await process.communicate(secret.encode() + b"\n")
+        output, _ = await process.communicate(json.dumps(commands).encode())
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
         lines = output.decode("utf-8", "replace").strip().splitlines() or ["it wrote nothing"]
-        raise StartError(f"auth: {arguments[0]} {arguments[1]}: {lines[-1]}")
+        raise StartError(f"auth's demo accounts: {lines[-1]}")
