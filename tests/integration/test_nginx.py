@@ -116,6 +116,8 @@ def _pages(folder: Path) -> Path:
     (folder / "index.html").write_text("<!doctype html><title>demo</title>")
     (folder / "console.html").write_text("<!doctype html><title>console</title>")
     (folder / "app.js").write_text("export {}")
+    (folder / "client.js").write_text("export const createClient = 1")
+    (folder / "client.d.ts").write_text("export const createClient: number")
     (folder / ".secret").write_text("sesame")
     return folder
 
@@ -479,6 +481,8 @@ def test_every_answer_carries_the_security_headers(door):
         ("/index.html", "text/html", "demo"),
         ("/console", "text/html", "console"),
         ("/app.js", "text/javascript", "export"),
+        ("/client.js", "text/javascript", "createClient"),
+        ("/client.d.ts", "text/plain", "createClient"),
     ],
 )
 def test_pages_are_served_from_files(door, path, kind, content):
@@ -486,6 +490,27 @@ def test_pages_are_served_from_files(door, path, kind, content):
     assert response.status_code == 200
     assert response.headers["content-type"].startswith(kind)
     assert content in response.text
+
+
+@pytest.mark.parametrize("path", ["/client.js", "/client.d.ts"])
+def test_pages_of_any_origin_may_import_the_client_and_nothing_else(door, path):
+    headers = {"Origin": "https://app.example"}
+    assert (
+        httpx2.get(door.url + path, headers=headers).headers["access-control-allow-origin"] == "*"
+    )
+    assert (
+        "access-control-allow-origin"
+        not in httpx2.get(f"{door.url}/app.js", headers=headers).headers
+    )
+
+
+def test_the_client_is_fetched_again_only_when_it_has_changed(door):
+    response = httpx2.get(f"{door.url}/client.js")
+    assert response.headers["cache-control"] == "no-cache"
+    again = httpx2.get(f"{door.url}/client.js", headers={"If-None-Match": response.headers["etag"]})
+    assert again.status_code == 304
+    other = httpx2.get(f"{door.url}/client.js", headers={"If-None-Match": '"another"'})
+    assert other.status_code == 200
 
 
 def test_pages_may_load_scripts_from_files_and_open_sockets_to_this_host_only(door):

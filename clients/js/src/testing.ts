@@ -14,6 +14,8 @@ export interface TestServer {
   publish(channel: string, data: unknown, o?: { from?: string | null; key?: string; tags?: { [name: string]: string } }): Position;
   /** Somebody comes into a channel, or into all that the client subscribes; calling what is returned leaves. */
   join(user: string | null, channel?: string, info?: unknown): () => void;
+  /** Somebody types in a channel. */
+  typing(user: string | null, channel: string): void;
   /** Send something to this client alone. */
   direct(data: unknown): void;
   /** Cut or close the line, with what a server could say: 1006, 4100 and the seconds as reason, 4200, ... */
@@ -287,6 +289,7 @@ export const createTestClient = <C extends Channels = AnyChannels>({
       for (const name of names) enter(name, { user: who, connection, info, since: Date.now() });
       return () => names.forEach((name) => exit(name, connection));
     },
+    typing: (who, channel) => tell(channel, { type: "typing", user: who }),
     direct: (data) => each((peer) => peer.send({ type: "direct", data, ts: Date.now() })),
     drop: (code = 1006, reason = "") => each((peer) => peer.close(code, reason)),
     drain: (within) => each((peer) => peer.send({ type: "reconnect", within })),
