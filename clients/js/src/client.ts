@@ -31,6 +31,8 @@ const STEADY = 5_000;
 const TRIAL = 300_000;
 /** Whoever is looked at, or has a network again, does not sit out a long wait. */
 const HURRY = 500;
+/** The server ends the line that we have left, unseen by others. Closing it ourselves at once would show a leave. */
+const RETIRE = 2_000;
 /** For a sign of life, by what made us doubt. */
 const DOUBT_OFFLINE = 1_000;
 const DOUBT = 3_000;
@@ -51,6 +53,7 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
   let latency: number | undefined;
   let current: Attempt | null = null;
   let next: Attempt | null = null; // opens beside the current one
+  let left: Attempt | null = null; // the one before: answers to what is under way still count
   let hosted = new Set<string>(); // by the server, on the newest line
   let failures = 0;
   let expiries = 0; // in a row
@@ -145,8 +148,8 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
 
   /** No line any more. */
   const drop = (code: number): void => {
-    const lines = [current, next];
-    current = next = null;
+    const lines = [current, next, left];
+    current = next = left = null;
     timers.cancel("retry");
     timers.cancel("move");
     for (const line of lines) line?.end(code);
@@ -218,7 +221,8 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     attempt.greeting = now;
     if (now.limits) attempt.pace = createPace(performance.now(), 0.9 * (now.limits.commands ?? 0), 0.75 * (now.limits.burst ?? 0));
     hosted = new Set(Object.keys(now.channels));
-    old?.end(1000);
+    left = old ?? left;
+    old?.after("retire", RETIRE, () => old.end(1000));
     attempt.after("steady", STEADY, () => {
       failures = 0;
     });
