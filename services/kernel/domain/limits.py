@@ -106,6 +106,12 @@ class Limits:
         low=10,
         high=1_000_000,
     )
+    echo_bytes_rate: int = _limit(
+        2_097_152,
+        "bytes a second that come back on a connection of /ws/echo, where it is on; more wait",
+        low=65_536,
+        high=1_073_741_824,
+    )
     login_rate_per_minute: int = _limit(
         60, "logins and registrations a minute of an address", of=(AUTH,), low=1, high=6_000
     )
