@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from deploy.local.processes import die_with_parent
 from loadtest.bench.remote import ROOT, Remote
 from loadtest.bench.targets import Target
 
@@ -49,6 +51,8 @@ class Stack:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                # Before it can tie itself to us: an interrupt may come in its first second.
+                preexec_fn=partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - no threads are here
             )
         deadline = time.monotonic() + 90
         while "ready after" not in screen.read_text("utf-8"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -21,11 +22,11 @@ from tests.support.stack import ROOT, Stack, alive
 from tests.support.waiting import wait_until
 
 
-def start(*, module="deploy.local.run", **variables):
-    """Start a run, or one service, that is expected to refuse; `(status, stdout, stderr)`."""
+def start(**variables):
+    """Start a run that is expected to refuse; `(status, stdout, stderr)`."""
     given = {name: value for name, value in os.environ.items() if not name.startswith("OPENLINE_")}
     result = subprocess.run(
-        [sys.executable, "-m", module],
+        [sys.executable, "-m", "deploy.local.run"],
         cwd=ROOT,
         env={**given, **variables},
         capture_output=True,
@@ -195,45 +196,51 @@ def test_a_port_in_use_is_named_with_how_to_choose_another(stack, tmp_path):
     assert not (tmp_path / "run.json").exists()
 
 
-def test_a_wrong_setting_is_one_line_with_the_variable_and_the_fix(tmp_path):
-    status, _, errors = start(OPENLINE_GATEWAYS="none", OPENLINE_VAR=str(tmp_path))
-    assert status == 2
-    assert errors.count("\n") == 1
-    assert errors.startswith("OPENLINE_GATEWAYS='none': ")
+@pytest.fixture
+def refusal(tmp_path, monkeypatch, capsys):
+    """What a start prints that ends with status 2 before anything starts. In this process: importing takes a second."""
+
+    def refusal(module="deploy.local.run", **variables):
+        for name in [name for name in os.environ if name.startswith("OPENLINE_")]:
+            monkeypatch.delenv(name)
+        for name, value in {"OPENLINE_VAR": str(tmp_path / "var"), **variables}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", [module])
+        with pytest.raises(SystemExit) as ended:
+            importlib.import_module(
+                module if module.startswith("deploy") else f"{module}.__main__"
+            ).main()
+        assert ended.value.code == 2
+        screen, errors = capsys.readouterr()
+        assert not screen
+        assert errors.count("\n") == 1
+        return errors
+
+    return refusal
 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("GATEWAYS", "none"),
         ("PARTITIONS", "many"),
         ("AUTH_HASHERS", "none"),
         ("PING_SECONDS", "never"),
         ("NAMESPACES", "/proc/none"),
     ],
 )
-def test_a_setting_that_a_service_refuses_is_one_line_before_anything_starts(
-    tmp_path, variable, value
-):
-    given = {f"OPENLINE_{variable}": value}
-    status, screen, errors = start(OPENLINE_PORT="0", OPENLINE_VAR=str(tmp_path), **given)
-    assert status == 2
-    assert not screen
-    assert errors.count("\n") == 1
-    assert errors.startswith(f"OPENLINE_{variable}=")
+def test_a_wrong_setting_is_one_line_before_anything_starts(refusal, variable, value):
+    said = refusal(OPENLINE_PORT="0", **{f"OPENLINE_{variable}": value})
+    assert said.startswith(f"OPENLINE_{variable}=")
+    assert value in said
 
 
 @pytest.mark.parametrize(
     "module",
     ["deploy.local.run", "services.auth", "services.gateway", "services.publisher"],
 )
-def test_a_misspelt_variable_is_one_line_with_the_nearest_before_anything_starts(tmp_path, module):
-    status, screen, errors = start(
-        module=module, OPENLINE_VAR=str(tmp_path), OPENLINE_PING_SECOND="10"
-    )
-    assert status == 2
-    assert not screen
-    assert errors.count("\n") == 1
-    assert errors.startswith(
+def test_a_misspelt_variable_is_one_line_with_the_nearest_before_anything_starts(refusal, module):
+    assert refusal(module, OPENLINE_PING_SECOND="10").startswith(
         "OPENLINE_PING_SECOND: there is no such variable; the nearest is OPENLINE_PING_SECONDS"
     )
 
@@ -265,19 +272,6 @@ def test_a_service_that_dies_is_started_again_and_that_is_announced(stack):
     stack.publish("public:news", 1)
 
 
-def test_with_reload_a_service_restarts_when_a_file_of_it_changes_and_the_others_go_on(tmp_path):
-    with Stack(tmp_path, OPENLINE_RELOAD="on") as stack:
-        wait_until(lambda: "watching" in stack.screen)
-        before = stack.run["pids"]
-        (ROOT / "services/publisher/__main__.py").touch()
-        wait_until(lambda: stack.run["pids"].get("publisher") not in (None, before["publisher"]))
-        stack.wait_ready("publisher")
-        assert "publisher has changed; restarting it" in stack.screen
-        stack.publish("public:news", 1)
-        now = stack.run["pids"]
-        assert {name for name in now if now[name] != before[name]} == {"publisher"}
-
-
 def test_a_killed_nginx_comes_back_on_its_port(stack):
     workers = stack.processes()
     stack.kill("nginx")
@@ -288,48 +282,68 @@ def test_a_killed_nginx_comes_back_on_its_port(stack):
 # ------------------------------------------------------------------------------------------------------ the end
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_copy_runs_beside_the_first_and_leaves_nothing_when_it_ends(
-    stack, tmp_path, number
-):
-    other = Stack(tmp_path / "a folder with blanks", OPENLINE_PORT=str(free_port())).start()
-    try:
-        mine, its = stack.run, other.run
-        addresses = [
-            {r["front_door"], *r["gateways"], r["auth"], r["publisher"], r["redis"]}
-            for r in (mine, its)
-        ]
-        assert addresses[0].isdisjoint(addresses[1])
-        other.publish("room:lobby", {"text": "kept"})
-        before = other.processes()
-        assert other.stop(number) == 0
-        assert not any(alive(pid) for pid in before)
-        assert not (other.var / "run.json").exists()
-        assert all(
-            is_free(int(url.rpartition(":")[2])) for url in (its["front_door"], *its["gateways"])
-        )
-        if number is signal.SIGINT:
-            other.start()
-            page = httpx2.get(
-                f"{other.url}/v1/channels/room:lobby/messages", headers=other.bearer()
-            )
-            assert [message["data"] for message in page.json()["messages"]] == [{"text": "kept"}]
-            assert other.run["users"] == its["users"]
-    finally:
-        other.stop()
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    """Another system, in a folder with blanks, which restarts services whose files change."""
+    folder = tmp_path_factory.mktemp("second") / "a folder with blanks"
+    system = Stack(folder, OPENLINE_RELOAD="on").start()
+    yield system
+    system.stop()
+
+
+@pytest.fixture
+def other(second):
+    """The same, up again when a test before has ended it."""
+    return second if second.process.poll() is None else second.start()
+
+
+def test_with_reload_a_service_restarts_when_a_file_of_it_changes_and_the_others_go_on(other):
+    wait_until(lambda: "watching" in other.screen)
+    before = other.run["pids"]
+    (ROOT / "services/publisher/__main__.py").touch()
+    wait_until(lambda: other.run["pids"].get("publisher") not in (None, before["publisher"]))
+    other.wait_ready("publisher")
+    assert "publisher has changed; restarting it" in other.screen
+    other.publish("public:news", 1)
+    now = other.run["pids"]
+    assert {name for name in now if now[name] != before[name]} == {"publisher"}
+
+
+def test_a_second_copy_runs_beside_the_first_leaves_nothing_and_keeps_what_it_has(stack, other):
+    mine, its = stack.run, other.run
+    addresses = [
+        {r["front_door"], *r["gateways"], r["auth"], r["publisher"], r["redis"]}
+        for r in (mine, its)
+    ]
+    assert addresses[0].isdisjoint(addresses[1])
+    other.publish("room:lobby", {"text": "kept"})
+    assert_nothing_is_left_after(other, signal.SIGINT)
+    other.start()
+    page = httpx2.get(f"{other.url}/v1/channels/room:lobby/messages", headers=other.bearer())
+    assert [message["data"] for message in page.json()["messages"]] == [{"text": "kept"}]
+    assert other.run["users"] == its["users"]
     assert httpx2.get(f"{stack.url}/healthz").status_code == 200
 
 
-def test_a_paused_gateway_does_not_survive_ctrl_c(tmp_path):
-    other = Stack(tmp_path).start()
+def test_a_paused_gateway_does_not_survive_the_end(other):
     other.pause("gateway-1")
     began = time.monotonic()
-    assert other.stop() == 0
+    assert_nothing_is_left_after(other, signal.SIGTERM)
     assert time.monotonic() - began < 30
 
 
-def test_nothing_survives_a_supervisor_that_is_killed(tmp_path):
-    other = Stack(tmp_path).start()
+def assert_nothing_is_left_after(system, number):
+    """Neither processes, nor ports that are in use, nor the file that says what runs."""
+    run, processes = system.run, system.processes()
+    assert system.stop(number) == 0
+    assert not any(alive(pid) for pid in processes)
+    assert not (system.var / "run.json").exists()
+    assert all(
+        is_free(int(url.rpartition(":")[2])) for url in (run["front_door"], *run["gateways"])
+    )
+
+
+def test_nothing_survives_a_supervisor_that_is_killed(other):
     before = other.processes()
     os.kill(other.process.pid, signal.SIGKILL)
     wait_until(lambda: not any(alive(pid) for pid in before), timeout=15)
