@@ -131,6 +131,13 @@ def item(draft: Draft, *, key: str) -> Item:
     return Item(channel, encode(fields), key)
 
 
+def plain(draft: Draft) -> Any:
+    """The draft's data as plain JSON values, to be kept until it is sent. Raises what `item` does."""
+    if isinstance(draft.data, (bytes, bytearray, memoryview)):
+        raise InvalidData("an outbox holds JSON; publish bytes directly")
+    return json.loads(item(draft, key="-").body)["data"]
+
+
 def publish(items: Sequence[Item]) -> Call:
     """Publish these messages, in this order. Bytes go alone."""
     if len(items) == 1:

@@ -1,0 +1,49 @@
+"""The process's publisher, and publishing that waits for the transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any
+
+from django.db import transaction
+
+from openline import calls, deliveries
+from openline.django.configuration import option
+from openline.publisher import Publisher
+from openline.types import Draft
+
+
+@cache
+def publisher() -> Publisher:
+    """The publisher of this process, made at the first use. Raises OpenlineError (`bad_configuration`)."""
+    return Publisher(
+        option("URL"),
+        client_id=option("CLIENT_ID"),
+        client_secret=option("CLIENT_SECRET"),
+        **option("OPTIONS", {}),
+    )
+
+
+def publish_on_commit(
+    channel: str,
+    data: Any,
+    *,
+    key: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    using: str | None = None,
+) -> None:
+    """Publish when the transaction has been committed, at once when there is none; never when it is rolled back.
+
+    `data` is read now: what changes later is not published. Raises OpenlineError and InvalidData for what cannot be
+    published. When the server is away at the commit, the message is lost and Django logs the error: it is too late to
+    fail. `OutboxMessage.objects.add` loses nothing.
+    """
+    key = key or deliveries.new_key()
+    data = calls.plain(Draft(channel, data, key, tags))
+    send = partial(_publish, channel, data, key=key, tags=tags)
+    transaction.on_commit(send, using=using, robust=True)
+
+
+def _publish(channel: str, data: Any, *, key: str, tags: Mapping[str, str] | None) -> None:
+    publisher().publish(channel, data, key=key, tags=tags)
