@@ -31,11 +31,12 @@ class Request(NamedTuple):
 
 
 class FaultyFront:
-    """Requests to `/v1/` meet the `faults` in their order, one each; then, and all else, pass."""
+    """Requests whose path begins with `failing` meet the `faults` in their order, one each; then, and all else, pass."""
 
     def __init__(self, url: str, target: str) -> None:
         self.url = url
         self.faults: deque[Fault] = deque()
+        self.failing = "/v1/"
         self.requests: list[Request] = []
         self.released = threading.Event()
         self._upstream = httpx2.Client(base_url=target, timeout=30)
@@ -46,7 +47,7 @@ class FaultyFront:
 
     def next_fault(self, path: str) -> Fault:
         """What the next request meets."""
-        if path.startswith("/v1/") and self.faults:
+        if path.startswith(self.failing) and self.faults:
             return self.faults.popleft()
         return "none"
 

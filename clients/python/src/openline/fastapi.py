@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Response
 from pydantic import BaseModel
@@ -95,12 +95,14 @@ class Openline:
         of the user, `async` ones too. Without `channels` the namespaces decide.
         """
         router = APIRouter()
+        # As defaults: annotations are text here, and could not name what is local.
+        needs_user, needs_publisher = Depends(current_user), Depends(self.publisher)
 
         @router.post(path, responses={401: {}, 503: {}})
         async def realtime_token(
             response: Response,
-            user: Annotated[Any, Depends(current_user)],
-            publisher: Annotated[AsyncPublisher, Depends(self.publisher)],
+            user: Any = needs_user,
+            publisher: AsyncPublisher = needs_publisher,
         ) -> RealtimeToken:
             if user is None:
                 raise HTTPException(401, "nobody is signed in")
