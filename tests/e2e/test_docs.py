@@ -37,6 +37,8 @@ PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
 # Whole folders: reference/ by test_http_reference.py, those that need the client packages by tests/clients.
 WITH_OTHERS = ("docs/reference/", "docs/recipes/", "docs/guides/", "docs/start/")
+# What the Python client and publishers read.
+OF_CLIENTS = {f"OPENLINE_{name}" for name in ("URL", "TOKEN", "CLIENT_ID", "CLIENT_SECRET")}
 RUN: set[tuple[str, str, int]] = set()
 # What cannot be run here, and what looks after it.
 ELSEWHERE = {
@@ -62,14 +64,22 @@ ELSEWHERE = {
     ("docs/deploy/kubernetes.md", "Watching and loading it", 1): "needs a cluster",
     ("docs/deploy/kubernetes.md", "Signing keys", 0): "tests/deploy/test_k8s_manifests.py",
     ("docs/recipes/fastapi.md", "FastAPI", 0): "tests/clients/live/test_fastapi.py",
-    ("docs/recipes/fastapi.md", "Beside a lifespan of your own", 0): "tests/clients/live/test_fastapi.py",
+    (
+        "docs/recipes/fastapi.md",
+        "Beside a lifespan of your own",
+        0,
+    ): "tests/clients/live/test_fastapi.py",
     ("docs/recipes/django.md", "Django", 0): "tests/clients/live/test_django.py",
     ("docs/recipes/django.md", "Tokens and publishing", 0): "tests/clients/live/test_django.py",
     ("docs/recipes/django.md", "Tokens and publishing", 1): "tests/clients/live/test_django.py",
     ("docs/recipes/django.md", "The outbox", 0): "tests/clients/live/test_django.py",
     ("docs/recipes/flask.md", "Flask", 0): "tests/clients/live/test_flask.py",
     ("docs/recipes/celery.md", "Celery", 0): "tests/clients/live/test_celery.py",
-    ("docs/recipes/sqlalchemy.md", "SQLAlchemy: an outbox", 0): "tests/clients/live/test_sqlalchemy.py",
+    (
+        "docs/recipes/sqlalchemy.md",
+        "SQLAlchemy: an outbox",
+        0,
+    ): "tests/clients/live/test_sqlalchemy.py",
     ("docs/recipes/sqlalchemy.md", "Draining it", 0): "tests/clients/live/test_sqlalchemy.py",
 }
 
@@ -132,7 +142,7 @@ def test_each_setting_and_metric_exists(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     settings = (ROOT / "docs/reference/settings.md").read_text("utf-8")
     for name in set(re.findall(r"\bOPENLINE_[A-Z0-9_]+(?![A-Z0-9_*])", text)):
-        assert f"`{name}`" in settings, name
+        assert f"`{name}`" in settings or name in OF_CLIENTS, name
     metrics = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
     for name in set(re.findall(r"\bopenline_(?:gateway|publisher|auth)_\w+", text)):
         assert f"`{name.removesuffix('_bucket')}`" in metrics, name

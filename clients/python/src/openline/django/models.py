@@ -27,7 +27,10 @@ class Outbox(models.Manager["OutboxMessage"]):
         """Add a message in the present transaction. Raises OpenlineError and InvalidData."""
         plain = calls.plain(Draft(channel, data, tags=tags))
         added: OutboxMessage = self.create(
-            channel=check_channel(channel), data=plain, tags=None if tags is None else dict(tags)
+            channel=check_channel(channel),
+            # A bare None would be SQL's NULL, not JSON's.
+            data=models.Value(None, models.JSONField()) if plain is None else plain,
+            tags=None if tags is None else dict(tags),
         )
         return added
 

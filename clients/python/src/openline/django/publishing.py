@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from django.db import transaction
@@ -41,9 +41,8 @@ def publish_on_commit(
     """
     key = key or deliveries.new_key()
     data = calls.plain(Draft(channel, data, key, tags))
-    send = partial(_publish, channel, data, key=key, tags=tags)
-    transaction.on_commit(send, using=using, robust=True)
 
+    def publish() -> None:
+        publisher().publish(channel, data, key=key, tags=tags)
 
-def _publish(channel: str, data: Any, *, key: str, tags: Mapping[str, str] | None) -> None:
-    publisher().publish(channel, data, key=key, tags=tags)
+    transaction.on_commit(publish, using=using, robust=True)
