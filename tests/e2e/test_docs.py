@@ -63,24 +63,6 @@ ELSEWHERE = {
     ("docs/deploy/kubernetes.md", "Watching and loading it", 0): "tests/deploy/test_k8s_kubectl.py",
     ("docs/deploy/kubernetes.md", "Watching and loading it", 1): "needs a cluster",
     ("docs/deploy/kubernetes.md", "Signing keys", 0): "tests/deploy/test_k8s_manifests.py",
-    ("docs/recipes/fastapi.md", "FastAPI", 0): "tests/clients/live/test_fastapi.py",
-    (
-        "docs/recipes/fastapi.md",
-        "Beside a lifespan of your own",
-        0,
-    ): "tests/clients/live/test_fastapi.py",
-    ("docs/recipes/django.md", "Django", 0): "tests/clients/live/test_django.py",
-    ("docs/recipes/django.md", "Tokens and publishing", 0): "tests/clients/live/test_django.py",
-    ("docs/recipes/django.md", "Tokens and publishing", 1): "tests/clients/live/test_django.py",
-    ("docs/recipes/django.md", "The outbox", 0): "tests/clients/live/test_django.py",
-    ("docs/recipes/flask.md", "Flask", 0): "tests/clients/live/test_flask.py",
-    ("docs/recipes/celery.md", "Celery", 0): "tests/clients/live/test_celery.py",
-    (
-        "docs/recipes/sqlalchemy.md",
-        "SQLAlchemy: an outbox",
-        0,
-    ): "tests/clients/live/test_sqlalchemy.py",
-    ("docs/recipes/sqlalchemy.md", "Draining it", 0): "tests/clients/live/test_sqlalchemy.py",
 }
 
 

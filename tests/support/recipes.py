@@ -17,11 +17,9 @@ from tests.support.stack import Stack
 def environment(stack: Stack, url: str | None = None) -> dict[str, str]:
     """What a recipe's reader has set; `url` stands in for the front door."""
     client = stack.run["clients"][0]
-    return {
-        "OPENLINE_URL": url or stack.url,
-        "OPENLINE_CLIENT_ID": client["client_id"],
-        "OPENLINE_CLIENT_SECRET": client["client_secret"],
-    }
+    found = {"URL": url or stack.url}
+    found |= {name.upper(): client[name] for name in ("client_id", "client_secret")}
+    return {f"OPENLINE_{name}": value for name, value in found.items()}
 
 
 @contextmanager
