@@ -117,17 +117,6 @@ async def client(server):
 
 
 @pytest.mark.server
-async def test_the_record_holds_what_is_in_force(client):
-    record = RedisRevocations(client, clock=lambda: 100)
-    for one in (TOKEN, SUBJECT, CLIENT):
-        await record.add(one)
-    revoked = await whole(record, 150)
-    assert len(revoked) == 3
-    assert revoked.covers(Claims(sub="x", jti="a:b"))
-    assert len(await whole(record, 200)) == 0
-
-
-@pytest.mark.server
 async def test_a_large_record_is_written_and_read_in_pieces(client, monkeypatch):
     monkeypatch.setattr(revocations_redis, "PAGE", 100)
     many = [Revocation(kind=Kind.TOKEN, value=str(number), exp=200) for number in range(1234)]
@@ -139,42 +128,11 @@ async def test_a_large_record_is_written_and_read_in_pieces(client, monkeypatch)
 
 
 @pytest.mark.server
-async def test_adding_forgets_what_has_ended_and_never_shortens(client, server):
-    await RedisRevocations(client, clock=lambda: 100).add(TOKEN)
-    shorter = Revocation(kind=Kind.TOKEN, value="a:b", exp=150)
-    await RedisRevocations(client, clock=lambda: 100).add(shorter)
-    with server.client() as redis:
-        assert redis.zscore(KEY, TOKEN.member) == 200
-    await RedisRevocations(client, clock=lambda: 300).add(
-        Revocation(kind=Kind.TOKEN, value="new", exp=400)
-    )
-    with server.client() as redis:
-        assert redis.zcard(KEY) == 1
-
-
-@pytest.mark.server
 async def test_a_member_of_a_newer_version_does_not_void_the_others(client, server):
     with server.client() as redis:
         redis.zadd(KEY, {"device:x": 500})
     await RedisRevocations(client, clock=lambda: 100).add(TOKEN)
     assert len(await whole(RedisRevocations(client), 150)) == 1
-
-
-@pytest.mark.server
-async def test_a_reader_is_told_what_was_added_since(client):
-    record = RedisRevocations(client, clock=lambda: 100)
-    begin = await record.mark()
-    assert begin == ("", 0)
-    await record.add(TOKEN)
-    first = await record.since(begin)
-    assert first.added == [(TOKEN.member, 200)]
-    assert await record.mark() == first.mark
-    assert (await record.since(first.mark)).added == []
-    await record.add(SUBJECT, CLIENT)
-    assert [member for member, _ in (await record.since(first.mark)).added] == [
-        SUBJECT.member,
-        CLIENT.member,
-    ]
 
 
 @pytest.mark.server

@@ -1,8 +1,6 @@
-"""Tickets on a real Redis: once for the whole fleet, and not for long."""
+"""Tickets on a real Redis, beside what their contract says: nobody can read them there."""
 
 from __future__ import annotations
-
-import asyncio
 
 import pytest
 
@@ -26,25 +24,6 @@ async def client(server):
     one = Client(Dial(server.url))
     yield one
     await one.close()
-
-
-async def test_of_many_gateways_one_redeems_a_ticket(client):
-    ticket = await RedisTickets(client).issue("the.token.itself", ttl=30)
-    answers = await asyncio.gather(*(RedisTickets(client).redeem(ticket) for _ in range(20)))
-    assert sorted(answers, key=str) == [None] * 19 + ["the.token.itself"]
-
-
-async def test_a_ticket_ends(client):
-    tickets = RedisTickets(client)
-    ticket = await tickets.issue("token", ttl=0.05)
-    await asyncio.sleep(0.1)
-    assert await tickets.redeem(ticket) is None
-
-
-async def test_what_is_no_ticket_is_not_even_looked_up(client):
-    tickets = RedisTickets(client)
-    for text in ("", "x", "é" * 43, "a" * 43 + "\n", "a" * 100_000):
-        assert await tickets.redeem(text) is None
 
 
 async def test_the_store_does_not_hold_the_ticket(client, server):
