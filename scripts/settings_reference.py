@@ -115,6 +115,10 @@ Read by `make` and what it calls, and by the tests.
 |---|---|---|
 """
 READ_BY_TOOLS = {
+    "OPENLINE_URL": "the front door, for the client packages; services leave it alone, as the next three",
+    "OPENLINE_CLIENT_ID": "a back end's client, for the client packages",
+    "OPENLINE_CLIENT_SECRET": "its secret",
+    "OPENLINE_TOKEN": "a token instead of both",
     "OPENLINE_TIED": "anything ends the local run together with whoever started it; `make run` sets it",
     "OPENLINE_SETUP_LOCKED": "set by `scripts/setup.sh` for itself, when it holds its lock",
     "OPENLINE_TEST_REDIS": "the store of `make test-store`, a URL or the path of a server; it is emptied",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypedDict
 
@@ -20,11 +20,12 @@ from services.auth.keyring import FileKeyring, Keyring, SecretKeyring
 from services.auth.oauth import OAuthError
 from services.auth.parts import Parts
 from services.auth.revoked_logins import RevokedLogins
-from services.auth.revoker import Announce, Revoker, announce_on
+from services.auth.revoker import Revoker, announce_on
 from services.auth.routes import accounts, connect, forms, inspection, keys, token
 from services.auth.settings import Settings
 from services.auth.store import Store
 from services.auth.throttle import Guesses, Throttle
+from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.limits import Limits
@@ -35,11 +36,12 @@ from services.kernel.http.requests import Requests
 from services.kernel.ops import limits, redaction
 from services.kernel.ops.tasks import Tasks
 from services.kernel.ops.version import version
-from services.kernel.redis.client import Client
 from services.kernel.redis.link import Command
 from services.kernel.tokens import trust
 from services.kernel.tokens.jwks import RemoteKeys
+from services.kernel.tokens.revocations import Revocations
 from services.kernel.tokens.revocations_redis import RedisRevocations
+from services.kernel.tokens.tickets import Tickets
 from services.kernel.tokens.tickets_redis import RedisTickets
 from services.kernel.tokens.verifier import TrustedIssuer, Verifier
 
@@ -52,15 +54,18 @@ _PROBE_PATIENCE = 1.5
 
 _PURGE_SECONDS = 3600.0
 
+Ping = Callable[[], Awaitable[object]]
+
 _log = structlog.get_logger(__name__)
 
 
 class Probes:
     """What /readyz answers: whether database and Redis answered when last asked. Without Redis logins still work."""
 
-    def __init__(self, store: Store, redis: Client) -> None:
+    def __init__(self, store: Store, ping: Ping) -> None:
+        """`ping` raises `unavailable`."""
         self._store = store
-        self._redis = redis
+        self._pinged = ping
         self._answers = {"database": False, "redis": False}
 
     def ready(self) -> Readiness:
@@ -88,7 +93,7 @@ class Probes:
     async def _ping(self) -> bool:
         try:
             async with asyncio.timeout(_PROBE_PATIENCE):
-                await self._redis.read(Command(("PING",), again=True), what="Redis is away")
+                await self._pinged()
         except (OpenlineError, TimeoutError):
             return False
         return True
@@ -109,11 +114,31 @@ def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> Fas
     `UntrustedKeyError` for a short secret, `ConfigurationError` for a Redis URL that can never work.
     """
     broker = RedisBroker.of(settings)
-    store = Store(settings.database_url)
-    parts, remote = _parts(
-        settings, store, broker.client, announce=announce_on(broker), clock=clock
+    redis = broker.client
+    return assemble(
+        settings,
+        broker,
+        tickets=RedisTickets(redis),
+        revocations=RedisRevocations(redis),
+        ping=lambda: redis.read(Command(("PING",), again=True), what="Redis is away"),
+        clock=clock,
     )
-    probes = Probes(store, broker.client)
+
+
+def assemble(
+    settings: Settings,
+    broker: Broker,
+    *,
+    tickets: Tickets,
+    revocations: Revocations,
+    ping: Ping,
+    clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """The application over these adapters. Raises as `create` does."""
+    store = Store(settings.database_url)
+    revoker = Revoker(revocations, announce=announce_on(broker), clock=clock)
+    parts, remote = _parts(settings, store, tickets=tickets, revoker=revoker, clock=clock)
+    probes = Probes(store, ping)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -134,15 +159,14 @@ def create(settings: Settings, *, clock: Callable[[], float] = time.time) -> Fas
 def _parts(
     settings: Settings,
     store: Store,
-    redis: Client,
     *,
-    announce: Announce,
+    tickets: Tickets,
+    revoker: Revoker,
     clock: Callable[[], float],
 ) -> tuple[Parts, RemoteKeys]:
     ring = keyring(settings)
     issuer = Issuer(ring, issuer=settings.public_url, audience=settings.audience)
     passwords = Passwords(settings.auth_hashers)
-    revoker = Revoker(RedisRevocations(redis), announce=announce, clock=clock)
     trusted = trust.of(settings, without=_own_urls(settings), own=ring)
     given = limits.of(settings)
     parts = Parts(
@@ -161,7 +185,7 @@ def _parts(
             clock=clock,
         ),
         revoker=revoker,
-        tickets=RedisTickets(redis),
+        tickets=tickets,
         own=Verifier([TrustedIssuer(settings.public_url, ring)], audience=settings.audience),
         trusted=trusted.verifier,
         **_throttles(given),

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -23,6 +24,7 @@ from services.gateway.websocket import Acceptance, HandshakeSniffer, Request, We
 from services.kernel.broker.metrics import BrokerCalls
 from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
+from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.origins import Origins
 from services.kernel.http import health, middleware, problems
@@ -34,10 +36,11 @@ from services.kernel.ops.refusal import refuse_now, refusing
 from services.kernel.ops.settings import load
 from services.kernel.ops.usage import check_arguments
 from services.kernel.ops.version import build_info, version
-from services.kernel.redis.client import Client
 from services.kernel.tokens import trust
 from services.kernel.tokens.keys import UntrustedKeyError
+from services.kernel.tokens.revocations import Revocations
 from services.kernel.tokens.revocations_redis import RedisRevocations
+from services.kernel.tokens.tickets import Tickets
 from services.kernel.tokens.tickets_redis import RedisTickets
 
 
@@ -45,7 +48,13 @@ class Gateway:
     """The application and the node behind it. Make it inside a running event loop."""
 
     def __init__(
-        self, settings: Settings, broker: Broker, *, redis: Client, namespaces: Namespaces
+        self,
+        settings: Settings,
+        broker: Broker,
+        *,
+        tickets: Tickets,
+        revocations: Revocations,
+        namespaces: Namespaces,
     ) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
@@ -60,8 +69,8 @@ class Gateway:
             namespaces=namespaces,
             limits=limits.of(settings),
             verifier=verifier,
-            tickets=RedisTickets(redis),
-            revocations=RedisRevocations(redis),
+            tickets=tickets,
+            revocations=revocations,
             metrics=Metrics(self.registry),
             end=_end,
             version=version(),
@@ -103,12 +112,21 @@ class Gateway:
         return Readiness(ok, detail)
 
 
-def create(settings: Settings, broker: Broker, *, redis: Client, namespaces: Namespaces) -> FastAPI:
+def create(
+    settings: Settings,
+    broker: Broker,
+    *,
+    tickets: Tickets,
+    revocations: Revocations,
+    namespaces: Namespaces,
+) -> FastAPI:
     """The ASGI application; its `state.gateway`, and `state.fast_accept` for its server, are set while it runs."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gateway = app.state.gateway = Gateway(settings, broker, redis=redis, namespaces=namespaces)
+        gateway = app.state.gateway = Gateway(
+            settings, broker, tickets=tickets, revocations=revocations, namespaces=namespaces
+        )
         origins = Origins(settings.allowed_origins)
         app.routes.extend(health.routes(gateway.ready, registry=gateway.registry))
         sockets = WebSocketRoutes(gateway.node, origins, echo_max_bytes=settings.echo_max_bytes)
@@ -155,6 +173,31 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
+def protocols(app: FastAPI, limited: Limits) -> dict[str, Any]:
+    """The classes that read HTTP and WebSocket, as `serve` takes them: handshakes go past both to `app` where they may."""
+
+    def fast_accept(request: Request) -> Acceptance | None:
+        # Made when the application has started.
+        acceptance: Acceptance | None = app.state.fast_accept(request)
+        return acceptance
+
+    return {
+        "http": partial(
+            HandshakeSniffer,
+            http=partial(HttpProtocol, limits=limited),
+            head_bytes=limited.head_bytes,
+            head_lines=limited.head_lines,
+            head_seconds=limited.head_seconds,
+        ),
+        "ws": partial(
+            WebSocketProtocol,
+            fast_accept=fast_accept,
+            handshake_seconds=limited.handshake_seconds,
+            frame_rate=limited.frame_rate if limited.rates else 0,
+        ),
+    }
+
+
 def main() -> None:
     """Serve until told to end. What can never work ends the process with one line."""
     check_arguments("gateway", "Serves WebSocket and SSE clients.", Settings)
@@ -167,18 +210,19 @@ def main() -> None:
         limits.check(limited, known)
         limits.check_memory(limited, memory.ceiling())
         trust.check(settings)
-        app = create(settings, broker, redis=broker.client, namespaces=known)
+        app = create(
+            settings,
+            broker,
+            tickets=RedisTickets(broker.client),
+            revocations=RedisRevocations(broker.client),
+            namespaces=known,
+        )
 
     async def stopping(_: Server) -> None:
         await app.state.gateway.node.drain(settings.drain_seconds)
 
     async def started(_: Server) -> None:
         garbage.settle()
-
-    def fast_accept(request: Request) -> Acceptance | None:
-        # Made when the application has started.
-        acceptance: Acceptance | None = app.state.fast_accept(request)
-        return acceptance
 
     serve(
         app,
@@ -189,18 +233,6 @@ def main() -> None:
         trusted_proxies=settings.trusted_proxies,
         on_started=started,
         on_stopping=stopping,
-        http=partial(
-            HandshakeSniffer,
-            http=partial(HttpProtocol, limits=limited),
-            head_bytes=limited.head_bytes,
-            head_lines=limited.head_lines,
-            head_seconds=limited.head_seconds,
-        ),
-        ws=partial(
-            WebSocketProtocol,
-            fast_accept=fast_accept,
-            handshake_seconds=limited.handshake_seconds,
-            frame_rate=limited.frame_rate if limited.rates else 0,
-        ),
+        **protocols(app, limited),
         timeout_graceful_shutdown=10,
     )

@@ -283,6 +283,10 @@ class Node:
         """The session of a connection, if it is here."""
         return self._registry.get(connection)
 
+    def sessions(self) -> list[Session]:
+        """Those that are authenticated here now."""
+        return list(self._registry)
+
     def register(self, session: Session) -> None:
         """Count an authenticated session.
 

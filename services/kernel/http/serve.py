@@ -91,16 +91,19 @@ def serve(
     trusted_proxies: Sequence[str] = ("127.0.0.1", "::1"),
     on_started: Hook | None = None,
     on_stopping: Hook | None = None,
+    listener: socket.socket | None = None,
     **uvicorn_options: Any,
 ) -> None:
     """Serve `app` until SIGTERM or SIGINT. `name` is the service: its port is set by `OPENLINE_<NAME>_PORT`.
+
+    `listener` is a socket that `bind` has given; without one it is bound here.
 
     A port that cannot be had ends the process with one line and exit status 2. `limits` are those of a request's head and
     body. `uvicorn_options` go to
     `uvicorn.Config`, for example `ws=<protocol class>` or `timeout_graceful_shutdown=<seconds>`.
     """
     _raise_file_limit()
-    listener = _bind(host, port, name)
+    listener = listener or bind(host, port, name)
     options: dict[str, Any] = {
         "loop": "uvloop",
         "http": partial(HttpProtocol, limits=limits),
@@ -142,7 +145,8 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _bind(host: str, port: int, name: str) -> socket.socket:
+def bind(host: str, port: int, name: str) -> socket.socket:
+    """A socket at the address; a port that cannot be had ends the process with one line. `name`: as in `serve`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -156,12 +160,13 @@ def _bind(host: str, port: int, name: str) -> socket.socket:
 
 
 def _taken(error: OSError, host: str, port: int, name: str) -> NoReturn:
-    variable = f"OPENLINE_{name.upper()}_PORT"
+    prefix = f"OPENLINE_{name.upper()}_" if name else "OPENLINE_"
+    variable = f"{prefix}PORT"
     if error.errno == errno.EADDRINUSE:
         refuse(f"port {port} on {host} is in use; set {variable} to a free port, or stop its user")
     if error.errno == errno.EACCES:
         refuse(f"port {port} needs privileges; set {variable} to a port from 1024 up")
     refuse(
-        f"cannot listen on {host}:{port}: {error.strerror or error}; set OPENLINE_{name.upper()}_HOST "
+        f"cannot listen on {host}:{port}: {error.strerror or error}; set {prefix}HOST "
         "to an address of this machine"
     )

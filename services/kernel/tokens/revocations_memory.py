@@ -37,7 +37,9 @@ class MemoryRevocations:
     async def since(self, mark: Mark) -> Changes | None:
         """As `Revocations.since`."""
         missed = self._count - int(mark.announced or 0)
-        if not 0 <= missed <= len(self._announced) or (not missed and len(self._record) != mark.size):
+        if not 0 <= missed <= len(self._announced) or (
+            not missed and len(self._record) != mark.size
+        ):
             return None
         added = list(self._announced)[len(self._announced) - missed :]
         return Changes(await self.mark(), added)
