@@ -58,7 +58,7 @@ def test_the_end_of_a_connection_is_said_in_words(page: Page, error: Any, text: 
         ({"code": "closed", "close": 4004}, False),
     ],
 )
-def test_a_sign_in_that_is_over_leads_to_the_welcome(page: Page, error: Any, over: bool) -> None:
+def test_a_sign_in_that_is_over_leads_to_the_welcome(page: Page, error: Any, *, over: bool) -> None:
     assert run(page, "words", "return it.signedOut(arg);", error) is over
 
 
