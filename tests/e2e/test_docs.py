@@ -183,6 +183,14 @@ def test_the_python_client_runs(reader: Follower) -> None:
     assert refused == "ended with 4001\n"
 
 
+@runs(CLIENTS, "When WebSocket is blocked", 0)
+def test_a_client_speaks_over_http(reader: Follower) -> None:
+    (code,) = example(CLIENTS, "When WebSocket is blocked", 0)
+    there = f"{reader.stack.run['front_door']!r}, os.environ['ALICE'], 'room:{reader.room}'"
+    said = reader.run(code, after=f"import os; asyncio.run(over_http({there}))")
+    assert said == "hello\n"
+
+
 async def test_the_python_client_misses_and_doubles_nothing_when_gateways_die(
     reader: Follower,
 ) -> None:
