@@ -28,6 +28,7 @@ html_title = "Openline"
 html_favicon = "../web/favicon.svg"
 html_copy_source = False
 html_show_sourcelink = False
+suppress_warnings = ["misc.highlighting_failure"]  # of requests that a page shows in part
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 

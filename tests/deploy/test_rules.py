@@ -39,7 +39,6 @@ def cases() -> dict[str, set[bool]]:
     return found
 
 
-@pytest.mark.deploy
 @pytest.mark.parametrize(
     "command",
     [

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
-import random
 import re
 import secrets
 import sys
@@ -44,8 +42,6 @@ RUN: set[tuple[str, str, int]] = set()
 ELSEWHERE = {
     ("README.md", "First message", 2): "test_docs_browser.py",
     (CLIENTS, "EventSource", 0): "test_docs_browser.py",
-    (CLIENTS, "JavaScript", 0): "test_docs_browser.py",
-    (CLIENTS, "JavaScript", 1): "test_docs_browser.py",
     ("README.md", "Run it", 0): "test_run.py",
     ("docs/performance.md", "Performance", 0): "minutes of measuring",
     ("docs/performance.md", "What a bystander feels of a flood", 0): "tests/chaos/test_floods.py",
@@ -151,155 +147,8 @@ def test_the_readme_publishes_and_listens(reader: Follower) -> None:
     answer = json.loads(reader.run(publish))
     assert answer["offset"] == 1
     listener = reader.start(listen)
-    listener.wait_for("'data': {'text': 'hello'}")
-    listener.wait_for("'data': {'text': 'hi'}")
-
-
-# ---------------------------------------------------------------------------------------------------------- clients
-
-
-async def until(condition: Callable[[], Any], seconds: float = 15) -> None:
-    """Wait until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the page's client tells of nothing else
-            await asyncio.sleep(0.02)
-
-
-def client_class(reader: Follower) -> Any:
-    """The class of the page."""
-    module: dict[str, Any] = {}
-    (code,) = example(CLIENTS, "Python", 0)
-    exec(code.code, module)
-    return module["Client"]
-
-
-@runs(CLIENTS, "Python", 0, 1)
-def test_the_python_client_runs(reader: Follower) -> None:
-    client, use = example(CLIENTS, "Python", 0, 1)
-    both = client._replace(code=client.code + use.code)
-    running = reader.start(both, after="import os; asyncio.run(main(os.environ['ALICE']))")
-    running.wait_for(f"room:{reader.room} 1 {{'text': 'hello'}}")
-    refused = reader.run(both, after="asyncio.run(main('wrong'))")
-    assert refused == "ended with 4001\n"
-
-
-@runs(CLIENTS, "When WebSocket is blocked", 0)
-def test_a_client_speaks_over_http(reader: Follower) -> None:
-    (code,) = example(CLIENTS, "When WebSocket is blocked", 0)
-    there = f"{reader.stack.run['front_door']!r}, os.environ['ALICE'], 'room:{reader.room}'"
-    said = reader.run(code, after=f"import os; asyncio.run(over_http({there}))")
-    assert said == "hello\n"
-
-
-async def test_the_python_client_misses_and_doubles_nothing_when_gateways_die(
-    reader: Follower,
-) -> None:
-    Client, channel, stack = client_class(reader), f"room:{reader.room}", reader.stack  # noqa: N806
-    heard: dict[str, list[Any]] = {"alice": [], "bob": []}
-    lost: list[str] = []
-    clients = {
-        name: Client(
-            f"{stack.ws}/ws",
-            lambda name=name: stack.user_token(name),
-            [channel],
-            lambda message, name=name: heard[name].append((message["offset"], message["data"])),
-            lost.append,
-        )
-        for name in heard
-    }
-    tasks = [asyncio.create_task(client.run()) for client in clients.values()]
-    await until(lambda: all(channel in client.positions for client in clients.values()))
-    killing = None
-    for number in range(60):
-        await clients["alice"].publish(channel, number)
-        await asyncio.sleep(0.02)
-        if number in (15, 40):
-            if killing:
-                await killing
-            killing = asyncio.create_task(
-                asyncio.to_thread(stack.kill, f"gateway-{number % 2 + 1}")
-            )
-    await until(lambda: min(map(len, heard.values())) >= 60, 40)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, killing, return_exceptions=True)
-    assert heard["alice"] == heard["bob"]
-    assert [offset for offset, _ in heard["alice"]] == list(range(1, 61))
-    assert sorted(data for _, data in heard["alice"]) == list(range(60))
-    assert lost == []
-
-
-async def test_the_python_client_renews_its_token_and_says_what_it_lost(reader: Follower) -> None:
-    Client, stack = client_class(reader), reader.stack  # noqa: N806
-    tokens: list[str] = []
-    lost: list[str] = []
-
-    def token() -> str:
-        tokens.append(stack.connect_token("carol", ttl=3 if not tokens else 600))
-        return tokens[-1]
-
-    channel = f"room:{reader.room}"
-    client = Client(f"{stack.ws}/ws", token, [channel], lambda message: None, lost.append)
-    running = asyncio.create_task(client.run())
-    await until(lambda: len(tokens) == 2 and channel in client.positions)
-    socket = client.socket
-    dropped = await asyncio.to_thread(
-        httpx2.delete, f"{stack.url}/v1/channels/{channel}/messages", headers=stack.bearer()
-    )
-    assert dropped.status_code == 200
-    await until(lambda: lost)
-    assert lost == [channel]
-    assert client.socket is socket
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-
-
-async def test_the_python_client_slows_down_at_a_rate_limit_and_reads_on(reader: Follower) -> None:
-    """What waits is more than a connection may send at once, so much of it is refused for the moment."""
-    Client, channel, stack = client_class(reader), f"room:{reader.room}", reader.stack  # noqa: N806
-    events: list[str] = []
-    heard: list[Any] = []
-    lost: list[str] = []
-
-    class Counting(Client):  # type: ignore[misc]
-        async def receive(self, event: Any, socket: Any) -> None:
-            events.append(event["type"])
-            await super().receive(event, socket)
-
-    client = Counting(
-        f"{stack.ws}/ws",
-        stack.user_token,
-        [channel],
-        lambda message: heard.append(message["data"]),
-        lost.append,
-    )
-    for number in range(350):
-        await client.publish(channel, number)
-    running = asyncio.create_task(client.run())
-    await until(lambda: "error" in events)
-    await asyncio.to_thread(stack.publish, channel, "beside")
-    await until(lambda: "beside" in heard, 5)
-    assert client.unanswered, "it was heard while others waited"
-    await until(lambda: not client.unanswered and len(heard) == 351, 40)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert [number for number in heard if number != "beside"] == list(range(350))
-    assert (events.count("connected"), lost) == (1, [])
-
-
-async def test_the_python_client_comes_back_on_codes_that_it_does_not_know(
-    reader: Follower,
-) -> None:
-    Client, ends = client_class(reader), [1005, 1010, 1014, 1015, 3999, 4300, 4003]  # noqa: N806
-
-    class Ending(Client):  # type: ignore[misc]
-        async def connection(self) -> tuple[int, str]:
-            return ends.pop(0), ""
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(random, "uniform", lambda _low, _high: 0)
-        assert await Ending("", None, [], None, None).run() == 4003
-    assert ends == []
+    listener.wait_for("1 None {'text': 'hello'}")
+    listener.wait_for("2 alice {'text': 'hi'}")
 
 
 # ------------------------------------------------------------------------------------------------------- namespaces

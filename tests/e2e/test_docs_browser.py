@@ -79,61 +79,6 @@ def test_the_readme_listens_in_a_browser(reader: Follower, browser: Browser) -> 
         publish_until(reader, "seen", lambda: page.says("seen"))
 
 
-def test_the_javascript_client_comes_back_and_misses_nothing(
-    reader: Follower, browser: Browser
-) -> None:
-    client, use = example(CLIENTS, "JavaScript", 0, 1)
-    with console(browser, reader, client, use) as page:
-        wait_until(lambda: page.says("hello"))
-        for number in (1, 2):
-            reader.stack.kill(f"gateway-{number}")
-            for n in range(10):
-                reader.stack.publish(f"room:{reader.room}", f"{number}-{n}")
-        reader.stack.publish(f"room:{reader.room}", "the end")
-        wait_until(lambda: page.says("the end"), timeout=45)
-        offsets = [int(line.split()[1]) for line in page.lines if line.startswith("room:")]
-        assert offsets == list(range(1, 23))
-        assert not page.says("fetch anew")
-
-
-COUNTING = """
-let opened = 0;
-const Own = window.WebSocket;
-window.WebSocket = class extends Own {
-  constructor(...given) {
-    super(...given);
-    console.log(`socket ${++opened}`);
-    this.addEventListener("message", ({ data }) => data.includes("rate_limited") && console.log("refused"));
-  }
-};
-"""
-
-
-def test_the_javascript_client_slows_down_at_a_rate_limit_and_reads_on(
-    reader: Follower, browser: Browser
-) -> None:
-    client, use = example(CLIENTS, "JavaScript", 0, 1)
-    client = client._replace(code=COUNTING + client.code)
-    queue = 'for (let n = 0; n < 600; n++) client.publish("room:lobby", n);'
-    with console(browser, reader, client, use._replace(code=use.code + queue)) as page:
-        wait_until(lambda: page.says("refused"))
-        reader.stack.publish(f"room:{reader.room}", "beside")
-        wait_until(lambda: page.says("beside"))
-        wait_until(lambda: page.says(f"room:{reader.room} 602"), timeout=60)
-        said = [line.split(" ", 2)[2] for line in page.lines if line.startswith("room:")]
-        assert [n for n in said if n.isdecimal()] == [str(n) for n in range(600)]
-        assert said.index("beside") < len(said) - 1
-        assert not page.says("socket 2")
-
-
-def test_the_javascript_client_stays_away_with_a_bad_token(
-    reader: Follower, browser: Browser
-) -> None:
-    client, use = example(CLIENTS, "JavaScript", 0, 1)
-    with console(browser, reader, client, use, token="wrong") as page:
-        wait_until(lambda: page.says("ended with 4001"))
-
-
 def test_an_event_source_outlives_its_tokens_by_three_lines(
     reader: Follower, browser: Browser
 ) -> None:

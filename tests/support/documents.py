@@ -9,7 +9,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -19,9 +18,6 @@ from tests.support.waiting import wait_until
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$|^(#{1,3}) ([^\n]+)$", re.MULTILINE | re.DOTALL)
 _BIN = Path(sys.executable).parent
-# By system, since when: logging in for each reader would be more work than most examples.
-_tokens: dict[str, tuple[float, dict[str, str]]] = {}
-_TOKENS_SECONDS = 600
 
 
 class Block(NamedTuple):
@@ -104,6 +100,7 @@ class Follower:
             **os.environ,
             "PATH": path,
             "OPENLINE_VAR": str(stack.var),
+            "PYTHONPATH": str(ROOT / "clients/python/src"),
             "PYTHONUNBUFFERED": "1",
         }
         self.environment |= self._tokens()
@@ -159,20 +156,15 @@ class Follower:
 
     def _tokens(self) -> Mapping[str, str]:
         """What `eval "$(python3 scripts/demo_tokens.py)"` sets."""
-        system = f"{self.stack.var} {self.stack.pid('supervisor')}"
-        made, tokens = _tokens.get(system, (float("-inf"), {}))
-        if time.monotonic() - made > _TOKENS_SECONDS:
-            lines = subprocess.run(
-                [sys.executable, "scripts/demo_tokens.py"],
-                cwd=ROOT,
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout.splitlines()
-            tokens = dict(line.removeprefix("export ").split("=", 1) for line in lines)
-            _tokens[system] = (time.monotonic(), tokens)
-        return tokens
+        lines = subprocess.run(
+            [sys.executable, "scripts/demo_tokens.py"],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        return dict(line.removeprefix("export ").split("=", 1) for line in lines)
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""The client of the documentation, keeping a record from which holes, repeats and what was flagged can be told."""
+"""The small client, keeping a record from which holes, repeats and what was flagged can be told."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
-from tests.support.documents import example
 from tests.support.people import People
+from tests.support.small_client import Client
 from tests.support.traffic import Traffic
 
 
-def _documented() -> Any:
-    module: dict[str, Any] = {}
-    (code,) = example("docs/clients.md", "Python", 0)
-    exec(code.code, module)
-    return module["Client"]
-
-
-class Listener(_documented()):
+class Listener(Client):
     """Follows one channel through reconnects. A context manager that ends it."""
 
     def __init__(self, url: str, token: Callable[[], str], channel: str) -> None:
@@ -41,7 +34,7 @@ class Listener(_documented()):
     def _lost(self, channel: str) -> None:
         self.flagged += channel == self.channel
 
-    def start(self, channel: str, event: Any, lost: bool = False) -> None:  # noqa: FBT001, FBT002 - as documented
+    def start(self, channel: str, event: Any, lost: bool = False) -> None:  # noqa: FBT001, FBT002 - as its own
         """Take a position; one that moves without being flagged would be a silent gap."""
         before = self.positions.get(channel)
         flagged = lost or event.get("recovered") is False
@@ -51,7 +44,7 @@ class Listener(_documented()):
         super().start(channel, event, lost)
 
     async def receive(self, event: Any, socket: Any) -> None:
-        """Look at each message before the documented client does."""
+        """Look at each message before the small client does."""
         if event["type"] == "message" and event.get("channel") == self.channel:
             last = self.positions[self.channel]["offset"]
             if event["offset"] != last + 1:
