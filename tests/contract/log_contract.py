@@ -170,7 +170,7 @@ class LogContract:
     async def test_a_log_dies_and_its_head_lives_on(self, broker: Broker, pass_time) -> None:
         (first,) = await broker.publish([draft("room:a", history_ttl=1)])
         assert isinstance(first, Published)
-        await pass_time(1.1)
+        await pass_time(1.3)  # a tenth longer at the most, and some
         looked = await look(broker, "room:a", since=(Position(first.epoch, 0),), last=5)
         assert (looked.epoch, looked.offset, looked.start) == (first.epoch, 1, 1)
         assert looked.publications == ()

@@ -92,8 +92,36 @@ class RedisContract(BrokerContract):
             for ttl in (60, 30 * day):
                 for _ in range(2):
                     await broker.publish([draft("room:a", history_ttl=ttl)])
-                assert ttl - 5 < client.ttl("ol:{p0}:log:room:a") <= ttl
+                assert ttl - 5 < client.ttl("ol:{p0}:log:room:a") <= 1.1 * ttl
                 assert client.ttl("ol:{p0}:head:room:a") >= max(2 * ttl, 6 * day)
+
+    async def test_a_publication_prolongs_log_and_head_only_when_a_tenth_has_passed(
+        self, broker, server
+    ) -> None:
+        """A write less to replicate; the log never lives shorter than it should."""
+        log, head = "ol:{p0}:log:room:a", "ol:{p0}:head:room:a"
+
+        async def publish(ttl: int = 1000, **options: int) -> None:
+            await broker.publish([draft("room:a", history_ttl=ttl, **options)])
+
+        with server.client() as client:
+            await publish()
+            assert 1095 < client.ttl(log) <= 1100
+            for left in (1050, 1010):  # as if the rest had passed
+                client.expire(log, left)
+                client.expire(head, 5000)
+                await publish()
+                assert left - 5 < client.ttl(log) <= left
+                assert client.ttl(head) <= 5000
+            client.expire(log, 990)
+            await publish()
+            assert 1095 < client.ttl(log) <= 1100
+            assert client.ttl(head) > 5000
+            await publish(100)
+            assert 105 < client.ttl(log) <= 110, "a shorter time counts at once"
+            client.expire(head, 5000)
+            await publish(history_size=0)
+            assert client.ttl(head) > 5000, "there is no log to go by"
 
     async def test_a_head_lives_for_an_hour_until_something_is_published(
         self, broker, server

@@ -13,12 +13,12 @@ UNPUBLISHED_TTL = 3_600_000
 
 
 def log_ttl(history_ttl: int) -> int:
-    """Milliseconds that a log lives after a publication; `history_ttl` is in seconds."""
+    """Milliseconds that a log lives after a publication, in Redis up to a tenth longer; `history_ttl` is in seconds."""
     return history_ttl * 1000
 
 
 def head_ttl(history_ttl: int) -> int:
     """Milliseconds that a head lives after a publication: at least twice as long as its log, or a new epoch would begin
-    although nothing was lost. Redis renews it when nine tenths are left, hence the quarter more.
+    although nothing was lost. Redis renews it with the log, a tenth of whose life may have passed then, hence the quarter more.
     """
     return max(HEAD_TTL, log_ttl(history_ttl) * 9 // 4)
