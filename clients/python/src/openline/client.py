@@ -366,7 +366,7 @@ class Client:
 
     def is_awaited(self) -> bool:
         """See line.Handler."""
-        return self._session.awaited
+        return self._session.is_awaited
 
     def greeted(self, line: Wire, connected: Connected) -> None:
         """See session.Owner."""

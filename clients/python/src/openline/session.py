@@ -98,7 +98,7 @@ class Session:
         return self.connected.user if self.connected else None
 
     @property
-    def awaited(self) -> bool:
+    def is_awaited(self) -> bool:
         """Whether somebody waits for an answer."""
         return bool(self._questions) or len(self.outbox) > 0
 
@@ -288,7 +288,7 @@ class Session:
         self.connected, self.line = connected, line
         self.outbox.broken(now)
         if (limits := frame.get("limits")) is not None:
-            self.outbox.pace.limit(limits.get("commands", 0), limits.get("burst", 0))
+            self.outbox.pace.limit(limits.get("commands") or 0, limits.get("burst") or 0)
             self.outbox.pace.refill(now)
         self.outbox.pace.spend(now, 1 + len(self._joins))
         self._take_server_made(line, frame["channels"], now)
