@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from services.gateway.transports import sse
+from services.gateway.transports import cross_origin
 from services.kernel.domain.origins import Origins
 from services.kernel.http import middleware
 from tests.support.stack import ROOT
@@ -62,7 +62,7 @@ def test_what_is_no_origin_is_named(allowed: str) -> None:
 def test_a_preflight_that_nginx_answers_allows_what_the_services_do() -> None:
     text = (ROOT / "nginx" / "openline.conf").read_text("utf-8")
     (allowed,) = re.findall(r'default "(Authorization[^"]*)"', text)
-    streams = sse._PREFLIGHT["access-control-allow-headers"]
+    streams = cross_origin._PREFLIGHT["access-control-allow-headers"]
     assert set(allowed.split(", ")) == {*middleware._HEADERS, *streams.split(", ")}
 
 
