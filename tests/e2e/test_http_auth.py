@@ -266,8 +266,17 @@ async def test_a_revoked_client_token_is_refused_over_http_within_a_second(
     headers = bearer(token)
     assert (await people.http.get("/v1/channels", headers=headers)).status_code == 200
     assert (await tell(people, "revoke", token)).status_code == 200
-    await asyncio.sleep(1)
-    problem(await people.http.get("/v1/channels", headers=headers), 401, "unauthorized")
+    problem(await refused_at_last(people, headers), 401, "unauthorized")
+
+
+async def refused_at_last(people: People, headers: dict[str, str]) -> httpx2.Response:
+    """The first answer to a token that is no longer good. Publishers learn of it within a second."""
+    async with asyncio.timeout(3):
+        while (  # noqa: ASYNC110 - another process learns of it
+            answer := await people.http.get("/v1/channels", headers=headers)
+        ).is_success:
+            await asyncio.sleep(0.05)
+    return answer
 
 
 async def test_a_revocation_outlives_its_gateway(people: People, stack: Stack) -> None:
@@ -293,9 +302,7 @@ async def test_who_is_disabled_loses_its_connections_and_gets_no_token(
         assert (await client.wait_closed(patience=1.5))[0] == 4005
     oauth_error(await grant(people, **login), 400, "invalid_grant")
     administer(stack, "disable", "client", api[0])
-    await asyncio.sleep(1)
-    answer = await people.http.get("/v1/channels", headers=bearer(theirs))
-    problem(answer, 401, "unauthorized")
+    problem(await refused_at_last(people, bearer(theirs)), 401, "unauthorized")
     form = {"grant_type": "client_credentials"}
     answer = await people.http.post("/auth/token", data=form, auth=api)
     oauth_error(answer, 401, "invalid_client")

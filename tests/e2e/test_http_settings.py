@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,7 +192,7 @@ async def test_a_user_with_scope_read_and_an_empty_claim_reads_its_own_channel_o
     token = issuer.token("erin", scope="read", channels={})
     headers = federated.bearer(token)
     async with People(federated.run) as people, await WireClient.open(people.ws(), token):
-        await asyncio.sleep(1)
+        await people.counted("user:erin", 1)
         listed = (await people.http.get("/v1/channels", headers=headers)).json()["channels"]
         assert listed == [{"channel": "user:erin", "subscribers": 1}]
         for channel, status in (("user:erin", 200), ("user:eve", 403), ("public:all", 403)):

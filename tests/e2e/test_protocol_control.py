@@ -209,18 +209,18 @@ async def test_subscribers_are_counted_over_the_fleet_within_a_second(people: Pe
     alice = [await people.connect("alice", gateway=n % 2) for n in range(3)]
     for client in alice:
         await client.subscribe(channel)
-    await asyncio.sleep(1)
+    await people.counted(channel, 3, patience=3)
     assert (await people.publish(channel, 1))["subscribers"] == 3
     assert (await people.call("POST", f"/notify/{topic}", json={"a": 1})).json()["sent"] == 3
     page = (await people.call("GET", f"/v1/channels?prefix={channel}")).json()
     assert page["channels"] == [{"channel": channel, "subscribers": 3}]
     await alice[0].ok("unsubscribe", channel=channel)
     await alice[1].vanish()
-    await asyncio.sleep(1)
+    await people.counted(channel, 1, patience=3)
     assert (await people.publish(channel, 1))["subscribers"] == 1
     await alice[0].close()
     await alice[2].close()
-    await asyncio.sleep(1)
+    await people.counted(channel, 0, patience=3)
     page = (await people.call("GET", f"/v1/channels?prefix={channel}")).json()
     assert page["channels"] == []
 

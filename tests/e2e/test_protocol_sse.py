@@ -250,9 +250,9 @@ async def test_a_reader_that_leaves_is_no_subscriber_any_more(people: People) ->
     channel = "notify:" + secrets.token_hex(6)
     async with stream(people, channel) as opened:
         await opened.next("subscribed")
-        await asyncio.sleep(1)
+        await people.counted(channel, 1)
         assert (await people.publish(channel, 1))["subscribers"] == 1
-    await asyncio.sleep(1)
+    await people.counted(channel, 0)
     assert (await people.publish(channel, 2))["subscribers"] == 0
 
 

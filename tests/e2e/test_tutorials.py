@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support.documents import Block, Follower, blocks, following, headings
 from tests.support.stack import ROOT, Stack
+from tests.support.waiting import wait_until
 
 PAGE = "docs/from-the-tutorials.md"
 
@@ -155,11 +156,18 @@ def test_connection_manager(reader: Follower) -> None:
     with room(reader) as alice, room(reader, "bob") as bob:
         hear(alice, "connected")
         hear(bob, "connected")
-        time.sleep(1)  # counts are right within a second
+        channel = f"room:{reader.room}"
+        wait_until(lambda: subscribers(reader.stack, channel) == 2)
         answer = json.loads(reader.run(example))
         assert answer["subscribers"] == 2
         for socket in (alice, bob):
             assert hear(socket, "message")["offset"] == answer["offset"]
+
+
+def subscribers(stack: Stack, channel: str) -> int:
+    """How many the store counts now."""
+    answer = httpx2.get(f"{stack.url}/v1/channels?prefix={channel}", headers=stack.bearer())
+    return sum(int(entry["subscribers"]) for entry in answer.json()["channels"])
 
 
 def test_broadcast(reader: Follower) -> None:
