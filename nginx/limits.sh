@@ -49,6 +49,7 @@ client_max_body_size $body_bytes;
 map \$uri \$openline_largest_body {
     default  $body_bytes;
     ~^/auth/ 65536;
+    ~^/sse   65536;
 }
 client_header_timeout ${head_seconds}s;
 client_body_timeout ${body_seconds}s;

@@ -1,12 +1,14 @@
 // The page: sign in, connect, show a room and notifications.
 
-import { Connection } from "./connection.js";
+import { Answers } from "./answers.js";
+import { createClient, Unauthorized } from "./client.js";
 import { Conversation } from "./conversation.js";
 import { Credentials, SignInError } from "./credentials.js";
 import { $, copyButton } from "./dom.js";
 import { Notifications } from "./notifications.js";
 import { TryIt } from "./tryit.js";
 import { Welcome, room as roomName } from "./welcome.js";
+import { ending, signedOut } from "./words.js";
 
 const TOPIC = "notify:demo";
 const RECENT = 10; // notifications from before that the list begins with
@@ -15,26 +17,37 @@ const TITLE = document.title;
 const notifications = new Notifications();
 const tryIt = new TryIt();
 const welcome = new Welcome(enter);
-let session = null; // {credentials, connection, conversation}
+let session = null; // {credentials, client, answers, conversation}
 
 function enter(credentials, room) {
-  const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
-  const connection = new Connection(address, credentials);
-  const conversation = new Conversation(connection, { status, unread });
-  session = { credentials, connection, conversation, returns: 0, recovered: 0 };
+  const client = createClient({ token: (ask) => token(credentials, ask) });
+  const answers = new Answers(client, () => conversation.channel, () => client === session?.client && online(client) && showState(client));
+  const conversation = new Conversation(client, { status, unread, standing: () => answers.check() });
+  session = { credentials, client, answers, conversation, returns: 0, recovered: 0, listened: new Set() };
   conversation.me = credentials.user;
-  follow(connection);
+  follow(client);
   welcome.hide();
   $("chat").hidden = false;
   location.hash = `room=${room}`;
   goTo(room);
-  connection.subscribe(TOPIC, { last: RECENT });
-  connection.open();
+  listen(client.channel(TOPIC), { recent: RECENT });
+  client.connect();
   $("composer-text").focus();
 }
 
+/** A token for the client, and its word for what only a person can mend. */
+async function token(credentials, { reason }) {
+  try {
+    return await credentials.token({ fresh: reason !== "first" });
+  } catch (error) {
+    // One that cannot be renewed is used to its end.
+    throw error.final && reason !== "renew" ? new Unauthorized(error.message, error) : error;
+  }
+}
+
 function leave(message = "") {
-  session?.connection.close();
+  session?.client.close();
+  session?.answers.stop();
   session?.conversation.stop();
   session = null;
   Credentials.forget();
@@ -83,16 +96,34 @@ function refuseRoom(name, reason) {
 
 // ---- the connection
 
-function follow(connection) {
-  connection
-    .on("state", (event) => connection === session?.connection && showState(event))
-    .on("answering", () => connection === session?.connection && showState({ state: connection.state }))
-    .on("connected", connected)
-    .on("ended", ({ code, text }) => (code === 4001 || code === 4005) && leave(text))
-    .on("message", (event) => source(event.channel) && notifications.show(event, source(event.channel)))
-    .on("direct", (event) => notifications.show(event, "To this connection"))
-    .on("lost", ({ channel, reason }) => source(channel) && lost(channel, reason))
-    .on("refused", ({ channel, error }) => source(channel) && lost(channel, error.message));
+function follow(client) {
+  client.on("state", (event) => {
+    if (client !== session?.client) return;
+    showState(event);
+    if (event.state === "online") connected(client.connection);
+    if (event.state === "failed" && signedOut(event.error)) leave(ending(event.error));
+  });
+  client.on("direct", (event) => notifications.show(event, "To this connection"));
+}
+
+/** Show what comes in a channel as notifications, after its `recent` newest of before. */
+function listen(channel, { recent = 0 } = {}) {
+  channel.on("lost", ({ reason }) => lost(channel.name, reason));
+  channel.on("state", ({ state, error }) => {
+    if (state === "failed") lost(channel.name, error.message);
+    if (state !== "live") return;
+    if (recent) earlier(channel, recent);
+    recent = 0;
+  });
+  channel.subscribe((message) => notifications.show(message, source(channel.name)));
+}
+
+async function earlier(channel, limit) {
+  const { offset } = channel.position;
+  const { messages } = await channel.history({ limit, reverse: true }).catch(() => ({ messages: [] }));
+  for (const message of messages.reverse()) {
+    if (message.offset <= offset) notifications.show({ ...message, earlier: true }, source(channel.name));
+  }
 }
 
 /** What a notification's channel is called on the page; undefined for the room. */
@@ -107,8 +138,15 @@ function lost(channel, reason) {
   notifications.show({ data, ts: Date.now() }, source(channel));
 }
 
-function connected({ node, connection, user }) {
+function connected({ node, connection, user, channels }) {
+  if (connection === session.connection) return;
+  session.connection = connection;
+  session.conversation.me = user;
   session.returns += 1;
+  for (const name of Object.keys(channels).filter((name) => source(name) && !session.listened.has(name))) {
+    session.listened.add(name);
+    listen(session.client.channel(name));
+  }
   tryIt.show({ room: session.conversation.room.name, user });
   $("me").textContent = user;
   $("fact-node").textContent = node;
@@ -120,20 +158,23 @@ const STATES = {
   connecting: () => "Connecting",
   online: () => "Connected",
   silent: () => "Waiting for an answer",
-  waiting: ({ seconds }) => (seconds < 1.5 ? "Reconnecting" : `Reconnecting in ${Math.round(seconds)} s`),
+  waiting: ({ wait }) => (wait < 1500 ? "Reconnecting" : `Reconnecting in ${Math.round(wait / 1000)} s`),
   ended: () => "Disconnected",
   idle: () => "Disconnected",
 };
 
+const online = ({ state }) => state === "online" || state === "moving";
+
+const SHOWN = { moving: "online", failed: "ended" };
+
 function showState(event) {
-  const { text } = event;
+  const known = SHOWN[event.state] ?? event.state;
   // The gateway is there at once; whether a message would be answered turns out a moment later.
-  const unsure = event.state === "online" && !session.connection.answering;
-  const state = unsure ? "silent" : event.state;
+  const state = known === "online" && !session.answers.yes ? "silent" : known;
   $("state").dataset.state = state;
   $("state-text").textContent = STATES[state](event);
   $("banner").hidden = state !== "ended";
-  $("banner-text").textContent = text ?? "";
+  $("banner-text").textContent = state === "ended" && event.error ? ending(event.error) : "";
 }
 
 function status({ offset, recovered }) {
@@ -171,7 +212,7 @@ for (const toggle of document.querySelectorAll("[data-panel]")) {
 
 $("share").append(copyButton(() => location.href, "Copy link", "Link copied"));
 $("sign-out").addEventListener("click", () => leave());
-$("again").addEventListener("click", () => session?.connection.open());
+$("again").addEventListener("click", () => session?.client.connect());
 for (const look of ["pointerenter", "focusin"]) $("aside").addEventListener(look, () => notifications.seen());
 // As a link it would change the address, which names the room.
 $("skip").addEventListener("click", (event) => {

@@ -1,35 +1,38 @@
 // The room that this page is in: what happens on the connection, kept in the store, shown on the screen.
 
 import { Chat } from "./chat.js";
-import { Outbox } from "./outbox.js";
 import { showPeople } from "./people.js";
 import { Room } from "./store.js";
+import { Unsent } from "./unsent.js";
 
 const RECENT = 50; // messages that a newcomer sees
 const ANEW = 100; // messages fetched after a loss
 const GRACE = 3_000; // a quick return shows nothing, in milliseconds
 
 export class Conversation {
-  /** `status` is called with what happens: `{offset}`, `{recovered}`. */
-  constructor(connection, { status, unread }) {
-    this.connection = connection;
+  /** `status` is called with what happens: `{offset}`, `{recovered}`; `standing` when the room stands. */
+  constructor(client, { status, standing, unread }) {
+    this.client = client;
     this.status = status;
+    this.standing = standing;
     this.unread = unread;
     this.room = null;
+    this.channel = null;
     this.me = null;
-    this.outbox = new Outbox(connection, () => this.#waiting());
+    this.leaving = new AbortController();
+    this.unsent = new Unsent(client, () => this.#waiting());
     this.chat = new Chat({
-      send: (text) => this.outbox.send(this.room.channel, { text }),
-      typing: () => this.connection.typing(this.room.channel),
-      retry: (key) => this.outbox.retry(key),
-      discard: (key) => this.outbox.discard(key),
+      send: (text) => this.unsent.send(this.room.channel, { text }),
+      typing: () => this.channel.typing(),
+      retry: (key) => this.unsent.retry(key),
+      discard: (key) => this.unsent.discard(key),
     });
-    this.#listen();
     this.ticking = setInterval(() => this.#typists(), 1000);
   }
 
   stop() {
     clearInterval(this.ticking);
+    this.leaving.abort();
     this.chat.stop();
     this.room = null;
   }
@@ -37,38 +40,42 @@ export class Conversation {
   /** Go to a room, leaving the one before. */
   enter(name) {
     if (this.room?.name === name) return;
-    if (this.room) this.connection.unsubscribe(this.room.channel);
+    this.leaving.abort();
+    this.leaving = new AbortController();
     this.room = new Room(name);
+    this.channel = this.client.channel(this.room.channel, { last: RECENT });
     this.chat.reset([], this.me);
     this.chat.writable(true, `Message #${name}`);
     this.#waiting();
     this.#people();
-    this.connection.subscribe(this.room.channel, { last: RECENT });
+    this.#listen(this.channel, this.leaving.signal);
   }
 
-  #listen() {
-    const here = (work) => (event) => event.channel === this.room?.channel && work(event);
-    this.connection
-      .on("connected", ({ user }) => (this.me = user))
-      .on("subscribed", here(() => this.#subscribed()))
-      .on("message", here((event) => this.#message(event)))
-      .on("join", here((event) => this.#change(event)))
-      .on("leave", here((event) => this.#change(event)))
-      .on("count", here((event) => this.#change(event)))
-      .on("typing", here(({ user }) => user !== this.me && this.#typing(user)))
-      .on("recovered", here((event) => this.#recovered(event)))
-      .on("lost", here((event) => this.#lost(event)))
-      .on("refused", here(({ error }) => this.#shut(error.message)))
-      .on("unsubscribed", here(({ reason }) => this.#shut(reason)));
+  #listen(channel, signal) {
+    // Who was here a moment ago is there still, and has to be shown what the page has forgotten.
+    if (channel.state === "live") this.#fetch(this.room);
+    const o = { signal };
+    channel.on("state", ({ state, error }) => this.#state(state, error), o);
+    for (const type of ["join", "leave", "count"]) channel.on(type, (event) => this.#change({ type, ...event }), o);
+    channel.on("typing", ({ user }) => user !== this.me && this.#typing(user), o);
+    channel.on("recovered", (event) => this.#recovered(event), o);
+    channel.on("lost", (event) => this.#lost(event), o);
+    channel.subscribe((message) => this.#message(message), o);
+  }
+
+  #state(state, error) {
+    this.#waiting();
+    if (state === "live") this.#subscribed();
+    if (state === "failed") this.#shut(error.message);
   }
 
   #subscribed() {
-    this.outbox.flush(this.room.channel);
+    this.standing();
     this.#list();
   }
 
   #message(event) {
-    if (event.key && event.from === this.me && this.outbox.arrived(event.key)) this.#waiting();
+    if (event.key && event.from === this.me && this.unsent.arrived(event.key)) this.#waiting();
     this.chat.add(this.room.add(event), this.me);
     this.status({ offset: event.offset });
     this.#typists();
@@ -86,25 +93,23 @@ export class Conversation {
   }
 
   /** Continuity is lost, and the server said so: drop what is void, fetch what there is. */
-  #lost({ began, within, reason }) {
+  #lost({ began, wait, reason }) {
     const { room } = this;
     const dropped = room.void(began);
-    this.outbox.settle(room.channel);
-    this.#note(`Continuity was lost here: ${reason}.${dropped ? ` The server lost ${dropped} of the messages above.` : ""}`, "bad");
+    this.unsent.settle(room.channel);
+    this.#note(`Continuity was lost here: ${reason === "gap" ? "a message is missing" : reason}.${dropped ? ` The server lost ${dropped} of the messages above.` : ""}`, "bad");
     this.chat.reset(room.messages, this.me);
-    setTimeout(() => this.#fetch(room), 1000 * within * Math.random());
+    setTimeout(() => this.#fetch(room), wait);
   }
 
   async #fetch(room) {
     if (room !== this.room) return;
-    const { channel } = room;
     try {
-      const { messages } = await this.connection.request("history", { channel, limit: ANEW, reverse: true });
+      const { messages } = await this.channel.history({ limit: ANEW, reverse: true });
       if (room !== this.room) return;
       if (room.merge(messages.reverse())) this.chat.reset(room.messages, this.me);
       this.#list();
     } catch (error) {
-      // After a disconnect the next subscription says again what was lost, or that nothing was.
       if (error.temporary && error.code !== "disconnected") setTimeout(() => this.#fetch(room), 2000);
     }
   }
@@ -120,7 +125,7 @@ export class Conversation {
     const { room } = this;
     room.expectMembers();
     try {
-      const { members, count } = await this.connection.request("presence", { channel: room.channel });
+      const { members, count } = await this.channel.presence();
       room.listMembers(members, count);
     } catch {
       room.changes = null; // the next return, or the next change, asks again
@@ -160,7 +165,7 @@ export class Conversation {
   #listSoon() {
     this.listing ??= setTimeout(() => {
       this.listing = null;
-      if (this.room && this.connection.joined.has(this.room.channel)) this.#list();
+      if (this.room && this.channel.state === "live") this.#list();
     }, 700);
   }
 
@@ -184,7 +189,8 @@ export class Conversation {
   }
 
   #waiting() {
-    const waiting = [...this.outbox.waiting.values()];
-    this.chat.waiting(waiting.filter(({ channel }) => channel === this.room?.channel));
+    const here = [...this.unsent.waiting.values()].filter(({ channel }) => channel === this.room?.channel);
+    const held = this.channel?.state !== "live";
+    this.chat.waiting(here.map((message) => (held && message.state === "sending" ? { ...message, state: "waiting" } : message)));
   }
 }

@@ -1,3 +1,3 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { include: ["tests/**/*.test.{ts,tsx}"], passWithNoTests: true } });
+export default defineConfig({ test: { include: ["tests/**/*.test.{ts,tsx}"], passWithNoTests: true, testTimeout: 60_000 } });

@@ -16,6 +16,7 @@ from services.gateway.metrics import Metrics
 from services.gateway.node.failover import STATUS
 from services.gateway.node.node import Node
 from services.gateway.settings import Settings
+from services.gateway.transports.both_ways import BothWaysRoute
 from services.gateway.transports.moving import MovingRoute
 from services.gateway.transports.sse import SseRoute
 from services.gateway.transports.websocket import WebSocketRoutes
@@ -133,6 +134,7 @@ def create(
         app.routes.extend(sockets.routes())
         app.state.fast_accept = sockets.fast_accept
         app.routes.extend(SseRoute(gateway.node, origins).routes())
+        app.routes.extend(BothWaysRoute(gateway.node, origins).routes())
         app.routes.extend(MovingRoute(gateway.node, settings.trusted_proxies).routes())
         running = asyncio.create_task(gateway.run())
         running.add_done_callback(_stopped)

@@ -80,6 +80,11 @@ class Metrics:
             "reconnects", "Connections that brought positions to go on from", "transport"
         )
         self.commands = counter("commands", "Commands received", "type")
+        self.relayed = counter(
+            "relayed_requests",
+            "Requests with commands that were handed to the gateway of their stream, by outcome",
+            "outcome",
+        )
         self.errors = counter("errors", "Commands refused, by code", "code")
 
     def _of_messages(self) -> None:
@@ -135,7 +140,7 @@ class Metrics:
             self.messages_out.labels(namespace.name)
             self.latency.labels(namespace.name)
             self.subscriptions.labels(namespace.name)
-        for transport in ("websocket", "sse"):
+        for transport in ("websocket", "sse", "http"):
             self.connections.labels(transport)
             self.reconnects.labels(transport)
             for outcome in ("accepted", "draining", Code.UNAVAILABLE.value):
@@ -144,6 +149,8 @@ class Metrics:
             self.closes.labels(str(int(code)))
         for outcome in ("moved", "closed"):
             self.drained.labels(outcome)
+        for outcome in ("taken", "refused", "unanswered", "unavailable"):
+            self.relayed.labels(outcome)
 
     def refused(self, transport: str, code: str, *, leaving: bool) -> None:
         """A handshake was refused. One that a leaving gateway refuses is taken by another: no fault of anybody."""

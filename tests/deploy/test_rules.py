@@ -39,6 +39,7 @@ def cases() -> dict[str, set[bool]]:
     return found
 
 
+@pytest.mark.deploy
 @pytest.mark.parametrize(
     "command",
     [

@@ -151,6 +151,17 @@ def test_the_readme_publishes_and_listens(reader: Follower) -> None:
     listener.wait_for("2 alice {'text': 'hi'}")
 
 
+# --------------------------------------------------------------------------------------------------------- clients
+
+
+@runs(CLIENTS, "When WebSocket is blocked", 0)
+def test_a_client_speaks_over_http(reader: Follower) -> None:
+    (code,) = example(CLIENTS, "When WebSocket is blocked", 0)
+    there = f"{reader.stack.run['front_door']!r}, os.environ['ALICE'], 'room:{reader.room}'"
+    said = reader.run(code, after=f"import os; asyncio.run(over_http({there}))")
+    assert said == "hello\n"
+
+
 # ------------------------------------------------------------------------------------------------------- namespaces
 
 

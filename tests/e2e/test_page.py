@@ -360,8 +360,9 @@ def test_with_every_gateway_dead_messages_wait_and_are_sent_once(
             visitor.page.locator("#notifications li").filter(has_text="Missed as well")
         ).to_have_count(1)
         assert visitor.offsets() == [1, 2, 3]
-        # What the browser itself says of handshakes that nobody answered.
-        assert all("WebSocket connection" in error for error in visitor.tab.errors)
+        # What the browser itself says of handshakes that nobody answered, and of the way over HTTP, tried after two.
+        said = ("WebSocket connection", "Failed to load resource")
+        assert all(any(words in error for words in said) for error in visitor.tab.errors)
 
 
 def test_lost_history_is_told_and_what_is_void_disappears(visit: Visits, stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""The page's modules one by one, as the browser runs them: what a close code asks for, positions, members, backoff."""
+"""The page's modules one by one, as the browser runs them: what an end is called, messages, members, names."""
 
 from __future__ import annotations
 
@@ -33,46 +33,33 @@ def run(page: Page, module: str, body: str, arg: Any = None) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("code", "action"),
+    ("error", "text"),
     [
-        *((code, "stay") for code in (1000, 1003, 1007, 1008, 1009, 4000, 4001, 4005, 4099)),
-        *((code, "retry") for code in (1001, 1006, 1011, 1012, 1013, 4100, 4104, 4199)),
-        *((code, "retry") for code in (1004, 1005, 1010, 1014, 1015, 1016, 2999, 3000, 3999, 4300)),
-        *((code, "renew") for code in (4200, 4299)),
+        (
+            {"close": 4004, "message": "maintenance"},
+            "The server ended this connection. (maintenance)",
+        ),
+        ({"close": 4004, "message": "closed with 4004"}, "The server ended this connection."),
+        ({"close": 1000, "message": "bye"}, "The connection was lost."),
+        ({"close": 4099, "message": "closed with 4099"}, "The connection was lost."),
+        ({"code": "unauthorized", "message": "Please sign in again."}, "Please sign in again."),
     ],
 )
-def test_the_range_of_a_close_code_says_what_to_do(page: Page, code: int, action: str) -> None:
-    assert run(page, "close-codes", "return it.afterClose(arg, '').action;", code) == action
+def test_the_end_of_a_connection_is_said_in_words(page: Page, error: Any, text: str) -> None:
+    assert run(page, "words", "return it.ending(arg);", error) == text
 
 
-def test_a_draining_gateway_says_how_long_to_stay_away(page: Page) -> None:
-    wait = "return it.afterClose(4100, arg).wait;"
-    assert run(page, "close-codes", wait, "7") == 7
-    assert run(page, "close-codes", wait, "soon") == 0
-
-
-def test_backoff_grows_to_its_cap_with_full_jitter(page: Page) -> None:
-    body = """
-      const most = new it.Backoff({base: 1, cap: 8, random: () => 1});
-      const least = new it.Backoff({base: 1, cap: 8, random: () => 0});
-      const waits = [1, 2, 3, 4, 5].map(() => most.next());
-      most.reset();
-      return [waits, most.next(), least.next(), least.next(3)];
-    """
-    assert run(page, "backoff", body) == [[1, 2, 4, 8, 8], 1, 0, 3]
-
-
-def test_positions_tell_the_next_message_from_an_old_one_and_a_gap(page: Page) -> None:
-    body = """
-      const positions = new it.Positions();
-      positions.set("c", {epoch: "e", offset: 5});
-      const take = (message) => positions.take({channel: "c", ...message});
-      const taken = [{offset: 6}, {offset: 6}, {}, {offset: 9, skipped: 2}, {offset: 11}].map(take);
-      return [taken, positions.get("c")];
-    """
-    taken, position = run(page, "positions", body)
-    assert taken == ["next", "old", "next", "next", "gap"]
-    assert position == {"epoch": "e", "offset": 11}
+@pytest.mark.parametrize(
+    ("error", "over"),
+    [
+        ({"code": "unauthorized", "close": 4001}, True),
+        ({"code": "closed", "close": 4005}, True),
+        ({"code": "unauthorized"}, True),
+        ({"code": "closed", "close": 4004}, False),
+    ],
+)
+def test_a_sign_in_that_is_over_leads_to_the_welcome(page: Page, error: Any, *, over: bool) -> None:
+    assert run(page, "words", "return it.signedOut(arg);", error) is over
 
 
 def test_changes_while_the_list_of_members_is_under_way_count_on_top_of_it(page: Page) -> None:

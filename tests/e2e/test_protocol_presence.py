@@ -91,8 +91,11 @@ async def test_others_are_told_of_a_join_and_a_leave_and_oneself_is_not(people: 
         assert len(signals(alice)) == 4
 
 
-@pytest.mark.parametrize("gateway", [0, 1])
-async def test_a_quick_return_shows_nothing(people: People, gateway: int) -> None:
+async def test_a_quick_return_shows_nothing(people: People) -> None:
+    await asyncio.gather(*(returns_quickly(people, gateway) for gateway in (0, 1)))
+
+
+async def returns_quickly(people: People, gateway: int) -> None:
     channel = room()
     async with await people.connect("alice", gateway=0) as alice:
         await alice.subscribe(channel)
@@ -122,10 +125,13 @@ async def came_back(people: People, gateway: int, **auth: Any) -> WireClient:
     return client
 
 
-@pytest.mark.parametrize("gateway", [0, 1])
 async def test_who_comes_back_ends_the_connection_it_had_and_nobody_sees_it(
-    people: People, gateway: int
+    people: People,
 ) -> None:
+    await asyncio.gather(*(comes_back(people, gateway) for gateway in (0, 1)))
+
+
+async def comes_back(people: People, gateway: int) -> None:
     channel = room()
     token = await people.token("bob")
     async with await people.connect("alice", gateway=0) as alice:

@@ -38,6 +38,7 @@ def token(auth):
     return answer.json()["access_token"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(110)
 @pytest.mark.parametrize("known", [True, False], ids=["with-token", "without"])
 def test_schemathesis_finds_no_failure(auth, token, tmp_path, known):

@@ -15,7 +15,7 @@ from tests.support.service_process import ServiceProcess
 from tests.support.token_issuer import TokenIssuer
 
 EXAMPLES = 8
-"""Cases a call and phase: bounded, so that the suite stays quick; `schemathesis run` by hand does more."""
+"""Cases a call and phase; with two, and through the front door, tests/e2e/test_http_traces.py tries the same."""
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def publisher(tmp_path, issuer) -> Iterator[ServiceProcess]:
         yield process
 
 
+@pytest.mark.slow
 def test_all_checks_pass(publisher, issuer, tmp_path):
     command = Path(sys.executable).with_name("schemathesis")
     ended = subprocess.run(

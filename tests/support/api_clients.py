@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import httpx2
 
-from tests.support.stack import ROOT, Stack
+from tests.support import administration
+from tests.support.stack import Stack
 
 
 def add_client(
@@ -37,15 +36,7 @@ def administer(stack: Stack, *arguments: str) -> dict[str, Any]:
         "OPENLINE_DATABASE_URL": f"sqlite:///{stack.var / 'auth.db'}",
         "OPENLINE_REDIS_URL": stack.run["redis"],
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "services.auth.admin", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = administration.administer(environment, *arguments)
     assert done.returncode == 0, done.stderr
     printed: dict[str, Any] = json.loads(done.stdout)
     return printed

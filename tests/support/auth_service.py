@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx2
 
+from tests.support import administration
 from tests.support.ports import free_port
 from tests.support.tied import tied
 
@@ -62,15 +63,7 @@ class AuthService:
 
     def admin(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run the command line over the same database."""
-        return subprocess.run(
-            [sys.executable, "-m", "services.auth.admin", *arguments],
-            env=self.environment,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        return administration.administer(self.environment, *arguments, given=given)
 
     def add(self, *arguments: str) -> dict[str, Any]:
         """Run an adding command; what it printed."""

@@ -62,7 +62,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
   let warned = false;
   let replay: { count: number } | undefined; // while missed messages come in
   let hold: Message[] | undefined; // what comes while older messages are under way, with `last`
-  let holdFrom = 0;
+  let holdFrom: Position | undefined;
 
   const become = (next: ChannelState, why: OpenlineError | null = null): void => {
     if (state === next && error === why) return;
@@ -99,16 +99,13 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
   /** Older messages of a channel that the server subscribes: they come before what has come meanwhile. */
   const fetchLast = (line: Attempt): void => {
     begun = true;
-    if (!hold) holdFrom = positions.get(name)?.offset ?? 0;
+    holdFrom = hold ? holdFrom : positions.get(name);
     hold ??= [];
     const limit = Math.min(options.last!, LAST_AT_MOST);
-    line.ask({ type: "history", channel: name, limit, reverse: true }, (refused, { messages }) => {
+    const since = holdFrom && { epoch: holdFrom.epoch, offset: holdFrom.offset + 1 }; // before which they lie
+    line.ask({ type: "history", channel: name, limit, since, reverse: true }, (refused, { messages }) => {
       if (refused?.code === "disconnected") return; // asked for again on the next line
-      if (!refused) {
-        for (const stored of messages.reverse()) {
-          if (stored.offset <= holdFrom) deliver({ channel: name, recovered: false, ...stored });
-        }
-      }
+      if (!refused) for (const stored of messages.reverse()) deliver({ channel: name, recovered: false, ...stored });
       flush();
     });
   };

@@ -109,6 +109,6 @@ export const createPace = (then: number, rate = 45, burst = 150) => {
     /** One has left, allowed or not. */
     spend: (): void => void (left -= 1),
     /** Milliseconds until one more may leave. */
-    wait: (): number => (left >= 1 ? 0 : Math.ceil(((1 - left) / rate) * 1000)),
+    wait: (): number => (!rate || left >= 1 ? 0 : Math.ceil(((1 - left) / rate) * 1000)),
   };
 };

@@ -110,6 +110,17 @@ class Framed:
         return self.frame(self.codec.error(id, error))
 
 
+class Streamed(Framed):
+    """The native protocol on an HTTP response: each event a line, and an empty one."""
+
+    __slots__ = ()
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__(codec)
+        self.name = f"http.{codec.name}"
+        self.frame = sse.data
+
+
 class Notifications(Framed):
     """The wire format of `/ws/notify`: each notification as it was published, and `reset`; nothing else."""
 
@@ -169,6 +180,7 @@ class Blocks:
 
 
 JSON = Framed(json_codec.CODEC)
+STREAMED = Streamed(json_codec.CODEC)
 MSGPACK = Framed(msgpack_codec.CODEC)
 # A room's codec knows its channel only to decode; what is said in a room is the same in all of them.
 ROOM = Framed(plain.RoomCodec("room:any"))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from services.gateway.node.registry import Registry
+from services.gateway.node.relay import Relay
 from services.gateway.session.session import Session
 from services.kernel.broker.port import Entry
 from services.kernel.domain import control
@@ -35,6 +36,7 @@ class ControlMessages:
         wall: Callable[[], float],
         move: Callable[[str, float], None],
         probe: Callable[[str], None],
+        relay: Relay,
     ) -> None:
         """`move` moves the clients of a front door's instance, by its name, within the given seconds.
 
@@ -45,6 +47,7 @@ class ControlMessages:
         self._wall = wall
         self._move = move
         self._probe = probe
+        self._relay = relay
 
     @property
     def is_loaded(self) -> bool:
@@ -73,6 +76,10 @@ class ControlMessages:
             self._move(message.proxy, message.seconds)
         elif isinstance(message, control.ProbeUser):
             self._probe(message.user)
+        elif isinstance(message, control.CarryCommands):
+            self._relay.carry(message)
+        elif isinstance(message, control.CommandsTaken):
+            self._relay.taken(message)
         else:
             for session in self._addressed(message):
                 _apply(message, session)

@@ -28,6 +28,7 @@ from services.gateway.node.presence import Presence
 from services.gateway.node.probes import Probes
 from services.gateway.node.quota import Quota, counted_as
 from services.gateway.node.registry import Registry
+from services.gateway.node.relay import Relay
 from services.gateway.node.reports import Reports
 from services.gateway.node.ticks import Ticks
 from services.gateway.session.announcement import announcement
@@ -101,12 +102,14 @@ class Node:
         self._probes = Probes(
             self._registry, now=self.now, call_later=self._loop.call_later, order=self._order_probe
         )
+        self.relay = Relay(broker, self._registry, relayed=metrics.relayed, spawn=self.spawn)
         self._control = ControlMessages(
             self._registry,
             revocations,
             wall=self.wall,
             move=self._move,
             probe=self._probes.probe,
+            relay=self.relay,
         )
         self._join_fleet(version)
         self._follow_buses(drain_seconds, end)

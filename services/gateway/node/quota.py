@@ -13,9 +13,13 @@ MAX_ADDRESSES = 50_000
 """Addresses whose made-up names are counted: an attacker with many addresses must not fill the memory."""
 
 
+RELAYED_BYTES = 1024
+"""What a request for another gateway counts at least: it is read by all of them."""
+
+
 class Quota:
     """Counts of this node, and shares of the fleet's rates: `commands` by user, `bytes` by user or, of anonymous clients, by
-    `/` and their address. Pure: times are arguments, in seconds.
+    `/` and their address, of requests for other gateways by `//` and the address. Pure: times are arguments, in seconds.
 
     Between two reports of its shares a user can overdraw by what its buckets on the gateways together hold.
     """
@@ -36,6 +40,7 @@ class Quota:
             floor=limits.frame_bytes,
         )
         self._unheard: Buckets[str] = Buckets(MAX_ADDRESSES)
+        self._relays: Buckets[str] = Buckets(MAX_ADDRESSES)
         self._full_addresses = Excess()
         self._full_users = Excess()
 
@@ -122,9 +127,32 @@ class Quota:
                 retry_after=wait,
             )
 
+    def relay(self, address: str, connection: str, now: float, *, size: int) -> None:
+        """Count a request for a stream on another gateway, of this size in bytes. Raises `rate_limited`.
+
+        Whose the connection is is not known here, and each request goes to all gateways: so it counts for who sends it,
+        beside what the connection's own gateway counts.
+        """
+        limits = self._limits
+        if not limits.rates:
+            return
+        bucket = self._relays.find(
+            connection, now, rate=limits.command_rate, burst=limits.command_burst
+        )
+        wait = bucket.spend(now)
+        if not wait:
+            wait = self.bytes.spend(f"//{counted_as(address)}", now, max(size, RELAYED_BYTES))
+        if wait:
+            raise OpenlineError(
+                Code.RATE_LIMITED,
+                f"too many requests; wait {wait:.2f} s and send more commands with each",
+                retry_after=wait,
+            )
+
     def forget_addresses(self, now: float) -> None:
         """Drop the buckets of addresses that have asked for nothing new for long, and refusals that are long past."""
         self._unheard.forget_full(now)
+        self._relays.forget_full(now)
         self._full_addresses.forget(now)
         self._full_users.forget(now)
 

@@ -244,12 +244,17 @@ class NativeSession(Session):
             "expires": expires(self.claims),
             **self.node.announcement,
             "channels": {channel: joined.fields() for channel, joined in places.items()},
+            **self.credentials(),
         }
         self.write(self.wire_format.event("connected", fields))
         if self._auth is not None:
             fields = {"user": self.user, "expires": expires(self.claims)}
             self.write(self._frame(self._codec.ack(self._auth.id, fields)))
             self._auth = None
+
+    def credentials(self) -> Mapping[str, str]:
+        """What `connected` says beside, for a client that goes on sending by another way."""
+        return {}
 
     def ready(self) -> None:
         """Take what came before `connected`."""

@@ -26,9 +26,6 @@ from services.kernel.domain.codes import Close, Code, OpenlineError, connection_
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 
-_ALIVE = frames.pong_frame(b"")
-"""A pong that nobody asked for (RFC 6455 section 5.5.3)."""
-
 log = structlog.get_logger(__name__)
 
 CROWDED = "too many clients are replaying history right now; reconnect later"
@@ -59,6 +56,8 @@ class Session(Subscriber):
 
     transport = "websocket"
     heartbeat_type: type[Heartbeat] = Heartbeat
+    alive = frames.pong_frame(b"")
+    """What keeps the way open and asks for no answer: a pong that nobody asked for (RFC 6455 section 5.5.3)."""
 
     @property
     def returning(self) -> Returning:
@@ -347,7 +346,7 @@ class Session(Subscriber):
             self._end_dead(now)
         elif due is Due.ALIVE:
             # Not a ping: its answer would count as life, and the client would never get the `ping` that it waits for.
-            self.connection.send_frame(_ALIVE)
+            self.connection.send_frame(self.alive)
 
     def ping(self) -> None:
         """Ask the client for a sign of life."""

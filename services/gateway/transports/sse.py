@@ -14,6 +14,7 @@ from services.gateway.session.sse import LIMIT_SECONDS, StreamSession
 from services.gateway.transports import sse_refusal
 from services.gateway.transports.admission import proxy_of, refuse_while_draining
 from services.gateway.transports.credentials import Later, identify
+from services.gateway.transports.cross_origin import CrossOrigin, check_one_origin
 from services.gateway.transports.sse_refusal import FINAL, HEADERS
 from services.gateway.transports.sse_response import EventStream
 from services.kernel.domain import permissions
@@ -24,14 +25,8 @@ from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.origins import Origins
 from services.kernel.domain.positions import Position
 from services.kernel.domain.wording import cut
-from services.kernel.http import addresses, problems
+from services.kernel.http import addresses
 from services.kernel.protocol import sse
-
-_PREFLIGHT = {
-    "access-control-allow-methods": "GET",
-    "access-control-allow-headers": "Authorization, Last-Event-ID, Cache-Control",
-    "access-control-max-age": "600",
-}
 
 
 class SseRoute:
@@ -40,38 +35,27 @@ class SseRoute:
     def __init__(self, node: Node, origins: Origins) -> None:
         self._node = node
         self._origins = origins
+        self._cross_origin = CrossOrigin(origins)
 
     def routes(self) -> list[Route]:
         """For the application."""
         return [
             Route("/sse", self.stream, methods=["GET", "HEAD"]),
-            Route("/sse", self.preflight, methods=["OPTIONS"]),
+            Route("/sse", self._cross_origin.preflight, methods=["OPTIONS"]),
         ]
 
     async def stream(self, request: Request) -> Response:
         """`GET /sse`: a stream, or a refusal before it begins. `HEAD`: whether there would be one."""
-        cors = self._cors(request)
+        cors = self._cross_origin.headers(request)
         try:
             return await self._stream(request, cors)
         except OpenlineError as error:
             self._node.metrics.refused("sse", error.code.value, leaving=self._node.draining)
             return sse_refusal.response(error, request, cors)
 
-    async def preflight(self, request: Request) -> Response:
-        """What a browser on another origin asks before a script of its own reads a stream with headers."""
-        cors = self._cors(request)
-        if not cors:
-            return problems.response(
-                OpenlineError(
-                    Code.BAD_REQUEST, "OPENLINE_ALLOWED_ORIGINS does not list this origin"
-                )
-            )
-        return Response(headers={**cors, **_PREFLIGHT})
-
     async def _stream(self, request: Request, cors: Mapping[str, str]) -> Response:
         refuse_while_draining(self._node)
-        if len(request.headers.getlist("origin")) > 1:
-            raise OpenlineError(Code.BAD_REQUEST, "send the header Origin once")
+        check_one_origin(request)
         who = await identify(request, self._node, self._origins)
         claims = None if isinstance(who, Later) else who
         at = _cursor(request)
@@ -126,16 +110,6 @@ class SseRoute:
         if not wanted:
             raise refused[0]
         return wanted, refused
-
-    def _cors(self, request: Request) -> dict[str, str]:
-        origin = request.headers.get("origin")
-        if origin is None or not self._origins.allows(origin):
-            return {}
-        return {
-            "access-control-allow-origin": origin,
-            "access-control-allow-credentials": "true",
-            "vary": "Origin",
-        }
 
 
 class _Headers(Response):

@@ -88,10 +88,31 @@ class MoveClients(_Control, frozen=True, kw_only=True, tag="move_clients"):
     seconds: float
 
 
+class CarryCommands(_Control, frozen=True, kw_only=True, tag="carry_commands"):
+    """Carry out commands, each as its client wrote it, for a stream that another gateway has.
+
+    `digest` is the SHA-256 of the secret that the client gave; whoever has the stream answers by the name `request`.
+    """
+
+    connection: str
+    digest: str
+    request: str
+    commands: list[msgspec.Raw]
+
+
+class CommandsTaken(_Control, frozen=True, kw_only=True, tag="commands_taken"):
+    """The answer to `CarryCommands`: taken, or refused with an error's `code`, its message and its seconds to wait."""
+
+    request: str
+    code: str = ""
+    message: str = ""
+    retry_after: float | None = None
+
+
 ForSessions: TypeAlias = (
     DisconnectUser | DisconnectConnection | EndFormer | SubscribeUser | UnsubscribeUser | Direct
 )
-Control: TypeAlias = ForSessions | Revoke | MoveClients | ProbeUser
+Control: TypeAlias = ForSessions | Revoke | MoveClients | ProbeUser | CarryCommands | CommandsTaken
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)

@@ -26,6 +26,11 @@ def block(event: str, data: bytes, *, cursor: str | None = None) -> bytes:
     return b"event: %b\ndata: %b\nid: %b\n\n" % (event.encode(), data, cursor.encode())
 
 
+def data(text: bytes) -> bytes:
+    """One event without a name, of JSON without line breaks."""
+    return b"data: %b\n\n" % text
+
+
 def retry(milliseconds: int) -> bytes:
     """A line of the block that follows: how long a reader should wait before it connects again."""
     return b"retry: %d\n" % milliseconds

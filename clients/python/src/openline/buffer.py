@@ -105,6 +105,15 @@ class Buffer:
         self.live.cancel()
         self.end()
 
+    def start(self) -> Position | None:
+        """Where the subscription begins, as far as nothing that somebody must take stands before it."""
+        for position, event in self._items:
+            if event is None and position is not None:
+                return position
+            if position is not None:
+                break
+        return None
+
     async def take(self) -> tuple[Position | None, Any]:
         """The next one. Raises what ended it, or StopAsyncIteration when the client was left."""
         while not self._items:

@@ -105,6 +105,8 @@ class Channel(Generic[T]):
         except BaseException:
             self._leave()
             raise
+        self._pending = self._buffer.start()
+        self._commit()
         return self
 
     async def __aexit__(

@@ -5,7 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from services.gateway.fanout.wire_format import JSON, MSGPACK, NOTIFY, ROOM, SSE, reset
+from services.gateway.fanout.wire_format import (
+    JSON,
+    MSGPACK,
+    NOTIFY,
+    ROOM,
+    SSE,
+    STREAMED,
+    reset,
+)
 from services.gateway.websocket import frames as framing
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
@@ -20,7 +28,9 @@ def payload(frame):
     return payload
 
 
-@pytest.mark.parametrize("wire_format", [*FRAMED, SSE], ids=lambda wire_format: wire_format.name)
+@pytest.mark.parametrize(
+    "wire_format", [*FRAMED, SSE, STREAMED], ids=lambda wire_format: wire_format.name
+)
 def test_a_publication_is_encoded_once(wire_format):
     one = publication({"a": 1})
     first = wire_format.message("room:a", one)
@@ -29,7 +39,11 @@ def test_a_publication_is_encoded_once(wire_format):
 
 
 def test_no_two_wire_formats_share_a_name():
-    assert len({wire_format.name for wire_format in [*FRAMED, SSE]}) == 5
+    assert len({wire_format.name for wire_format in [*FRAMED, SSE, STREAMED]}) == 6
+
+
+def test_over_http_an_event_is_a_line_and_an_empty_one():
+    assert STREAMED.event("ping", {}) == b'data: {"type":"ping"}\n\n'
 
 
 @pytest.mark.parametrize("wire_format", [JSON, ROOM, SSE], ids=lambda wire_format: wire_format.name)

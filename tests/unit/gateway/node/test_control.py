@@ -44,6 +44,9 @@ moves = []
 probes = []
 
 
+carried = []
+
+
 def control_messages(registry, record=None):
     return ControlMessages(
         registry,
@@ -51,7 +54,15 @@ def control_messages(registry, record=None):
         wall=lambda: 1000.0,
         move=lambda *order: moves.append(order),
         probe=probes.append,
+        relay=Carried(),
     )
+
+
+class Carried:
+    """Keeps what is handed over and answered."""
+
+    def __init__(self):
+        self.carry, self.taken = carried.append, carried.append
 
 
 def member(host, registry, user):
@@ -99,6 +110,18 @@ async def test_a_former_connection_is_ended_for_whom_it_belonged_to(host, regist
     assert not bob.is_closed
     tell(here, control.EndFormer(connection=bob.id, user="bob"))
     assert bob.connection.code == 4004
+
+
+async def test_commands_and_their_answers_go_to_the_relay(registry):
+    carried.clear()
+    here = control_messages(registry)
+    messages = [
+        control.CarryCommands(connection="c", digest="d", request="r", commands=[]),
+        control.CommandsTaken(request="r"),
+    ]
+    for message in messages:
+        tell(here, message)
+    assert carried == messages
 
 
 async def test_what_a_newer_version_says_is_passed_over(host, registry):

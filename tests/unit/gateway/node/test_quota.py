@@ -125,3 +125,31 @@ def test_a_network_of_ipv6_counts_as_one_address():
     quota.admit("192.0.2.1", 0)
     with refused(Code.RATE_LIMITED, "at most 2"):
         quota.admit("192.0.2.1", 0)
+
+
+def test_requests_for_other_gateways_count_for_their_connection():
+    quota = Quota(Limits(command_rate=1, command_burst=2))
+    quota.relay("a", "c1", 0, size=1)
+    quota.relay("a", "c1", 0, size=1)
+    with refused(Code.RATE_LIMITED, "more commands with each"):
+        quota.relay("b", "c1", 0, size=1)
+    quota.relay("a", "c2", 0, size=1)
+    quota.relay("a", "c1", 1, size=1)
+    quota.forget_addresses(100)
+    assert not len(quota._relays)
+
+
+def test_requests_for_other_gateways_count_for_their_address_by_bytes_and_at_least_one_kib():
+    quota = Quota(Limits(user_bytes_rate=1024, user_bytes_burst=1_048_576))
+    for number in range(1000):
+        quota.relay("a", f"c{number}", 0, size=1)
+    quota.relay("a", "c", 0, size=24 * 1024)
+    with refused(Code.RATE_LIMITED, "wait 1.00 s"):
+        quota.relay("a", "d", 0, size=1)
+    quota.relay("b", "d", 0, size=65_536)
+
+
+def test_without_rates_requests_for_other_gateways_do_not_count():
+    quota = Quota(Limits(rates=False, command_rate=1, command_burst=1))
+    for _ in range(3):
+        quota.relay("a", "c", 0, size=65_536)

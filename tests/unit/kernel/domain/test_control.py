@@ -9,6 +9,8 @@ import pytest
 
 from services.kernel.domain import control
 from services.kernel.domain.control import (
+    CarryCommands,
+    CommandsTaken,
     Direct,
     DisconnectConnection,
     DisconnectUser,
@@ -32,6 +34,11 @@ from services.kernel.domain.control import (
         UnsubscribeUser(user="bob", channel="room:a"),
         Direct(connection="c1", data=msgspec.Raw(b'{"n":1.0}'), ts=1700000000000),
         Revoke(kind="sub", value="bob", exp=2.5, cutoff=1.5),
+        CarryCommands(
+            connection="c1", digest="d", request="r", commands=[msgspec.Raw(b'{"a":1.0}')]
+        ),
+        CommandsTaken(request="r"),
+        CommandsTaken(request="r", code="rate_limited", message="wait", retry_after=1.5),
     ],
 )
 def test_a_message_comes_back_as_it_was(message):

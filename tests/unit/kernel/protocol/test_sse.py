@@ -79,3 +79,7 @@ def test_a_cursor_that_was_never_given_is_refused(cursor):
 def test_a_cursor_is_bounded_before_it_is_read():
     with refused(Code.BAD_REQUEST, "more than 16000 characters"):
         sse.decode_cursor("1" + "A" * 16_000)
+
+
+def test_data_alone_is_an_event_without_a_name():
+    assert sse.data(b"{}") == b"data: {}\n\n"
