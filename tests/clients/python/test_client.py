@@ -1,0 +1,91 @@
+"""What a client says before it has a connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from openline import Client, OpenlineError, Position
+from openline.client import websocket_url
+
+pytestmark = pytest.mark.clients
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/ws"),
+        ("https://push.example.org/", "wss://push.example.org/ws"),
+        ("wss://push.example.org/ws", "wss://push.example.org/ws"),
+        ("ws://[::1]:8080/ws/", "ws://[::1]:8080/ws"),
+        ("https://example.org/push", "wss://example.org/push/ws"),
+    ],
+)
+def test_the_front_door_leads_to_the_native_protocol(given, address):
+    assert websocket_url(given) == address
+
+
+@pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "/ws"])
+def test_what_is_no_address_is_refused(url):
+    with pytest.raises(OpenlineError, match="front door"):
+        websocket_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a/?token=secret", "http://user:secret@a/", "http://a/#secret"]
+)
+def test_no_secret_in_an_address_and_none_in_the_text(url):
+    with pytest.raises(OpenlineError, match="token=") as refused:
+        websocket_url(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_the_environment_names_the_default(monkeypatch):
+    monkeypatch.setenv("OPENLINE_URL", "https://push.example.org")
+    monkeypatch.setenv("OPENLINE_TOKEN", "t")
+    client = Client()
+    assert client._dial_settings.url == "wss://push.example.org/ws"
+    assert client._tokens.is_fixed
+
+
+async def test_nothing_can_be_asked_before_it_is_entered():
+    client = Client()
+    for work in (client.online(), client.publish("room:a", 1), client.ping()):
+        with pytest.raises(RuntimeError, match="enter the client first"):
+            await work
+    assert (client.state, client.connection, client.error) == ("idle", None, None)
+
+
+async def test_a_channel_gives_nothing_before_it_is_entered():
+    channel = Client().channel("room:a")
+    assert (channel.state, channel.error) == ("idle", None)
+    with pytest.raises(RuntimeError, match="enter the channel first"):
+        await anext(aiter(channel))
+
+
+async def test_a_client_is_entered_once():
+    client = Client("http://127.0.0.1:9")
+    async with client:
+        with pytest.raises(RuntimeError, match="once"):
+            await client.__aenter__()
+    assert client.state == "closed"
+    with pytest.raises(RuntimeError, match="once"):
+        await client.__aenter__()
+
+
+async def test_beyond_the_queue_a_publish_is_refused_at_once():
+    async with Client("http://127.0.0.1:9", queue=0) as client:
+        with pytest.raises(OpenlineError, match="queue_full"):
+            await client.publish("room:a", 1)
+
+
+async def test_a_publish_that_waits_too_long_is_given_up():
+    async with Client("http://127.0.0.1:9", patience=0.05) as client:
+        with pytest.raises(OpenlineError, match="expired"):
+            await client.publish("room:a", 1)
+
+
+def test_a_channel_goes_on_where_positions_say():
+    client = Client(positions={"room:a": Position("e", 4)})
+    assert client.channel("room:a").position == Position("e", 4)
+    assert client.channel("room:a", since=Position("e", 1)).position == Position("e", 1)
+    assert client.channel("room:b").position is None
