@@ -18,7 +18,6 @@ type ErrorCode = "bad_request" | "unauthorized" | "forbidden" | "unknown_namespa
  | "aborted";
 /** What went wrong. `message` says what was wrong and what would be right. */
 declare class OpenlineError extends Error {
-    readonly name = "OpenlineError";
     readonly code: ErrorCode;
     /** Whether the same may succeed later. */
     readonly temporary: boolean;
@@ -26,7 +25,7 @@ declare class OpenlineError extends Error {
     readonly retryAfter?: number;
     /** The close code, when a connection ended with it. */
     readonly close?: number;
-    constructor(code: ErrorCode, message: string, more?: {
+    constructor(code: ErrorCode, message: string, { cause, ...more }?: {
         temporary?: boolean;
         retryAfter?: number | undefined;
         close?: number;
@@ -38,7 +37,7 @@ declare class Unauthorized extends OpenlineError {
     constructor(message?: string, cause?: unknown);
 }
 /** The error that an `error` event says. */
-declare const refusal: (event: {
+declare const refusal: ({ code, message, temporary, retry_after: retryAfter, }: {
     code: ErrorCode;
     message: string;
     temporary?: boolean;

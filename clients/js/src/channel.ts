@@ -64,6 +64,9 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
   let hold: Message[] | undefined; // what comes while older messages are under way, with `last`
   let holdFrom: Position | undefined;
 
+  /** Whether a line is the one that we moved from: what it says of subscriptions, the next one says anew. */
+  const left = (line: Attempt): boolean => !core.lines().includes(line);
+
   const become = (next: ChannelState, why: OpenlineError | null = null): void => {
     if (state === next && error === why) return;
     state = next;
@@ -104,7 +107,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
     const limit = Math.min(options.last!, LAST_AT_MOST);
     const since = holdFrom && { epoch: holdFrom.epoch, offset: holdFrom.offset + 1 }; // before which they lie
     line.ask({ type: "history", channel: name, limit, since, reverse: true }, (refused, { messages }) => {
-      if (refused?.code === "disconnected") return; // asked for again on the next line
+      if (refused?.code === "disconnected" || left(line)) return; // asked for again on the next line
       if (!refused) for (const stored of messages.reverse()) deliver({ channel: name, recovered: false, ...stored });
       flush();
     });
@@ -147,7 +150,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
       const since = positions.get(name) ?? options.since;
       const from = since ? { since } : options.last ? { last: options.last } : {};
       line.ask({ type: "subscribe", channel: name, ...from }, (refused, ack) => {
-        if (!line.asked.has(name) || !wanted) return; // released meanwhile, and told so
+        if (!line.asked.has(name) || !wanted || left(line)) return; // released meanwhile, and told so
         if (!refused) return room.stand(line, ack as never);
         if (refused.code === "already_subscribed") return room.host(line);
         if (refused.code === "disconnected") return;

@@ -356,6 +356,7 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     },
     connect() {
       if (state !== "idle" && state !== "failed") return;
+      dial(); // throws before anything has begun
       failures = expiries = 0;
       ended = undefined;
       leavePage = watch();
@@ -387,7 +388,7 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
       new Promise((resolve, reject) => {
         const settle = () => {
           if (signal?.aborted) reject(aborted());
-          else if (standing() && state === "online") resolve(client.connection!);
+          else if (standing()) resolve(client.connection!);
           else if (state === "failed" || state === "idle") reject(failure ?? disconnected());
           else return false;
           release();

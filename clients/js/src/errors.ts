@@ -30,25 +30,24 @@ export type ErrorCode =
 
 /** What went wrong. `message` says what was wrong and what would be right. */
 export class OpenlineError extends Error {
-  override readonly name = "OpenlineError";
-  readonly code: ErrorCode;
+  declare readonly code: ErrorCode;
   /** Whether the same may succeed later. */
-  readonly temporary: boolean;
+  declare readonly temporary: boolean;
   /** Seconds to wait before. */
-  readonly retryAfter?: number;
+  declare readonly retryAfter?: number;
   /** The close code, when a connection ended with it. */
-  readonly close?: number;
+  declare readonly close?: number;
 
   constructor(
     code: ErrorCode,
     message: string,
-    more: { temporary?: boolean; retryAfter?: number | undefined; close?: number; cause?: unknown } = {},
+    {
+      cause,
+      ...more
+    }: { temporary?: boolean; retryAfter?: number | undefined; close?: number; cause?: unknown } = {},
   ) {
-    super(message, more.cause === undefined ? undefined : { cause: more.cause });
-    this.code = code;
-    this.temporary = more.temporary ?? false;
-    if (more.retryAfter !== undefined) this.retryAfter = more.retryAfter;
-    if (more.close !== undefined) this.close = more.close;
+    super(message, cause === undefined ? {} : { cause });
+    Object.assign(this, { name: "OpenlineError", code, temporary: false }, more);
   }
 }
 
@@ -60,11 +59,13 @@ export class Unauthorized extends OpenlineError {
 }
 
 /** The error that an `error` event says. */
-export const refusal = (event: { code: ErrorCode; message: string; temporary?: boolean; retry_after?: number }) =>
-  new OpenlineError(event.code, event.message, {
-    temporary: event.temporary ?? false,
-    retryAfter: event.retry_after,
-  });
+export const refusal = ({
+  code,
+  message,
+  temporary = false,
+  retry_after: retryAfter,
+}: { code: ErrorCode; message: string; temporary?: boolean; retry_after?: number }) =>
+  new OpenlineError(code, message, { temporary, ...(retryAfter !== undefined && { retryAfter }) });
 
 export const disconnected = (message = "not connected: call connect(), or wait for online()") =>
   new OpenlineError("disconnected", message, { temporary: true });

@@ -72,7 +72,7 @@ export const createOutbox = <D extends Draft>(limit = 500) => {
     },
 
     /** Take out what has waited too long by `now`; all without it. */
-    expire(now = Number.POSITIVE_INFINITY): D[] {
+    expire(now = Infinity): D[] {
       const over = [...drafts.keys()].filter((draft) => draft.until <= now);
       over.forEach(outbox.remove);
       return over;
@@ -80,7 +80,7 @@ export const createOutbox = <D extends Draft>(limit = 500) => {
 
     /** The next moment at which time alone changes something. */
     wake(now: number): number {
-      let next = Number.POSITIVE_INFINITY;
+      let next = Infinity;
       for (const { until } of drafts.keys()) next = Math.min(next, until);
       for (const { held } of lanes.values()) if (held > now) next = Math.min(next, held);
       return next;
@@ -101,7 +101,7 @@ export const createPace = (then: number, rate = 45, burst = 150) => {
   return {
     /** How many may leave now. */
     room(now: number): number {
-      if (!rate || !burst) return Number.POSITIVE_INFINITY;
+      if (!rate || !burst) return Infinity;
       left = Math.min(burst, left + (Math.max(now - then, 0) * rate) / 1000);
       then = now;
       return Math.floor(left);

@@ -53,7 +53,7 @@ export const createSender = (limit: number, line: () => Attempt | null, ready: (
         }
         if (outbox.size() && attempt.pace.wait()) next = Math.min(next, now + attempt.pace.wait());
       }
-      if (next < Number.POSITIVE_INFINITY) after("pump", Math.max(next - now, 1), sender.pump);
+      if (next < Infinity) after("pump", Math.max(next - now, 1), sender.pump);
       else cancel("pump");
     },
 

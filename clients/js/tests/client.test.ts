@@ -36,6 +36,12 @@ describe("a client", () => {
     client.close();
   });
 
+  test("says what is missing when it has no address, and stays idle", () => {
+    const { client } = createTestClient({ url: "" });
+    expect(() => client.connect()).toThrow("url");
+    expect(client.state).toBe("idle");
+  });
+
   test("auth and every subscribe leave in one flight, before the greeting", async () => {
     const made = createTestClient();
     for (const name of ["room:a", "room:b"]) made.client.channel(name).subscribe(() => {});
