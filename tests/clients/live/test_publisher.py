@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import re
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,8 +32,10 @@ from openline import (
     Unauthorized,
 )
 from openline.batches import Batch
+from tests.support.documents import example
 from tests.support.faulty_front import FaultyFront, faulty_front
-from tests.support.stack import Stack
+from tests.support.recipes import environment
+from tests.support.stack import ROOT, Stack
 from tests.support.waiting import until, wait_until
 
 pytestmark = pytest.mark.clients
@@ -97,6 +102,33 @@ def test_a_message_is_published(stack, login, do, room, publisher):
     assert (done.channel, done.offset, done.duplicate) == (room, 1, False)
     (message,) = publisher.history(room).messages
     assert (message.data, message.key, message.tags) == ({"n": 1}, "k", {"a": "b"})
+
+
+def test_the_readme_publishes(stack, publisher, room, monkeypatch, capsys):
+    (block,) = example("clients/python/README.md", "Publishing from a back end", 0)
+    for name, value in environment(stack).items():
+        monkeypatch.setenv(name, value)
+    found: dict[str, Any] = {}
+    exec(block.code.replace("room:lobby", room).replace("order-7", room), found)
+    assert capsys.readouterr().out == f"{found['stored'].epoch} 1\n"
+    assert publisher.history(room, limit=1, reverse=True).offset == 2502
+    assert found["token"].count(".") == 2
+
+
+def test_the_measurement_of_the_readme_measures(stack):
+    ran = subprocess.run(
+        [sys.executable, "clients/python/benchmarks/publishing.py"],
+        cwd=ROOT,
+        env={**os.environ, **environment(stack), "PYTHONPATH": "clients/python/src", "ROUNDS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert ran.returncode == 0, ran.stderr
+    rates = re.findall(r": ([0-9,]+) a second .*, [0-9]+ us of CPU each", ran.stdout)
+    assert len(rates) == 3, ran.stdout
+    assert all(int(rate.replace(",", "")) > 0 for rate in rates)
 
 
 def test_bytes_are_published_as_bytes(stack, login, do, room, publisher):

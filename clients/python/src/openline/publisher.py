@@ -226,7 +226,8 @@ class Publisher:
                 wait = delivery.answered(answer, time.monotonic())
             except OpenlineError as error:
                 wait = delivery.failed(error, time.monotonic())
-            time.sleep(wait)
+            if wait:
+                time.sleep(wait)
         return delivery
 
     def _ask(self, call: Call) -> Answer:
