@@ -53,7 +53,10 @@ def main() -> None:
         refused = [name for name in ("gateways", "var") if getattr(chosen, name) is not None]
         if refused:
             parser.error(f"--memory is one process without files: leave out --{refused[0]}")
-    become("services.embedded" if chosen.memory else "deploy.local.run", (), variables(chosen))
+    if chosen.control and not chosen.memory:
+        parser.error("--control is for --memory")
+    module = "services.embedded" if chosen.memory else "deploy.local.run"
+    become(module, ["--control"] if chosen.control else [], variables(chosen))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--memory", action="store_true", help="one process without Redis and nginx; keeps nothing"
     )
+    # For whoever steers it through its standard input, which ends it.
+    run.add_argument("--control", action="store_true", help=argparse.SUPPRESS)
     run.add_argument("--host", help="address that the front door listens on (127.0.0.1)")
     run.add_argument("--port", type=int, help="its port (8080); 0 takes a free one")
     run.add_argument("--gateways", type=int, help="how many gateways (2)")

@@ -73,9 +73,10 @@ class Orders:
         await self._broker.drop(channel)
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> int:
-        """Move every client within `seconds`, as before a restart; how many."""
+        """Begin to move every client within `seconds`, as before a restart; how many."""
         sessions = self._node.sessions()
-        await move(sessions, seconds, drained=self._node.metrics.drained)
+        # Whoever asks may have to run a client meanwhile.
+        self._node.spawn(move(sessions, seconds, drained=self._node.metrics.drained))
         return len(sessions)
 
 
