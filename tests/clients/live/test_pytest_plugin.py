@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.stack import ROOT
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
 APPLICATION = """
     import json
@@ -58,7 +58,7 @@ def session(folder, *tests, arguments=(), **variables):
         env={**given, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **variables},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         check=False,
     )
     return ended.returncode, ended.stdout + ended.stderr

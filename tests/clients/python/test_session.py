@@ -190,6 +190,18 @@ def test_without_a_token_the_client_names_itself(talk):
     assert "token" not in auth
 
 
+def test_a_channel_that_is_read_between_flight_and_greeting_is_asked_for(talk):
+    early = talk.open("room:early")
+    talk.line = line = Wire()
+    line.sent += talk.session.flight(line, "t")
+    talk.open("room:late")
+    assert talk.session.line is None
+    greeting = {"connection": "c1", "user": "ada", "node": "n", "expires": None, "ping": 25}
+    talk.hear("connected", **greeting, channels={})
+    asked = [frame["channel"] for frame in line.sent if frame["type"] == "subscribe"]
+    assert asked == [early.name, "room:late"]
+
+
 def test_whoever_comes_back_names_the_connection_before(talk):
     talk.connect(connection="c1")
     talk.cut()

@@ -292,6 +292,7 @@ class Session:
             self.outbox.pace.refill(now)
         self.outbox.pace.spend(now, 1 + len(self._joins))
         self._take_server_made(line, frame["channels"], now)
+        self._join_late(line, now)
         self.owner.greeted(line, connected)
         for question in self._questions.values():
             line.send(question.frame)
@@ -312,6 +313,14 @@ class Session:
         for feed in self.feeds.values():
             if feed.server_made and feed.name not in channels and not feed.error:
                 feed.server_made = False
+                self._subscribe(feed, line, now)
+
+    def _join_late(self, line: Wire, now: float) -> None:
+        """Channels that somebody began to read behind the flight, before the greeting: no other frame asks for them."""
+        for feed in self.feeds.values():
+            asked = self._joins.get(feed.joining) if feed.joining is not None else None
+            here = feed.line is line or (asked is not None and asked[1] is line)
+            if not (here or feed.server_made or feed.error or feed.retry_at is not None):
                 self._subscribe(feed, line, now)
 
     def _on_subscribed(self, line: Wire, frame: Frame, _now: float) -> None:
