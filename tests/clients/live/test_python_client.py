@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
@@ -26,6 +29,8 @@ from openline import (
     Position,
     Unauthorized,
 )
+from tests.support.documents import blocks
+from tests.support.stack import ROOT
 
 pytestmark = [pytest.mark.clients, pytest.mark.server]
 
@@ -239,6 +244,25 @@ def test_without_a_token_public_channels_can_be_read(stack, run):
             assert (await take(news, 1))[0].data == {"n": 1}
 
     run(work())
+
+
+def test_the_first_program_of_the_readme_says_hello(stack):
+    """It is run as it stands, but for the address and the token."""
+    first_block = next(b for b in blocks("clients/python/README.md") if b.language == "python")
+    program = first_block.code.replace("http://127.0.0.1:8080", stack.url)
+    program = program.replace('"..."', repr(stack.user_token("alice")))
+    running = subprocess.Popen(
+        [sys.executable, "-u", "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "clients/python/src")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "alice {'text': 'hello'}\n"
+    finally:
+        running.kill()
+        running.communicate()
 
 
 # ------------------------------------------------------------------------------------------------ what it survives

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openline import backoff
@@ -26,6 +26,7 @@ def test_what_the_server_asks_for_comes_on_top():
     assert backoff.wait(0, base=0.5, cap=20, random=0.5, least=7.0) == 7.25
 
 
+@settings(deadline=None)
 @given(
     failures=st.integers(0, 10**9),
     random=st.floats(0, 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openline import codes
@@ -62,6 +62,7 @@ def test_a_status_without_retry_after_asks_for_no_wait():
     assert codes.after_status(503).least == 0.0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.text())
 def test_every_code_and_reason_has_an_answer(code, reason):
     assert 0 <= codes.after_close(code, reason).least <= codes.MAX_LEAST

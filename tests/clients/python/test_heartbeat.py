@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openline.heartbeat import Due, Heartbeat
@@ -66,6 +66,7 @@ def test_whoever_does_not_read_says_that_he_lives_and_judges_nobody(heartbeat):
     assert heartbeat.due(110.0) is Due.PING
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.01, 20), st.booleans()), max_size=50))
 def test_it_never_dies_within_five_seconds_of_a_frame(steps):
     heartbeat, now, heard = Heartbeat(0.0, probe=10, server_ping=25), 0.0, 0.0

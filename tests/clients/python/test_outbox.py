@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openline.errors import OpenlineError
@@ -249,6 +249,7 @@ def test_whoever_is_cancelled_is_forgotten():
     box.outbox.remove(first)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["add", "take", "ack", "refuse", "break", "tick"]), max_size=80))
 def test_ordered_publishes_are_stored_in_order_whatever_happens(steps):
     """A server that stores what it acks, in the order of the acks; each publish once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openline.positions import Place, Verdict
@@ -141,6 +141,7 @@ frames = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(frames, max_size=60))
 def test_within_an_epoch_no_position_goes_back_and_no_offset_is_delivered_twice(given_frames):
     place = Place(Position("a", 0))
@@ -157,6 +158,7 @@ def test_within_an_epoch_no_position_goes_back_and_no_offset_is_delivered_twice(
     assert delivered == sorted(set(delivered))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["message", "own"]), min_size=1, max_size=40), st.randoms())
 def test_messages_in_order_with_acks_at_any_time_show_no_gap(kinds, random):
     """Acks of our own may come early, never late: as the server sends them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openline import protocol
@@ -26,6 +26,7 @@ values = st.recursive(
 
 
 @pytest.mark.parametrize("name", ["json", "msgpack"])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=values)
 def test_what_is_written_is_read(name, data):
     codec = protocol.codec(name)

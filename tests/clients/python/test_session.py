@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openline.errors import OpenlineError
@@ -612,6 +612,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(steps)
 def test_whatever_comes_no_offset_of_an_epoch_is_delivered_twice_or_out_of_order(  # noqa: C901 - a case a step
     given_steps,

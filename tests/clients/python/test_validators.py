@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openline.errors import InvalidData
@@ -147,6 +147,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(json_values)
 def test_any_data_is_taken_or_refused_and_nothing_else(data):
     try:
@@ -156,6 +157,7 @@ def test_any_data_is_taken_or_refused_and_nothing_else(data):
     assert validator(Order)(to_plain(order)) == order
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.builds(
         Order,
