@@ -47,8 +47,8 @@ cat <<END
 # Written by limits.sh.
 client_max_body_size $body_bytes;
 map \$uri \$openline_largest_body {
-    default  $body_bytes;
-    ~^/auth/ 65536;
+    default            $body_bytes;
+    "~^/(?:auth/|sse)" 65536;
     ~^/sse   65536;
 }
 client_header_timeout ${head_seconds}s;

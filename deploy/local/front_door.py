@@ -36,7 +36,7 @@ class Settings(FromEnvironment):
     nginx_page_burst: int = _limit(400, "pages at once")
     nginx_body_bytes: int = _limit(
         1_048_576,
-        "bytes of a body for the publisher, no less than OPENLINE_BODY_BYTES; auth takes 65536",
+        "bytes of a body for the publisher, no less than OPENLINE_BODY_BYTES; auth and streams take 65536",
         low=65_536,
         high=16_777_216,
     )

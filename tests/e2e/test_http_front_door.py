@@ -95,6 +95,18 @@ def test_a_body_beyond_one_mebibyte_is_413_everywhere(http: httpx2.Client, path:
     problem(http.post(path, content=b"x" * (2**20 + 1), headers=headers), 413, "too_large")
 
 
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/v1/messages", 2**20), ("/auth/register", 2**16), ("/sse", 2**16), ("/sse/x", 2**16)],
+)
+def test_whose_body_is_too_large_is_told_how_large_it_may_be(
+    http: httpx2.Client, path: str, most: int
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = http.post(path, content=b"x" * (2**20 + 1), headers=headers)
+    assert f"at most {most} bytes" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("path", ["/auth/token", "/auth/revoke", "/auth/introspect"])
 def test_a_large_form_is_refused_as_oauth_says(http: httpx2.Client, path: str) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
