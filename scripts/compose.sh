@@ -32,7 +32,9 @@ folder() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac }
 OPENLINE_SECRETS=$(folder "${OPENLINE_SECRETS:-deploy/secrets}")
 COMPOSE_FILE=${COMPOSE_FILE:-deploy/compose.yaml}
 OPENLINE_REVISION=${OPENLINE_REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
-export OPENLINE_SECRETS COMPOSE_FILE OPENLINE_REVISION
+# Ours are pulled from a registry that was named, and from nowhere else.
+[ -z "${OPENLINE_REGISTRY:-}" ] || OPENLINE_PULL_POLICY=${OPENLINE_PULL_POLICY:-missing}
+export OPENLINE_SECRETS COMPOSE_FILE OPENLINE_REVISION ${OPENLINE_PULL_POLICY:+OPENLINE_PULL_POLICY}
 version=${OPENLINE_VERSION:-dev}
 
 # Mounted files keep the modes of this checkout, and containers' users are not you: where it was made with a umask that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -51,6 +52,26 @@ def test_compose_names_no_image_elsewhere() -> None:
     for name, service in COMPOSE["services"].items():
         ours = service["image"].startswith("${OPENLINE_REGISTRY:-localhost/}openline/")
         assert ours or service["image"] in listed, name
+
+
+def test_compose_never_pulls_ours_from_a_registry_that_nobody_named() -> None:
+    ours = [one for one in COMPOSE["services"].values() if "openline/" in one["image"]]
+    assert len(ours) == len(OURS) + 1  # two services run the load's image
+    assert {one["pull_policy"] for one in ours} == {"${OPENLINE_PULL_POLICY:-never}"}
+
+
+def test_a_release_builds_each_image_for_both_machines_with_its_contents_listed() -> None:
+    bake = json.loads((ROOT / "deploy/bake.json").read_text("utf-8"))
+    targets = {name: one for name, one in bake["target"].items() if name != "common"}
+    assert set(targets) == set(bake["group"]["default"]["targets"]) == set(OURS)
+    common = bake["target"]["common"]
+    assert common["platforms"] == ["linux/amd64", "linux/arm64"]
+    assert "type=sbom" in common["attest"]
+    # A release without a registry must end with an error, not at a stranger's.
+    assert bake["variable"]["REGISTRY"]["default"].endswith(".invalid")
+    for name, one in targets.items():
+        assert (one["target"], one["inherits"]) == (name, ["common"])
+        assert one["tags"] == [f"${{REGISTRY}}/openline/{name}:${{VERSION}}"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "k8s").rglob("*.yaml")), ids=lambda path: path.name)
