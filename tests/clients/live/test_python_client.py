@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ from openline import (
     Unauthorized,
 )
 from tests.support.documents import blocks
+from tests.support.lossy_proxy import LossyProxy
 from tests.support.stack import ROOT
 
 pytestmark = [pytest.mark.clients, pytest.mark.server]
@@ -508,6 +510,61 @@ def test_many_clients_come_and_go_and_leave_nothing(stack, run):
             await everybody.wait()
             await publish_all(stack, channel, [0])
         assert len({reader.result() for reader in readers}) == 1
+
+    run(work())
+
+
+def test_a_proxy_that_swallows_messages_is_found_out(stack, room, run):
+    """The worst that can be: messages missing without a word. What comes behind the hole is told and delivered."""
+
+    async def work():
+        port = int(stack.url.rpartition(":")[2])
+        with LossyProxy(port, nth=4) as proxy:
+            async with (
+                Client(f"http://127.0.0.1:{proxy.port}", token=stack.user_token("alice")) as client,
+                client.channel(room) as channel,
+            ):
+                await publish_all(stack, room, range(7))
+                events, seen = channel.events(), []
+                async with asyncio.timeout(PATIENCE):
+                    while len(seen) < 7:
+                        event = await anext(events)
+                        if isinstance(event, Message):
+                            seen.append(event.offset)
+                        elif isinstance(event, Lost):
+                            seen.append((event.reason, event.position.offset))
+        assert seen == [1, 2, 3, ("gap", 4), 5, 6, 7]
+
+    run(work())
+
+
+def test_tls_is_spoken_with_a_context_of_ones_own(stack, room, run, tmp_path):
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(certificate, key)
+    trusted = ssl.create_default_context(cafile=str(certificate))
+
+    async def work():
+        with LossyProxy(int(stack.url.rpartition(":")[2]), nth=0, tls=served) as proxy:
+            url = f"https://localhost:{proxy.port}"
+            async with (
+                Client(url, token=stack.user_token("alice"), ssl=trusted) as client,
+                client.channel(room) as channel,
+            ):
+                await channel.publish("safe")
+                assert (await take(channel, 1))[0].data == "safe"
+            async with Client(url, token=stack.user_token("alice")) as stranger:
+                while stranger.state != "waiting":  # noqa: ASYNC110 - states have no event
+                    await asyncio.sleep(0.01)
 
     run(work())
 

@@ -438,7 +438,9 @@ class Client:
         if end.next is Next.NEW_TOKEN:
             self._expired = True
             wait = 0.0 if self._failures <= 1 else wait
-        log.info("disconnected (%s, %s); again in %.1f s", end.close, end.reason, wait)
+        # One that was never let in may have the wrong address: said once, where people look.
+        level = logging.WARNING if self._failures == 1 and not end.online_for else logging.INFO
+        log.log(level, "disconnected (%s, %s); again in %.1f s", end.close, end.reason, wait)
         return wait
 
     async def _attempt(self) -> End:
