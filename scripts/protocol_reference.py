@@ -18,6 +18,7 @@ import yaml
 
 from scripts import generated
 from scripts.generated import ROOT
+from services.gateway.node.probes import PATIENCE as PROBE_SECONDS
 from services.kernel.broker.port import LEASE_SECONDS
 from services.kernel.domain.codes import HTTP_STATUS, TEMPORARY, Close, Code
 from services.kernel.domain.limits import Limits
@@ -424,7 +425,8 @@ def limits_section() -> Iterator[str]:
     yield ""
     yield (
         "Over a limit: `rate_limited`, `too_large` or `limit_exceeded`, or the close code that says so: one connection "
-        f"too many is 4104 (come back) until that has lasted {LEASE_SECONDS:g} seconds, then 4006. "
+        f"too many is 4104 (come back) until that has lasted {LEASE_SECONDS:g} seconds, then 4006. Meanwhile those of the user's "
+        f"WebSockets that are silent get a ping of RFC 6455, and end with 4102 without a pong within {PROBE_SECONDS:g} seconds. "
         "`OPENLINE_LIMITS=off` lifts rates and numbers of connections, never sizes. An API client has a rate where its "
         "record says so; each publisher counts for itself."
     )
