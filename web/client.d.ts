@@ -118,9 +118,9 @@ interface PositionStore {
 }
 /** What the server allows a connection. */
 interface Limits {
-    /** Commands a second in the long run, and at once; 0: no limit. */
-    commands?: number;
-    burst?: number;
+    /** Commands a second in the long run, and at once; null: no limit. */
+    commands?: number | null;
+    burst?: number | null;
     /** Subscriptions. */
     channels?: number;
     message_bytes?: number;

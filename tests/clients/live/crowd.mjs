@@ -40,7 +40,10 @@ function listener(number) {
   // As a component that is mounted twice.
   channel.subscribe(() => (seen.doubled += 1))();
   channel.subscribe(({ offset }) => seen.offsets.push(offset));
-  channel.on("lost", (lost) => seen.lost.push(lost));
+  channel.on("lost", (lost) => {
+    seen.lost.push(lost);
+    seen.offsets.push(null); // where continuity ends
+  });
   channel.on("leave", () => (seen.leaves += 1));
   channel.on("recovered", ({ count }) => (seen.recovered += count));
   channel.on("state", ({ state }) => {
