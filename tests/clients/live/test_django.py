@@ -268,7 +268,7 @@ def test_the_outbox_keeps_the_order_and_what_is_refused(project, front, reader):
         add = OutboxMessage.objects.add
         for data in (0, 1, "x" * 70_000, 2, None):
             add("{channel}", data, tags={{"a": "b"}})
-        impatient = Publisher(attempts=1)
+        impatient = Publisher(attempts=1, timeout=30, patience=60)
         try:
             OutboxMessage.objects.drain(impatient)
         except OpenlineError as error:

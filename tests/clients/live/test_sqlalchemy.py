@@ -62,7 +62,7 @@ def front(stack: Stack) -> Iterator[FaultyFront]:
 def publisher(stack: Stack, front: FaultyFront) -> Iterator[Publisher]:
     given = environment(stack, front.url)
     arguments = {name.removeprefix("OPENLINE_").lower(): given[name] for name in given}
-    with Publisher(**arguments, attempts=1) as found:
+    with Publisher(**arguments, attempts=1, timeout=30, patience=60) as found:
         yield found
 
 
