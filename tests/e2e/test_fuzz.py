@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from services.kernel.protocol.commands import TYPES
 from tests.support.people import People
 from tests.support.stack import Stack
+from tests.support.streamed import StreamedClient
 from tests.support.wire import Closed, WireClient
 
 FRAMES = 25
@@ -199,6 +200,60 @@ def test_2000_frames_neither_break_their_connection_nor_the_one_beside(
     runner.run(beside.close())
     runner.run(people.http.aclose())
     assert target.sent >= EXAMPLES * FRAMES
+
+
+def test_fuzzed_commands_over_http_neither_break_the_stream_nor_the_gateway_that_hands_them_over(
+    stack: Stack, runner: asyncio.Runner
+) -> None:
+    """Each request through the other gateway is taken, or refused for its own body; the stream answers or ends by name."""
+    people = People(stack.run)
+    one, two = people.run["gateways"]
+
+    async def feed(texts: list[bytes]) -> None:
+        auth = {"type": "auth", "token": await people.minted(f"fuzz-{secrets.token_hex(4)}")}
+        async with StreamedClient.begin(people.http, one, [auth], commands_to=two) as client:
+            connected = await client.expect("connected")
+            url = f"{two}/sse/{connected['connection']}"
+            for start in range(0, len(texts), 5):
+                commands = b",".join(texts[start : start + 5])
+                body = b'{"secret":"%b","commands":[%b]}' % (
+                    connected["secret"].encode(),
+                    commands,
+                )
+                kind = {"content-type": "application/json"}
+                answer = await people.http.post(url, content=body, headers=kind)
+                assert answer.status_code in {202, 400, 413} or client.closed, answer.text
+            if client.closed is None:
+                await people.http.post(
+                    url,
+                    json={
+                        "secret": connected["secret"],
+                        "commands": [{"type": "ping", "id": "behind"}],
+                    },
+                )
+                with contextlib.suppress(Closed):
+                    await client.expect("pong", where=lambda e: e.get("id") == "behind")
+            assert client.closed is None or client.closed[0] in NAMED, client.closed
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(
+        st.lists(
+            commands.map(as_json) | values.map(as_json) | damaged(commands.map(as_json)),
+            min_size=FRAMES,
+            max_size=FRAMES,
+        )
+    )
+    def fuzz(texts: list[bytes]) -> None:
+        runner.run(feed(texts))
+
+    fuzz()
+    runner.run(people.http.aclose())
 
 
 async def test_bytes_that_are_no_frames_end_with_a_close_frame(people: People) -> None:

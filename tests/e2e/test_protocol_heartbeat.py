@@ -11,6 +11,7 @@ import pytest
 from tests.support.event_stream import EventStream
 from tests.support.people import People
 from tests.support.stack import Stack
+from tests.support.streamed import StreamedClient
 from tests.support.wire import WireClient
 
 
@@ -62,6 +63,37 @@ async def test_silence_is_asked_and_then_closed_with_4102(people: People) -> Non
     assert (await speaking.call("ping"))["type"] == "pong"
     await speaking.close()
     await room.close()
+
+
+async def test_over_http_a_command_counts_as_life_and_who_is_silent_is_closed(
+    people: People,
+) -> None:
+    """A proxy keeps a stream whose client is long gone: only an answer tells."""
+    auth = [{"type": "auth", "token": await people.token("alice")}]
+    async with (
+        StreamedClient.begin(people.http, people.front_door, auth) as silent,
+        StreamedClient.begin(people.http, people.front_door, auth) as speaking,
+    ):
+        waiting = asyncio.create_task(silent.wait_closed(patience=20))
+        for _ in range(40):
+            await speaking.expect("ping")
+            await speaking.send({"type": "pong"})
+            if waiting.done():
+                break
+        assert (await waiting)[0] == 4102
+        assert [e["type"] for e in silent.seen] == ["connected", "ack", "ping", "closing"]
+        assert (await speaking.call("ping"))["type"] == "pong"
+
+
+async def test_over_http_a_client_that_speaks_hears_comments(people: People) -> None:
+    auth = [{"type": "auth", "token": await people.token("alice")}]
+    async with StreamedClient.begin(people.http, people.front_door, auth) as client:
+        await client.expect("connected")
+        async with asyncio.timeout(10):
+            while not client.comments:
+                await client.send({"type": "typing", "channel": "user:alice"})
+                await asyncio.sleep(0.2)
+        assert not client.taken_or_not("ping")
 
 
 async def test_any_frame_counts_as_life(people: People) -> None:

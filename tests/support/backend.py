@@ -19,6 +19,7 @@ class Backend:
     """Answers every request with `{"backend", "method", "path", "headers"}`; a WebSocket handshake is accepted.
 
     `/healthz` is answered while it lives. `mode`: `ok`, `unavailable` (answers 503), `dies` (reads the request and hangs up),
+    `drops` (the same, but it says that it lives),
     `refuses` (answers 401 as soon as it has read the head), or `hangs` (takes connections and says nothing).
     On `/sse` it sends one event at once and the second when `release` is set.
     """
@@ -89,7 +90,8 @@ class Backend:
         if self.mode == "refuses":
             handler.wfile.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
         handler.rfile.read(int(headers.get("content-length", "0")))
-        if self.mode in ("dies", "refuses"):
+        hangs_up = self.mode == "drops" and not asked_whether_it_lives
+        if self.mode in ("dies", "refuses") or hangs_up:
             return False
         if asked_whether_it_lives or self.mode == "unavailable":
             status = b"200 OK" if asked_whether_it_lives else b"503 Service Unavailable"
