@@ -28,9 +28,10 @@ DATA = {
     "n": 1,
 }
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-TASKS, EACH = 1000, 10
-MANY = 10_000
-ONE_BY_ONE = 500
+MANY = int(os.environ.get("MESSAGES", "10000"))
+EACH = 10
+TASKS = MANY // EACH
+ONE_BY_ONE = MANY // 20
 
 
 def arguments() -> dict[str, Any]:

@@ -119,7 +119,13 @@ def test_the_measurement_of_the_readme_measures(stack):
     ran = subprocess.run(
         [sys.executable, "clients/python/benchmarks/publishing.py"],
         cwd=ROOT,
-        env={**os.environ, **environment(stack), "PYTHONPATH": "clients/python/src", "ROUNDS": "1"},
+        env={
+            **os.environ,
+            **environment(stack),
+            "PYTHONPATH": "clients/python/src",
+            "ROUNDS": "1",
+            "MESSAGES": "500",
+        },
         capture_output=True,
         text=True,
         check=False,
