@@ -648,6 +648,21 @@ def test_leaving_takes_less_than_a_second_while(what, stack, room, run, caplog):
     assert not caplog.records
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_loop_that_ends_with_a_client_in_it_closes_its_socket(stack, room):
+    """As on Ctrl-C: everything is cancelled at once, and whoever waits for a task cancels it too."""
+
+    async def abandon():
+        client = Client(stack.url, token=stack.user_token("alice"))
+        await client.__aenter__()
+        await client.online()
+        return client._session.line
+
+    line = asyncio.run(abandon())
+    assert line._socket.transport.is_closing()
+    assert line._socket.connection_lost_waiter.done()
+
+
 def test_a_gateway_that_hangs_does_not_hold_up_who_leaves(stack, room, run):
     async def work():
         async with (

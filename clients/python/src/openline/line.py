@@ -122,9 +122,12 @@ class Line:
                 self.send(frame)
             return await self._read(self._socket)
         finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
-            await self._close(self._socket)
+            # Whoever cancels may do so twice: the loop's end cancels us, and so does who waits for us.
+            try:
+                writer.cancel()
+                await asyncio.gather(writer, return_exceptions=True)
+            finally:
+                await self._close(self._socket)
 
     async def _open(self) -> ClientConnection:
         dial = self._dial
