@@ -1,5 +1,5 @@
 // Clients of @openline/client in one process, that listen to one channel and publish to it. Told by a JSON object as argument:
-// {package, url, bearer, channel, clients, publishers, ttl, socket}. `socket`: where to import `ws` from, in place of Node's own.
+// {package, url, bearer, channel, clients, publishers, ttl, socket, transports}. `socket`: where to import `ws` from, in place of Node's own.
 // Commands on standard input, a word a line: `start` and `stop` publishing, `report`. Facts on standard output, a JSON object a line.
 import { createInterface } from "node:readline";
 
@@ -24,7 +24,7 @@ function listener(number) {
   const client = createClient({
     url: told.url,
     ...(Socket && { WebSocket: Socket }),
-    transports: ["websocket"],
+    transports: told.transports ?? ["websocket"],
     token: ({ reason }) => {
       seen.asked.push(reason);
       return mint(`crowd-${number}`);
