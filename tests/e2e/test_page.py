@@ -365,6 +365,22 @@ def test_with_every_gateway_dead_messages_wait_and_are_sent_once(
         assert all(any(words in error for words in said) for error in visitor.tab.errors)
 
 
+def test_where_websocket_is_blocked_two_people_talk_over_http(visit: Visits) -> None:
+    # A port where nobody listens: the browser says of it what it says of a proxy that cuts the handshake.
+    blocked = "window.WebSocket = class extends WebSocket { constructor() { super('ws://127.0.0.1:1'); } };"
+    ada, grace = visit.welcome(), visit.join("grace")
+    ada.page.add_init_script(blocked)
+    ada.page.reload()
+    ada.join(f"ada-{secrets.token_hex(3)}")
+    ada.say("over HTTP")
+    grace.expect_said("over HTTP")
+    grace.say("over WebSocket")
+    for visitor in (ada, grace):
+        visitor.expect_said("over HTTP", "over WebSocket")
+        visitor.expect_people(ada.name, grace.name)
+    assert not grace.tab.errors
+
+
 def test_lost_history_is_told_and_what_is_void_disappears(visit: Visits, stack: Stack) -> None:
     ada = visit.join("ada")
     ada.say("kept by nobody")
