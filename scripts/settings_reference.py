@@ -124,6 +124,7 @@ READ_BY_TOOLS = {
     "OPENLINE_TEST_REDIS": "the store of `make test-store`, a URL or the path of a server; it is emptied",
     "OPENLINE_SCHEDULES": "how many schedules the property test of the hub runs",
     "OPENLINE_SEED": "with which schedule it begins",
+    "OPENLINE_REGISTRY_HOST": "host of the registry to which a release brings its images (docs/release.md)",
     "OPENLINE_ENGINE": "folder of the container engine for tests, where none runs",
 }
 
