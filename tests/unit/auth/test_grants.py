@@ -35,13 +35,29 @@ def clock():
     return Clock()
 
 
-@pytest.fixture
-def grants(tmp_path, record, clock):
-    store = Store(f"sqlite:///{tmp_path}/auth.db")
+@pytest.fixture(scope="module")
+def passwords():
+    """One for all tests: making it, and each hash, takes a tenth of a second."""
     passwords = Passwords(1)
+    yield passwords
+    passwords.close()
+
+
+@pytest.fixture(scope="module")
+def alice(passwords):
+    return User(
+        username="alice",
+        password=passwords.hash_now("correct horse"),
+        scope="read publish",
+        created=1,
+    )
+
+
+@pytest.fixture
+def grants(tmp_path, record, clock, passwords, alice):
+    store = Store(f"sqlite:///{tmp_path}/auth.db")
     store.add_client(APP)
-    hashed = passwords.hash_now("correct horse")
-    store.add_user(User(username="alice", password=hashed, scope="read publish", created=1))
+    store.add_user(alice)
     yield Grants(
         store=store,
         issuer=Issuer(FileKeyring(tmp_path), issuer="https://i.example", audience="openline"),
@@ -51,7 +67,6 @@ def grants(tmp_path, record, clock):
         refresh_ttl=1000,
         clock=clock,
     )
-    passwords.close()
     store.close()
 
 
