@@ -12,7 +12,7 @@ from tests.support.openapi import schemathesis
 from tests.support.stack import Stack
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(210)
 def test_the_document_of_the_publisher_is_true_through_the_front_door(
     stack: Stack, tmp_path: Path
 ) -> None:

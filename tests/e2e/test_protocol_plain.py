@@ -38,7 +38,7 @@ async def test_a_room_begins_with_connected_and_speaks_without_channel(people: P
         async with await enter(people, "bob", f"rooms/{room}", gateway=1) as bob:
             assert (await bob.expect("connected"))["count"] == 2
             join = await alice.expect("join")
-            assert set(join) == {"type", "user", "connection", "count", "users"}
+            assert set(join) == {"type", "user", "connection", "count", "users", "first"}
             await bob.send({"type": "typing"})
             assert await alice.expect("typing") == {"type": "typing", "user": "bob"}
             await bob.send({"text": "hi", "n": 1})
