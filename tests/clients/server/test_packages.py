@@ -10,7 +10,7 @@ import pytest
 from tests.support.packages import Environment, wheel
 from tests.support.stack import ROOT
 
-pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

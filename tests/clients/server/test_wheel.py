@@ -16,7 +16,7 @@ from tests.support.packages import Environment, wheel
 from tests.support.stack import ROOT, alive, children
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.clients, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
