@@ -73,7 +73,7 @@ def test_the_http_api_is_described_for_people_and_for_programs(stack: Stack) -> 
         ("GET", "/notify/orders", 405),
         ("GET", "/auth/token", 405),
         ("DELETE", "/auth/jwks.json", 405),
-        ("POST", "/sse", 405),
+        ("PUT", "/sse", 405),
         ("GET", "/ws/nothing", 404),
         ("POST", "/ws", 405),
         ("GET", "/ws", 426),

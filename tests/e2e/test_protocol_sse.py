@@ -215,7 +215,7 @@ async def test_head_joins_nothing(people: People) -> None:
 
 
 async def test_other_methods_are_refused(people: People) -> None:
-    answer = await people.http.post("/sse?channel=public:all")
+    answer = await people.http.put("/sse?channel=public:all")
     assert (answer.status_code, answer.json()["code"]) == (405, "bad_request")
 
 
