@@ -458,6 +458,11 @@ TARGETS = [
     "/sse?channel=public:all&token=",
     "/sse?channel=public:all&ticket=x",
     "/sse?channel=" + "x" * 3000,
+    "/sse/",
+    "/sse/x",
+    "/sse/%00",
+    "/sse/0123456789abcdef",
+    "/sse/0123456789abcdef/x",
     "/ws/x",
 ]
 BODIES = [
@@ -506,7 +511,7 @@ async def test_every_call_with_every_body_is_answered_in_words(
         if method != "HEAD":
             explained(answer)
 
-    bodies = BODIES if target.startswith(("/v1", "/notify", "/auth")) else BODIES[:2]
+    bodies = BODIES if target.startswith(("/v1", "/notify", "/auth", "/sse")) else BODIES[:2]
     calls = [("POST", body, bearers[0]) for body in bodies]
     calls += [("POST", BODIES[1], bearer) for bearer in bearers[1:]]
     methods = ("GET", "DELETE", "PUT", "HEAD", "OPTIONS", "NONSENSE")
