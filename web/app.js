@@ -1,6 +1,7 @@
 // The page: sign in, connect, show a room and notifications.
 
 import { Answers } from "./answers.js";
+import { Breaks } from "./breaks.js";
 import { createClient, Unauthorized } from "./client.js";
 import { Conversation } from "./conversation.js";
 import { Credentials, SignInError } from "./credentials.js";
@@ -15,12 +16,13 @@ const RECENT = 10; // notifications from before that the list begins with
 const TITLE = document.title;
 
 const notifications = new Notifications();
+const breaks = new Breaks((text) => ($("break-said").textContent = text));
 const tryIt = new TryIt();
 const welcome = new Welcome(enter);
 let session = null; // {credentials, client, answers, conversation}
 
 function enter(credentials, room) {
-  const client = createClient({ token: (ask) => token(credentials, ask) });
+  const client = createClient({ token: (ask) => token(credentials, ask), WebSocket: breaks.WebSocket });
   const answers = new Answers(client, () => conversation.channel, () => client === session?.client && online(client) && showState(client));
   const conversation = new Conversation(client, { status, unread, standing: () => answers.check() });
   session = { credentials, client, answers, conversation, returns: 0, recovered: 0, listened: new Set() };
@@ -140,6 +142,7 @@ function lost(channel, reason) {
 
 function connected({ node, connection, user, channels }) {
   if (connection === session.connection) return;
+  breaks.back(node);
   session.connection = connection;
   session.conversation.me = user;
   session.returns += 1;
@@ -177,7 +180,8 @@ function showState(event) {
   $("banner-text").textContent = state === "ended" && event.error ? ending(event.error) : "";
 }
 
-function status({ offset, recovered }) {
+function status({ offset, recovered, lost }) {
+  breaks.settle({ recovered, lost });
   if (offset !== undefined) $("fact-offset").textContent = offset;
   if (recovered) session.recovered += recovered;
   $("fact-recovered").textContent = session.recovered;
@@ -212,6 +216,8 @@ for (const toggle of document.querySelectorAll("[data-panel]")) {
 
 $("share").append(copyButton(() => location.href, "Copy link", "Link copied"));
 $("sign-out").addEventListener("click", () => leave());
+$("break-drop").addEventListener("click", () => session && online(session.client) && breaks.drop());
+$("break-move").addEventListener("click", () => session && online(session.client) && breaks.move(session.client));
 $("again").addEventListener("click", () => session?.client.connect());
 for (const look of ["pointerenter", "focusin"]) $("aside").addEventListener(look, () => notifications.seen());
 // As a link it would change the address, which names the room.

@@ -104,7 +104,7 @@ export class Chat {
     const mine = from !== undefined && from === me;
     const follows = this.last && this.last.from === from && ts - this.last.ts < TOGETHER;
     this.last = message;
-    const name = from ?? (from === null ? "somebody" : "over HTTP");
+    const name = from ?? (from === null ? "somebody" : "your back end");
     const head = h("div", { class: "head" }, h("b", {}, mine ? "You" : name), " ", time(ts));
     return h(
       "li",

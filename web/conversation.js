@@ -10,7 +10,7 @@ const ANEW = 100; // messages fetched after a loss
 const GRACE = 3_000; // a quick return shows nothing, in milliseconds
 
 export class Conversation {
-  /** `status` is called with what happens: `{offset}`, `{recovered}`; `standing` when the room stands. */
+  /** `status` is called with what happens: `{offset}`, `{recovered}`, `{lost}`; `standing` when the room stands. */
   constructor(client, { status, standing, unread }) {
     this.client = client;
     this.status = status;
@@ -95,6 +95,7 @@ export class Conversation {
   /** Continuity is lost, and the server said so: drop what is void, fetch what there is. */
   #lost({ began, wait, reason }) {
     const { room } = this;
+    this.status({ lost: reason });
     const dropped = room.void(began);
     this.unsent.settle(room.channel);
     this.#note(`Continuity was lost here: ${reason === "gap" ? "a message is missing" : reason}.${dropped ? ` The server lost ${dropped} of the messages above.` : ""}`, "bad");

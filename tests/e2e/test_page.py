@@ -305,6 +305,20 @@ def test_who_comes_back_from_a_killed_gateway_is_not_there_twice(
         stack.up(victim)
 
 
+@pytest.mark.parametrize("button", ["Drop my line", "Move me"])
+def test_a_visitor_breaks_the_line_and_reads_what_came_of_it(visit: Visits, button: str) -> None:
+    ada, grace = visit.join("ada"), visit.join("grace")
+    ada.expect_people(ada.name, grace.name)
+    ada.page.get_by_role("button", name=button).click()
+    said = ada.page.locator("#break-said")
+    expect(said).to_have_text(re.compile(r"^Back after \d+ ms, on gateway-\d: "), timeout=AWAY)
+    expect(said).to_contain_text(re.compile(r"nothing was missed|all recovered"))
+    grace.say("after it")
+    ada.expect_said("after it")
+    expect(grace.page.get_by_text(" left")).to_have_count(0)
+    assert not ada.tab.errors + grace.tab.errors
+
+
 def test_without_network_the_page_does_not_say_connected(visit: Visits) -> None:
     ada = visit.join("ada")
     ada.tab.context.set_offline(True)
