@@ -14,7 +14,7 @@ export REDIS_URL DATABASE_URL
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev setup unit test test-store test-slow bench lint types fmt coverage contracts nginx-check rules-check dashboards lock \
+.PHONY: help run dev setup unit test test-store test-slow clients site bench lint types fmt coverage contracts nginx-check rules-check dashboards lock \
 	docs ci clean load capacity images images-push up down logs scale roll test-docker \
 	k8s-secrets k8s-rotate-keys k8s-check test-deploy
 
