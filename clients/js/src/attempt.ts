@@ -9,16 +9,19 @@ import type { Connected, Dial, Frame, Line, Transport, TransportName } from "./t
 const OPENING = 10_000;
 const GREETING = 5_000;
 
+/** How to connect, and as whom. */
+export type Way = { transport: Transport; name: TransportName; token: Token };
+
 /** What an attempt asks of its client, and tells it. */
 export interface Hooks {
   /** Finds the token and the way. What it throws ends the attempt. */
-  prepare(attempt: Attempt): Promise<{ transport: Transport; name: TransportName; token: Token }>;
+  prepare(attempt: Attempt): Promise<Way>;
   /** The line is open: what is sent now leaves together. */
   open(attempt: Attempt): void;
   /** An event that is no answer and no heartbeat; synchronously, in wire order. */
   event(attempt: Attempt, event: Frame): void;
   /** Over, unless we ended it. `cause`: what `prepare` threw. */
-  ended(attempt: Attempt, end: { code: number; reason: string; retryAfter?: number | undefined; cause?: unknown }): void;
+  ended(attempt: Attempt, code: number, reason: string, retryAfter?: number, cause?: unknown): void;
   /** Milliseconds of silence until we ask. */
   quiet(attempt: Attempt, waiting: boolean): number;
 }
@@ -80,10 +83,10 @@ export const createAttempt = (dial: Dial, hooks: Hooks) => {
     },
   };
 
-  function fail(code: number, reason: string, more?: { retryAfter?: number | undefined; cause?: unknown }): void {
+  function fail(code: number, reason: string, retryAfter?: number, cause?: unknown): void {
     if (over()) return;
     attempt.end(4000, reason);
-    hooks.ended(attempt, { code, reason, ...more });
+    hooks.ended(attempt, code, reason, retryAfter, cause);
   }
 
   function wake(): void {
@@ -104,7 +107,7 @@ export const createAttempt = (dial: Dial, hooks: Hooks) => {
     }
     const done = asks.get(id);
     if (type === "ping") attempt.send({ type: "pong" });
-    else if (done && (type === "ack" || type === "pong" || type === "error")) {
+    else if (done && /^(ack|pong|error)$/.test(type)) {
       asks.delete(id);
       done(type === "error" ? refusal(event as never) : null, event);
     } else {
@@ -113,8 +116,7 @@ export const createAttempt = (dial: Dial, hooks: Hooks) => {
     }
   }
 
-  const run = async () => {
-    const { transport, name, token } = await hooks.prepare(attempt);
+  const run = ({ transport, name, token }: Way): void => {
     if (over()) return;
     attempt.transport = name;
     attempt.token = token;
@@ -125,12 +127,22 @@ export const createAttempt = (dial: Dial, hooks: Hooks) => {
         hooks.open(attempt);
       },
       event: receive,
-      closed: (code, reason, retryAfter) => fail(code, reason, { retryAfter }),
+      closed: fail,
     });
   };
   after("opening", OPENING, () => fail(1006, "no answer"));
-  run().catch((cause) => fail(1006, "not connected", { cause }));
+  hooks
+    .prepare(attempt)
+    .then(run)
+    .catch((cause) => fail(1006, "not connected", 0, cause));
   return attempt;
 };
+
+/** The answer to a command on a line, if there is one. */
+export const request = (line: Attempt | null, command: Frame): Promise<Frame> =>
+  new Promise((resolve, reject) => {
+    if (line) line.ask(command, (refused, ack) => (refused ? reject(refused) : resolve(ack)));
+    else reject(disconnected());
+  });
 
 export type Attempt = ReturnType<typeof createAttempt>;

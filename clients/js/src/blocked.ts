@@ -1,13 +1,8 @@
+import { withStorage } from "./storage.js";
 import type { TransportName } from "./types.js";
 
 const KEY = "openline:stream until";
 const REMEMBERED_MS = 600_000;
-
-const storage = (work: (storage: Storage) => void): void => {
-  try {
-    work(sessionStorage);
-  } catch {} // there is none, or the page's settings forbid it
-};
 
 /**
  * Whether WebSocket is blocked here, and so the next attempt is a stream over HTTP.
@@ -27,7 +22,7 @@ export const createBlocked = (allowed: readonly TransportName[] = ["websocket", 
     /** How to try next. `answers` asks the front door over HTTP. */
     async choose(now: number, answers: () => Promise<boolean>): Promise<TransportName> {
       if (!both) return allowed[0]!;
-      if (blocked === undefined) storage((kept) => (blocked = Number(kept.getItem(KEY)) > now));
+      if (blocked === undefined) withStorage((kept) => (blocked = Number(kept.getItem(KEY)) > now));
       // HTTP is silent too: that is the network, and WebSocket is tried again.
       if (!blocked && mute >= 2 && (await answers())) decide(true);
       return blocked ? "stream" : "websocket";
@@ -38,8 +33,8 @@ export const createBlocked = (allowed: readonly TransportName[] = ["websocket", 
       if (transport === "websocket") {
         worked = true;
         decide(false);
-        storage((kept) => kept.removeItem(KEY));
-      } else if (both && !worked) storage((kept) => kept.setItem(KEY, `${now + REMEMBERED_MS}`));
+        withStorage((kept) => kept.removeItem(KEY));
+      } else if (both && !worked) withStorage((kept) => kept.setItem(KEY, `${now + REMEMBERED_MS}`));
     },
 
     /** An attempt ended before it was greeted. `heard`: a frame came; 1006: closed without a word, or silent for too long. */

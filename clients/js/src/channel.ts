@@ -1,17 +1,17 @@
-import type { Attempt } from "./attempt.js";
+import { type Attempt, request } from "./attempt.js";
 import { createEmitter, releasing } from "./emitter.js";
-import { disconnected, OpenlineError } from "./errors.js";
+import { OpenlineError } from "./errors.js";
 import { createMembers } from "./members.js";
 import { iterate } from "./messages.js";
 import type { Positions } from "./positions.js";
-import type { Request } from "./sender.js";
+import type { Sender } from "./sender.js";
 import type {
   Channel,
   ChannelEvents,
   ChannelOptions,
   ChannelState,
-  Frame,
   History,
+  Frame,
   Message,
   Position,
   PresencePage,
@@ -36,14 +36,12 @@ export interface Core {
   hosted(): Set<string>;
   /** Whether a message is one of ours that must not be heard here. */
   mutes(key: string | undefined): boolean;
-  call(request: Request): Promise<Frame>;
+  call: Sender["call"];
   /** Something may leave now. */
   pump(): void;
   /** Take this channel's place among the client's; the channel that has it already, if that is another. */
   enter(name: string, room: Room): Room;
   forget(name: string, room: Room): void;
-  after(name: string, ms: number, work: () => void): void;
-  cancel(name: string): void;
 }
 
 /** 128 random bits. */
@@ -54,7 +52,7 @@ export const key = (): string =>
 export const createRoom = (core: Core, name: string, options: ChannelOptions) => {
   const { positions, random } = core;
   const events = createEmitter<ChannelEvents & { message: Message }>();
-  const linger = `linger ${name}`;
+  let linger: ReturnType<typeof setTimeout> | undefined;
   let state: ChannelState = "idle";
   let error: OpenlineError | null = null;
   let wanted = false;
@@ -94,15 +92,14 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
   };
 
   const flush = (): void => {
-    const held = hold ?? [];
+    const held = hold;
     hold = undefined;
-    held.forEach(deliver);
+    held?.forEach(deliver);
   };
 
   /** Older messages of a channel that the server subscribes: they come before what has come meanwhile. */
   const fetchLast = (line: Attempt): void => {
-    begun = true;
-    holdFrom = hold ? holdFrom : positions.get(name);
+    if (!hold) holdFrom = positions.get(name);
     hold ??= [];
     const limit = Math.min(options.last!, LAST_AT_MOST);
     const since = holdFrom && { epoch: holdFrom.epoch, offset: holdFrom.offset + 1 }; // before which they lie
@@ -128,7 +125,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
       line.live.delete(name);
     }
     if (!hosted) positions.forget(name);
-    core.cancel(linger);
+    clearTimeout(linger);
     core.forget(name, room);
     become("idle");
     events.clear();
@@ -237,7 +234,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
 
     subscribe(listener: (m: Message) => void, signal?: AbortSignal) {
       const release = events.on("message", listener);
-      core.cancel(linger);
+      clearTimeout(linger);
       const first = !wanted;
       wanted = true;
       if (first || state === "failed") {
@@ -249,19 +246,20 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
       }
       return releasing(() => {
         release();
-        if (!events.size("message")) core.after(linger, LINGER, leave);
+        if (!events.size("message")) linger = setTimeout(leave, LINGER);
       }, signal);
     },
     on: events.on,
     channel: undefined as never as Channel,
   };
 
-  const read = <T>(type: string, fields: object): Promise<T> =>
-    core.call({
-      command: { type, channel: name, ...fields },
-      seconds: READ_SECONDS,
-      late: ["timeout", `no answer to ${type} within ${READ_SECONDS} s`],
-    }) as Promise<T>;
+  /** The line for what is sent now or never. */
+  const ready = (): Attempt | null => {
+    const [line] = core.lines();
+    return line?.greeting && !room.joining() ? line : null;
+  };
+  const read = <T>(type: string, fields?: object): Promise<T> =>
+    core.call({ type, channel: name, ...fields }, READ_SECONDS, ["timeout", `no answer to ${type} within ${READ_SECONDS} s`]) as Promise<T>;
 
   const facade: Omit<Channel, "members"> = {
     name,
@@ -281,28 +279,17 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
       const issues = check(data)?.issues;
       if (issues) throw new OpenlineError("invalid_data", `the data does not fit the schema: ${issues[0]?.message}`, { cause: issues });
       const command = { type: "publish", channel: name, data, ...(echo === false && { echo }) };
-      if (ephemeral) {
-        return new Promise((resolve, reject) => {
-          const [line] = core.lines();
-          if (!line?.greeting || room.joining()) return reject(disconnected());
-          line.ask({ ...command, ephemeral }, (refused, ack) => (refused ? reject(refused) : resolve(ack as Published)));
-        });
-      }
-      return core.call({
-        command: { ...command, key: own ?? key() },
-        seconds: core.seconds,
-        late: ["expired", `not published within ${core.seconds} s, and the server may forget its key: whether it was stored is not known`],
-        ordered: options.ordered,
-        signal,
-        heard: (ack) => echo === false && positions.echo(name, ack as Partial<Position>),
-      }) as Promise<Published>;
+      if (ephemeral) return request(ready(), { ...command, ephemeral }) as Promise<Published>;
+      return core.call(
+        { ...command, key: own ?? key() },
+        core.seconds,
+        ["expired", `not published within ${core.seconds} s, and the server may forget its key: whether it was stored is not known`],
+        { ordered: options.ordered, signal, heard: (ack) => echo === false && positions.echo(name, ack as Partial<Position>) },
+      ) as Promise<Published>;
     },
-    history: (o = {}) => read<History>("history", o),
-    presence: (o = {}) => read<PresencePage>("presence", o),
-    typing() {
-      const [line] = core.lines();
-      if (line?.greeting && !room.joining()) line.send({ type: "typing", channel: name });
-    },
+    history: (o) => read<History>("history", o),
+    presence: (o) => read<PresencePage>("presence", o),
+    typing: () => ready()?.send({ type: "typing", channel: name }),
   };
   const members = createMembers(facade);
   room.channel = Object.assign(facade, { members }) as Channel;

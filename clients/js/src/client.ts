@@ -1,16 +1,15 @@
-import { type Attempt, createAttempt, type Hooks } from "./attempt.js";
+import { type Attempt, createAttempt, type Hooks, request } from "./attempt.js";
 import { backoff } from "./backoff.js";
 import { createBlocked } from "./blocked.js";
 import { createRoom, key, type Core, type Room } from "./channel.js";
 import { leastWait, verdict } from "./codes.js";
-import { createEmitter } from "./emitter.js";
-import { aborted, disconnected, OpenlineError, refusal, Unauthorized } from "./errors.js";
+import { createEmitter, releasing } from "./emitter.js";
+import { aborted, disconnected, OpenlineError, refusal, temporary, Unauthorized } from "./errors.js";
 import { json, websocket } from "./line.js";
 import { isHidden, watchPage } from "./page.js";
 import { createPace } from "./outbox.js";
 import { createPositions } from "./positions.js";
 import { createSender } from "./sender.js";
-import { createTimers } from "./timers.js";
 import { createTokens, type Token } from "./tokens.js";
 import type {
   AnyChannels,
@@ -42,7 +41,6 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
   const { random = Math.random, log = () => {}, probe = 10, backoff: pauses = { base: 0.5, cap: 20 } } = options;
   const { limit = 500, seconds = 240 } = options.queue ?? {};
   const events = createEmitter<ClientEvents>();
-  const timers = createTimers();
   const positions = createPositions(options.positions);
   const tokens = createTokens(options.token);
   const blocked = createBlocked(options.transports);
@@ -62,19 +60,24 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
   let previous: string | undefined; // the connection before, which ends when we come back
   let alias: string | undefined; // who we are to the server while we have no token
   let leavePage: (() => void) | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined; // until the next attempt
 
   const become = (now: ConnectionState, error: OpenlineError | null = null, wait?: number): void => {
     if (now === state && now !== "waiting") return;
     state = now;
     failure = error;
     log("debug", now, { wait, error: error?.message });
-    events.emit("state", { state, error, ...(wait !== undefined && { wait }) });
+    events.emit("state", { state, error, wait });
   };
   const report = (error: OpenlineError): void => {
     log("warn", error.message, { code: error.code });
     events.emit("error", error);
   };
-  const eachRoom = (work: (room: Room) => void): void => [...rooms.values()].forEach(work);
+  /** No token: a person has to help, or it is tried again. */
+  const refused = (cause: unknown): void => {
+    if (cause instanceof Unauthorized) fail(cause);
+    else report(temporary("unauthorized", "no token, or no way to connect: tried again", cause));
+  };
 
   // ---- lines
 
@@ -89,24 +92,23 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     };
   };
 
-  /** Whether the front door answers HTTP; anything is an answer. */
-  const answers = (to: Dial, signal: AbortSignal) => () =>
-    (to.fetch ?? fetch)(`${to.url}/healthz`, { mode: "no-cors", cache: "no-store", signal }).then(
-      () => true,
-      () => false,
-    );
-
   const open = (only?: TransportName): Attempt => {
     const to = dial();
     const hooks: Hooks = {
-      async prepare(attempt) {
+      async prepare({ signal }) {
+        /** Whether the front door answers HTTP; anything is an answer. */
+        const answers = () =>
+          (to.fetch ?? fetch)(`${to.url}/healthz`, { mode: "no-cors", cache: "no-store", signal }).then(
+            () => true,
+            () => false,
+          );
         const [token, name] = await Promise.all([
-          tokens.get(ended === undefined ? "first" : "expired", attempt.signal, ended),
-          only ?? blocked.choose(Date.now(), answers(to, attempt.signal)),
+          tokens.get(ended === undefined ? "first" : "expired", signal, ended),
+          only ?? blocked.choose(Date.now(), answers),
         ]);
         if (name === "websocket") return { name, token, transport: websocket };
-        const { stream } = await (options.fallback ?? (() => import("./fallback.js") as never))();
-        return { name, token, transport: stream as typeof websocket };
+        const { stream } = await (options.fallback ?? (() => import("./fallback.js")))();
+        return { name, token, transport: stream };
       },
       open(attempt) {
         const since: { [channel: string]: unknown } = {};
@@ -117,62 +119,65 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
         for (const [name, room] of rooms) if (!hosted.has(name)) room.join(attempt);
       },
       event: receive,
-      ended: (attempt, end) => finished(attempt, end, only),
+      ended: (...end) => finished(only, ...end),
       quiet: ({ greeting }, waiting) =>
         1000 * (probe && (waiting || !isHidden()) ? probe : (greeting?.ping ?? 25) + 5),
     };
     return createAttempt(to, hooks);
   };
 
+  const later = (ms: number, work: () => void): void => {
+    clearTimeout(timer);
+    timer = setTimeout(work, ms);
+  };
+  const pause = (least: number): number => 1000 * backoff(failures++, least, pauses, random);
+
   const start = (): void => {
-    timers.cancel("retry");
+    clearTimeout(timer);
     become("connecting");
     current = open();
   };
 
   /** Open another line beside the present one, and change over when it is greeted. */
   const move = (only?: TransportName): void => {
-    timers.cancel("move");
-    if (next || !current?.greeting) return;
+    if (next || !standing()) return;
+    clearTimeout(timer);
     if (!only) become("moving");
     next = open(only);
   };
 
   const retry = (least: number, error: OpenlineError | null = null): void => {
-    const wait = 1000 * backoff(failures++, least, pauses, random);
+    const wait = pause(least);
     become("waiting", error, wait);
-    timers.after("retry", wait, start);
+    later(wait, start);
   };
-
-  const hurry = (): void => timers.after("retry", HURRY * random(), start);
 
   /** No line any more. */
   const drop = (code: number): void => {
     const lines = [current, next, left];
     current = next = left = null;
-    timers.cancel("retry");
-    timers.cancel("move");
+    clearTimeout(timer);
     for (const line of lines) line?.end(code);
-    eachRoom((room) => room.interrupt());
+    rooms.forEach((room) => room.interrupt());
   };
 
-  const fail = (error: OpenlineError): void => {
+  /** For good: what waits is told. */
+  const stop = (error: OpenlineError): void => {
     drop(1000);
     leavePage?.();
     tokens.forget();
     sender.clear(error);
+  };
+
+  const fail = (error: OpenlineError): void => {
+    stop(error);
     become("failed", error);
   };
 
-  const finished: (attempt: Attempt, end: Parameters<Hooks["ended"]>[1], only?: TransportName) => void = (
-    attempt,
-    { code, reason, retryAfter, cause },
-    only,
-  ) => {
+  const finished = (only: TransportName | undefined, ...[attempt, code, reason, retryAfter, cause]: Parameters<Hooks["ended"]>): void => {
     log("debug", "line ended", { code, reason, transport: attempt.transport });
-    if (cause instanceof Unauthorized) return fail(cause);
-    if (!attempt.greeting && !cause) blocked.failed(attempt.transport, attempt.heard, code);
-    if (cause) report(new OpenlineError("unauthorized", "no token, or no way to connect: tried again", { temporary: true, cause }));
+    if (cause) refused(cause);
+    else if (!attempt.greeting) blocked.failed(attempt.transport, attempt.heard, code);
     const what = verdict(code);
     const least = leastWait(code, reason, retryAfter);
     const error = new OpenlineError(code === 4001 || what === "renew" ? "unauthorized" : "closed", reason || `closed with ${code}`, {
@@ -186,13 +191,13 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
       if (what === "stay") return fail(error);
       if (what === "renew") ended = attempt.token;
       become("online");
-      return timers.after("move", 1000 * backoff(failures++, least, pauses, random), move);
+      return later(pause(least), move);
     }
     if (attempt !== current) return;
     current = next;
     next = null;
-    timers.cancel("move");
-    eachRoom((room) => room.interrupt());
+    clearTimeout(timer);
+    rooms.forEach((room) => room.interrupt());
     if (current) return become("connecting");
     if (what === "stay" || (what === "renew" && !tokens.renewable)) return fail(error);
     if (what === "wait") return retry(least, error);
@@ -219,19 +224,15 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     current = attempt;
     next = next === attempt ? null : next;
     attempt.greeting = now;
-    if (now.limits) attempt.pace = createPace(performance.now(), 0.9 * (now.limits.commands ?? 0), 0.75 * (now.limits.burst ?? 0));
+    if (now.limits) attempt.pace = createPace(performance.now(), 0.9 * now.limits.commands!, 0.75 * now.limits.burst!); // null: no limit
     hosted = new Set(Object.keys(now.channels));
     left = old ?? left;
     old?.after("retire", RETIRE, () => old.end(1000));
     attempt.after("steady", STEADY, () => {
       failures = 0;
     });
-    for (const [name, begin] of Object.entries(now.channels)) {
-      const room = rooms.get(name);
-      if (room) room.stand(attempt, begin);
-      else positions.begin(name, begin);
-    }
-    eachRoom((room) => room.join(attempt));
+    for (const [channel, begin] of Object.entries(now.channels)) receive(attempt, { ...begin, type: "subscribed", channel });
+    rooms.forEach((room) => room.join(attempt));
     scheduleTrial();
     become("online");
     sender.pump();
@@ -244,7 +245,7 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     previous = undefined;
     sender.clear(disconnected("the user has changed"));
     drop(1000);
-    eachRoom((room) => room.renew());
+    rooms.forEach((room) => room.renew());
     start();
   };
 
@@ -276,18 +277,17 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     try {
       const token = await tokens.get("renew", attempt.signal, attempt.token);
       if (attempt.signal.aborted) return;
-      attempt.ask({ type: "auth", token }, (refused, { expires }) => {
-        if (refused?.code === "forbidden") return another();
-        if (refused?.code === "disconnected") return;
-        if (refused) return again();
+      attempt.ask({ type: "auth", token }, (error, { expires }) => {
+        if (error?.code === "forbidden") return another();
+        if (error?.code === "disconnected") return;
+        if (error) return again();
         attempt.token = token;
-        if (attempt.greeting) attempt.greeting = { ...attempt.greeting, expires };
+        attempt.greeting = { ...attempt.greeting!, expires };
       });
     } catch (cause) {
       if (attempt.signal.aborted) return;
-      if (cause instanceof Unauthorized) return fail(cause);
-      report(new OpenlineError("unauthorized", "no token: tried again", { temporary: true, cause }));
       again();
+      refused(cause); // which may end the attempt, and its timers
     }
   };
 
@@ -297,22 +297,22 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
   // ---- the page
 
   const doubt = (patience: number): void => standing()?.probe(patience);
+  const visible = (): void => {
+    if (state === "waiting") later(HURRY * random(), start);
+    doubt(DOUBT);
+  };
   const watch = () =>
     watchPage({
       online() {
         failures = 0;
-        if (state === "waiting") hurry();
-        doubt(DOUBT);
+        visible();
       },
       offline: () => doubt(DOUBT_OFFLINE),
       changed() {
         doubt(DOUBT);
         if (standing()?.transport === "stream") move("websocket");
       },
-      visible() {
-        if (state === "waiting") hurry();
-        doubt(DOUBT);
-      },
+      visible,
       stored() {
         drop(1001);
         become("waiting");
@@ -332,7 +332,7 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     lines: () => [current, next].filter((line) => line !== null),
     hosted: () => hosted,
     mutes: sender.mutes,
-    call: (request) => (state === "failed" ? Promise.reject(failure) : sender.call(request)),
+    call: (...call) => (state === "failed" ? Promise.reject(failure) : sender.call(...call)),
     pump: sender.pump,
     enter(name, room) {
       const present = rooms.get(name) ?? room;
@@ -340,8 +340,6 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
       return present;
     },
     forget: (name, room) => rooms.get(name) === room && rooms.delete(name),
-    after: timers.after,
-    cancel: timers.cancel,
   };
 
   const client: Client<C> = {
@@ -363,11 +361,8 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
       start();
     },
     close() {
-      drop(1000);
-      leavePage?.();
-      tokens.forget();
-      sender.clear(disconnected("the client was closed"));
-      eachRoom((room) => room.close());
+      stop(disconnected("the client was closed"));
+      rooms.forEach((room) => room.close());
       become("idle");
     },
     reconnect() {
@@ -387,27 +382,23 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     online: ({ signal } = {}) =>
       new Promise((resolve, reject) => {
         const settle = () => {
-          if (signal?.aborted) reject(aborted());
-          else if (standing()) resolve(client.connection!);
+          if (standing()) resolve(client.connection!);
           else if (state === "failed" || state === "idle") reject(failure ?? disconnected());
-          else return false;
+          else return;
           release();
-          signal?.removeEventListener("abort", settle);
-          return true;
         };
-        const release = events.on("state", settle);
-        if (!settle()) signal?.addEventListener("abort", settle);
+        const listening = events.on("state", settle);
+        const release = releasing(() => {
+          listening();
+          reject(aborted()); // unless it is settled
+        }, signal);
+        settle();
       }),
-    ping: () =>
-      new Promise((resolve, reject) => {
-        const line = standing();
-        if (!line) return reject(disconnected());
-        const from = performance.now();
-        line.ask({ type: "ping" }, (gone) => {
-          if (gone) return reject(gone);
-          resolve((latency = performance.now() - from));
-        });
-      }),
+    async ping() {
+      const from = performance.now();
+      await request(standing(), { type: "ping" });
+      return (latency = performance.now() - from);
+    },
     [Symbol.dispose]: () => client.close(),
   };
   return client;

@@ -1,13 +1,13 @@
 /** What a close code asks of a client, by its range: stay away, come back, or come back with a new token. */
 export type Verdict = "stay" | "wait" | "renew";
 
-/** RFC 6455 codes after which the same would happen again. 1000: closed in order. */
-const STAY = [1000, 1002, 1003, 1007, 1008, 1009];
+/** Those of the protocol's first range, and those of RFC 6455 after which the same would happen again. 1000: closed in order. */
+const STAY = /^(40..|100[023789])$/;
 
 const MOST_SECONDS = 60;
 
 export const verdict = (code: number): Verdict =>
-  STAY.includes(code) || (code >= 4000 && code < 4100) ? "stay" : code >= 4200 && code < 4300 ? "renew" : "wait";
+  STAY.test(`${code}`) ? "stay" : code >= 4200 && code < 4300 ? "renew" : "wait";
 
 /** The least seconds to stay away: those in the reason of 4100, `retryAfter` of HTTP, else none. */
 export const leastWait = (code: number, reason: string, retryAfter?: number): number => {

@@ -65,9 +65,11 @@ export const refusal = ({
   temporary = false,
   retry_after: retryAfter,
 }: { code: ErrorCode; message: string; temporary?: boolean; retry_after?: number }) =>
-  new OpenlineError(code, message, { temporary, ...(retryAfter !== undefined && { retryAfter }) });
+  new OpenlineError(code, message, { temporary, retryAfter });
 
-export const disconnected = (message = "not connected: call connect(), or wait for online()") =>
-  new OpenlineError("disconnected", message, { temporary: true });
+export const temporary = (code: ErrorCode, message: string, cause?: unknown) =>
+  new OpenlineError(code, message, { temporary: true, cause });
+
+export const disconnected = (message = "not connected: call connect(), or wait for online()") => temporary("disconnected", message);
 
 export const aborted = () => new OpenlineError("aborted", "the signal of this call was aborted");

@@ -8,50 +8,54 @@ export const iterate = <T>(
   { buffer = 1000, overflow = "throw", signal }: Until & { buffer?: number; overflow?: "throw" | "oldest" } = {},
 ): AsyncIterableIterator<Message<T>> => {
   type Result = IteratorResult<Message<T>>;
+  const end: Result = { done: true, value: undefined };
   const waiting: Message<T>[] = [];
-  const takers: { resolve(result: Result): void; reject(error: unknown): void }[] = [];
-  let error: unknown;
+  const takers: [resolve: (result: Result) => void, reject: (error: unknown) => void][] = [];
+  let error: unknown; // thrown once; then comes the end
   let over = false;
 
+  const settle = (): void => {
+    while (takers.length && (waiting.length || over)) {
+      const [resolve, reject] = takers.shift()!;
+      if (waiting.length) resolve({ done: false, value: waiting.shift()! });
+      else if (error) {
+        reject(error);
+        error = undefined;
+      } else resolve(end);
+    }
+  };
   const fail = (why: unknown): void => {
     error = why;
     stop();
   };
-  /** Once; then comes the end. */
-  const thrown = (reject: (error: unknown) => void): void => {
-    reject(error);
-    error = undefined;
-  };
-  const release = channel.subscribe((value) => {
-    const taker = takers.shift();
-    if (taker) return taker.resolve({ done: false, value });
-    if (waiting.length >= buffer) {
-      if (overflow === "throw") return fail(new OpenlineError("slow_reader", `more than ${buffer} messages of ${channel.name} wait`));
-      waiting.shift();
-    }
-    waiting.push(value);
-  });
-  const releaseState = channel.on("state", ({ state, error: why }) => state === "failed" && fail(why));
+  const releases = [
+    channel.subscribe((value) => {
+      waiting.push(value);
+      settle();
+      if (waiting.length <= buffer) return;
+      if (overflow === "oldest") waiting.shift();
+      else {
+        waiting.pop();
+        fail(new OpenlineError("slow_reader", `more than ${buffer} messages of ${channel.name} wait`));
+      }
+    }),
+    channel.on("state", ({ state, error: why }) => state === "failed" && fail(why)),
+  ];
   const stop = releasing(() => {
     over = true;
-    release();
-    releaseState();
-    if (error && takers.length) thrown(takers.shift()!.reject);
-    for (const { resolve } of takers.splice(0)) resolve({ done: true, value: undefined });
+    for (const release of releases) release();
+    settle();
   }, signal);
   const finish = async (): Promise<Result> => {
     waiting.length = 0;
     stop();
-    return { done: true, value: undefined };
+    return end;
   };
   return {
     next: () =>
-      new Promise<Result>((resolve, reject) => {
-        const value = waiting.shift();
-        if (value) resolve({ done: false, value });
-        else if (error) thrown(reject);
-        else if (over) resolve({ done: true, value: undefined });
-        else takers.push({ resolve, reject });
+      new Promise((resolve, reject) => {
+        takers.push([resolve, reject]);
+        settle();
       }),
     return: finish,
     throw: finish,

@@ -11,65 +11,44 @@ export interface Draft {
 
 const IN_FLIGHT = 20;
 
-type Lane = { drafts: number; flying: number; held: number };
-
 /** Commands that wait, in order within their channel. Times are milliseconds of any one clock. */
 export const createOutbox = <D extends Draft>(limit = 500) => {
-  const drafts = new Map<D, boolean>(); // whether it is under way
-  const lanes = new Map<string, Lane>();
-
-  const lane = (channel: string): Lane => {
-    let found = lanes.get(channel);
-    if (!found) lanes.set(channel, (found = { drafts: 0, flying: 0, held: 0 }));
-    return found;
-  };
-  const fly = (draft: D, flying: boolean): void => {
-    if (drafts.get(draft) !== flying) lane(draft.channel).flying += flying ? 1 : -1;
-    drafts.set(draft, flying);
-  };
+  const drafts = new Map<D, number>(); // from when each may leave; Infinity: it is under way
   const outbox = {
     has: (draft: D) => drafts.has(draft),
     size: () => drafts.size,
 
     /** Whether there is room for it. */
-    add(draft: D): boolean {
-      if (drafts.size >= limit) return false;
-      drafts.set(draft, false);
-      lane(draft.channel).drafts += 1;
-      return true;
-    },
+    add: (draft: D): boolean => drafts.size < limit && !!drafts.set(draft, 0),
 
-    remove(draft: D): void {
-      if (!drafts.has(draft)) return;
-      fly(draft, false);
-      drafts.delete(draft);
-      if (!--lane(draft.channel).drafts) lanes.delete(draft.channel);
-    },
+    remove: (draft: D): void => void drafts.delete(draft),
 
     /** What may leave now, at most `most`; they count as under way. `ready`: whether its channel takes any. */
     due(now: number, most: number, ready: (channel: string) => boolean): D[] {
       const leaving: D[] = [];
-      const full = new Set<string>(); // behind the first that has to wait, all of its channel wait
-      for (const [draft, flying] of drafts) {
-        if (leaving.length >= most) break;
+      const flying = new Map<string, number>(); // by channel; Infinity: behind the first that has to wait, all wait
+      const count = (channel: string, more: number): number => {
+        const sum = (flying.get(channel) ?? 0) + more;
+        flying.set(channel, sum);
+        return sum;
+      };
+      for (const [{ channel }, from] of drafts) if (from === Infinity) count(channel, 1);
+      for (const [draft, from] of drafts) {
         const { channel, ordered } = draft;
-        if (flying || full.has(channel)) continue;
-        const at = lane(channel);
-        if (at.held > now || at.flying >= (ordered ? 1 : IN_FLIGHT) || !ready(channel)) full.add(channel);
+        if (leaving.length >= most) break;
+        if (from === Infinity) continue;
+        if (from > now || count(channel, 0) >= (ordered ? 1 : IN_FLIGHT) || !ready(channel)) count(channel, Infinity);
         else {
-          fly(draft, true);
+          count(channel, 1);
+          drafts.set(draft, Infinity);
           leaving.push(draft);
         }
       }
       return leaving;
     },
 
-    /** Refused for now, or its line is gone: its channel waits until then, and goes on from this one. */
-    hold(draft: D, until: number): void {
-      if (!drafts.has(draft)) return;
-      fly(draft, false);
-      lane(draft.channel).held = until;
-    },
+    /** Refused for now, or its line is gone: it waits until then, and with it all of its channel behind it. */
+    hold: (draft: D, until: number): unknown => drafts.has(draft) && drafts.set(draft, until),
 
     /** Take out what has waited too long by `now`; all without it. */
     expire(now = Infinity): D[] {
@@ -81,14 +60,13 @@ export const createOutbox = <D extends Draft>(limit = 500) => {
     /** The next moment at which time alone changes something. */
     wake(now: number): number {
       let next = Infinity;
-      for (const { until } of drafts.keys()) next = Math.min(next, until);
-      for (const { held } of lanes.values()) if (held > now) next = Math.min(next, held);
+      for (const [{ until }, from] of drafts) next = Math.min(next, until, from > now ? from : until);
       return next;
     },
 
     /** Whether a message is one of ours that must not be heard here. */
     mutes(key: string | undefined): boolean {
-      if (key !== undefined) for (const { mute } of drafts.keys()) if (mute === key) return true;
+      for (const { mute } of drafts.keys()) if (key !== undefined && mute === key) return true;
       return false;
     },
   };
@@ -109,6 +87,6 @@ export const createPace = (then: number, rate = 45, burst = 150) => {
     /** One has left, allowed or not. */
     spend: (): void => void (left -= 1),
     /** Milliseconds until one more may leave. */
-    wait: (): number => (!rate || left >= 1 ? 0 : Math.ceil(((1 - left) / rate) * 1000)),
+    wait: (): number => (rate ? Math.max(0, Math.ceil(((1 - left) / rate) * 1000)) : 0),
   };
 };

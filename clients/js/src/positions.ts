@@ -1,3 +1,4 @@
+import { withStorage } from "./storage.js";
 import type { Position, PositionStore, Start } from "./types.js";
 
 /** What a message is at its place: the one that is due, seen before, or beyond one that never came. */
@@ -61,30 +62,22 @@ export type Positions = ReturnType<typeof createPositions>;
 export const sessionPositions = (name = "openline"): PositionStore => {
   const memory = new Map<string, Position>();
   const key = (channel: string) => `${name} ${channel}`;
-  // Reading it may throw, by the page's settings; so may writing, when it is full.
-  const attempt = <T>(work: (storage: Storage) => T): T | undefined => {
-    try {
-      return work(sessionStorage);
-    } catch {
-      return undefined;
-    }
-  };
   return {
     get(channel) {
-      const text = memory.has(channel) ? null : attempt((storage) => storage.getItem(key(channel)));
+      const text = memory.has(channel) ? null : withStorage((storage) => storage.getItem(key(channel)));
       if (text) {
-        const cut = text.indexOf(" ");
-        memory.set(channel, { epoch: text.slice(0, cut), offset: Number(text.slice(cut)) });
+        const [epoch, offset] = text.split(" ");
+        memory.set(channel, { epoch: epoch!, offset: Number(offset) });
       }
       return memory.get(channel);
     },
     set(channel, position) {
       memory.set(channel, position);
-      attempt((storage) => storage.setItem(key(channel), `${position.epoch} ${position.offset}`));
+      withStorage((storage) => storage.setItem(key(channel), `${position.epoch} ${position.offset}`));
     },
     delete(channel) {
       memory.delete(channel);
-      attempt((storage) => storage.removeItem(key(channel)));
+      withStorage((storage) => storage.removeItem(key(channel)));
     },
   };
 };

@@ -199,7 +199,7 @@ export interface PresenceEvent {
 
 export interface ClientEvents {
   /** `wait`: milliseconds until the next attempt, when `waiting`. `error`: why, when `failed` or `waiting`. */
-  state: { state: ConnectionState; error: OpenlineError | null; wait?: number };
+  state: { state: ConnectionState; error: OpenlineError | null; wait?: number | undefined };
   /** Sent by the back end to this connection; best effort. */
   direct: { data: unknown; encoding?: "base64"; ts: number };
   /** What went wrong and belongs to no call: a token provider that threw, a frame that the server refused. */
