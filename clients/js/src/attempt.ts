@@ -57,7 +57,7 @@ export const createAttempt = (dial: Dial, hooks: Hooks) => {
     },
 
     /** Send a command; `done` is called synchronously with its answer, or with `disconnected` when the attempt ends first. */
-    ask(command: Frame, done: (error: OpenlineError | null, ack: Frame) => void): void {
+    ask(command: Frame, done: (error: OpenlineError | null, ack: Frame) => void = () => {}): void {
       asks.set(++last, done);
       attempt.send({ ...command, id: last });
       if (attempt.greeting) look(beat.hasten(performance.now(), hooks.quiet(attempt, true)));
@@ -101,10 +101,7 @@ export const createAttempt = (dial: Dial, hooks: Hooks) => {
     attempt.heard = true;
     beat.heard(performance.now(), hooks.quiet(attempt, asks.size > 0));
     const { type, id } = event;
-    if (type === "connected") {
-      cancel("opening");
-      cancel("greeting");
-    }
+    if (type === "connected") cancel("opening");
     const done = asks.get(id);
     if (type === "ping") attempt.send({ type: "pong" });
     else if (done && /^(ack|pong|error)$/.test(type)) {
@@ -123,7 +120,7 @@ export const createAttempt = (dial: Dial, hooks: Hooks) => {
     line = transport(dial, {
       open() {
         if (over()) return;
-        after("greeting", GREETING, () => fail(1006, "no greeting"));
+        after("look", GREETING, () => fail(1006, "no greeting")); // the first look, after the greeting, takes its place
         hooks.open(attempt);
       },
       event: receive,

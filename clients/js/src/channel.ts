@@ -44,9 +44,8 @@ export interface Core {
   forget(name: string, room: Room): void;
 }
 
-/** 128 random bits. */
-export const key = (): string =>
-  Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36).padStart(7, "0")).join("");
+/** More than 128 random bits, as 22 to 50 digits. */
+export const key = (): string => crypto.getRandomValues(new Uint32Array(5)).join("");
 
 /** A channel of a client: what applications see as `channel`, and what its connections tell it. */
 export const createRoom = (core: Core, name: string, options: ChannelOptions) => {
@@ -81,7 +80,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
 
   const check = (data: unknown) => {
     const result = options.schema?.["~standard"].validate(data);
-    if (result instanceof Promise) throw new TypeError(`${name}: a schema that validates asynchronously would break the order`);
+    if (result instanceof Promise) throw new TypeError(`${name}: the schema must validate synchronously, or order would break`);
     return result;
   };
 
@@ -121,7 +120,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
     wanted = false;
     const hosted = core.hosted().has(name);
     for (const line of core.lines()) {
-      if (line.asked.delete(name) && !hosted) line.ask({ type: "unsubscribe", channel: name }, () => {});
+      if (line.asked.delete(name) && !hosted) line.ask({ type: "unsubscribe", channel: name });
       line.live.delete(name);
     }
     if (!hosted) positions.forget(name);
@@ -135,9 +134,8 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
 
   const room = {
     options,
-    wanted: () => wanted,
     /** Whether commands should wait until the subscription stands. */
-    joining: () => wanted && (state === "joining" || state === "rejoining"),
+    joining: () => state.endsWith("joining"),
 
     /** Ask for it on a line, once. */
     join(line: Attempt): void {
@@ -272,8 +270,8 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
     get error() {
       return error;
     },
-    subscribe: (listener, { signal } = {}) => core.enter(name, room).subscribe(listener, signal),
-    on: (event, listener, { signal } = {}) => core.enter(name, room).on(event, listener, signal),
+    subscribe: (listener, o) => core.enter(name, room).subscribe(listener, o?.signal),
+    on: (event, listener, o) => core.enter(name, room).on(event, listener, o?.signal),
     messages: (o) => iterate(facade, o),
     async publish(data, { signal, key: own, ephemeral, echo } = {}): Promise<Published> {
       const issues = check(data)?.issues;
@@ -283,7 +281,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
       return core.call(
         { ...command, key: own ?? key() },
         core.seconds,
-        ["expired", `not published within ${core.seconds} s, and the server may forget its key: whether it was stored is not known`],
+        ["expired", `not published within ${core.seconds} s: whether it was stored is not known`],
         { ordered: options.ordered, signal, heard: (ack) => echo === false && positions.echo(name, ack as Partial<Position>) },
       ) as Promise<Published>;
     },

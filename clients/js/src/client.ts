@@ -111,11 +111,10 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
         return { name, token, transport: stream };
       },
       open(attempt) {
-        const since: { [channel: string]: unknown } = {};
-        for (const name of hosted) since[name] = positions.get(name);
+        const since = Object.fromEntries([...hosted].map((name) => [name, positions.get(name)]));
         const { token } = attempt;
         alias ??= key();
-        attempt.ask({ type: "auth", since, previous, ...(token === null ? { client: alias } : { token }) }, () => {});
+        attempt.ask({ type: "auth", since, previous, ...(token === null ? { client: alias } : { token }) });
         for (const [name, room] of rooms) if (!hosted.has(name)) room.join(attempt);
       },
       event: receive,
@@ -130,7 +129,6 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     clearTimeout(timer);
     timer = setTimeout(work, ms);
   };
-  const pause = (least: number): number => 1000 * backoff(failures++, least, pauses, random);
 
   const start = (): void => {
     clearTimeout(timer);
@@ -144,12 +142,6 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     clearTimeout(timer);
     if (!only) become("moving");
     next = open(only);
-  };
-
-  const retry = (least: number, error: OpenlineError | null = null): void => {
-    const wait = pause(least);
-    become("waiting", error, wait);
-    later(wait, start);
   };
 
   /** No line any more. */
@@ -188,22 +180,22 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     if (attempt === next) {
       next = null;
       if (only) return scheduleTrial(); // WebSocket is still blocked
-      if (what === "stay") return fail(error);
-      if (what === "renew") ended = attempt.token;
-      become("online");
-      return later(pause(least), move);
+    } else if (attempt !== current) return;
+    else {
+      current = next;
+      next = null;
+      clearTimeout(timer);
+      rooms.forEach((room) => room.interrupt());
+      if (current) return become("connecting");
     }
-    if (attempt !== current) return;
-    current = next;
-    next = null;
-    clearTimeout(timer);
-    rooms.forEach((room) => room.interrupt());
-    if (current) return become("connecting");
-    if (what === "stay" || (what === "renew" && !tokens.renewable)) return fail(error);
-    if (what === "wait") return retry(least, error);
-    ended = attempt.token;
-    if (expiries++) retry(least, error);
-    else start();
+    const renewing = what === "renew";
+    if (what === "stay" || (renewing && !current && !tokens.renewable)) return fail(error);
+    if (renewing) ended = attempt.token;
+    if (renewing && !current && !expiries++) return start();
+    const wait = 1000 * backoff(failures++, least, pauses, random);
+    later(wait, current ? move : start); // before anybody hears of it, who may want no more of it
+    if (current) become("online");
+    else become("waiting", error, wait);
   };
 
   const scheduleTrial = (): void => {
@@ -220,14 +212,15 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     expiries = 0;
     ended = undefined;
     if (changed) return another();
-    const old = attempt === next ? current : null;
-    current = attempt;
-    next = next === attempt ? null : next;
+    if (attempt === next) {
+      const old = (left = current);
+      current = next;
+      next = null;
+      old?.after("retire", RETIRE, () => old.end(1000));
+    }
     attempt.greeting = now;
     if (now.limits) attempt.pace = createPace(performance.now(), 0.9 * now.limits.commands!, 0.75 * now.limits.burst!); // null: no limit
     hosted = new Set(Object.keys(now.channels));
-    left = old ?? left;
-    old?.after("retire", RETIRE, () => old.end(1000));
     attempt.after("steady", STEADY, () => {
       failures = 0;
     });
@@ -374,11 +367,11 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
       let room = rooms.get(name);
       if (!room) rooms.set(name, (room = createRoom(core, name, given ?? {})));
       else if (given && Object.entries(given).some(([option, value]) => room?.options[option as never] !== value)) {
-        console.warn(`openline: ${name} is in use with other options; those given now change nothing`);
+        console.warn(`openline: ${name} is in use with other options, which stay`);
       }
       return room.channel as never;
     },
-    on: (event, listener, { signal } = {}) => events.on(event, listener, signal),
+    on: (event, listener, o) => events.on(event, listener, o?.signal),
     online: ({ signal } = {}) =>
       new Promise((resolve, reject) => {
         const settle = () => {

@@ -24,28 +24,24 @@ export const tell = <T>(listener: (detail: T) => void, detail: T): void => {
   }
 };
 
-/** Listeners by event. */
+/** Listeners to events. */
 export const createEmitter = <E>() => {
-  const listeners = new Map<keyof E, Set<{ listener: (detail: never) => void }>>();
+  const entries = new Set<{ event: keyof E; listener: (detail: never) => void }>();
+  const of = (event: keyof E) => [...entries].filter((entry) => entry.event === event);
   return {
     on<K extends keyof E>(event: K, listener: (detail: E[K]) => void, signal?: AbortSignal): Release {
-      const entry = { listener }; // the same function may listen twice
-      let all = listeners.get(event);
-      if (!all) listeners.set(event, (all = new Set()));
-      all.add(entry);
-      return releasing(() => void all.delete(entry), signal);
+      const entry = { event, listener }; // the same function may listen twice
+      entries.add(entry);
+      return releasing(() => void entries.delete(entry), signal);
     },
     /** Whether anybody listens. Who was released by an earlier listener is not called any more. */
     emit<K extends keyof E>(event: K, detail: E[K]): boolean {
-      const all = listeners.get(event);
-      if (!all?.size) return false;
-      for (const entry of [...all]) if (all.has(entry)) tell(entry.listener as (detail: E[K]) => void, detail);
-      return true;
+      const all = of(event);
+      for (const entry of all) if (entries.has(entry)) tell(entry.listener as (detail: E[K]) => void, detail);
+      return all.length > 0;
     },
-    size: (event: keyof E): number => listeners.get(event)?.size ?? 0,
-    clear: (): void => {
-      for (const all of listeners.values()) all.clear();
-    },
+    size: (event: keyof E): number => of(event).length,
+    clear: (): void => entries.clear(),
   };
 };
 

@@ -72,4 +72,4 @@ export const temporary = (code: ErrorCode, message: string, cause?: unknown) =>
 
 export const disconnected = (message = "not connected: call connect(), or wait for online()") => temporary("disconnected", message);
 
-export const aborted = () => new OpenlineError("aborted", "the signal of this call was aborted");
+export const aborted = () => new OpenlineError("aborted", "its signal was aborted");

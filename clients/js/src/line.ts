@@ -7,40 +7,30 @@ export const json: Codec = {
   decode: (data) => JSON.parse(data as string),
 };
 
-/** A line over WebSocket. */
+/** A line over WebSocket. Whoever opens it hears no more of it once it is closed. */
 export const websocket: Transport = ({ url, codec, WebSocket: Socket = globalThis.WebSocket }, on) => {
   const socket = new Socket(`${url.replace(/^http/, "ws")}/ws`, codec.subprotocol);
-  const detach = () => {
-    socket.onopen = socket.onmessage = socket.onerror = socket.onclose = null;
-  };
-  const close = (code: number, reason?: string) => {
-    detach();
-    socket.onerror = () => {}; // `ws` throws without it when a socket is closed before it has opened
-    try {
-      socket.close(code, reason);
-    } catch {
-      socket.close(4000); // browsers let a page say 1000 or 3000-4999
-    }
-  };
   socket.binaryType = "arraybuffer";
-  socket.onopen = () => on.open();
-  socket.onerror = () => {}; // `onclose` follows, and says as much
+  socket.onopen = on.open;
+  socket.onerror = () => {}; // `onclose` follows, and says as much; `ws` throws without a listener
   socket.onmessage = ({ data }) => {
     let frame;
     try {
       frame = codec.decode(data);
     } catch {
-      close(4000, "a frame that cannot be read");
       return on.closed(1006, "a frame that cannot be read");
     }
     on.event(frame);
   };
-  socket.onclose = ({ code, reason }) => {
-    detach();
-    on.closed(code, reason);
-  };
+  socket.onclose = ({ code, reason }) => on.closed(code, reason);
   return {
     send: (command) => socket.readyState === 1 && socket.send(codec.encode(command)),
-    close,
+    close(code, reason) {
+      try {
+        socket.close(code, reason);
+      } catch {
+        socket.close(4000); // browsers let a page say 1000 or 3000-4999
+      }
+    },
   };
 };

@@ -27,12 +27,9 @@ export const createTokens = (source: TokenSource | undefined) => {
       }
       if (token !== undefined && token !== ended) return token;
       owner = signal;
-      const asked = (flight = (async () => (token = await source({ reason, signal })))());
-      try {
-        return await asked;
-      } finally {
+      return (flight = (async () => (token = await source({ reason, signal })))().finally(() => {
         flight = undefined;
-      }
+      }));
     },
   };
 };
