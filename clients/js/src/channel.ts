@@ -54,7 +54,6 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
   let linger: ReturnType<typeof setTimeout> | undefined;
   let state: ChannelState = "idle";
   let error: OpenlineError | null = null;
-  let wanted = false;
   let begun = false; // whether `last` has been seen to
   let warned = false;
   let replay: { count: number } | undefined; // while missed messages come in
@@ -63,6 +62,11 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
 
   /** Whether a line is the one that we moved from: what it says of subscriptions, the next one says anew. */
   const left = (line: Attempt): boolean => !core.lines().includes(line);
+
+  /** Whether somebody has subscribed, and not released for good. */
+  const wanted = (): boolean => state !== "idle";
+  /** Whether commands should wait until the subscription stands. */
+  const joining = (): boolean => state.endsWith("joining");
 
   const become = (next: ChannelState, why: OpenlineError | null = null): void => {
     if (state === next && error === why) return;
@@ -73,7 +77,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
 
   const lose = (began: number, reason: string, within: number): void => {
     const heard = events.emit("lost", { channel: name, began, reason, wait: 1000 * within * random() });
-    if (heard || warned || !wanted) return;
+    if (heard || warned || !wanted()) return;
     warned = true;
     console.warn(`openline: messages of ${name} are lost (${reason}); fetch its state anew in on("lost")`);
   };
@@ -117,7 +121,6 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
   };
 
   const leave = (): void => {
-    wanted = false;
     const hosted = core.hosted().has(name);
     for (const line of core.lines()) {
       if (line.asked.delete(name) && !hosted) line.ask({ type: "unsubscribe", channel: name });
@@ -132,58 +135,65 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
     begun = warned = false;
   };
 
+  /** Ask for it on a line, once. */
+  function join(line: Attempt): void {
+    if (!wanted() || state === "failed" || line.asked.has(name)) return;
+    line.asked.add(name);
+    if (core.hosted().has(name)) return host(line);
+    const since = positions.get(name) ?? options.since;
+    const from = since ? { since } : options.last ? { last: options.last } : {};
+    line.ask({ type: "subscribe", channel: name, ...from }, (refused, ack) => {
+      if (!line.asked.has(name) || !wanted() || left(line)) return; // released meanwhile, and told so
+      if (!refused) return stand(line, ack as never);
+      if (refused.code === "already_subscribed") return host(line);
+      if (refused.code === "disconnected") return;
+      if (!refused.temporary) return fail(refused);
+      become(state, refused);
+      line.after(`join ${name}`, 1000 * (refused.retryAfter ?? 1) * (1 + random()), () => {
+        line.asked.delete(name);
+        join(line);
+      });
+    });
+  }
+
+  /** It stands, and goes on from `start`. Synchronous: messages may follow in the same read. */
+  function stand(line: Attempt, start: Start): void {
+    const lost = positions.begin(name, start);
+    if (start.recovered) {
+      const mine = (replay = { count: 0 });
+      // What was missed comes before the answer to this.
+      line.ask({ type: "ping" }, (gone) => {
+        if (replay !== mine) return;
+        replay = undefined;
+        if (!gone) events.emit("recovered", { channel: name, count: mine.count });
+      });
+    }
+    if (wanted()) host(line);
+    if (lost) lose(start.began ?? start.offset, "the server no longer has all that was missed", 1);
+  }
+
+  /** It stands, by us or by the server. */
+  function host(line: Attempt): void {
+    if (line.live.has(name)) return;
+    line.asked.add(name);
+    line.live.add(name);
+    if (hold || (options.last && !begun && core.hosted().has(name))) fetchLast(line);
+    begun = true;
+    become("live");
+    core.pump();
+  }
+
+  /** The line is gone, or the session with it: it is asked for again. */
+  const interrupt = (): void => {
+    replay = undefined;
+    if (state === "live") become("rejoining");
+  };
+
   const room = {
     options,
-    /** Whether commands should wait until the subscription stands. */
-    joining: () => state.endsWith("joining"),
+    joining,
 
-    /** Ask for it on a line, once. */
-    join(line: Attempt): void {
-      if (!wanted || state === "failed" || line.asked.has(name)) return;
-      line.asked.add(name);
-      if (core.hosted().has(name)) return room.host(line);
-      const since = positions.get(name) ?? options.since;
-      const from = since ? { since } : options.last ? { last: options.last } : {};
-      line.ask({ type: "subscribe", channel: name, ...from }, (refused, ack) => {
-        if (!line.asked.has(name) || !wanted || left(line)) return; // released meanwhile, and told so
-        if (!refused) return room.stand(line, ack as never);
-        if (refused.code === "already_subscribed") return room.host(line);
-        if (refused.code === "disconnected") return;
-        if (!refused.temporary) return fail(refused);
-        become(state, refused);
-        line.after(`join ${name}`, 1000 * (refused.retryAfter ?? 1) * (1 + random()), () => {
-          line.asked.delete(name);
-          room.join(line);
-        });
-      });
-    },
-
-    /** It stands, and goes on from `start`. Synchronous: messages may follow in the same read. */
-    stand(line: Attempt, start: Start): void {
-      const lost = positions.begin(name, start);
-      if (start.recovered) {
-        const mine = (replay = { count: 0 });
-        // What was missed comes before the answer to this.
-        line.ask({ type: "ping" }, (gone) => {
-          if (replay !== mine) return;
-          replay = undefined;
-          if (!gone) events.emit("recovered", { channel: name, count: mine.count });
-        });
-      }
-      if (wanted) room.host(line);
-      if (lost) lose(start.began ?? start.offset, "the server no longer has all that was missed", 1);
-    },
-
-    /** It stands, by us or by the server. */
-    host(line: Attempt): void {
-      if (line.live.has(name)) return;
-      line.asked.add(name);
-      line.live.add(name);
-      if (hold || (options.last && !begun && core.hosted().has(name))) fetchLast(line);
-      begun = true;
-      become("live");
-      core.pump();
-    },
+    join,
 
     /** An event of this channel that came on a line of ours. */
     receive(line: Attempt, { type, ...event }: Frame): void {
@@ -202,44 +212,38 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
         positions.reset(name, event as never);
         lose(event.began, event.reason, event.within);
       } else if (type === "subscribed") {
-        room.stand(line, event as never);
+        stand(line, event as never);
       } else if (type === "unsubscribed") {
         positions.forget(name);
         line.live.delete(name);
-        if (wanted) fail(new OpenlineError("forbidden", event.reason));
+        if (wanted()) fail(new OpenlineError("forbidden", event.reason));
       } else events.emit(type as "typing", event as never);
     },
 
-    /** The line is gone, or the session with it: it is asked for again. */
-    interrupt(): void {
-      replay = undefined;
-      if (state === "live") become("rejoining");
-    },
+    interrupt,
 
     /** The user is another one: nothing of before counts. */
     renew(): void {
       hold = replay = undefined;
       begun = false;
-      if (wanted) become("joining");
+      if (wanted()) become("joining");
       members.reset();
     },
 
     /** The client ends: who has been released is forgotten at once. */
     close(): void {
-      if (events.size("message")) room.interrupt();
+      if (events.size("message")) interrupt();
       else leave();
     },
 
     subscribe(listener: (m: Message) => void, signal?: AbortSignal) {
       const release = events.on("message", listener);
       clearTimeout(linger);
-      const first = !wanted;
-      wanted = true;
-      if (first || state === "failed") {
+      if (!wanted() || state === "failed") {
         become("joining");
         for (const line of core.lines()) {
           line.asked.delete(name);
-          if (line.greeting) room.join(line);
+          if (line.greeting) join(line);
         }
       }
       return releasing(() => {
@@ -254,7 +258,7 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
   /** The line for what is sent now or never. */
   const ready = (): Attempt | null => {
     const [line] = core.lines();
-    return line?.greeting && !room.joining() ? line : null;
+    return line?.greeting && !joining() ? line : null;
   };
   const read = <T>(type: string, fields?: object): Promise<T> =>
     core.call({ type, channel: name, ...fields }, READ_SECONDS, ["timeout", `no answer to ${type} within ${READ_SECONDS} s`]) as Promise<T>;

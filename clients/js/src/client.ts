@@ -6,7 +6,7 @@ import { leastWait, verdict } from "./codes.js";
 import { createEmitter, releasing } from "./emitter.js";
 import { aborted, disconnected, OpenlineError, refusal, temporary, Unauthorized } from "./errors.js";
 import { json, websocket } from "./line.js";
-import { isHidden, watchPage } from "./page.js";
+import { isHidden, type PageEvents, watchPage } from "./page.js";
 import { createPace } from "./outbox.js";
 import { createPositions } from "./positions.js";
 import { createSender } from "./sender.js";
@@ -294,27 +294,26 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
     if (state === "waiting") later(HURRY * random(), start);
     doubt(DOUBT);
   };
-  const watch = () =>
-    watchPage({
-      online() {
-        failures = 0;
-        visible();
-      },
-      offline: () => doubt(DOUBT_OFFLINE),
-      changed() {
-        doubt(DOUBT);
-        if (standing()?.transport === "stream") move("websocket");
-      },
-      visible,
-      stored() {
-        drop(1001);
-        become("waiting");
-      },
-      restored() {
-        failures = 0;
-        start();
-      },
-    });
+  const page: PageEvents = {
+    online() {
+      failures = 0;
+      visible();
+    },
+    offline: () => doubt(DOUBT_OFFLINE),
+    changed() {
+      doubt(DOUBT);
+      if (standing()?.transport === "stream") move("websocket");
+    },
+    visible,
+    stored() {
+      drop(1001);
+      become("waiting");
+    },
+    restored() {
+      failures = 0;
+      start();
+    },
+  };
 
   // ---- what applications see
 
@@ -350,7 +349,7 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
       dial(); // throws before anything has begun
       failures = expiries = 0;
       ended = undefined;
-      leavePage = watch();
+      leavePage = watchPage(page);
       start();
     },
     close() {

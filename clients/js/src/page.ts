@@ -17,13 +17,13 @@ export interface PageEvents {
 /** Listen to them; the returned function ends it. Outside of browsers there are none. */
 export const watchPage = (on: PageEvents): (() => void) => {
   const controller = new AbortController();
-  const listen = (target: EventTarget | undefined, type: string, work: (event: Event) => void) =>
-    target?.addEventListener?.(type, work, { signal: controller.signal });
+  const listen = (target: EventTarget | undefined, type: string, work: (event: PageTransitionEvent) => void) =>
+    target?.addEventListener?.(type, work as EventListener, { signal: controller.signal });
   const { window, document, navigator } = globalThis;
   listen(window, "online", on.online);
   listen(window, "offline", on.offline);
-  listen(window, "pagehide", (event) => (event as PageTransitionEvent).persisted && on.stored());
-  listen(window, "pageshow", (event) => (event as PageTransitionEvent).persisted && on.restored());
+  listen(window, "pagehide", ({ persisted }) => persisted && on.stored());
+  listen(window, "pageshow", ({ persisted }) => persisted && on.restored());
   listen(document, "visibilitychange", () => isHidden() || on.visible());
   listen(document, "resume", on.visible);
   listen((navigator as { connection?: EventTarget } | undefined)?.connection, "change", on.changed);

@@ -5,8 +5,7 @@ import { createOutbox, type Draft } from "./outbox.js";
 import type { Frame } from "./types.js";
 
 interface Call extends Draft {
-  command: Frame;
-  answered(error: OpenlineError | null, ack: Frame): void;
+  leave(line: Attempt): void;
   settle(error?: OpenlineError | null, ack?: Frame): void;
 }
 
@@ -38,7 +37,7 @@ export const createSender = (limit: number, line: () => Attempt | null, ready: (
       const attempt = line();
       let next = outbox.wake(now);
       if (attempt && !attempt.signal.aborted) {
-        for (const call of outbox.due(now, attempt.pace.room(now), ready)) attempt.ask(call.command, call.answered);
+        for (const call of outbox.due(now, attempt.pace.room(now), ready)) call.leave(attempt);
         if (outbox.size() && attempt.pace.wait()) next = Math.min(next, now + attempt.pace.wait());
       }
       clearTimeout(timer);
@@ -54,14 +53,14 @@ export const createSender = (limit: number, line: () => Attempt | null, ready: (
           mute: command.echo === false ? command.key : undefined,
           ordered,
           until: performance.now() + 1000 * seconds,
-          command,
-          answered(error, ack) {
-            if (!error) heard?.(ack);
-            if (error?.temporary) {
-              outbox.hold(call, error.code === "disconnected" ? 0 : performance.now() + 1000 * (error.retryAfter ?? 1));
-            } else call.settle(error, ack);
-            sender.pump();
-          },
+          leave: (line) =>
+            line.ask(command, (error, ack) => {
+              if (!error) heard?.(ack);
+              if (error?.temporary) {
+                outbox.hold(call, error.code === "disconnected" ? 0 : performance.now() + 1000 * (error.retryAfter ?? 1));
+              } else call.settle(error, ack);
+              sender.pump();
+            }),
           settle(error, ack) {
             outbox.remove(call);
             if (error || !ack) reject(error ?? temporary(...late));
