@@ -20,20 +20,6 @@ const restore = (event: Frame): void => {
     }
 };
 
-/** Lines of a stream of UTF-8, as they come. */
-async function* lines(body: ReadableStream<Uint8Array>): AsyncGenerator<string[]> {
-  const reader = body.getReader();
-  const text = new TextDecoder();
-  let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const all = (rest + text.decode(value, { stream: true })).split("\n");
-    rest = all.pop()!;
-    yield all;
-  }
-}
-
 /**
  * A line over HTTP, for networks that block WebSocket: a stream of events, and commands by requests of their own.
  *
@@ -65,30 +51,30 @@ export const stream: Transport = ({ url, codec, fetch = globalThis.fetch }, on) 
     }
     return queue.splice(0, count);
   };
-  const post = async (commands: typeof queue): Promise<{ response: Response; retryAfter: number | undefined }> => {
+  const post = async (commands: typeof queue) => {
     const body = `{${secret ? `"secret":${JSON.stringify(secret)},` : ""}"commands":[${commands.map(({ text }) => text)}]}`;
     const headers = { "content-type": "application/json" };
-    const response = await fetch(url + path, { method: "POST", headers, body, signal, cache: "no-store" });
-    return { response, retryAfter: Number.parseFloat(response.headers.get("retry-after") ?? "") || undefined };
+    const answer = await fetch(url + path, { method: "POST", headers, body, signal, cache: "no-store" });
+    return { status: answer.status, stream: answer.body, retryAfter: Number.parseFloat(answer.headers.get("retry-after")!) || undefined };
   };
   const gone = (error: unknown): void => end(1006, `no answer over HTTP: ${error}`);
 
-  const flush = async (): Promise<void> => {
+  const flush = (): unknown => attempt().catch(gone);
+  const attempt = async (): Promise<void> => {
     if (busy || !queue.length || signal.aborted) return;
     busy = true;
     const commands = batch();
-    const { response, retryAfter = 1 } = await post(commands);
-    const { ok, status } = response;
-    response.body?.cancel().catch(() => {});
+    const { status, stream, retryAfter = 1 } = await post(commands);
+    stream?.cancel().catch(() => {});
     if (signal.aborted) return;
     if (status === 429) queue.unshift(...commands);
     else if (status === 413 && commands.length === 1)
       on.event({ type: "error", id: commands[0]!.id, code: "too_large", message: "over HTTP, 64 KiB are the most" });
-    else if (!ok) return end(status === 503 ? 4104 : 1006, `status ${status} over HTTP`, retryAfter);
+    else if (status >= 300) return end(status === 503 ? 4104 : 1006, `status ${status} over HTTP`, retryAfter);
     timer = setTimeout(
       () => {
         busy = false;
-        flush().catch(gone);
+        flush();
       },
       status === 429 ? retryAfter * 1000 : 0,
     );
@@ -104,22 +90,28 @@ export const stream: Transport = ({ url, codec, fetch = globalThis.fetch }, on) 
     }
     if (codec.binary) restore(event);
     on.event(event);
-    if (!busy) flush().catch(gone);
+    if (!busy) flush();
   };
 
   const run = async (): Promise<void> => {
     await null; // nothing is told from inside the call that opens
     if (signal.aborted) return;
     on.open();
-    const { response, retryAfter } = await post(batch());
-    const { ok, status, body } = response;
-    if (!ok || !body) {
+    const { status, stream, retryAfter } = await post(batch());
+    if (status >= 300 || !stream) {
       const code = status === 401 || status === 403 ? 4001 : status === 429 || status === 503 ? 4104 : 1006;
       return end(code, `status ${status} over HTTP`, retryAfter);
     }
-    for await (const all of lines(body))
-      for (const line of all) if (line.startsWith("data:") && !signal.aborted) receive(JSON.parse(line.slice(5)));
-    end(1006, "the stream was cut off");
+    const reader = stream.getReader();
+    const text = new TextDecoder();
+    let rest = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return end(1006, "the stream was cut off");
+      const lines = (rest + text.decode(value, { stream: true })).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) if (line.startsWith("data:") && !signal.aborted) receive(JSON.parse(line.slice(5)));
+    }
   };
   run().catch(gone);
 
@@ -127,7 +119,7 @@ export const stream: Transport = ({ url, codec, fetch = globalThis.fetch }, on) 
     send(command) {
       const text = JSON.stringify(command, plain);
       queue.push({ text, size: bytes.encode(text).length + 1, id: command.id });
-      queueMicrotask(() => flush().catch(gone));
+      queueMicrotask(flush);
     },
     close,
   };
