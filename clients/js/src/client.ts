@@ -133,15 +133,15 @@ export const createClient = <C extends Channels = AnyChannels>(options: ClientOp
   const start = (): void => {
     clearTimeout(timer);
     become("connecting");
-    current = open();
+    if (state === "connecting") current ??= open(); // a listener may have closed the client, or begun anew
   };
 
   /** Open another line beside the present one, and change over when it is greeted. */
   const move = (only?: TransportName): void => {
     if (next || !standing()) return;
     clearTimeout(timer);
-    if (!only) become("moving");
     next = open(only);
+    if (!only) become("moving");
   };
 
   /** No line any more. */

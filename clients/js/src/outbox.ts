@@ -27,22 +27,17 @@ export const createOutbox = <D extends Draft>(limit = 500) => {
     due(now: number, most: number, ready: (channel: string) => boolean): D[] {
       const leaving: D[] = [];
       const flying = new Map<string, number>(); // by channel; Infinity: behind the first that has to wait, all wait
-      const count = (channel: string, more: number): number => {
-        const sum = (flying.get(channel) ?? 0) + more;
-        flying.set(channel, sum);
-        return sum;
-      };
-      for (const [{ channel }, from] of drafts) if (from === Infinity) count(channel, 1);
+      const count = (channel: string) => flying.get(channel) ?? 0;
+      for (const [{ channel }, from] of drafts) if (from === Infinity) flying.set(channel, count(channel) + 1);
       for (const [draft, from] of drafts) {
         const { channel, ordered } = draft;
         if (leaving.length >= most) break;
         if (from === Infinity) continue;
-        if (from > now || count(channel, 0) >= (ordered ? 1 : IN_FLIGHT) || !ready(channel)) count(channel, Infinity);
-        else {
-          count(channel, 1);
-          drafts.set(draft, Infinity);
-          leaving.push(draft);
-        }
+        const goes = from <= now && count(channel) < (ordered ? 1 : IN_FLIGHT) && ready(channel);
+        flying.set(channel, goes ? count(channel) + 1 : Infinity);
+        if (!goes) continue;
+        drafts.set(draft, Infinity);
+        leaving.push(draft);
       }
       return leaving;
     },

@@ -51,6 +51,17 @@ describe("a client", () => {
     made.client.close();
   });
 
+  test.each(["connecting", "waiting", "moving"])("that is closed by whoever hears that it is %s stays closed", async (what) => {
+    const made = createTestClient({ random: () => 0.5 });
+    made.client.on("state", ({ state }) => state === what && made.client.close());
+    made.client.connect();
+    await made.server.settle();
+    if (what === "waiting") made.server.drop(1006);
+    if (what === "moving") made.client.reconnect();
+    await pass(made, 60_000);
+    expect([made.client.state, made.server.connections]).toEqual(["idle", 0]);
+  });
+
   test.each([4000, 4005, 1008])("fails on %i, and says so to what waits", async (code) => {
     using made = await online();
     made.server.refuse("publish", "unavailable", { retryAfter: 100 });
