@@ -43,6 +43,7 @@ declare const refusal: ({ code, message, temporary, retry_after: retryAfter, }: 
     temporary?: boolean;
     retry_after?: number;
 }) => OpenlineError;
+declare const temporary: (code: ErrorCode, message: string, cause?: unknown) => OpenlineError;
 declare const disconnected: (message?: string) => OpenlineError;
 declare const aborted: () => OpenlineError;
 
@@ -251,7 +252,7 @@ interface ClientEvents {
     state: {
         state: ConnectionState;
         error: OpenlineError | null;
-        wait?: number;
+        wait?: number | undefined;
     };
     /** Sent by the back end to this connection; best effort. */
     direct: {
