@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -28,6 +30,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 SCENARIOS = Path(__file__).with_name("scenarios.json")
+OPTIONAL = {"client", "lingers"}  # abilities that a client may lack
 IN_ORDER = {"message", "lost"}  # what is told of channels and has one order
 ASIDE = {"token", "state", "recovered"}  # what counts only where a step asks for it
 Json = dict[str, Any]
@@ -124,24 +127,45 @@ class Adapter:
         self.process = process
         self.told: dict[str, deque[Json]] = defaultdict(deque)
         self.tokens: list[str] = []
+        self.nonsense = ""  # the first line that is no JSON object
         self.changed = asyncio.Event()
 
     async def read(self) -> None:
         assert self.process.stdout is not None
         while line := await self.process.stdout.readline():
-            if not line.strip():
-                continue
-            for kind, what in json.loads(line).items():
+            for kind, what in self._told(line).items():
                 if kind == "token":
                     self.tokens.append(what)
                 queue = "channel" if kind in IN_ORDER else kind
                 self.told[queue].append({kind: what})
             self.changed.set()
 
+    def _told(self, line: bytes) -> Json:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            told = None
+        if isinstance(told, dict):
+            return told
+        if line.strip():
+            self.nonsense = self.nonsense or line.decode(errors="replace").strip()
+        return {}
+
     async def do(self, command: Json) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command).encode() + b"\n")
-        await self.process.stdin.drain()
+        try:
+            self.process.stdin.write(json.dumps(command).encode() + b"\n")
+            await self.process.stdin.drain()
+        except ConnectionError:
+            raise Failed("the adapter reads no more commands") from None
+
+    def state(self) -> str:
+        """What is wrong with the adapter itself, to be said behind a failure."""
+        ended = (
+            f"; the adapter ended with {self.process.returncode}" if self.process.returncode else ""
+        )
+        wrote = f"; it wrote what is no JSON object: {self.nonsense}" if self.nonsense else ""
+        return ended + wrote
 
 
 async def until(event: asyncio.Event, ready: Any, seconds: float, what: str) -> Any:
@@ -264,9 +288,10 @@ class Play:
 
     async def maybe(self, wanted: Json, _step: Json) -> None:
         """A command that may come, and is refused then."""
-        error = wanted.pop("error")
+        command = {key: value for key, value in wanted.items() if key != "error"}
+        error = wanted["error"]
         await asyncio.sleep(0.5)
-        if self.here.received and self.fits(wanted, self.here.received[0]):
+        if self.here.received and self.fits(command, self.here.received[0]):
             frame = self.here.received.popleft()
             answer = {
                 "type": "error",
@@ -390,16 +415,15 @@ async def play(scenario: Json, command: Sequence[str], patience: float) -> str |
             try:
                 await one.step(step)
             except Failed as error:
-                ended = (
-                    f"; the adapter ended with {process.returncode}"
-                    if process.returncode is not None
-                    else ""
-                )
-                return f"step {number} {json.dumps(step)}: {error}{ended}"
+                with contextlib.suppress(
+                    TimeoutError
+                ):  # one that has ended is known as such a moment later
+                    await asyncio.wait_for(process.wait(), 0.5)
+                return f"step {number} {json.dumps(step)}: {error}{adapter.state()}"
         return None
     finally:
         await end(process)
-        reading.cancel()
+        await reading
         listening.close()
 
 
@@ -433,7 +457,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--without",
         default="",
-        help="optional abilities that the client does not have, by comma: client, lingers",
+        help=f"optional abilities that the client does not have, by comma: {', '.join(sorted(OPTIONAL))}",
     )
     parser.add_argument("--jobs", type=int, default=8, help="scenarios at once (8)")
     parser.add_argument("--patience", type=float, default=15, help="seconds that a step waits (15)")
@@ -446,17 +470,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown := set(names) - {scenario["name"] for scenario in scenarios}:
             parser.error(f"no such scenario: {', '.join(sorted(unknown))}; --list names them")
         scenarios = [scenario for scenario in scenarios if scenario["name"] in names]
-    scenarios = [
-        scenario
-        for scenario in scenarios
-        if scenario.get("optional") not in asked.without.split(",")
-    ]
+    lacking = set(asked.without.split(",")) - {""}
+    if unknown := lacking - OPTIONAL:
+        parser.error(
+            f"no optional ability: {', '.join(sorted(unknown))}; there are {', '.join(sorted(OPTIONAL))}"
+        )
+    scenarios = [scenario for scenario in scenarios if scenario.get("optional") not in lacking]
     if asked.list:
         for scenario in scenarios:
             print(f"{scenario['name']:34} {scenario['rule']:5} {scenario['does']}")
         return 0
     if not asked.adapter:
         parser.error("give the command of an adapter after --, such as: -- node adapter.mjs")
+    if shutil.which(asked.adapter[0]) is None:
+        parser.error(f"{asked.adapter[0]} is no program that can be run")
     return (
         1
         if asyncio.run(play_all(scenarios, asked.adapter, jobs=asked.jobs, patience=asked.patience))

@@ -44,22 +44,32 @@ def test_the_python_client_plays_every_scenario_but_of_what_it_does_not_have() -
     assert play([sys.executable, str(adapter)], "--without", "lingers").endswith("0 failed\n")
 
 
+def said(*arguments: str) -> tuple[int, str]:
+    """The runner's exit status, and what it says."""
+    command = [sys.executable, str(CLIENTS / "scenarios/run.py"), "--only", "ping", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (("--", "./no-such-adapter"), 2, "./no-such-adapter is no program that can be run"),
+        (("--without", "wings", "--", "true"), 2, "no optional ability: wings; there are client"),
+        (("--patience", "1", "--", "false"), 1, "the adapter ended with 1"),
+        (("--patience", "1", "--", "echo", "hello"), 1, "it wrote what is no JSON object: hello"),
+    ],
+)
+def test_an_adapter_that_cannot_be_one_is_told_what_is_wrong(
+    arguments: tuple[str, ...], status: int, text: str
+) -> None:
+    got, output = said(*arguments)
+    assert (got, "Traceback" in output) == (status, False)
+    assert text in output
+
+
 def test_a_client_that_does_something_else_fails_and_the_step_is_named() -> None:
     silent = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            CLIENTS / "scenarios/run.py",
-            "--only",
-            "ping",
-            "--patience",
-            "2",
-            "--",
-            *silent,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert 'FAILED  ping: step 3 {"greet"' in done.stdout
+    status, output = said("--patience", "2", "--", *silent)
+    assert status == 1
+    assert 'FAILED  ping: step 3 {"greet"' in output
