@@ -69,8 +69,18 @@ async def backend(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     await serving
 
 
-async def answer_of(stack: Stack, api: httpx2.AsyncClient, channel: str, *, after: int = 0) -> Any:
-    """The pieces that a reader gets until the end, and how it ended."""
+async def answer_of(
+    stack: Stack,
+    api: httpx2.AsyncClient,
+    channel: str,
+    *,
+    after: int = 0,
+    begun: asyncio.Event | None = None,
+) -> Any:
+    """What a reader gets until the end, and how it ended; `begun` is set by the first piece.
+
+    Its gateway is killed `after` so many pieces.
+    """
 
     async def token(_reason: str) -> str:
         answer = await api.post("/realtime-token")
@@ -85,6 +95,8 @@ async def answer_of(stack: Stack, api: httpx2.AsyncClient, channel: str, *, afte
             if "end" in message.data:
                 return "".join(text), message.data["end"]
             text.append(message.data["text"])
+            if begun is not None:
+                begun.set()
             if after and len(text) == after:
                 assert client.connection is not None
                 await asyncio.to_thread(stack.kill, client.connection.node)
@@ -102,8 +114,9 @@ async def test_an_answer_comes_whole_through_a_killed_gateway_and_to_a_late_read
 async def test_the_stop_button_ends_the_answer_for_everybody(stack, backend):
     async with httpx2.AsyncClient(base_url=backend, timeout=30) as api:
         channel = (await api.post("/questions", json={"text": "why?"})).json()["channel"]
-        reading = asyncio.ensure_future(answer_of(stack, api, channel))
-        await asyncio.sleep(0.5)
+        begun = asyncio.Event()
+        reading = asyncio.ensure_future(answer_of(stack, api, channel, begun=begun))
+        await asyncio.wait_for(begun.wait(), 30)
         await api.post(f"/stop/{channel}")
         text, end = await reading
     assert end == "stopped"
