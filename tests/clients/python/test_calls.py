@@ -311,3 +311,9 @@ def test_no_secret_shows_in_a_call():
         repr(calls.publish([item(data="hunter2")])),
     ]
     assert not any("hunter2" in text for text in shown)
+
+
+def test_a_ticket_is_not_asked_for_what_no_header_can_carry():
+    with pytest.raises(OpenlineError, match="end of the line") as refused:
+        calls.ticket("hunter2\n")
+    assert "hunter2" not in str(refused.value)

@@ -5,38 +5,8 @@ from __future__ import annotations
 import pytest
 
 from openline import Client, OpenlineError, Position
-from openline.client import websocket_url
 
 pytestmark = pytest.mark.clients
-
-
-@pytest.mark.parametrize(
-    ("given", "address"),
-    [
-        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/ws"),
-        ("https://push.example.org/", "wss://push.example.org/ws"),
-        ("wss://push.example.org/ws", "wss://push.example.org/ws"),
-        ("ws://[::1]:8080/ws/", "ws://[::1]:8080/ws"),
-        ("https://example.org/push", "wss://example.org/push/ws"),
-    ],
-)
-def test_the_front_door_leads_to_the_native_protocol(given, address):
-    assert websocket_url(given) == address
-
-
-@pytest.mark.parametrize("url", ["", "example.org", "ftp://example.org", "http://", "/ws"])
-def test_what_is_no_address_is_refused(url):
-    with pytest.raises(OpenlineError, match="front door"):
-        websocket_url(url)
-
-
-@pytest.mark.parametrize(
-    "url", ["http://a/?token=secret", "http://user:secret@a/", "http://a/#secret"]
-)
-def test_no_secret_in_an_address_and_none_in_the_text(url):
-    with pytest.raises(OpenlineError, match="token=") as refused:
-        websocket_url(url)
-    assert "secret" not in str(refused.value)
 
 
 def test_the_environment_names_the_default(monkeypatch):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from openline.credentials import URL, AccessToken, credentials
+from openline.address import DEFAULT
+from openline.credentials import AccessToken, credentials
 from openline.errors import OpenlineError
 from openline.signing import SigningKey
 
@@ -40,7 +41,7 @@ def test_an_argument_counts_before_the_environment():
 
 def test_a_token_of_the_environment_is_enough():
     found = credentials(None, environ={"OPENLINE_TOKEN": "t"})
-    assert (found.url, found.token) == (URL, "t")
+    assert (found.url, found.token) == (DEFAULT, "t")
     assert found.signed(0) == ("t", float("inf"))
 
 
@@ -54,13 +55,21 @@ def test_the_address_of_a_client_is_taken_as_well():
         (None, {}, "no credentials"),
         (None, {"client_id": "shop"}, "client_id without client_secret"),
         ("rt.example.org", {"token": "t"}, "front door"),
-        ("https://a:b@rt.example.org", {"token": "t"}, "no credentials and no query"),
+        ("https://a:b@rt.example.org", {"token": "t"}, "no user, password"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(url, arguments, said):
     with pytest.raises(OpenlineError, match=said) as refused:
         credentials(url, **arguments, environ={})
     assert refused.value.code == "bad_configuration"
+
+
+@pytest.mark.parametrize("token", ["", "hush\n", "hush hush", "hush\u20ac", "h=ush"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_repeated(token):
+    with pytest.raises(OpenlineError, match="a token is letters") as refused:
+        credentials("http://a", token=token, environ={})
+    assert (refused.value.code, refused.value.temporary) == ("bad_configuration", False)
+    assert "hush" not in str(refused.value)
 
 
 def test_a_key_signs_a_token_for_the_publisher_itself():

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from openline.errors import InvalidData, OpenlineError, Unauthorized
-from openline.grammar import check_channel, check_user
+from openline.grammar import check_bearer, check_channel, check_user
 from openline.types import (
     Audience,
     ChannelPage,
@@ -306,8 +306,8 @@ def connect_token(
 
 
 def ticket(token: str) -> Call:
-    """A ticket that stands for `token`."""
-    return Call("POST", "/auth/tickets", bearer=token)
+    """A ticket that stands for `token`. Raises OpenlineError (`bad_configuration`) for what is no token."""
+    return Call("POST", "/auth/tickets", bearer=check_bearer(token))
 
 
 # -------------------------------------------------------------------------------------------------------- both ways

@@ -13,9 +13,8 @@ import ssl as tls
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
-from urllib.parse import urlsplit, urlunsplit
 
-from openline import backoff, protocol
+from openline import address, backoff, protocol
 from openline.buffer import LIMIT, Buffer, Crowd
 from openline.channel import Channel, OnLost
 from openline.codes import End, Next
@@ -32,7 +31,6 @@ from openline.validators import validator
 T = TypeVar("T")
 OnDirect: TypeAlias = Callable[[Direct], Awaitable[None] | None]
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 REQUEST_SECONDS = 30.0
 RENEW_AGAIN = (3.0, 5.0)
 """Seconds between two tries to get a new token while the old one still counts."""
@@ -75,8 +73,8 @@ class Client:
         proxy: str | Literal[True] | None = True,
     ) -> None:
         self._codec = protocol.codec(codec)
-        address = websocket_url(url or os.environ.get("OPENLINE_URL") or DEFAULT_URL)
-        self._dial_settings = Dial(address, self._codec, probe, ssl, proxy)
+        server = address.websocket_url(url or os.environ.get("OPENLINE_URL") or address.DEFAULT)
+        self._dial_settings = Dial(server, self._codec, probe, ssl, proxy)
         self._tokens = Tokens(
             token if token is not None else os.environ.get("OPENLINE_TOKEN") or None
         )
@@ -564,26 +562,6 @@ class Client:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def websocket_url(url: str) -> str:
-    """The address of the native protocol behind a front door. Raises OpenlineError for what is no such address."""
-    parts = urlsplit(url)
-    scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
-    if scheme is None or not parts.hostname:
-        raise OpenlineError(
-            f"{parts.scheme}://{parts.hostname or ''} is no front door; give http(s)://host or ws(s)://host",
-            code="bad_configuration",
-        )
-    if parts.query or parts.fragment or parts.username:
-        raise OpenlineError(
-            "the address takes no query, fragment or user: hand the token over as token=",
-            code="bad_configuration",
-        )
-    path = parts.path.rstrip("/")
-    return urlunsplit(
-        (scheme, parts.netloc, path if path.endswith("/ws") else f"{path}/ws", "", "")
-    )
 
 
 def _settle(answer: asyncio.Future[T]) -> Callable[[T], None]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
+from openline import address
 from openline.errors import OpenlineError
+from openline.grammar import check_bearer
 from openline.signing import OWN_SECONDS, SigningKey
-
-URL = "http://127.0.0.1:8080"
 
 EARLY = 60.0
 """Seconds before its end at which a token is renewed; half of its life where that is less."""
@@ -50,10 +49,10 @@ def credentials(
 
     Raises OpenlineError (`bad_configuration`) naming what is missing.
     """
-    found = _url(url or environ.get("OPENLINE_URL") or URL)
+    found = address.http_url(url or environ.get("OPENLINE_URL") or address.DEFAULT)
     if client_id is None and token is None and key is None:
         client_id = environ.get("OPENLINE_CLIENT_ID")
-        token = None if client_id else environ.get("OPENLINE_TOKEN")
+        token = None if client_id else environ.get("OPENLINE_TOKEN") or None
     if client_id and client_secret is None:
         client_secret = environ.get("OPENLINE_CLIENT_SECRET")
     if client_id and not client_secret:
@@ -63,6 +62,8 @@ def credentials(
         raise _wrong(
             "no credentials: give client_id and client_secret (OPENLINE_CLIENT_ID, OPENLINE_CLIENT_SECRET), token or key"
         )
+    if token is not None:
+        check_bearer(token)
     return Credentials(found, login, token, key)
 
 
@@ -95,18 +96,6 @@ class AccessToken:
         """The server refused this one; another may have come meanwhile."""
         if value == self.value:
             self._renewal = self._end = float("-inf")
-
-
-def _url(url: str) -> str:
-    parts = urlsplit(url)
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    if scheme not in ("http", "https") or not parts.hostname:
-        raise _wrong(
-            "the url of the server is that of its front door, such as https://rt.example.org"
-        )
-    if parts.username or parts.password or parts.query:
-        raise _wrong("no credentials and no query belong into the url of the server")
-    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def _wrong(message: str) -> OpenlineError:

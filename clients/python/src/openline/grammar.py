@@ -11,6 +11,7 @@ MAX_SUBJECT = 128
 MAX_NAME = 200
 
 _WRONG = re.compile(r"[^A-Za-z0-9_.:@|=+-]")
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*\Z")
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 
 
@@ -38,6 +39,20 @@ def check_channel(channel: object) -> str:
         )
     _written(name, what="channel's name", longest=MAX_NAME)
     return channel
+
+
+def check_bearer(token: str) -> str:
+    """`token` if it can travel in a header (RFC 6750 section 2.1). Raises OpenlineError (`bad_configuration`).
+
+    The text does not repeat it. Sent all the same it would be in the text of an HTTP library's error.
+    """
+    if not _BEARER.match(token):
+        raise OpenlineError(
+            "a token is letters, digits and . _ ~ + / - with = at its end alone: "
+            "this one is empty or has others, such as the end of the line it was read from",
+            code="bad_configuration",
+        )
+    return token
 
 
 def _written(text: str, *, what: str, longest: int) -> str:
