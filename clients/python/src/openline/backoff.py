@@ -10,8 +10,13 @@ MAX_DOUBLINGS = 30
 
 def wait(failures: int, *, base: float, cap: float, random: float, least: float = 0.0) -> float:
     """Seconds to wait after so many failures in a row; `random` is from 0 to 1, `least` what the server asks for."""
-    bound: float = min(cap, base * 2 ** min(failures, MAX_DOUBLINGS))
-    return least + random * bound
+    return least + random * bound(failures, base=base, cap=cap)
+
+
+def bound(failures: int, *, base: float, cap: float) -> float:
+    """The longest wait after so many failures: `base` doubled for each, `cap` at most."""
+    longest: float = min(cap, base * 2 ** min(failures, MAX_DOUBLINGS))
+    return longest
 
 
 def count(failures: int, *, lived: float) -> int:

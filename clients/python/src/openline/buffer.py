@@ -17,7 +17,7 @@ STUFFED = 10
 
 
 class Crowd:
-    """How many buffers are full. While one is, nothing is read; `until_room` waits for that to end."""
+    """How many buffers are full. While one is, nothing is read; `changed` waits for that to end."""
 
     def __init__(self) -> None:
         self.full = 0

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 
-from openline import address, backoff, protocol
+from openline import address, backoff, codes, protocol
 from openline.buffer import LIMIT, Buffer, Crowd
 from openline.channel import Channel, OnLost
 from openline.codes import End, Next
@@ -592,7 +592,7 @@ async def _reported(result: Awaitable[None]) -> None:
 
 def _final(end: End) -> OpenlineError:
     """Why a client stays away."""
-    if end.status is not None or end.close in (4001, 4005):
+    if end.status is not None or end.close in codes.OF_CREDENTIALS:
         return Unauthorized(f"the server refused us: {end.reason}", close=end.close)
     return OpenlineError(
         f"the server said to stay away: {end.close} {end.reason}".rstrip(),

@@ -7,10 +7,10 @@ from enum import Enum, auto
 from typing import Final
 
 NORMAL: Final = 1000
-GOING_AWAY: Final = 1001
 ABNORMAL: Final = 1006
 DRAINING: Final = 4100
-TOKEN_EXPIRED: Final = 4200
+OF_CREDENTIALS: Final = frozenset({4001, 4005})
+"""The token was refused (4001), or it, its user or its client was revoked (4005)."""
 
 MAX_LEAST: Final = 60.0
 """Seconds that a server may make us wait before we come back."""

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from typing import Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict, cast
+from typing import Any, Protocol, TypeAlias, TypedDict, cast
 
 from openline.errors import InvalidData, OpenlineError
 from openline.types import Join, Leave, Member, Message, Position, PresencePage, Published
@@ -14,47 +14,12 @@ from openline.types import Join, Leave, Member, Message, Position, PresencePage,
 Frame: TypeAlias = dict[str, Any]
 """A command or an event: an object with a `type`. Members that are not known are left alone."""
 
-Id: TypeAlias = int
-
 
 class WirePosition(TypedDict):
     """A position as it travels."""
 
     epoch: str
     offset: int
-
-
-class Auth(TypedDict):
-    """The first command of a connection, and a new token later."""
-
-    type: Literal["auth"]
-    id: Id
-    token: NotRequired[str]
-    since: NotRequired[dict[str, WirePosition]]
-    previous: NotRequired[str]
-    client: NotRequired[str]
-
-
-class Subscribe(TypedDict):
-    """Receive a channel from a position on, with its newest messages, or from now on."""
-
-    type: Literal["subscribe"]
-    id: Id
-    channel: str
-    since: NotRequired[WirePosition]
-    last: NotRequired[int]
-
-
-class Publish(TypedDict):
-    """Publish in a channel."""
-
-    type: Literal["publish"]
-    id: Id
-    channel: str
-    data: Any
-    key: NotRequired[str]
-    ephemeral: NotRequired[bool]
-    echo: NotRequired[bool]
 
 
 class Codec(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from openline import backoff
 from openline.errors import OpenlineError
 
 KEY_LIFE = 300.0
@@ -54,6 +55,6 @@ class Attempts:
         self._failures += 1
         if not error.temporary or self._failures >= self._policy.attempts:
             return None
-        ceiling = min(MOST, LEAST * 2**self._failures)
-        wait = (error.retry_after or 0.0) + LEAST + (ceiling - LEAST) * self._random()
+        spread = backoff.bound(self._failures, base=LEAST, cap=MOST) - LEAST
+        wait = (error.retry_after or 0.0) + LEAST + spread * self._random()
         return wait if now + wait < self._deadline else None
