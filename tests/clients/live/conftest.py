@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.support import postgres_server
 from tests.support.stack import Stack
 
 
@@ -18,6 +19,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One system for the whole session. A test that stops a part of it starts that part again."""
     with Stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL for this module."""
+    with postgres_server.running() as url:
+        yield url
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from sqlalchemy import make_url
 from websockets.sync.client import connect
 
 from openline import Publisher
-from tests.support import postgres_server
 from tests.support.documents import example
 from tests.support.faulty_front import FaultyFront, faulty_front
 from tests.support.ports import free_block
@@ -131,19 +131,12 @@ def front(stack: Stack) -> Iterator[FaultyFront]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    if not postgres_server.installed():
-        pytest.skip("PostgreSQL is not installed")
-    with postgres_server.running() as url:
-        yield url.partition("127.0.0.1:")[2].partition("/")[0]
-
-
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def project(request, stack: Stack, front: FaultyFront, tmp_path_factory) -> Project:
     variables = environment(stack, front.url)
     if request.param == "postgres":
-        variables["POSTGRES_PORT"] = request.getfixturevalue("postgres")
+        url = make_url(request.getfixturevalue("postgres"))
+        variables["POSTGRES_PORT"] = str(url.port)
     made = Project(tmp_path_factory.mktemp("shop"), variables)
     made.manage("migrate")
     return made

@@ -15,21 +15,12 @@ from sqlalchemy.orm import Session
 from openline import OpenlineError, Publisher
 from openline.errors import InvalidData
 from openline.sqlalchemy import Outbox
-from tests.support import postgres_server
 from tests.support.faulty_front import FaultyFront, faulty_front
 from tests.support.recipes import environment, module
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.clients
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    if not postgres_server.installed():
-        pytest.skip("PostgreSQL is not installed")
-    with postgres_server.running() as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -18,10 +18,6 @@ from tests.support import postgres_server
 
 @pytest.fixture(scope="session")
 def postgres():
-    if not postgres_server.installed():
-        pytest.skip(
-            "PostgreSQL is not installed (Debian: postgresql); `make test-slow` installs it"
-        )
     with postgres_server.running() as url:
         yield url
 
