@@ -1,29 +1,35 @@
-"""Measure the CPU that a received message costs the client: python clients/python/bench/receive.py [--messages N]
+"""Measure the CPU that a received message costs the client: python clients/python/benchmarks/receive.py [--messages N]
 
 A server in a process of its own sends messages of about 250 bytes, as the gateway writes them: `bursts` of 50 in one
 write, `singles` one by one, each in a segment and a read of its own. Counted is the CPU time of this process, all of
-it: loop, socket, frames, JSON, positions, the application's `async for`. Rounds of the kinds take turns; the median counts.
+it: loop, socket, frames, JSON, positions, the application's `async for`. `bare` is a loop of `recv` and `json.loads` in
+the client's place: what no client can save. Rounds of the kinds take turns; the median counts.
 """
 
+# ruff: noqa: INP001 - a script
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
 import multiprocessing
+import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import product
 from multiprocessing.connection import Connection
 from typing import Any
 
 import uvloop
+from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from openline import Client
+from openline.line import READ_AHEAD
 
 CHANNEL = "room:bench"
-ROUNDS = 5
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
 Factory = Callable[[], asyncio.AbstractEventLoop]
 LOOPS: dict[str, Factory] = {
     "asyncio": asyncio.new_event_loop,
@@ -102,6 +108,24 @@ async def receive(port: int, count: int) -> float:
     raise AssertionError("the server ended early")
 
 
+async def receive_bare(port: int, count: int) -> float:
+    """The same without the client."""
+    url = f"ws://127.0.0.1:{port}/ws"
+    async with connect(url, compression=None, proxy=None, max_queue=READ_AHEAD) as socket:
+        await socket.send('{"type":"subscribe","id":1}')
+        await socket.recv()
+        before = time.process_time()
+        for _ in range(count):
+            json.loads(await socket.recv())
+        return time.process_time() - before
+
+
+RECEIVERS: dict[str, Callable[[int, int], Awaitable[float]]] = {
+    "client": receive,
+    "bare": receive_bare,
+}
+
+
 def main() -> None:
     """Print one line a kind."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -122,16 +146,16 @@ def main() -> None:
     try:
         for _ in range(ROUNDS):
             for kind, port in ports.items():
-                for loop, factory in LOOPS.items():
+                for (loop, factory), (who, run) in product(LOOPS.items(), RECEIVERS.items()):
                     with asyncio.Runner(loop_factory=factory) as runner:
-                        seconds = runner.run(receive(port, count))
-                    found.setdefault(f"{loop} {kind}", []).append(seconds / count * 1e6)
+                        seconds = runner.run(run(port, count))
+                    found.setdefault(f"{loop} {kind} {who}", []).append(seconds / count * 1e6)
     finally:
         for process in processes:
             process.kill()
             process.join()
     for name, values in found.items():
-        print(f"{name:16} {statistics.median(values):5.1f} us a message (least {min(values):.1f})")  # noqa: T201
+        print(f"{name:22} {statistics.median(values):5.1f} us a message (least {min(values):.1f})")  # noqa: T201
 
 
 if __name__ == "__main__":
