@@ -14,15 +14,14 @@ from anyio.lowlevel import RunVar
 from openline import calls, deliveries, http
 from openline.batches import Batch
 from openline.calls import Answer, Call, Item
-from openline.credentials import AccessToken, credentials
+from openline.credentials import credentials
 from openline.deliveries import Delivery, Outcome
 from openline.errors import OpenlineError
 from openline.joining import Joiner, Waiting
+from openline.publishing import DISCONNECTED, Publishing
 from openline.retries import Attempts, Policy
 from openline.signing import SigningKey
 from openline.types import ChannelPage, Draft, History, Position, PresencePage, Published
-
-_DISCONNECTED = 4004
 
 
 class _Loop:
@@ -34,7 +33,7 @@ class _Loop:
         self.renewing = anyio.Lock()
 
 
-class AsyncPublisher:
+class AsyncPublisher(Publishing):
     """A back end's door to Openline. Safe for tasks; each event loop has connections of its own, and so has a fork.
 
     What tasks publish at the same time leaves in one call, and the next one when that has been answered: the order of
@@ -56,18 +55,12 @@ class AsyncPublisher:
         patience: float = 10.0,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._credentials = credentials(
+        found = credentials(
             url, client_id=client_id, client_secret=client_secret, token=token, key=key
         )
-        self._policy = Policy(timeout, attempts, patience)
+        super().__init__(found, Policy(timeout, attempts, patience))
         self._transport = transport
-        self._access = AccessToken()
         self._loops: RunVar[_Loop | None] = RunVar(f"openline {id(self)}")
-
-    @property
-    def url(self) -> str:
-        """The server's front door."""
-        return self._credentials.url
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; whoever publishes later opens new ones."""
@@ -170,7 +163,7 @@ class AsyncPublisher:
         *,
         user: str | None = None,
         connection: str | None = None,
-        code: int = _DISCONNECTED,
+        code: int = DISCONNECTED,
         reason: str = "",
     ) -> None:
         """Close all connections of a user, or one connection, with a code from 4000 to 4099."""
@@ -188,10 +181,9 @@ class AsyncPublisher:
         ttl: int = 3600,
     ) -> str:
         """A token for a user to connect with, good for `ttl` seconds; signed here where there is a `key`."""
-        key, url = self._credentials.key, self._credentials.url
-        if key is not None:
-            given = {"channels": channels, "info": info, "ttl": ttl}
-            return key.connect_token(user, **given, issuer=url, now=time.time())
+        signed = self._user_token(user, channels, info, ttl)
+        if signed is not None:
+            return signed
         call = calls.connect_token(user, channels=channels, info=info, ttl=ttl)
         return str(calls.read(await self._ask(call))["token"])
 
@@ -209,10 +201,6 @@ class AsyncPublisher:
             loop = _Loop(client, Joiner(self._carry))
             self._loops.set(loop)
         return loop
-
-    def _attempts(self, started: float | None = None) -> Attempts:
-        since = time.monotonic() if started is None else started
-        return Attempts(self._policy, started=since, random=http.jitter)
 
     async def _carry(self, gathered: Sequence[Waiting]) -> None:
         """Settle what several tasks want to be published, each as soon as its outcome is known."""
@@ -284,9 +272,8 @@ class AsyncPublisher:
             return await self._request(call, "", attempts)
         token = await self._token(attempts)
         answer = await self._request(call, token, attempts)
-        if answer.status == httpx2.codes.UNAUTHORIZED and self._credentials.token is None:
-            # The token may have been revoked, or its key dropped: one that is new says whether we were.
-            self._access.forget(token)
+        if self._forgot(token, answer):
+            # One that is new says whether we were refused, or it alone.
             answer = await self._request(call, await self._token(attempts), attempts)
         return answer
 
@@ -300,19 +287,13 @@ class AsyncPublisher:
             return self._access.value
 
     async def _renew(self, attempts: Attempts) -> None:
-        signed = self._credentials.signed(time.time())
-        if signed is not None:
-            self._access.keep(*signed, time.monotonic())
+        if self._needs_no_login():
             return
-        assert self._credentials.login is not None
         try:
-            answer = await self._request(calls.grant(self._credentials.login), "", attempts)
+            answer = await self._request(calls.grant(self._login()), "", attempts)
             self._access.keep(*calls.granted(answer), time.monotonic())
         except OpenlineError as error:
-            now = time.monotonic()
-            if not (error.temporary and self._access.good(now)):
-                raise
-            self._access.postpone(now)
+            self._use_on(error)
 
     async def _request(self, call: Call, token: str, attempts: Attempts) -> Answer:
         seconds = attempts.timeout(time.monotonic())

@@ -15,17 +15,16 @@ import httpx2
 from openline import calls, deliveries, http
 from openline.batches import Batch
 from openline.calls import Answer, Call, Item
-from openline.credentials import AccessToken, credentials
+from openline.credentials import credentials
 from openline.deliveries import Delivery, Outcome
 from openline.errors import OpenlineError
+from openline.publishing import DISCONNECTED, Publishing
 from openline.retries import Attempts, Policy
 from openline.signing import SigningKey
 from openline.types import ChannelPage, Draft, History, Position, PresencePage, Published
 
-_DISCONNECTED = 4004
 
-
-class Publisher:
+class Publisher(Publishing):
     """A back end's door to Openline. Safe for threads; after a fork the child opens connections of its own.
 
     Each message has a key before its first try, so a retry never stores it twice. What the server refuses for good is
@@ -48,19 +47,13 @@ class Publisher:
         patience: float = 10.0,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._credentials = credentials(
+        found = credentials(
             url, client_id=client_id, client_secret=client_secret, token=token, key=key
         )
-        self._policy = Policy(timeout, attempts, patience)
+        super().__init__(found, Policy(timeout, attempts, patience))
         self._transport = transport
-        self._access = AccessToken()
         self._connect()
         _FORKED.add(self)
-
-    @property
-    def url(self) -> str:
-        """The server's front door."""
-        return self._credentials.url
 
     def close(self) -> None:
         """Close the connections."""
@@ -157,7 +150,7 @@ class Publisher:
         *,
         user: str | None = None,
         connection: str | None = None,
-        code: int = _DISCONNECTED,
+        code: int = DISCONNECTED,
         reason: str = "",
     ) -> None:
         """Close all connections of a user, or one connection, with a code from 4000 to 4099."""
@@ -175,10 +168,9 @@ class Publisher:
         ttl: int = 3600,
     ) -> str:
         """A token for a user to connect with, good for `ttl` seconds; signed here where there is a `key`."""
-        key, url = self._credentials.key, self._credentials.url
-        if key is not None:
-            given = {"channels": channels, "info": info, "ttl": ttl}
-            return key.connect_token(user, **given, issuer=url, now=time.time())
+        signed = self._user_token(user, channels, info, ttl)
+        if signed is not None:
+            return signed
         call = calls.connect_token(user, channels=channels, info=info, ttl=ttl)
         return str(calls.read(self._ask(call))["token"])
 
@@ -192,9 +184,6 @@ class Publisher:
         """Begin with connections and locks of our own."""
         self._http = httpx2.Client(**http.options(self.url), transport=self._transport)
         self._renewing = threading.Lock()
-
-    def _attempts(self) -> Attempts:
-        return Attempts(self._policy, started=time.monotonic(), random=http.jitter)
 
     def _deliver_all(
         self,
@@ -250,9 +239,8 @@ class Publisher:
             return self._request(call, "", attempts)
         token = self._token(attempts)
         answer = self._request(call, token, attempts)
-        if answer.status == httpx2.codes.UNAUTHORIZED and self._credentials.token is None:
-            # The token may have been revoked, or its key dropped: one that is new says whether we were.
-            self._access.forget(token)
+        if self._forgot(token, answer):
+            # One that is new says whether we were refused, or it alone.
             answer = self._request(call, self._token(attempts), attempts)
         return answer
 
@@ -266,19 +254,13 @@ class Publisher:
             return self._access.value
 
     def _renew(self, attempts: Attempts) -> None:
-        signed = self._credentials.signed(time.time())
-        if signed is not None:
-            self._access.keep(*signed, time.monotonic())
+        if self._needs_no_login():
             return
-        assert self._credentials.login is not None
         try:
-            answer = self._request(calls.grant(self._credentials.login), "", attempts)
+            answer = self._request(calls.grant(self._login()), "", attempts)
             self._access.keep(*calls.granted(answer), time.monotonic())
         except OpenlineError as error:
-            now = time.monotonic()
-            if not (error.temporary and self._access.good(now)):
-                raise
-            self._access.postpone(now)
+            self._use_on(error)
 
     def _request(self, call: Call, token: str, attempts: Attempts) -> Answer:
         try:
