@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
 import pytest
+from websockets.asyncio.server import serve
 
 from openline import Client, OpenlineError, Position
 
@@ -59,3 +63,19 @@ def test_a_channel_goes_on_where_positions_say():
     assert client.channel("room:a").position == Position("e", 4)
     assert client.channel("room:a", since=Position("e", 1)).position == Position("e", 1)
     assert client.channel("room:b").position is None
+
+
+async def test_the_token_is_in_no_log_not_even_at_debug(caplog):
+    caplog.set_level(logging.DEBUG)
+    came = asyncio.get_running_loop().create_future()
+
+    async def take(socket):
+        came.set_result(await socket.recv())
+
+    silent = logging.getLogger("silent")
+    silent.setLevel(logging.ERROR)
+    async with serve(take, "127.0.0.1", 0, logger=silent) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Client(f"http://127.0.0.1:{port}", token="hunter2", proxy=None):
+            assert "hunter2" in await asyncio.wait_for(came, 30)
+    assert "hunter2" not in caplog.text

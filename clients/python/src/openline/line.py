@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -27,6 +28,10 @@ from openline.protocol import Codec, Frame
 
 GREETING_SECONDS = 10.0
 """For all of it: dialling, the handshake, the first message."""
+
+_LOG = logging.getLogger("openline.websocket")
+# Below that websockets logs the frames, and the first one has the token.
+_LOG.setLevel(logging.INFO)
 
 CLOSING_SECONDS = 0.5
 MAX_BYTES = 64 * 1024 * 1024
@@ -137,6 +142,7 @@ class Line:
             subprotocols=[Subprotocol(dial.codec.subprotocol)],
             compression=None,  # costs more than it saves on messages of this size
             proxy=dial.proxy,
+            logger=_LOG,
             open_timeout=None,
             ping_interval=None,  # the server asks, and so does our heartbeat
             close_timeout=CLOSING_SECONDS,
