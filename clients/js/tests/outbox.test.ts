@@ -115,6 +115,39 @@ describe("an outbox", () => {
       }),
     );
   });
+
+  test("where order counts, whatever is acknowledged, refused, aborted or broken off: what leaves is the oldest that waits", () => {
+    const steps = fc.array(fc.tuple(fc.constantFrom("add", "ack", "refuse", "break", "abort"), fc.nat()), { size: "large", maxLength: 80 });
+    fc.assert(
+      fc.property(steps, (all) => {
+        const outbox = createOutbox();
+        const waiting: Draft[] = []; // oldest first
+        let flying: Draft[] = [];
+        const done = (one: Draft | undefined) => {
+          if (!one) return;
+          outbox.remove(one);
+          waiting.splice(waiting.indexOf(one), 1);
+          flying = flying.filter((other) => other !== one);
+        };
+        const held = (until: number) => {
+          for (const one of flying.splice(0)) outbox.hold(one, until);
+        };
+        all.forEach(([step, which], now) => {
+          if (step === "add") {
+            const one = draft("a", { ordered: true, until: 1e9 });
+            outbox.add(one);
+            waiting.push(one);
+          } else if (step === "ack") done(flying[0]);
+          else if (step === "abort") done(waiting[which % (waiting.length || 1)]);
+          else held(step === "refuse" ? now + 3 : 0);
+          const leaving = outbox.due(now, 5, ready);
+          expect(leaving.every((one, n) => one === waiting[n])).toBe(true);
+          flying.push(...leaving);
+          expect(flying.length).toBeLessThan(2);
+        });
+      }),
+    );
+  });
 });
 
 describe("a pace", () => {
