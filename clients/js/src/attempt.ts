@@ -58,8 +58,8 @@ export const createAttempt = (dial: Dial, hooks: Hooks) => {
 
     /** Send a command; `done` is called synchronously with its answer, or with `disconnected` when the attempt ends first. */
     ask(command: Frame, done: (error: OpenlineError | null, ack: Frame) => void = () => {}): void {
-      asks.set(++last, done);
-      attempt.send({ ...command, id: last });
+      attempt.send({ ...command, id: ++last }); // throws when the data cannot be encoded: then nobody waits for an answer
+      asks.set(last, done);
       if (attempt.greeting) look(beat.hasten(performance.now(), hooks.quiet(attempt, true)));
     },
 
@@ -76,10 +76,7 @@ export const createAttempt = (dial: Dial, hooks: Hooks) => {
       clear();
       line?.close(code, reason);
       const gone = disconnected();
-      for (const [id, done] of asks) {
-        asks.delete(id);
-        done(gone, gone as never);
-      }
+      for (const done of asks.values()) done(gone, gone as never);
     },
   };
 

@@ -57,7 +57,8 @@ export const stream: Transport = ({ url, codec, fetch = globalThis.fetch }, on) 
     const answer = await fetch(url + path, { method: "POST", headers, body, signal, cache: "no-store" });
     return { status: answer.status, stream: answer.body, retryAfter: Number.parseFloat(answer.headers.get("retry-after")!) || undefined };
   };
-  const gone = (error: unknown): void => end(1006, `no answer over HTTP: ${error}`);
+  // Without the error's own text: what JSON.parse throws quotes the frame, and this reason is logged.
+  const gone = (): void => end(1006, "no readable answer over HTTP");
 
   const flush = (): unknown => attempt().catch(gone);
   const attempt = async (): Promise<void> => {

@@ -38,7 +38,7 @@ export const createSender = (limit: number, line: () => Attempt | null, ready: (
       let next = outbox.wake(now);
       if (attempt && !attempt.signal.aborted) {
         for (const call of outbox.due(now, attempt.pace.room(now), ready)) call.leave(attempt);
-        if (outbox.size() && attempt.pace.wait()) next = Math.min(next, now + attempt.pace.wait());
+        if (outbox.size()) next = Math.min(next, now + (attempt.pace.wait() || Infinity));
       }
       clearTimeout(timer);
       if (next < Infinity) timer = setTimeout(sender.pump, Math.max(next - now, 1));
@@ -53,14 +53,20 @@ export const createSender = (limit: number, line: () => Attempt | null, ready: (
           mute: command.echo === false ? command.key : undefined,
           ordered,
           until: performance.now() + 1000 * seconds,
-          leave: (line) =>
-            line.ask(command, (error, ack) => {
-              if (!error) heard?.(ack);
-              if (error?.temporary) {
-                outbox.hold(call, error.code === "disconnected" ? 0 : performance.now() + 1000 * (error.retryAfter ?? 1));
-              } else call.settle(error, ack);
-              sender.pump();
-            }),
+          leave(line) {
+            try {
+              line.ask(command, (error, ack) => {
+                if (!error) heard?.(ack);
+                if (error?.temporary) {
+                  outbox.hold(call, error.code === "disconnected" ? 0 : performance.now() + 1000 * (error.retryAfter ?? 1));
+                } else call.settle(error, ack);
+                sender.pump();
+              });
+            } catch (error) {
+              call.settle(error as OpenlineError); // its data cannot be encoded
+              queueMicrotask(sender.pump); // what waits behind it goes on, after what leaves with it
+            }
+          },
           settle(error, ack) {
             outbox.remove(call);
             if (error || !ack) reject(error ?? temporary(...late));

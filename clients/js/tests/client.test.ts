@@ -425,6 +425,21 @@ describe("a publish", () => {
     expect(made.server.published.map(({ data }) => data)).toEqual([1, 2]);
   });
 
+  test.each([true, false])("whose data cannot be encoded is rejected at once, and holds nothing up (ordered: %s)", async (ordered) => {
+    using made = await online();
+    const channel = made.client.channel(NAME, { ordered });
+    made.server.drop(); // what waits leaves with the return
+    await made.server.settle();
+    const circle: Record<string, unknown> = {};
+    circle.circle = circle;
+    const refused = expect(channel.publish(circle)).rejects.toThrow("circular");
+    const all = [channel.publish(1), channel.publish(2)];
+    await pass(made, 500);
+    await refused;
+    await Promise.all(all);
+    expect(made.server.published.map(({ data }) => data)).toEqual([1, 2]);
+  });
+
   test("is rejected after 240 s, beyond 500, on close and on abort; never dropped in silence", async () => {
     const made = createTestClient({ queue: { limit: 2, seconds: 240 } });
     const channel = made.client.channel(NAME);

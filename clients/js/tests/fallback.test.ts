@@ -267,3 +267,10 @@ test("who speaks JSON gets bytes as JSON has them", async () => {
   await until(() => events().length === 2);
   expect(events()[1]).toEqual(message);
 });
+
+test("a frame that cannot be read ends the line with a reason that quotes nothing of it", async () => {
+  answer = ({ response }) => void response.writeHead(200).write('data: {"secret":"k2J8"\n\n');
+  open();
+  await until(closed);
+  expect(closed()).toEqual(["closed", 1006, "no readable answer over HTTP", undefined]);
+});
