@@ -17,6 +17,7 @@ from services.gateway.session.streamed import StreamedSession
 from services.kernel.broker.port import Broker
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.control import CarryCommands, CommandsTaken, encode
+from services.kernel.protocol import bodies
 
 ANSWER_SECONDS = 5.0
 """In which the gateway that has the stream must have answered: none does when the connection is gone."""
@@ -93,8 +94,9 @@ class Relay:
             return
         taken = CommandsTaken(request=message.request)
         try:
-            texts = [bytes(command) for command in message.commands]
-            session.deliver(texts, digest=message.digest, request=message.request)
+            session.deliver(
+                bodies.texts(message.commands), digest=message.digest, request=message.request
+            )
         except OpenlineError as error:
             taken = CommandsTaken(
                 request=message.request,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from services.gateway.node.node import Node
 from services.gateway.node.quota import Quota
 from services.gateway.session.session import Session
+from services.gateway.session.sse import LIMIT_SECONDS
 from services.gateway.transports.credentials import Credential, Later, credential, verify
 from services.gateway.transports.endpoints import Destination, Endpoint
 from services.gateway.transports.handshake_request import ClientRequest
@@ -104,6 +105,14 @@ def within_address_limit(quota: Quota, connection: Connection) -> bool:
         connection.close(connection_limit(error), error.message)
         return False
     return True
+
+
+def check_address_limit(node: Node, address: str) -> None:
+    """Count a stream of this address. Raises `rate_limited`, also where it lasts: whoever reads a stream comes back anyway."""
+    try:
+        node.quota.admit(address, node.now())
+    except OpenlineError as error:
+        raise OpenlineError(Code.RATE_LIMITED, error.message, retry_after=LIMIT_SECONDS) from None
 
 
 def refuse_while_draining(node: Node) -> None:

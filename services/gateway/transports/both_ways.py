@@ -14,9 +14,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.node.node import Node
-from services.gateway.session.sse import LIMIT_SECONDS
 from services.gateway.session.streamed import StreamedSession, digest_of
-from services.gateway.transports.admission import proxy_of, refuse_while_draining
+from services.gateway.transports.admission import (
+    check_address_limit,
+    proxy_of,
+    refuse_while_draining,
+)
 from services.gateway.transports.credentials import LATER, Later, identify
 from services.gateway.transports.cross_origin import CrossOrigin, check_one_origin
 from services.gateway.transports.sse_refusal import HEADERS
@@ -68,12 +71,7 @@ class BothWaysRoute:
         if who is LATER and not beginning.commands:
             raise OpenlineError(Code.UNAUTHORIZED, "bring a token, or begin the commands with auth")
         address = addresses.client(request.scope)
-        try:
-            self._node.quota.admit(address, self._node.now())
-        except OpenlineError as error:
-            raise OpenlineError(
-                Code.RATE_LIMITED, error.message, retry_after=LIMIT_SECONDS
-            ) from None
+        check_address_limit(self._node, address)
         self._node.metrics.handshakes.labels("http", "accepted").inc()
         connection = EventStream(address, {**HEADERS, **cors})
         session = StreamedSession(self._node, connection)

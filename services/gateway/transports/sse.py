@@ -12,7 +12,11 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.node.node import Node
 from services.gateway.session.sse import LIMIT_SECONDS, StreamSession
 from services.gateway.transports import sse_refusal
-from services.gateway.transports.admission import proxy_of, refuse_while_draining
+from services.gateway.transports.admission import (
+    check_address_limit,
+    proxy_of,
+    refuse_while_draining,
+)
 from services.gateway.transports.credentials import Later, identify
 from services.gateway.transports.cross_origin import CrossOrigin, check_one_origin
 from services.gateway.transports.sse_refusal import FINAL, HEADERS
@@ -65,12 +69,7 @@ class SseRoute:
         address = addresses.client(request.scope)
         for channel in wanted:
             self._node.seek(address, channel)
-        try:
-            self._node.quota.admit(address, self._node.now())
-        except OpenlineError as error:
-            raise OpenlineError(
-                Code.RATE_LIMITED, error.message, retry_after=LIMIT_SECONDS
-            ) from None
+        check_address_limit(self._node, address)
         self._node.metrics.handshakes.labels("sse", "accepted").inc()
         connection = EventStream(address, {**HEADERS, **cors})
         session = StreamSession(self._node, connection, wanted, at)
