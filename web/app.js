@@ -216,8 +216,9 @@ for (const toggle of document.querySelectorAll("[data-panel]")) {
 
 $("share").append(copyButton(() => location.href, "Copy link", "Link copied"));
 $("sign-out").addEventListener("click", () => leave());
-$("break-drop").addEventListener("click", () => session && online(session.client) && breaks.drop());
-$("break-move").addEventListener("click", () => session && online(session.client) && breaks.move(session.client));
+const broken = (work) => () => (session?.client.state === "online" ? work() : ($("break-said").textContent = "Wait until you are connected."));
+$("break-drop").addEventListener("click", broken(() => breaks.drop()));
+$("break-move").addEventListener("click", broken(() => breaks.move(session.client)));
 $("again").addEventListener("click", () => session?.client.connect());
 for (const look of ["pointerenter", "focusin"]) $("aside").addEventListener(look, () => notifications.seen());
 // As a link it would change the address, which names the room.
