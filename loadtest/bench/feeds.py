@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from loadtest.bench.line import Line
-from loadtest.bench.posts import Poster
+from loadtest.bench.posts import USUAL, Poster
 from services.kernel.broker.drafts import compose
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import OpenlineError
@@ -107,14 +107,19 @@ class BrokerFeed:
 class PostFeed:
     """HTTP: `paths` one a channel and `wrap` for single messages, or `batch` (a path) with `channels` for many in one.
 
-    Messages of a channel use the same of `connections` kept connections, so that their order is kept.
+    Its requests have the headers that `client` sends. Messages of a channel use the same of `connections` kept connections, so that their order is kept.
     """
 
     watch: Line | None = None
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._posters = [
-            Poster(spec["host"], spec["port"], headers=spec["headers"])
+            Poster(
+                spec["host"],
+                spec["port"],
+                headers=spec["headers"],
+                client=spec.get("client", USUAL),
+            )
             for _ in range(spec.get("connections", 1))
         ]
         self._paths: list[str] = spec.get("paths", [])

@@ -35,6 +35,18 @@ COLUMNS: dict[str, list[tuple[str, str, float]]] = {
     "memory": [("KB a connection", "bytes", 1 / 1024)],
     "handshake": [("CPU a handshake, us", "cpu_us", 1), ("handshakes/s", "a_second", 1)],
     "publish": [("CPU a message, us", "cpu_us", 1), ("messages/s", "a_second", 1)],
+    "small": [
+        ("CPU a message, us", "cpu_us", 1),
+        ("messages/s", "a_second", 1),
+        ("messages a second of CPU", "a_core", 1),
+        ("p50, ms", "p50_ms", 1),
+        ("p99, ms", "p99_ms", 1),
+        ("arrived", "arrived", 1),
+        ("gaps", "gaps", 1),
+        ("reorders", "reorders", 1),
+        ("instructions a message, thousands", "instructions", 1 / 1000),
+    ],
+    "idle": [("CPU a second, ms", "cpu_ms", 1)],
     "unwanted": [
         ("Redis, us a message", "redis_us", 1),
         ("each gateway, us a message", "gateway_us", 1),
@@ -183,7 +195,7 @@ def _where(scenario: str, target: str, found: Spreads) -> str:
     parts = [
         (key[2].split(" ", 1)[1], spread.median / (1024 if key[2].startswith("bytes") else 1))
         for key, spread in found.items()
-        if key[:2] == (scenario, target) and key[2].startswith(("cpu_us ", "bytes "))
+        if key[:2] == (scenario, target) and key[2].startswith(("cpu_us ", "cpu_ms ", "bytes "))
     ]
     return ", ".join(f"{name} {_number(value)}" for name, value in parts) if len(parts) > 1 else ""
 

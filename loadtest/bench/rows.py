@@ -35,11 +35,17 @@ def _ratio(
     return figure
 
 
+def _small(way: str, value: str) -> Callable[[Medians], float | None]:
+    return _ratio("small", f"Openline, {way}", f"{_APP}, {way}", value)
+
+
 def _plain(scenario: str, target: str, value: str) -> Callable[[Medians], float | None]:
     return lambda medians: medians.get((scenario, target, value))
 
 
 _SLOW = "1,000 subscribers, 50 msg/s evenly, CPU a delivery"
+_ONE = "one reader a message"
+_APP = "tutorials' app"
 _FAST = "1,000 subscribers, 200 msg/s, window 10 ms"
 
 ROWS = [
@@ -132,5 +138,39 @@ ROWS = [
         _ratio("nginx", "nginx, 10 ms", "nginx, no window"),
         0.40,
         0.30,
+    ),
+    Row(
+        f"{_ONE}, 200/s, httpx2's headers, two gateways: CPU of all processes",
+        _APP,
+        _small("one reader, 200/s", "cpu_us"),
+        1.00,
+        0.80,
+    ),
+    Row(f"{_ONE}, 1,000/s, the same", _APP, _small("one reader, 1,000/s", "cpu_us"), 0.75, 0.60),
+    Row(
+        f"{_ONE}, 64 at once: messages a second of CPU",
+        _APP,
+        _small("one reader, 64 at once", "a_core"),
+        2,
+        3,
+        more=True,
+        unit=" times",
+    ),
+    Row(f"{_ONE}, 10/s: p50", _APP, _small("one reader, 10/s", "p50_ms"), 1.00, 0.80),
+    Row(f"{_ONE}, 200/s: p50", _APP, _small("one reader, 200/s", "p50_ms"), 1.00, 0.80),
+    Row(
+        "a room of ten, 200/s: CPU of all processes",
+        _APP,
+        _small("a room of ten, 200/s", "cpu_us"),
+        0.60,
+        0.50,
+    ),
+    Row(
+        "one of two gateways that want none of 200 messages a second, CPU a message",
+        "80 us",
+        _plain("unwanted", "2 gateways, one by one", "gateway_us"),
+        80,
+        60,
+        unit=" us",
     ),
 ]

@@ -17,7 +17,7 @@ import jwt
 
 from deploy.local import nginx as templates
 from deploy.local.plan import free_port
-from deploy.local.programs import find_nginx
+from deploy.local.programs import find_nginx, valkey
 from loadtest.bench.baselines import tutorial
 from loadtest.bench.remote import ROOT
 
@@ -92,6 +92,12 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def store() -> Child:
+    """A Valkey of its own, as Openline's, which keeps nothing."""
+    port = free_port()
+    return Child([valkey(), "--port", str(port), "--bind", HOST, "--save", ""], port)
 
 
 def python(module: str, *arguments: str) -> Child:

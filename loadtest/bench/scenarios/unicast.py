@@ -32,9 +32,7 @@ class Unicast:
             for number in range(bench.options.rounds):
                 for batch in (False, True):
                     target = _target(bench, tokens, batch=batch)
-                    audience.feeder.ask("close")
-                    audience.feeder.ask("open", **target.feed)
-                    audience.client.ask("reset", anew=True)  # numbers begin anew with each feed
+                    audience.anew(target.feed)
                     together = 100 if batch else 1
                     values = audience.measure(
                         "steady",

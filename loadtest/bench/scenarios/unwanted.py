@@ -11,7 +11,7 @@ from loadtest.bench.openline import Stack
 from loadtest.bench.remote import Remote
 from loadtest.bench.usage import Meter
 
-GATEWAYS = (1, 2, 3)
+GATEWAYS = (1, 2, 8)
 WAYS: dict[str, dict[str, int]] = {
     "one by one": {"rate": 200, "together": 1},
     "bursts of 100": {"rate": 4000, "together": 100},
