@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,25 @@ from loadtest.bench.targets import Target
 
 _TTL = 86_400
 _ADDED = Path(__file__).parent / "windows.toml"
+
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Until the block has ended: what fork runs beside it would swallow an exception that an interrupt raises there."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
+
+
+def before_exec() -> None:
+    """In the child: end with us from the first moment on, before it can tie itself, and hear interrupts again."""
+    die_with_parent(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
 
 
 class Stack:
@@ -42,7 +62,7 @@ class Stack:
         shipped = (ROOT / "deploy" / "namespaces.toml").read_text("utf-8")
         self.namespaces.write_text(shipped + _ADDED.read_text("utf-8"), "utf-8")
         screen = self.folder / "screen.txt"
-        with screen.open("wb") as output:
+        with screen.open("wb") as output, interrupts_wait():
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.local.run"],
                 cwd=ROOT,
@@ -51,8 +71,7 @@ class Stack:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                # Before it can tie itself to us: an interrupt may come in its first second.
-                preexec_fn=partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - no threads are here
+                preexec_fn=before_exec,  # noqa: PLW1509 - no threads are here
             )
         deadline = time.monotonic() + 90
         while "ready after" not in screen.read_text("utf-8"):

@@ -254,9 +254,13 @@ def test_what_is_interrupted_says_so_and_leaves_nothing_running(
         text=True,
         start_new_session=True,
     )
-    wait_until((tmp_path / begun).exists, timeout=60)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, said = process.communicate(timeout=60)
+    try:
+        wait_until((tmp_path / begun).exists, timeout=60)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()  # what it has started ends with it
+        process.wait()
     assert process.returncode == 130
     assert said.splitlines()[-1].endswith(last)
     assert "Traceback" not in said

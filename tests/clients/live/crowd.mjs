@@ -69,8 +69,9 @@ async function publish({ channel }, number) {
   await Promise.all(pending);
 }
 
-const until = async (fits, seconds = 60) => {
-  for (const end = performance.now() + 1000 * seconds; !fits() && performance.now() < end; ) await pause(20);
+/** Waits until a condition holds, 60 s at most: what did not come is for the tests to find. */
+const until = async (fits, { pauses = 20 } = {}) => {
+  for (const end = performance.now() + 60_000; !fits() && performance.now() < end; ) await pause(pauses);
 };
 
 const commands = {
@@ -80,11 +81,19 @@ const commands = {
   },
   async stop() {
     publishing = false;
-    await Promise.all(tasks);
+    let settled = false;
+    Promise.all(tasks).then(() => (settled = true));
     // Until nothing comes any more and all have come as far. That it is all that was published is for the tests to check.
     const ends = () => new Set(crowd.map(({ seen }) => seen.offsets.at(-1)));
-    for (let before; before !== [...ends()][0] || ends().size > 1; await pause(500)) before = [...ends()][0];
-    say({ stopped: places.length });
+    let before;
+    const quiet = () => {
+      const last = [...ends()];
+      const still = settled && last.length === 1 && last[0] === before;
+      before = last[0];
+      return still;
+    };
+    await until(quiet, { pauses: 500 });
+    say({ stopped: places.length, settled, ends: [...ends()] });
   },
   report() {
     say({ places, refused, seen: crowd.map(({ seen }) => seen), nodes: crowd.map(({ client }) => client.connection?.node ?? null) });

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.live.test_javascript import PACKAGE, built, check_once_and_in_order, crowd
+from tests.clients.live.test_javascript import PACKAGE, built, check_once_and_in_order, crowd, stop
 from tests.support.node import run
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
@@ -40,7 +40,6 @@ def test_over_http_a_killed_gateway_costs_nothing(stack: Stack) -> None:
         victim = next(node for node in tell("report")["nodes"] if node)
         stack.kill(victim)
         wait_until(lambda: all(tell("report")["nodes"]), timeout=60)
-        tell("stop")
-        report = tell("report")
+        report = stop(tell)
     check_once_and_in_order(report, 50)
     assert any("waiting" in seen["states"] for seen in report["seen"])

@@ -62,10 +62,20 @@ def crowd(stack: Stack, **told: Any) -> Iterator[Tell]:
         try:
             assert json.loads(process.stdout.readline()) == {"live": arguments["clients"]}
             yield tell
-        finally:
+            # The end of its input closes the clients, and then nothing is left that would keep it.
             process.stdin.close()
-        # The end of its input closes the clients, and then nothing is left that would keep it.
-        assert process.wait(20) == 0
+            assert process.wait(20) == 0
+        finally:
+            process.kill()  # or the end of the block would wait for one that hangs
+
+
+def stop(tell: Tell) -> Report:
+    """Stop publishing; the report once every publish is answered and all clients have come as far."""
+    stopped = tell("stop")
+    report: Report = tell("report")
+    assert stopped["settled"], f"a publish was never answered: {report}"
+    assert len(stopped["ends"]) == 1, f"some clients stay behind: {report}"
+    return report
 
 
 def check_once_and_in_order(report: Report, least: int) -> None:
@@ -85,8 +95,7 @@ def test_each_message_comes_once_and_in_order(stack: Stack, socket: str | None) 
     with crowd(stack, socket=socket) as tell:
         tell("start")
         wait_until(lambda: len(tell("report")["places"]) > 200, timeout=60)
-        tell("stop")
-        report = tell("report")
+        report = stop(tell)
     check_once_and_in_order(report, 200)
     assert all(seen["states"] == ["connecting", "online"] for seen in report["seen"])
 
@@ -98,8 +107,7 @@ def test_a_killed_gateway_costs_nothing(stack: Stack) -> None:
         victim = next(node for node in tell("report")["nodes"] if node)
         stack.kill(victim)
         wait_until(lambda: all(tell("report")["nodes"]), timeout=60)
-        tell("stop")
-        report = tell("report")
+        report = stop(tell)
     check_once_and_in_order(report, 50)
     assert any("waiting" in seen["states"] for seen in report["seen"])
     assert sum(seen["recovered"] for seen in report["seen"]) > 0
@@ -113,8 +121,7 @@ def test_a_gateway_that_drains_is_left_without_a_leave(stack: Stack) -> None:
         stack.kill(victim, signal.SIGTERM)
         wait_until(lambda: any("moving" in s["states"] for s in tell("report")["seen"]), timeout=60)
         wait_until(lambda: all(tell("report")["nodes"]), timeout=60)
-        tell("stop")
-        report = tell("report")
+        report = stop(tell)
     check_once_and_in_order(report, 50)
     assert sum(seen["leaves"] for seen in report["seen"]) == 0
 
@@ -124,8 +131,7 @@ def test_a_token_that_ends_is_renewed_on_the_living_line(stack: Stack) -> None:
         tell("start")
         wait_until(lambda: all("renew" in s["asked"] for s in tell("report")["seen"]), timeout=60)
         wait_until(lambda: all(len(s["asked"]) > 2 for s in tell("report")["seen"]), timeout=60)
-        tell("stop")
-        report = tell("report")
+        report = stop(tell)
     check_once_and_in_order(report, 50)
     for seen in report["seen"]:
         assert seen["asked"][0] == "first"
@@ -140,8 +146,7 @@ def test_a_store_that_restarts_is_survived_and_what_it_lost_is_told(stack: Stack
         before = len(tell("report")["places"])
         stack.kill("redis")
         wait_until(lambda: len(tell("report")["places"]) > before + 100, timeout=90)
-        tell("stop")
-        report = tell("report")
+        report = stop(tell)
     assert report["refused"] == []
     assert len({seen["offsets"][-1] for seen in report["seen"]}) == 1
     for seen in report["seen"]:
