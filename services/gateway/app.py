@@ -196,6 +196,7 @@ def protocols(app: FastAPI, limited: Limits) -> dict[str, Any]:
             fast_accept=fast_accept,
             handshake_seconds=limited.handshake_seconds,
             frame_rate=limited.frame_rate if limited.rates else 0,
+            byte_rate=limited.read_bytes_rate if limited.rates else 0,
         ),
     }
 

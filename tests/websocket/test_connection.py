@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from services.gateway.websocket.byte_rate import PIECE
 from services.gateway.websocket.connection import Shared, WebSocketConnection
 from services.gateway.websocket.frame_rate import PATIENCE
 from services.gateway.websocket.frames import split_frames
@@ -65,9 +66,11 @@ class Receiver:
 class Server:
     """Connections that share turns."""
 
-    def __init__(self, frame_rate=0):
+    def __init__(self, frame_rate=0, byte_rate=0):
         self.now = 0.0
-        self.shared = Shared(asyncio.get_running_loop(), set(), frame_rate=frame_rate)
+        self.shared = Shared(
+            asyncio.get_running_loop(), set(), frame_rate=frame_rate, byte_rate=byte_rate
+        )
         self.shared.slicer.clock = self.look
 
     def look(self):
@@ -143,6 +146,46 @@ async def test_messages_keep_their_order_and_none_is_lost_when_they_wait_for_tur
         connection.data_received(wire[start : start + 1001])
     await server.turns_until(lambda: len(receiver.texts) == len(texts))
     assert receiver.texts == texts
+
+
+async def test_more_bytes_than_the_rate_wait_and_none_is_lost():
+    server = Server(byte_rate=100 * PIECE)
+    connection, transport, receiver = server.connect()
+    message = b"x" * (PIECE // 2)
+    for number in range(1, 5):
+        await server.turns_until(lambda: transport.reading)
+        connection.data_received(frame(1, message))
+        assert transport.reading == (number % 2 == 1)
+    await server.turns_until(lambda: transport.reading)
+    assert receiver.texts == [message] * 4
+
+
+@pytest.mark.parametrize("first", ["the receiver", "the rate"])
+async def test_who_waits_for_two_reasons_is_read_once_both_have_ended(first):
+    server = Server(byte_rate=100 * PIECE)
+    connection, transport, _ = server.connect()
+    connection.pause_reading()
+    connection.data_received(frame(1, b"x" * PIECE))
+    rate = server.shared.byte_rate
+    if first == "the receiver":
+        connection.resume_reading()
+        assert not transport.reading
+        await server.turns_until(lambda: not rate.is_waiting(connection))
+    else:
+        await server.turns_until(lambda: not rate.is_waiting(connection))
+        assert not transport.reading
+        connection.resume_reading()
+    assert transport.reading
+
+
+async def test_small_reads_do_not_count_for_the_rate_of_bytes():
+    server = Server(byte_rate=PIECE)
+    connection, transport, receiver = server.connect()
+    for _ in range(100):
+        await server.turns_until(lambda: transport.reading)
+        connection.data_received(frame(1, b"x" * 2000))
+    await server.turns_until(lambda: len(receiver.texts) == 100)
+    assert not server.shared.byte_rate.is_waiting(connection)
 
 
 async def test_more_frames_than_the_rate_wait_for_the_next_second():

@@ -35,14 +35,9 @@ class WebSocketRoutes:
 
     def routes(self) -> list[BaseRoute]:
         """For the application."""
-        limits = self._node.limits
         return [
             *(WebSocketRoute(item.path, partial(self._handshake, item)) for item in ENDPOINTS),
-            echo_route(
-                self._echo_max_bytes,
-                quota=self._node.quota,
-                bytes_rate=limits.echo_bytes_rate if limits.rates else 0,
-            ),
+            echo_route(self._echo_max_bytes, quota=self._node.quota),
             WebSocketRoute("/{path:path}", self._nowhere),
             *(Route(item.path, _upgrade_required, methods=["GET"]) for item in ENDPOINTS),
         ]

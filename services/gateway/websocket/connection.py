@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from services.gateway.websocket import frames
+from services.gateway.websocket.byte_rate import LARGE, ByteRate
 from services.gateway.websocket.frame_rate import PATIENCE, FrameRate
 from services.gateway.websocket.frames import Parser, Violation
 from services.gateway.websocket.interface import (
@@ -34,10 +35,11 @@ log = structlog.get_logger(__name__)
 class Shared:
     """What all connections of a server share.
 
-    `connections` is the server's set of open ones, `frame_rate` the frames a second that each may send (0 = any number).
+    `connections` is the server's set of open ones, `frame_rate` the frames and `byte_rate` the bytes a second that each may
+    send (0 = any number).
     """
 
-    __slots__ = ("connections", "frame_rate", "loop", "slicer", "time")
+    __slots__ = ("byte_rate", "connections", "frame_rate", "loop", "slicer", "time")
 
     def __init__(
         self,
@@ -45,7 +47,9 @@ class Shared:
         connections: MutableSet[Any],
         *,
         frame_rate: float = 0,
+        byte_rate: float = 0,
     ) -> None:
+        self.byte_rate = ByteRate(byte_rate, call_later=loop.call_later)
         self.connections = connections
         self.frame_rate = FrameRate(frame_rate, call_later=loop.call_later)
         self.loop = loop
@@ -173,13 +177,17 @@ class WebSocketConnection(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         self._paused = False
-        if not self._early and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._early or self._transport.is_closing() or self._shared.byte_rate.is_waiting(self):
+            return
+        self._transport.resume_reading()
 
     # What the transport and the server call
 
     def data_received(self, data: bytes) -> None:
         self.last_received = self._shared.time()
+        size = len(data)
+        if size >= LARGE and self._shared.byte_rate.count(self, size, self._read_on):
+            self._transport.pause_reading()
         if self._early:
             self._early += data
             self._transport.pause_reading()
@@ -211,6 +219,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._cancel_cut_off()
         self.closing = True
         self._shared.frame_rate.forget(self)
+        self._shared.byte_rate.forget(self)
         self._shared.slicer.add(self._lost)
 
     def shutdown(self) -> None:
@@ -261,7 +270,10 @@ class WebSocketConnection(asyncio.Protocol):
     def _go_on(self) -> None:
         early, self._early = self._early, b""
         self._read(early)
-        if not self._early and not self._paused:
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._paused:
             self.resume_reading()
 
     def _handle(self, opcode: int, payload: bytes) -> None:

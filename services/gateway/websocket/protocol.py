@@ -39,8 +39,9 @@ class WebSocketProtocol(asyncio.Protocol):
     `Acceptance.complete`, or sends an HTTP answer (ASGI extension websocket.http.response). The transport then belongs to
     a WebSocketConnection. The ASGI messages for an open WebSocket are not supported.
 
-    `handshake_seconds`: in which the application has to accept or refuse; the client gets 503 then. `frame_rate`: frames
-    that a connection may send in a second, 0 = any number; all connections of a server have that of its first handshake.
+    `handshake_seconds`: in which the application has to accept or refuse; the client gets 503 then. `frame_rate` and
+    `byte_rate`: frames and bytes that a connection may send in a second, 0 = any number; all connections of a server have
+    those of its first handshake.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class WebSocketProtocol(asyncio.Protocol):
         fast_accept: FastAccept | None = None,
         handshake_seconds: float = 15.0,
         frame_rate: float = 0,
+        byte_rate: float = 0,
     ) -> None:
         self._config = config
         self._server_state = server_state
@@ -62,7 +64,12 @@ class WebSocketProtocol(asyncio.Protocol):
         self._handshake_seconds = handshake_seconds
         self._shared = _servers.get(server_state) or _servers.setdefault(
             server_state,
-            Shared(self._loop, server_state.connections, frame_rate=frame_rate),
+            Shared(
+                self._loop,
+                server_state.connections,
+                frame_rate=frame_rate,
+                byte_rate=byte_rate,
+            ),
         )
         self._transport: asyncio.Transport
         self._request: Request

@@ -106,9 +106,9 @@ class Limits:
         low=10,
         high=1_000_000,
     )
-    echo_bytes_rate: int = _limit(
+    read_bytes_rate: int = _limit(
         2_097_152,
-        "bytes a second that come back on a connection of /ws/echo, where it is on; more wait",
+        "bytes a second that are read from a WebSocket connection; more wait",
         low=65_536,
         high=1_073_741_824,
     )
