@@ -80,8 +80,8 @@ def pages() -> dict[Path, str]:
     """File to content."""
     documents = [json.loads(text) for text in openapi_reference.documents().values()]
     documents.sort(key=lambda document: str(document["info"]["title"]), reverse=True)
-    publisher, auth = ("\n".join(_service(document)) + "\n" for document in documents)
-    return {PAGE: f"{HEAD}\n{publisher}\n{auth}", reference.PAGE: _html(publisher)}
+    publisher, auth = ("\n".join(_service(document)) for document in documents)
+    return {PAGE: f"{HEAD}\n{publisher}\n\n{auth}", reference.PAGE: _html(publisher)}
 
 
 def _html(text: str) -> str:

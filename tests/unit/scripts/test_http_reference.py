@@ -10,6 +10,9 @@ from scripts import http_reference, openapi_reference
 def test_the_page_in_the_docs_is_what_the_routes_say() -> None:
     for path, text in http_reference.pages().items():
         assert path.read_text("utf-8") == text, "run make docs"
+        assert text[-2:].strip("\n") == text[-2], (
+            "one newline at the end: pre-commit would take a second one away"
+        )
 
 
 def test_each_route_has_a_heading_an_example_and_an_answer() -> None:
