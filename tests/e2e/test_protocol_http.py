@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import secrets
@@ -64,8 +65,11 @@ async def test_commands_reach_the_stream_through_any_gateway(
     people: People, stream: int | None, to: int | None
 ) -> None:
     channel = room()
+    # A user of its own: a gateway hands out 200 commands of a user at once, and the tests before have sent as many.
+    auth = {"type": "auth", "token": await people.minted(f"u-{secrets.token_hex(4)}")}
+    way = {"commands_to": base(people, to)}
     async with (
-        await begun(people, stream=stream, to=to) as client,
+        StreamedClient.begin(people.http, base(people, stream), [auth], **way) as client,
         await people.connect("bob") as bob,
     ):
         await client.expect("connected")
@@ -79,6 +83,9 @@ async def test_commands_reach_the_stream_through_any_gateway(
             {"type": "publish", "id": f"b{n}", "channel": channel, "data": n} for n in range(3, 100)
         ]
         assert (await client.post(*batch)).status_code == 202
+        for command in batch:
+            answer = await client.expect(where=lambda e, sent=command: e.get("id") == sent["id"])
+            assert answer["type"] == "ack", answer
         assert [m["data"] for m in await bob.messages(channel, 97)] == list(range(3, 100))
         presence = await client.ok("presence", channel=channel)
         assert presence["count"] == 2
@@ -158,14 +165,23 @@ async def test_only_the_secret_lets_commands_in(people: People, to: int) -> None
         assert not [e for e in client.seen if e.get("id") == "forged"]
 
 
-@pytest.mark.parametrize("to", [None, 0, 1])
-async def test_a_connection_that_is_gone_is_not_found(people: People, to: int | None) -> None:
+async def test_a_connection_that_is_gone_is_not_found(people: People) -> None:
+    # At once: that no gateway knows a connection is found out by waiting for five seconds.
+    await asyncio.gather(*(is_not_found(people, to) for to in (None, 0, 1)))
+
+
+async def is_not_found(people: People, to: int | None) -> None:
     async with await begun(people, stream=0, to=to) as client:
         await client.expect("connected")
-        for connection in ("0" * 16, "x", "0" * 17, "%00"):
+
+        async def unknown(connection: str) -> None:
             answer = await client.post({"type": "ping"}, connection=connection)
             assert answer.status_code in (400, 404), answer.text
             assert answer.headers["content-type"] == "application/problem+json"
+
+        await asyncio.gather(
+            *(unknown(connection) for connection in ("0" * 16, "x", "0" * 17, "%00"))
+        )
         await client.close()
         for _ in range(20):
             answer = await client.post({"type": "ping"})
