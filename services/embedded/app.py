@@ -23,7 +23,7 @@ from services.auth.store import Client
 from services.embedded import screen
 from services.embedded.control import Control, Orders
 from services.embedded.front_door import FrontDoor, Services
-from services.embedded.settings import Settings, Told
+from services.embedded.settings import ServiceSettings, Settings
 from services.gateway import app as gateway
 from services.gateway.node.node import Node
 from services.kernel.broker.memory.broker import MemoryBroker
@@ -50,25 +50,25 @@ class Embedded:
         self.url = url
         self.secret = settings.hs256_secret.get_secret_value()
         self.client_secret = secrets.token_urlsafe(32)
-        told = Told(settings, url=url, folder=folder)
-        self.limits = limits.of(told.gateway)
-        known = namespaces.load(told.gateway.namespaces)
+        each = ServiceSettings(settings, url=url, folder=folder)
+        self.limits = limits.of(each.gateway)
+        known = namespaces.load(each.gateway.namespaces)
         limits.check(self.limits, known)
-        trust.check(told.gateway)
-        self.broker = MemoryBroker(partitions=told.gateway.partitions)
+        trust.check(each.gateway)
+        self.broker = MemoryBroker(partitions=each.gateway.partitions)
         tickets, revocations = MemoryTickets(), MemoryRevocations()
         self.gateway = gateway.create(
-            told.gateway, self.broker, tickets=tickets, revocations=revocations, namespaces=known
+            each.gateway, self.broker, tickets=tickets, revocations=revocations, namespaces=known
         )
         self.auth = auth.assemble(
-            told.auth,
+            each.auth,
             self.broker,
             tickets=tickets,
             revocations=revocations,
             ping=self.broker.full,
         )
         self.publisher = publisher.Parts(
-            told.publisher, self.broker, revocations=revocations, namespaces=known
+            each.publisher, self.broker, revocations=revocations, namespaces=known
         )
         self._add_client(self.auth)
         services = Services(self.gateway, self.auth, self.publisher.fast_path)

@@ -23,6 +23,8 @@ DRAIN_SECONDS = 1.0
 LONGEST = 65_536
 """Bytes of an order."""
 
+TOO_LONG = {"id": None, "error": f"an order has at most {LONGEST} bytes; this one was not read"}
+
 
 class Control:
     """Takes over this process' standard input and output; whatever else writes goes to standard error from now on."""
@@ -43,8 +45,8 @@ class Control:
         reader = asyncio.StreamReader(limit=LONGEST)
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while line := await reader.readline():
-            self.say(await answer(orders, line))
+        while (line := await _next(reader)) != b"":
+            self.say(TOO_LONG if line is None else await answer(orders, line))
 
 
 class Orders:
@@ -92,3 +94,18 @@ async def answer(orders: Orders, line: bytes) -> dict[str, Any]:
         return {"id": number, "result": await orders.verbs[verb](**order)}
     except (OpenlineError, TypeError, ValueError) as error:
         return {"id": number, "error": str(error)}
+
+
+async def _next(reader: asyncio.StreamReader) -> bytes | None:
+    """The next line, empty at the end; None for one beyond LONGEST, which has been passed over."""
+    passed = False
+    while True:
+        try:
+            line = await reader.readuntil()
+        except asyncio.IncompleteReadError as end:
+            return b"" if passed else end.partial
+        except asyncio.LimitOverrunError as beyond:
+            await reader.readexactly(beyond.consumed)
+            passed = True
+        else:
+            return None if passed else line

@@ -1,4 +1,4 @@
-"""What the embedded server itself reads, and what it tells the services that it holds."""
+"""What the embedded server itself reads, and the settings of the services that it holds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Settings(FromEnvironment):
     )
 
 
-class Told:
+class ServiceSettings:
     """The settings of the three services."""
 
     def __init__(self, settings: Settings, *, url: str, folder: Path) -> None:

@@ -166,6 +166,13 @@ def test_a_wrong_order_is_answered_with_what_is_right(server, line, right):
     assert right in server.answer()["error"]
 
 
+@pytest.mark.parametrize("size", [65_537, 131_072, 1_000_000])
+def test_an_order_that_is_too_long_is_refused_and_the_next_one_is_carried_out(server, size):
+    server.send(b'{"id": 1, "verb": "lose", "channel": "%s"}' % (b"x" * size))
+    assert "at most 65536 bytes" in server.answer()["error"]
+    assert server.tell("drop", user="nobody") == 0
+
+
 def test_the_end_of_its_input_ends_it_at_once_and_takes_its_files_along(tmp_path):
     with EmbeddedServer(TMPDIR=str(tmp_path)) as server:
         used = server.cpu_seconds()
