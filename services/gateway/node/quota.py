@@ -128,10 +128,11 @@ class Quota:
             )
 
     def relay(self, address: str, connection: str, now: float, *, size: int) -> None:
-        """Count a request for a stream on another gateway, of this size in bytes. Raises `rate_limited`.
+        """Count a request for a stream on another gateway. Raises `rate_limited`.
 
-        Whose the connection is is not known here, and each request goes to all gateways: so it counts for who sends it,
-        beside what the connection's own gateway counts.
+        Each goes to all gateways, and whose the connection is is not known here. So it counts twice: as a command of the
+        connection that it names, and with its `size` in bytes, at least RELAYED_BYTES, for the address that sends it. What
+        the connection's own gateway counts comes on top.
         """
         limits = self._limits
         if not limits.rates:

@@ -85,7 +85,7 @@ class Relay:
     def _judge(self, taken: CommandsTaken) -> None:
         self._relayed.labels("refused" if taken.code else "taken").inc()
         if taken.code:
-            raise OpenlineError(Code(taken.code), taken.message, retry_after=taken.retry_after)
+            raise OpenlineError(_code(taken), taken.message, retry_after=taken.retry_after)
 
     def carry(self, message: CarryCommands) -> None:
         """Another gateway hands commands over; answered if their stream is here."""
@@ -115,3 +115,11 @@ class Relay:
         answer = self._waiting.get(message.request)
         if answer is not None and not answer.done():
             answer.set_result(message)
+
+
+def _code(taken: CommandsTaken) -> Code:
+    """The code of a refusal. A newer gateway may know one that clients of this one need not know."""
+    try:
+        return Code(taken.code)
+    except ValueError:
+        return Code.INTERNAL if taken.retry_after is None else Code.UNAVAILABLE

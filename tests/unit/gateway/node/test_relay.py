@@ -99,6 +99,27 @@ async def test_a_refusal_is_brought_back(bus):
     assert here.relayed("refused") == 1
 
 
+@pytest.mark.parametrize(("retry_after", "code"), [(None, Code.INTERNAL), (2.5, Code.UNAVAILABLE)])
+async def test_a_code_that_only_a_newer_gateway_knows_is_one_that_clients_know(
+    bus, retry_after, code
+):
+    here = Gateway(bus)
+
+    async def refuse(message):
+        request = control.decode(message).request
+        here.relay.taken(
+            control.CommandsTaken(
+                request=request, code="too_strange", message="not today", retry_after=retry_after
+            )
+        )
+
+    bus.control = refuse
+    with refused(code, "not today") as caught:
+        await here.relay.send("0" * 16, "digest", PING)
+    assert caught.value.retry_after == retry_after
+    assert here.relayed("refused") == 1
+
+
 async def test_no_answer_means_that_the_connection_is_gone(bus):
     here, there = Gateway(bus), Gateway(bus)
     assert not await here.relay.send("0" * 16, "digest", PING)
