@@ -12,6 +12,9 @@ import uvicorn
 
 from services.kernel.http.http_protocol import HttpProtocol
 
+HEAD: dict[str, Any] = {"head_bytes": 131_072, "head_lines": 200, "head_seconds": 15.0}
+"""What a HandshakeSniffer is told of requests' heads."""
+
 
 @contextmanager
 def serving(app: Any, *, ws: Any, loop: str = "uvloop", **options: Any) -> Iterator[uvicorn.Server]:

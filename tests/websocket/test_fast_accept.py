@@ -13,7 +13,7 @@ from starlette.routing import WebSocketRoute
 
 from services.gateway.websocket import Acceptance, HandshakeSniffer, WebSocketProtocol, frames
 from services.kernel.http.http_protocol import HttpProtocol
-from tests.support.uvicorn_server import serving
+from tests.support.uvicorn_server import HEAD, serving
 from tests.support.websocket_peer import Peer
 
 pytestmark = pytest.mark.server
@@ -75,7 +75,7 @@ async def _app(websocket):
     Acceptance(say_addresses, max_bytes=1000).complete(websocket.scope)
 
 
-@pytest.fixture(params=[HttpProtocol, partial(HandshakeSniffer, http=HttpProtocol)])
+@pytest.fixture(params=[HttpProtocol, partial(HandshakeSniffer, http=HttpProtocol, **HEAD)])
 def gate(request):
     """With and without the sniffer, which brings handshakes that uvicorn has not seen."""
     gate = Gate()

@@ -27,7 +27,7 @@ from services.gateway.websocket import (
 from services.gateway.websocket import connection as connection_module
 from services.gateway.websocket.slicer import SLICE
 from services.kernel.http.http_protocol import HttpProtocol
-from tests.support.uvicorn_server import serving
+from tests.support.uvicorn_server import HEAD, serving
 from tests.support.waiting import wait_until
 from tests.support.websocket_peer import Peer, frame
 
@@ -126,7 +126,7 @@ class Stage:
 def stage():
     stage = Stage()
     with serving(
-        stage.app, ws=WebSocketProtocol, http=partial(HandshakeSniffer, http=HttpProtocol)
+        stage.app, ws=WebSocketProtocol, http=partial(HandshakeSniffer, http=HttpProtocol, **HEAD)
     ) as server:
         stage.port, stage.server = server.port, server
         yield stage

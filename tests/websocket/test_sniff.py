@@ -15,7 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from services.gateway.websocket import Acceptance, HandshakeSniffer, WebSocketProtocol
 from services.kernel.http.http_protocol import HttpProtocol
-from tests.support.uvicorn_server import serving
+from tests.support.uvicorn_server import HEAD, serving
 from tests.support.waiting import wait_until
 from tests.support.websocket_peer import Peer
 
@@ -32,7 +32,7 @@ class Noted(HttpProtocol):
         Noted.made += 1
 
 
-SNIFFER = partial(HandshakeSniffer, http=Noted)
+SNIFFER = partial(HandshakeSniffer, http=Noted, **HEAD)
 
 
 async def _socket(websocket):

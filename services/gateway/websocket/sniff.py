@@ -56,9 +56,9 @@ class HandshakeSniffer(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         http: Any,
-        head_bytes: int = 131_072,
-        head_lines: int = 200,
-        head_seconds: float = 15.0,
+        head_bytes: int,
+        head_lines: int,
+        head_seconds: float,
     ) -> None:
         self._config = config
         self._server_state = server_state
