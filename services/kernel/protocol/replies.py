@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ def error_fields(error: OpenlineError) -> dict[str, Any]:
     return fields
 
 
-class Replies:
+class Replies(ABC):
     """What codecs have in common: replies are events, named by the id of the command that they answer.
 
     `decoding` reads the codec's encoding.
@@ -51,9 +52,9 @@ class Replies:
         """See Codec."""
         return self.decoding.id(data)
 
+    @abstractmethod
     def array(self, publications: Iterable[Publication]) -> Any:
         """Publications as the value of a field."""
-        raise NotImplementedError
 
     def history(
         self,
@@ -69,9 +70,9 @@ class Replies:
         fields = {"channel": channel, "messages": self.array(publications)}
         return self.ack(id, {**fields, "epoch": epoch, "offset": offset, "more": more})
 
+    @abstractmethod
     def event(self, type: str, fields: Mapping[str, Any]) -> bytes:
         """See Codec."""
-        raise NotImplementedError
 
     def ack(self, id: Id, fields: Mapping[str, Any]) -> bytes:
         """See Codec."""
