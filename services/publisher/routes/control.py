@@ -64,7 +64,8 @@ async def disconnect_user(request: Request, of: PartsOf, _: UserCloser, user: Us
 async def revoke(of: PartsOf, _: Revoker, user: User) -> Accepted:
     """End every token that a user was given so far, of whatever issuer, and what was opened with them (4005).
 
-    Refresh tokens of our own auth end as well. Answers in the next second: `iat` counts whole ones, so tokens issued from then on are good.
+    Refresh tokens of our own auth end as well. Answers in the next second: `iat` counts whole ones, so tokens issued
+    from then on are good.
     """
     await of.publisher.revoke(user)
     return Accepted()
