@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.kernel.broker.port import TOLD_MEMBERS, Beat, Broker, EntryType, Present
+from services.kernel.broker.port import ANNOUNCED_MEMBERS, Beat, Broker, EntryType, Present
 from services.kernel.domain import channels
 from services.kernel.domain.codes import Code, OpenlineError
 from tests.contract.steps import beat, draft, member, publish_one
@@ -146,10 +146,10 @@ class PresenceContract:
 
     async def test_a_large_room_tells_no_info(self, broker: Broker) -> None:
         await beat(broker, "i1")
-        for n in range(TOLD_MEMBERS + 1):
+        for n in range(ANNOUNCED_MEMBERS + 1):
             await enter(broker, f"c{n}", f"u{n}")
         joins = [fields for _, fields in await told(broker)]
-        assert ["info" in join for join in joins] == [True] * TOLD_MEMBERS + [False]
+        assert ["info" in join for join in joins] == [True] * ANNOUNCED_MEMBERS + [False]
 
     async def test_each_anonymous_connection_is_a_user(self, broker: Broker) -> None:
         await beat(broker, "i1")

@@ -8,7 +8,7 @@ import msgspec
 
 from services.gateway.fanout.port import ChannelHost
 from services.gateway.fanout.subscriber import Subscriber
-from services.kernel.broker.port import TOLD_MEMBERS
+from services.kernel.broker.port import ANNOUNCED_MEMBERS
 
 TYPING_SECONDS = 1.0
 COUNT_SECONDS = 1.0
@@ -17,7 +17,7 @@ Send = Callable[[str, bytes, Callable[[Subscriber], bool]], None]
 """Sends an event, by its name and the JSON text of its fields, to the subscribers that a predicate accepts."""
 
 
-class _Told(msgspec.Struct):
+class _Announced(msgspec.Struct):
     """What is read of a join or leave; the rest is sent on as it is."""
 
     connection: str
@@ -25,7 +25,7 @@ class _Told(msgspec.Struct):
     users: int
 
 
-_told = msgspec.json.Decoder(_Told)
+_announced = msgspec.json.Decoder(_Announced)
 
 
 class PresenceEvents:
@@ -46,20 +46,20 @@ class PresenceEvents:
         now = self._host.now()
         if now - self._typed_at.get(user, float("-inf")) < TYPING_SECONDS * 0.9:
             return
-        if len(self._typed_at) > TOLD_MEMBERS:
+        if len(self._typed_at) > ANNOUNCED_MEMBERS:
             self._typed_at.clear()
         self._typed_at[user] = now
         self._send("typing", fragment, lambda session: session.user != user or user is None)
 
     def joined_or_left(self, event: str, fragment: bytes) -> None:
         """A member has joined or left: sent one by one in a small channel, as a count in a large one."""
-        told = _told.decode(b"{" + fragment + b"}")
-        if told.count > TOLD_MEMBERS:
-            counts = f'"count":{told.count},"users":{told.users}'.encode()
+        announced = _announced.decode(b"{" + fragment + b"}")
+        if announced.count > ANNOUNCED_MEMBERS:
+            counts = f'"count":{announced.count},"users":{announced.users}'.encode()
             self._counted(counts)
             return
         self._count = None  # an older number that waits for its second would come last
-        connection = told.connection
+        connection = announced.connection
         self._send(event, fragment, lambda session: session.id != connection)
 
     def _counted(self, counts: bytes) -> None:

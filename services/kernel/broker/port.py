@@ -316,11 +316,11 @@ class Fleet(Protocol):
         """Take from buckets shared by the fleet, by their names; the answer is what each has left (negative: overdrawn)."""
 
 
-TOLD_MEMBERS = 200
-"""Members up to which each join and leave is told to the others; above, only their number."""
+ANNOUNCED_MEMBERS = 200
+"""Members up to which each join and leave is announced to the others; above, only their number."""
 
-TOLD_INFO_BYTES = 1024
-"""Bytes of a member's info that a join tells at most."""
+ANNOUNCED_INFO_BYTES = 1024
+"""Bytes of a member's info that a join shows at most."""
 
 
 class Presence(Protocol):

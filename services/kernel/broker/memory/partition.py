@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from services.kernel.broker.memory.channel import Channel, Head, Presence, publication
 from services.kernel.broker.port import (
-    TOLD_INFO_BYTES,
-    TOLD_MEMBERS,
+    ANNOUNCED_INFO_BYTES,
+    ANNOUNCED_MEMBERS,
     Beat,
     Beaten,
     Draft,
@@ -237,7 +237,9 @@ class MemoryPartition:
     def _announce_join(self, name: str, member: Member) -> None:
         channel = self.all[name]
         more = f',"first":{json.dumps(channel.connections(member) == 1)}'
-        small = len(member.info) <= TOLD_INFO_BYTES and len(channel.members) <= TOLD_MEMBERS
+        small = (
+            len(member.info) <= ANNOUNCED_INFO_BYTES and len(channel.members) <= ANNOUNCED_MEMBERS
+        )
         if member.info and small:
             more += f',"info":{member.info.decode()}'
         self._announce(EntryType.JOIN, name, member, more)

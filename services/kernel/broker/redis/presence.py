@@ -6,8 +6,8 @@ import msgspec
 
 from services.kernel.broker.paging import unwrap, wrap
 from services.kernel.broker.port import (
-    TOLD_INFO_BYTES,
-    TOLD_MEMBERS,
+    ANNOUNCED_INFO_BYTES,
+    ANNOUNCED_MEMBERS,
     Member,
     Members,
     Presence,
@@ -45,7 +45,7 @@ class RedisPresence:
         present = (k.members(channel), k.order(channel), k.users(channel), k.lingering(channel))
         names = (k.record, k.bus, k.leases, k.held(incarnation), *present)
         who = (int(member.user is None), member.user or "", member.info, member.since)
-        before = (former, member.client, TOLD_INFO_BYTES, TOLD_MEMBERS)
+        before = (former, member.client, ANNOUNCED_INFO_BYTES, ANNOUNCED_MEMBERS)
         about = (incarnation, channel, member.connection, *who, int(announce), k.held(""), *before)
         command = run("enter", names, *self._redis.fence(), *about, again=True)
         reply = await self._redis.one("enter", part.writes, command)

@@ -94,4 +94,4 @@ def test_who_typed_is_not_remembered_for_ever(host):
     member(host)
     for number in range(500):
         signal(host, EntryType.TYPING, b'"user":"u%d"' % number)
-    assert len(host.audiences["chat:a"]._events._typed_at) <= module.TOLD_MEMBERS + 1
+    assert len(host.audiences["chat:a"]._events._typed_at) <= module.ANNOUNCED_MEMBERS + 1
