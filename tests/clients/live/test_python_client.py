@@ -60,6 +60,12 @@ async def first(events, kind):
     return None
 
 
+async def collect(channel, data):
+    """All that a channel gives, until it ends."""
+    async for message in channel:
+        data.append(message.data)
+
+
 async def publish_all(stack, channel, numbers):
     """Over HTTP, in order."""
 
@@ -214,10 +220,9 @@ def test_what_is_refused_is_raised_where_it_was_asked(stack, run):
             with pytest.raises(OpenlineError, match="forbidden"):
                 async with client.channel("user:bob"):
                     pass
-            async with client.channel("room:twice"):
-                with pytest.raises(OpenlineError, match="already_subscribed"):
-                    async with client.channel("room:twice"):
-                        pass
+            async with client.channel("room:twice") as twice:
+                with pytest.raises(RuntimeError, match="make another"):
+                    await twice.__aenter__()
             assert 0 < await client.ping() < PATIENCE
 
     run(work())
@@ -394,6 +399,105 @@ def test_a_token_that_ends_is_renewed_in_time(stack, room, run):
             assert client.connection is not None
             assert client.connection.connection == before
         assert asked == ["first", "renew", "renew"]
+
+    run(work())
+
+
+# ------------------------------------------------------------------------------------------------ several readers
+
+
+def test_readers_of_one_channel_share_a_subscription_and_each_gets_every_message(stack, room, run):
+    async def work():
+        async with (
+            Client(stack.url, token=stack.user_token("bob")) as other,
+            Client(stack.url, token=stack.user_token("alice")) as client,
+            other.channel(room) as watched,
+        ):
+            await watched.publish(Chat("before"))
+            async with client.channel(room, Chat, last=1) as one:
+                async with client.channel(room, Chat) as second, client.channel(room) as plain:
+                    assert (await watched.presence()).count == 2
+                    await second.publish(Chat("hi"))
+                    both = [await take(one, 2), await take(second, 1), await take(plain, 1)]
+                    assert [[m.offset for m in messages] for messages in both] == [[1, 2], [2], [2]]
+                    assert both[1][0].data == Chat("hi")
+                    assert both[2][0].data == {"text": "hi"}
+                async with client.channel(room, since=second.position._replace(offset=0)) as late:
+                    await one.publish(Chat("bye"))
+                    assert [m.offset for m in await take(late, 3)] == [1, 2, 3]
+                assert (await take(one, 1))[0].data == Chat("bye")
+                assert (await watched.presence()).count == 2
+            assert (await first(watched.events(), Leave)).user == "alice"
+
+    run(work())
+
+
+def test_readers_miss_nothing_when_the_line_breaks(stack, room, run):
+    total = 60
+
+    async def work():
+        async with (
+            Client(stack.url, token=stack.user_token("alice"), backoff=(0.05, 0.2)) as client,
+            client.channel(room) as one,
+            client.channel(room) as other,
+        ):
+            publishing = asyncio.create_task(publish_all(stack, room, range(total)))
+            found = await asyncio.gather(take(one, 10), take(other, 5))
+            client._session.line.restart("the network broke")
+            found += await asyncio.gather(take(one, total - 10), take(other, total - 5))
+            await publishing
+        numbers = [[m.data["n"] for m in messages] for messages in found]
+        assert numbers[0] + numbers[2] == numbers[1] + numbers[3] == list(range(total))
+
+    run(work())
+
+
+@pytest.mark.timeout(180)
+def test_a_slow_reader_holds_up_no_other_of_its_channel_and_can_go_on_later(stack, room, run):
+    total = 600
+
+    async def work():
+        async with (
+            Client(stack.url, token=stack.user_token("alice"), buffer=20) as client,
+            client.channel(room) as quick,
+        ):
+            async with client.channel(room) as slow:
+                batches = [
+                    {"messages": [{"channel": room, "data": n} for n in range(at, at + 100)]}
+                    for at in range(0, total, 100)
+                ]
+                reading = asyncio.create_task(take(quick, total))
+                for batch in batches:
+                    await asyncio.to_thread(_post, stack, "/v1/messages", batch)
+                assert [m.data for m in await reading] == list(range(total))
+                got = []
+                with pytest.raises(OpenlineError, match="slow_reader"):
+                    await collect(slow, got)
+            async with client.channel(room, since=slow.position) as again:
+                got += [m.data for m in await take(again, total - len(got))]
+            assert got == list(range(total))
+
+    run(work())
+
+
+def test_a_worker_with_several_readers_goes_on_where_the_one_behind_was(stack, room, run):
+    async def work():
+        positions: dict[str, Position] = {}
+        async with Client(
+            stack.url, token=stack.user_token("alice"), positions=positions
+        ) as client:
+            async with client.channel(room) as ahead, client.channel(room) as behind:
+                await publish_all(stack, room, range(5))
+                await take(ahead, 5)
+                await take(behind, 2)
+                assert positions[room].offset == 1  # the second one is being worked on
+            assert positions[room].offset == 5
+        async with (
+            Client(stack.url, token=stack.user_token("alice"), positions=positions) as client,
+            client.channel(room) as channel,
+        ):
+            await channel.publish({"n": 5})
+            assert [m.data["n"] for m in await take(channel, 1)] == [5]
 
     run(work())
 

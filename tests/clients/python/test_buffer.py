@@ -119,3 +119,69 @@ async def test_a_buffer_that_is_given_up_holds_nobody_up():
     buffer.discard()
     await waiting
     assert not crowd.stops(awaited=False)
+
+
+async def test_one_full_buffer_stops_nobody_who_reads_the_same_channel():
+    crowd = Crowd()
+    slow = Buffer(crowd, 4)
+    quick = Buffer(crowd, 4, beside=slow)
+    for n in range(3 * 4):
+        slow.put(None, n)
+        quick.put(None, n)
+        await quick.take()
+        assert not crowd.stops(awaited=False)
+    assert len(slow) == 3 * 4
+
+
+async def test_reading_stops_while_all_of_a_channel_are_full():
+    crowd = Crowd()
+    slow = Buffer(crowd, 4)
+    quick = Buffer(crowd, 4, beside=slow)
+    for n in range(4):
+        slow.put(None, n)
+        quick.put(None, n)
+    assert crowd.stops(awaited=False)
+    quick.discard()
+    assert crowd.stops(awaited=False)
+    Buffer(crowd, 4, beside=slow)
+    assert not crowd.stops(awaited=False)
+
+
+async def test_whoever_is_far_behind_others_gets_what_waits_and_then_why():
+    crowd = Crowd()
+    slow = Buffer(crowd, 4)
+    quick = Buffer(crowd, 4, beside=slow)
+    for n in range(4 * STUFFED + 5):
+        slow.put(None, n)
+        quick.put(None, n)
+        await quick.take()
+    assert [(await slow.take())[1] for _ in range(4 * STUFFED)] == list(range(4 * STUFFED))
+    with pytest.raises(OpenlineError, match="since=channel") as caught:
+        await slow.take()
+    assert caught.value.code == "slow_reader"
+    quick.put(None, "more")
+    assert (await quick.take())[1] == "more"
+    assert not crowd.stops(awaited=False)
+
+
+async def test_two_who_wait_for_a_change_both_hear_of_it():
+    crowd = Crowd()
+    waiting = [asyncio.create_task(crowd.changed()) for _ in range(2)]
+    await asyncio.sleep(0)
+    crowd.change()
+    await asyncio.gather(*waiting)
+
+
+async def test_more_is_asked_for_when_half_is_taken():
+    buffer, asked = Buffer(Crowd(), 4), []
+    buffer.when_taken(lambda: asked.append("at once"))
+    assert asked == ["at once"]
+    for n in range(4):
+        buffer.put(None, n)
+    buffer.when_taken(lambda: asked.append("later"))
+    await buffer.take()
+    assert asked == ["at once"]
+    await buffer.take()
+    assert asked == ["at once", "later"]
+    await buffer.take()
+    assert asked == ["at once", "later"]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openline.errors import OpenlineError
-from openline.feed import Feed
+from openline.feed import Reader
 from openline.outbox import Entry, Outbox, Pace
 from openline.session import Session
 from openline.types import (
@@ -57,12 +57,19 @@ class Inbox:
         self.items = []
         self.stands = False
         self.error = None
+        self.room = True
 
     def put(self, position, event):
         self.items.append((position, event))
 
     def stand(self):
         self.stands = True
+
+    def when_taken(self, work):
+        if self.room:
+            work()
+        else:
+            self.then = work
 
     def fail(self, error):
         self.error = error
@@ -133,9 +140,17 @@ class Talk:
         self.session.lost(self.line, self.now)
 
     def open(self, name=ROOM, **options):
-        feed = Feed(name, Inbox(), **options)
-        self.session.open(feed, self.now)
-        return feed
+        return self.session.open(name, Reader(Inbox(), **options), self.now)
+
+    def read(self, name=ROOM, **options):
+        """One more reader of a channel that is read already."""
+        reader = Reader(Inbox(), **options)
+        self.session.open(name, reader, self.now)
+        return reader
+
+    def close(self, feed):
+        for reader in feed.readers:
+            self.session.close(feed, reader)
 
     def live(self, offset=5, epoch="e", **options):
         feed = self.open(**options)
@@ -168,7 +183,7 @@ def talk():
 
 
 def offsets(feed):
-    return [message.offset for message in feed.inbox.of(Message)]
+    return [message.offset for message in feed.readers[0].inbox.of(Message)]
 
 
 # ------------------------------------------------------------------------------------------------ coming
@@ -212,10 +227,10 @@ def test_whoever_comes_back_names_the_connection_before(talk):
 def test_a_subscription_stands_with_its_ack(talk):
     talk.connect()
     feed = talk.open()
-    assert (feed.state, feed.inbox.stands) == ("joining", False)
+    assert (feed.state, feed.readers[0].inbox.stands) == ("joining", False)
     talk.stand(5)
-    assert (feed.state, feed.inbox.stands) == ("live", True)
-    assert feed.inbox.position == Position("e", 5)
+    assert (feed.state, feed.readers[0].inbox.stands) == ("live", True)
+    assert feed.readers[0].inbox.position == Position("e", 5)
 
 
 def test_messages_behind_the_ack_in_the_same_read_are_delivered(talk):
@@ -225,7 +240,7 @@ def test_messages_behind_the_ack_in_the_same_read_are_delivered(talk):
     talk.message(6)
     talk.message(7)
     assert offsets(feed) == [6, 7]
-    assert feed.inbox.position == Position("e", 7)
+    assert feed.readers[0].inbox.position == Position("e", 7)
 
 
 def test_an_ephemeral_message_moves_nothing(talk):
@@ -233,14 +248,18 @@ def test_an_ephemeral_message_moves_nothing(talk):
     feed = talk.live(5)
     talk.hear("message", channel=ROOM, data="now", ts=1)
     assert offsets(feed) == [None]
-    assert feed.inbox.position == Position("e", 5)
+    assert feed.readers[0].inbox.position == Position("e", 5)
 
 
 def test_a_gap_is_told_before_the_message_behind_it(talk):
     talk.connect()
     feed = talk.live(5)
     talk.message(8)
-    kinds = [type(event) for _, event in feed.inbox.items if isinstance(event, (Lost, Message))]
+    kinds = [
+        type(event)
+        for _, event in feed.readers[0].inbox.items
+        if isinstance(event, (Lost, Message))
+    ]
     assert kinds == [Lost, Message]
 
 
@@ -251,7 +270,7 @@ def test_events_of_presence_come_in_the_order_of_the_wire(talk):
     talk.hear("typing", channel=ROOM, user="b")
     talk.hear("leave", channel=ROOM, user="b", connection="x", count=1, users=1, last=True)
     talk.hear("count", channel=ROOM, count=300, users=200)
-    events = [event for _, event in feed.inbox.items if not isinstance(event, State)]
+    events = [event for _, event in feed.readers[0].inbox.items if not isinstance(event, State)]
     assert events[1:] == [
         Join(ROOM, "b", "x", 2, 2, 7, first=True),
         Typing(ROOM, "b"),
@@ -304,9 +323,9 @@ def test_what_was_missed_comes_then_recovered_with_its_count(talk):
     talk.message(7)
     talk.hear("pong", id=talk.line.last("ping")["id"])
     talk.message(8)
-    assert [m.recovered for m in feed.inbox.of(Message)] == [True, True, False]
-    assert feed.inbox.of(Recovered) == [Recovered(ROOM, 2)]
-    assert not feed.inbox.of(Lost)
+    assert [m.recovered for m in feed.readers[0].inbox.of(Message)] == [True, True, False]
+    assert feed.readers[0].inbox.of(Recovered) == [Recovered(ROOM, 2)]
+    assert not feed.readers[0].inbox.of(Lost)
 
 
 def test_not_recovered_is_told_with_the_new_position(talk):
@@ -315,16 +334,16 @@ def test_not_recovered_is_told_with_the_new_position(talk):
     talk.cut()
     talk.connect()
     talk.stand(30, "f", recovered=False, began=20)
-    (lost,) = feed.inbox.of(Lost)
+    (lost,) = feed.readers[0].inbox.of(Lost)
     assert (lost.position, lost.began) == (Position("f", 30), 20)
-    assert feed.inbox.position == Position("f", 30)
+    assert feed.readers[0].inbox.position == Position("f", 30)
 
 
 def test_a_reset_is_told_with_a_wait_inside_its_time(talk):
     talk.connect()
     feed = talk.live(5)
     talk.hear("reset", channel=ROOM, epoch="f", offset=9, began=9, reason="moved", within=4)
-    assert feed.inbox.of(Lost) == [Lost(ROOM, "moved", Position("f", 9), 9, 2.0)]
+    assert feed.readers[0].inbox.of(Lost) == [Lost(ROOM, "moved", Position("f", 9), 9, 2.0)]
     talk.message(10)
     assert offsets(feed) == [10]
 
@@ -377,7 +396,7 @@ def test_a_final_refusal_fails_the_channel_and_is_not_repeated(talk):
     feed = talk.open()
     number = talk.line.last("subscribe")["id"]
     talk.hear("error", id=number, code="forbidden", message="no", temporary=False)
-    assert (feed.state, feed.inbox.error.code) == ("failed", "forbidden")
+    assert (feed.state, feed.readers[0].inbox.error.code) == ("failed", "forbidden")
     talk.cut()
     assert [frame["type"] for frame in talk.session.flight(Wire(), "t")] == ["auth"]
 
@@ -386,8 +405,8 @@ def test_the_server_ends_a_subscription(talk):
     talk.connect()
     feed = talk.live()
     talk.hear("unsubscribed", channel=ROOM, reason="moved out")
-    assert feed.inbox.error.code == "unsubscribed"
-    assert "moved out" in feed.inbox.error.message
+    assert feed.readers[0].inbox.error.code == "unsubscribed"
+    assert "moved out" in feed.readers[0].inbox.error.message
 
 
 def test_another_user_voids_positions_and_publishes(talk):
@@ -398,16 +417,227 @@ def test_another_user_voids_positions_and_publishes(talk):
     talk.connect(user="bob")
     assert talk.results[number].code == "aborted"
     talk.stand(5, recovered=True)
-    assert feed.inbox.of(Lost) == [Lost(ROOM, "the user has changed", Position("e", 5))]
+    assert feed.readers[0].inbox.of(Lost) == [Lost(ROOM, "the user has changed", Position("e", 5))]
 
 
 def test_leaving_unsubscribes(talk):
     talk.connect()
     feed = talk.live()
-    talk.session.close(feed)
+    talk.close(feed)
     assert talk.line.last("unsubscribe")["channel"] == ROOM
-    talk.session.close(feed)
+    talk.close(feed)
     assert talk.line.kinds().count("unsubscribe") == 1
+
+
+# ------------------------------------------------------------------------------------------------ several readers
+
+
+def pong(talk):
+    for frame in [frame for frame in talk.line.sent if frame["type"] == "ping"]:
+        talk.hear("pong", id=frame["id"])
+
+
+def seen(reader):
+    return [message.offset for message in reader.inbox.of(Message)]
+
+
+def test_two_readers_share_a_subscription_and_each_gets_all(talk):
+    talk.connect()
+    first = talk.live().readers[0]
+    second = talk.read()
+    assert not second.inbox.stands
+    pong(talk)
+    assert second.inbox.stands
+    talk.message(6)
+    assert seen(first) == seen(second) == [6]
+    assert talk.line.kinds().count("subscribe") == 1
+    one, other = (reader.inbox.of(Message)[0] for reader in (first, second))
+    assert one == other
+    assert one is not other
+
+
+def test_the_last_to_leave_unsubscribes(talk):
+    talk.connect()
+    feed = talk.live()
+    first, second = feed.readers[0], talk.read()
+    pong(talk)
+    talk.session.close(feed, first)
+    assert "unsubscribe" not in talk.line.kinds()
+    talk.message(6)
+    assert (seen(first), seen(second)) == ([], [6])
+    talk.session.close(feed, second)
+    assert talk.line.kinds().count("unsubscribe") == 1
+
+
+def test_one_who_comes_later_begins_with_what_comes(talk):
+    talk.connect()
+    first = talk.open(last=2).readers[0]
+    second = talk.read()
+    talk.stand(3)
+    talk.message(4)
+    talk.message(5)
+    pong(talk)
+    talk.message(6)
+    assert (seen(first), seen(second)) == ([4, 5, 6], [6])
+    assert [item for item in second.inbox.items if not isinstance(item[1], Message)] == [
+        (None, State(ROOM, "joining")),
+        (None, State(ROOM, "live")),
+        (Position("e", 5), None),
+    ]
+
+
+def test_one_who_is_far_behind_is_fetched_as_much_as_he_takes_and_then_follows(talk):
+    talk.connect()
+    first = talk.live(5).readers[0]
+    second = talk.read(since=Position("e", 1), page=2)
+    second.inbox.room = False
+    page(talk, 2, 3, top=5, more=True)
+    talk.message(6)
+    talk.hear("typing", channel=ROOM, user="bob")
+    assert talk.line.kinds().count("history") == 1
+    assert second.inbox.of(Typing)
+    second.inbox.then()
+    talk.message(7)
+    page(talk, 4, 5, top=7, more=True)
+    second.inbox.then()
+    talk.message(8)
+    page(talk, 6, 7, top=8, more=True)
+    talk.message(9)
+    assert (seen(first), seen(second)) == ([6, 7, 8, 9], [2, 3, 4, 5, 6, 7, 8, 9])
+
+
+def page(talk, *stored, top, more):
+    question = talk.line.last("history")
+    assert question["limit"] == len(stored)
+    messages = [{"data": n, "offset": n, "ts": 1} for n in stored]
+    talk.hear("ack", id=question["id"], messages=messages, epoch="e", offset=top, more=more)
+
+
+def test_one_who_left_while_older_messages_are_fetched_asks_for_no_more(talk):
+    talk.connect()
+    feed = talk.live(5)
+    second = talk.read(since=Position("e", 1), page=2)
+    second.inbox.room = False
+    page(talk, 2, 3, top=5, more=True)
+    talk.session.close(feed, second)
+    second.inbox.then()
+    assert talk.line.kinds().count("history") == 1
+
+
+@pytest.mark.parametrize("wish", [{"since": Position("e", 3)}, {"last": 2}])
+def test_one_who_comes_later_gets_older_messages_before_newer_ones(talk, wish):
+    talk.connect()
+    first = talk.live(5).readers[0]
+    second = talk.read(**wish)
+    question = talk.line.last("history")
+    talk.message(6)
+    stored = [{"data": n, "offset": n, "ts": 1} for n in (4, 5, 6)]
+    stored = stored if "since" in wish else [*reversed(stored)][:2]
+    talk.hear("ack", id=question["id"], messages=stored, epoch="e", offset=6, more=False)
+    assert seen(first) == [6]
+    assert seen(second) == ([4, 5, 6] if "since" in wish else [5, 6])
+
+
+def test_one_who_has_seen_more_gets_nothing_again(talk):
+    talk.connect()
+    talk.live(5)
+    second = talk.read(since=Position("e", 7))
+    assert second.inbox.stands
+    for offset in (6, 7, 8, 9):
+        talk.message(offset)
+    assert seen(second) == [8, 9]
+
+
+def test_what_was_lost_of_another_epoch_is_told_to_its_reader_alone(talk):
+    talk.connect()
+    first = talk.live(5).readers[0]
+    second = talk.read(since=Position("d", 7))
+    talk.message(6)
+    assert (seen(first), seen(second)) == ([6], [6])
+    assert (len(first.inbox.of(Lost)), len(second.inbox.of(Lost))) == (0, 1)
+
+
+def test_one_who_comes_while_the_line_is_cut_begins_when_it_stands_again(talk):
+    talk.connect()
+    first = talk.live(5).readers[0]
+    talk.cut()
+    second = talk.read()
+    third = talk.read(since=Position("e", 4))
+    talk.connect()
+    talk.stand(5, recovered=True)
+    talk.message(6)
+    question = talk.line.last("history")
+    stored = [{"data": 5, "offset": 5, "ts": 1}]
+    talk.hear("ack", id=question["id"], messages=stored, epoch="e", offset=6, more=True)
+    pong(talk)
+    talk.message(7)
+    assert (seen(first), seen(second), seen(third)) == ([6, 7], [7], [5, 6, 7])
+    assert [r.inbox.stands for r in (first, second, third)] == [True] * 3
+
+
+def test_a_pong_before_the_channel_stands_again_lets_nobody_in(talk):
+    talk.connect()
+    talk.live(5)
+    second = talk.read()
+    talk.cut()
+    talk.connect()
+    pong(talk)
+    assert not second.inbox.stands
+    talk.stand(5, recovered=True)
+    assert not second.inbox.stands
+    pong(talk)
+    assert second.inbox.stands
+
+
+def test_one_who_left_before_he_was_let_in_gets_nothing(talk):
+    talk.connect()
+    feed = talk.live(5)
+    for wish in ({}, {"since": Position("e", 3)}):
+        reader = talk.read(**wish)
+        talk.session.close(feed, reader)
+    pong(talk)
+    number = talk.line.last("history")["id"]
+    talk.hear("ack", id=number, messages=[], epoch="e", offset=5, more=False)
+    assert not reader.inbox.of(Message)
+    assert len(feed.readers) == 1
+
+
+def test_a_refusal_is_told_to_all_and_the_next_one_asks_anew(talk):
+    talk.connect()
+    feed = talk.open()
+    second = talk.read()
+    number = talk.line.last("subscribe")["id"]
+    talk.hear("error", id=number, code="forbidden", message="no", temporary=False)
+    assert {r.inbox.error.code for r in feed.readers} == {"forbidden"}
+    again = talk.live(5)
+    talk.close(feed)
+    talk.message(6)
+    assert offsets(again) == [6]
+    assert second.inbox.error is not None
+    assert "unsubscribe" not in talk.line.kinds()
+
+
+def test_two_who_begin_at_once_are_both_in_a_channel_of_the_server(talk):
+    first = talk.open("user:ada", last=1).readers[0]
+    second = talk.read("user:ada")
+    talk.connect(channels={"user:ada": {"epoch": "e", "offset": 2}})
+    pong(talk)
+    talk.message(3, channel="user:ada")
+    stored = [{"data": n, "offset": n, "ts": 1} for n in (3, 2)]
+    number = talk.line.last("history")["id"]
+    talk.hear("ack", id=number, messages=stored, epoch="e", offset=3, more=True)
+    assert (seen(first), seen(second)) == ([2, 3], [3])
+
+
+def test_what_was_missed_before_a_channel_of_the_server_stood_moves_no_position_past_it(talk):
+    talk.connect(channels={"user:ada": {"epoch": "e", "offset": 3}})
+    feed = talk.open("user:ada", since=Position("e", 1))
+    assert feed.readers[0].inbox.position is None
+    stored = [{"data": n, "offset": n, "ts": 1} for n in (2, 3)]
+    number = talk.line.last("history")["id"]
+    talk.hear("ack", id=number, messages=stored, epoch="e", offset=3, more=False)
+    found = [position.offset for position, _ in feed.readers[0].inbox.items if position]
+    assert found == sorted(found)
 
 
 # ------------------------------------------------------------------------------------------------ the server's own
@@ -459,21 +689,21 @@ def test_what_cannot_be_fetched_is_lost(talk, answer):
         talk.hear("error", id=number, code="forbidden", message="no", temporary=False)
     else:
         talk.hear("ack", id=number, messages=[], epoch="f", offset=1, more=False)
-    assert len(feed.inbox.of(Lost)) == 1
+    assert len(feed.readers[0].inbox.of(Lost)) == 1
 
 
 def test_a_position_of_another_epoch_is_lost_at_once(talk):
     talk.connect(channels={"user:ada": {"epoch": "e", "offset": 4}})
     feed = talk.open("user:ada", since=Position("d", 1))
-    assert len(feed.inbox.of(Lost)) == 1
+    assert len(feed.readers[0].inbox.of(Lost)) == 1
 
 
 def test_leaving_a_channel_of_the_server_sends_nothing_and_keeps_its_place(talk):
     talk.connect(channels={"user:ada": {"epoch": "e", "offset": 4}})
-    talk.session.close(talk.open("user:ada"))
+    talk.close(talk.open("user:ada"))
     talk.message(5, channel="user:ada")
     feed = talk.open("user:ada")
-    assert feed.inbox.position == Position("e", 5)
+    assert feed.readers[0].inbox.position == Position("e", 5)
     assert talk.line.kinds() == ["auth"]
 
 
@@ -519,7 +749,7 @@ def test_without_echo_the_ack_is_the_message(talk):
     talk.hear("ack", id=number, epoch="e", offset=6)
     talk.message(7)
     assert offsets(feed) == [7]
-    assert not feed.inbox.of(Lost)
+    assert not feed.readers[0].inbox.of(Lost)
 
 
 def test_without_echo_the_message_itself_is_the_answer_after_a_cut(talk):
@@ -599,13 +829,15 @@ def test_the_end_tells_everybody(talk):
     number = talk.publish()
     talk.session.ask({"type": "ping"}, answers.append)
     talk.session.fail(OpenlineError("over", code="closed"))
-    assert {feed.inbox.error.code, talk.results[number].code, answers[0].code} == {"closed"}
+    assert {feed.readers[0].inbox.error.code, talk.results[number].code, answers[0].code} == {
+        "closed"
+    }
     assert not talk.session.is_awaited
 
 
 steps = st.lists(
     st.one_of(
-        st.sampled_from(["cut", "connect", "recover", "lose", "reset", "due"]),
+        st.sampled_from(["cut", "connect", "recover", "lose", "reset", "due", "read", "pong"]),
         st.tuples(st.just("message"), st.integers(1, 20), st.integers(0, 3)),
     ),
     max_size=60,
@@ -614,7 +846,7 @@ steps = st.lists(
 
 @settings(deadline=None)
 @given(steps)
-def test_whatever_comes_no_offset_of_an_epoch_is_delivered_twice_or_out_of_order(  # noqa: C901 - a case a step
+def test_whatever_comes_no_offset_of_an_epoch_is_delivered_twice_or_out_of_order(  # noqa: C901, PLR0912 - a case a step
     given_steps,
 ):
     talk = Talk()
@@ -638,13 +870,18 @@ def test_whatever_comes_no_offset_of_an_epoch_is_delivered_twice_or_out_of_order
             epoch += 1
             position = {"epoch": f"e{epoch}", "offset": 2, "began": 2}
             talk.hear("reset", channel=ROOM, **position, reason="", within=1)
+        elif step == "read":
+            talk.read(since=feed.place.position if len(feed.readers) % 2 else None)
+        elif step == "pong":
+            pong(talk)
         elif step == "due":
             talk.now += 1
             talk.session.due(talk.now)
         elif isinstance(step, tuple) and feed.line is talk.line:
             talk.message(step[1], skipped=step[2])
-    seen = {}
-    for position, event in feed.inbox.items:
-        if isinstance(event, Message):
-            assert event.offset > seen.get(position.epoch, -1)
-            seen[position.epoch] = event.offset
+    for reader in feed.readers:
+        last = {}
+        for position, event in reader.inbox.items:
+            if isinstance(event, Message):
+                assert event.offset > last.get(position.epoch, -1)
+                last[position.epoch] = event.offset

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 from openline import protocol
 from openline.buffer import Buffer
 from openline.errors import ContinuityLost, InvalidData, OpenlineError
-from openline.feed import Feed
+from openline.feed import Feed, Reader
 from openline.protocol import Frame
 from openline.types import (
     ChannelState,
@@ -35,14 +35,14 @@ log = logging.getLogger("openline")
 class Host(Protocol):
     """The client, as its channels know it."""
 
-    def join(self, channel: Channel[Any]) -> tuple[Feed, Buffer]:
-        """Subscribe."""
+    def join(self, channel: Channel[Any]) -> tuple[Feed, Reader, Buffer]:
+        """Read the channel; the first one subscribes."""
 
-    def leave(self, feed: Feed) -> None:
-        """Unsubscribe."""
+    def leave(self, feed: Feed, reader: Reader) -> None:
+        """Read it no more; the last one unsubscribes."""
 
-    def keep(self, channel: str, position: Position) -> None:
-        """The application has taken so much."""
+    def keep(self, feed: Feed) -> None:
+        """One of the channel's readers has taken something, or left."""
 
     async def request(self, frame: Frame) -> Frame:
         """The answer of a command that may be repeated."""
@@ -66,7 +66,10 @@ class Host(Protocol):
 class Channel(Generic[T]):
     """One channel: `async with` subscribes and leaves, `async for` gives its messages, each once and in order.
 
-    Made by `Client.channel`. Without `async with` it can be published in and asked, but gives no messages.
+    Made by `Client.channel`. Without `async with` it can be published in and asked, but gives no messages. Several may
+    read one channel: they share the subscription, and each gets every message. One that begins with neither `last` nor
+    `since` begins with what is published once it has been entered. Those who read slower than others get `slow_reader`
+    when ten times the client's `buffer` wait for them; `since=channel.position` goes on there.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Channel(Generic[T]):
         self._strict = strict
         self._on_lost = on_lost
         self._feed: Feed | None = None
+        self._reader: Reader | None = None
         self._buffer: Buffer | None = None
         self._pending: Position | None = None
         self._position = since
@@ -99,7 +103,11 @@ class Channel(Generic[T]):
 
     async def __aenter__(self) -> Self:
         """Subscribe; returns when the subscription stands. Raises OpenlineError when it is refused."""
-        self._feed, self._buffer = self._host.join(self)
+        if self._feed is not None:
+            raise RuntimeError(
+                f"this channel has been entered; make another: client.channel({self.name!r})"
+            )
+        self._feed, self._reader, self._buffer = self._host.join(self)
         try:
             await self._buffer.live
         except BaseException:
@@ -118,14 +126,17 @@ class Channel(Generic[T]):
         """Leave. Without an exception the last message counts as taken; with one it comes again."""
         if kind is None:
             self._commit()
-        self._leave()
+        feed = self._leave()
+        if kind is None and feed is not None and feed.readers:
+            self._host.keep(feed)
 
-    def _leave(self) -> None:
-        feed, buffer = self._feed, self._buffer
-        self._feed = self._buffer = None
-        if feed is not None and buffer is not None:
-            self._host.leave(feed)
+    def _leave(self) -> Feed | None:
+        feed, reader, buffer = self._feed, self._reader, self._buffer
+        self._feed = self._reader = self._buffer = None
+        if feed is not None and reader is not None and buffer is not None:
+            self._host.leave(feed, reader)
             buffer.discard()
+        return feed
 
     # ------------------------------------------------------------------------------------------------- its state
 
@@ -195,9 +206,9 @@ class Channel(Generic[T]):
 
     def _commit(self) -> None:
         position, self._pending = self._pending, None
-        if position is not None:
-            self._position = position
-            self._host.keep(self.name, position)
+        if position is not None and self._feed is not None and self._reader is not None:
+            self._position = self._reader.taken = position
+            self._host.keep(self._feed)
 
     async def _tell_lost(self, lost: Lost) -> None:
         if self._strict:
@@ -223,7 +234,7 @@ class Channel(Generic[T]):
         """Publish once, behind what this client has published here before. Waits through reconnects.
 
         `key` makes a repeated publish one, within 5 minutes; without it each call has its own. `echo=False`: it does
-        not come back here. `ephemeral`: it is not stored, and not repeated when the connection breaks.
+        not come back to this client. `ephemeral`: it is not stored, and not repeated when the connection breaks.
 
         Raises InvalidData when it does not fit the channel's type, OpenlineError when it was refused, waited too long
         (`expired`), found the queue full (`queue_full`), or the client ended (`disconnected`).

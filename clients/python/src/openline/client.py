@@ -19,7 +19,7 @@ from openline.buffer import LIMIT, Buffer, Crowd
 from openline.channel import Channel, OnLost
 from openline.codes import End, Next
 from openline.errors import OpenlineError, Unauthorized
-from openline.feed import Feed, Wire
+from openline.feed import Feed, Reader, Wire
 from openline.line import GREETING_SECONDS, Dial, Line
 from openline.outbox import Entry, Outbox, Pace
 from openline.protocol import Frame
@@ -129,8 +129,9 @@ class Client:
         self._stop_moving()
         ended = OpenlineError("the client has been left", code="disconnected")
         for feed in self._session.feeds.values():
-            assert isinstance(feed.inbox, Buffer)
-            feed.inbox.leave(ended)
+            for reader in feed.readers:
+                assert isinstance(reader.inbox, Buffer)
+                reader.inbox.leave(ended)
         self._session.feeds.clear()
         self._session.fail(ended)
         if self._error is None:
@@ -231,28 +232,28 @@ class Client:
             on_lost=self._on_lost,
         )
 
-    def join(self, channel: Channel[Any]) -> tuple[Feed, Buffer]:
-        """See channel.Host. Raises `already_subscribed` when this client reads it already."""
-        self._check()
-        if channel.name in self._session.feeds:
-            raise OpenlineError(
-                f"this client reads {channel.name} already; share that channel, or use another client",
-                code="already_subscribed",
-            )
-        buffer = Buffer(self._crowd, self._buffer)
-        feed = Feed(channel.name, buffer, since=channel.since, last=channel.last)
-        self._session.open(feed, self._loop.time())
-        self._wake.set()
-        return feed, buffer
-
-    def leave(self, feed: Feed) -> None:
+    def join(self, channel: Channel[Any]) -> tuple[Feed, Reader, Buffer]:
         """See channel.Host."""
-        self._session.close(feed)
+        self._check()
+        others = self._session.feeds.get(channel.name)
+        beside = others.readers[0].inbox if others is not None else None
+        assert beside is None or isinstance(beside, Buffer)
+        buffer = Buffer(self._crowd, self._buffer, beside=beside)
+        reader = Reader(buffer, since=channel.since, last=channel.last, page=self._buffer)
+        feed = self._session.open(channel.name, reader, self._loop.time())
+        self._wake.set()
+        return feed, reader, buffer
 
-    def keep(self, channel: str, position: Position) -> None:
+    def leave(self, feed: Feed, reader: Reader) -> None:
+        """See channel.Host."""
+        self._session.close(feed, reader)
+
+    def keep(self, feed: Feed) -> None:
         """See channel.Host."""
         if self._positions is not None:
-            self._positions[channel] = position
+            taken = feed.taken(self._positions.get(feed.name))
+            if taken is not None:
+                self._positions[feed.name] = taken
 
     # ---------------------------------------------------------------------------------------- publish and ask
 

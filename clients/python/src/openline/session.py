@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
 from openline import protocol
 from openline.errors import OpenlineError
-from openline.feed import Feed, Wire
+from openline.feed import Feed, Reader, Wire
 from openline.outbox import Entry, Outbox
 from openline.positions import Place, Start, Verdict
 from openline.protocol import Frame
@@ -133,23 +134,30 @@ class Session:
         self._renewals.add(number)
         line.send({"type": "auth", "id": number, "token": token})
 
-    def open(self, feed: Feed, now: float) -> None:
-        """Somebody reads a channel from now on."""
-        self.feeds[feed.name] = feed
+    def open(self, name: str, reader: Reader, now: float) -> Feed:
+        """Somebody reads a channel from now on; others may do so already."""
+        feed = self.feeds.get(name)
+        if feed is not None and feed.error is None:
+            feed.join(reader)
+            if feed.line is not None:
+                self._let_in(feed)
+            return feed
+        feed = self.feeds[name] = Feed(name, reader)
         feed.enter("joining")
-        place, line = self._server_made.get(feed.name), self.line
+        place, line = self._server_made.get(name), self.line
         if place is not None and line is not None:
-            wanted = feed.place.position
-            feed.server_made = True
-            feed.place = place
+            feed.server_made, feed.place = True, place
+            reader.pause()
             feed.stand(line, {"epoch": place.epoch, "offset": place.offset})
-            self._fetch(feed, since=wanted)
+            self._fetch(feed, reader)
         elif line is not None:
             self._subscribe(feed, line, now)
+        return feed
 
-    def close(self, feed: Feed) -> None:
-        """Nobody reads it any more."""
-        if self.feeds.get(feed.name) is not feed:
+    def close(self, feed: Feed, reader: Reader) -> None:
+        """One reads it no more. The last one unsubscribes."""
+        feed.remove(reader)
+        if feed.readers or self.feeds.get(feed.name) is not feed:
             return
         del self.feeds[feed.name]
         self._joins = {n: join for n, join in self._joins.items() if join[0] is not feed}
@@ -332,15 +340,18 @@ class Session:
             return
         self._server_made[name] = feed.place
         feed.server_made = True
-        started = bool(feed.place.epoch)
+        fetch = [r for r in feed.readers if r.entered and feed.last and not feed.place.epoch]
+        for reader in fetch:
+            reader.pause()
         self._stand(feed, line, frame)
-        if not started:
-            self._fetch(feed)
+        for reader in fetch:
+            self._fetch(feed, reader)
 
     def _stand(self, feed: Feed, line: Wire, frame: Frame) -> None:
         start: Start = feed.stand(line, frame)
         if start.recovered:
             self._check_recovered(line)
+        self._let_in(feed)
 
     def _on_ack(self, line: Wire, frame: Frame, _now: float) -> None:
         number = frame.get("id")
@@ -383,6 +394,7 @@ class Session:
         feed.joining = None
         if error.code == "already_subscribed":
             feed.go_on(line)
+            self._let_in(feed)
         elif error.temporary:
             wait = 1.0 if error.retry_after is None else error.retry_after
             feed.retry_at = now + wait * (1 + self._random())
@@ -437,35 +449,64 @@ class Session:
         if feeds:
             self.ask({"type": "ping"}, lambda answer: _all_recovered(feeds, answer))
 
-    def _fetch(self, feed: Feed, since: Position | None = None) -> None:
-        """Older messages of a channel that the server subscribed: its newest `last`, or those behind `since`."""
-        start = feed.place.position
-        if start is None or not (since or feed.last):
+    def _let_in(self, feed: Feed) -> None:
+        """The channel stands: those who came to it late begin, where they wanted to, or with what comes behind a pong.
+
+        Before the pong, what the first reader wanted of the past may still be on its way.
+        """
+        late, feed.late = feed.late, []
+        for reader in late:
+            if reader.since or reader.last:
+                feed.let_in(reader)
+                self._fetch(feed, reader)
+            else:
+                self.ask({"type": "ping"}, partial(self._come, feed, reader))
+
+    def _come(self, feed: Feed, reader: Reader, _pong: Frame | OpenlineError) -> None:
+        if reader not in feed.readers:
             return
-        last, feed.last = feed.last, 0
-        if since is None:
-            frame: Frame = {"limit": min(last, HISTORY_PAGE), "reverse": True}
+        if feed.line is None or self.line is None:
+            feed.late.append(reader)
+            return
+        feed.let_in(reader)
+        self._fetch(feed, reader)
+
+    def _fetch(self, feed: Feed, reader: Reader) -> None:
+        """Older messages of a channel that stands, for a reader that does not follow it yet: `last`, or behind `since`."""
+        start, since, last = feed.place.position, reader.since, reader.last
+        feed.last = 0
+        reader.hold()
+        if start is None or not (since or last):
+            reader.inbox.put(start, None)
+            reader.release()
+        elif since is None:
+            fields: Frame = {"limit": min(last, HISTORY_PAGE), "reverse": True}
+            self._ask_history(feed, reader, start, fields)
         elif since.epoch != start.epoch:
-            feed.put(start, Lost(feed.name, "what was missed is no longer kept", start))
-            return
+            reader.inbox.put(start, Lost(feed.name, "what was missed is no longer kept", start))
+            reader.release()
         elif since.offset >= start.offset:
-            return
+            reader.skip(since)
         else:
-            frame = {"limit": HISTORY_PAGE, "since": protocol.position(since)}
-        feed.hold()
-        self.ask(
-            {"type": "history", "channel": feed.name, **frame},
-            lambda answer: self._fetched(feed, start, since, answer),
-        )
+            limit = min(reader.page, HISTORY_PAGE)
+            fields = {"limit": limit, "since": protocol.position(since)}
+            self._ask_history(feed, reader, start, fields)
+
+    def _ask_history(self, feed: Feed, reader: Reader, start: Position, fields: Frame) -> None:
+        frame = {"type": "history", "channel": feed.name, **fields}
+        self.ask(frame, partial(self._fetched, feed, reader, start))
 
     def _fetched(
-        self, feed: Feed, start: Position, since: Position | None, answer: Frame | OpenlineError
+        self, feed: Feed, reader: Reader, start: Position, answer: Frame | OpenlineError
     ) -> None:
-        """A page of older messages: they go before what has come meanwhile."""
+        """A page of older messages, up to `start`: they go before what has come meanwhile."""
+        since = reader.since
+        if self.line is None or reader not in feed.readers:
+            return
         if isinstance(answer, OpenlineError) or answer["epoch"] != start.epoch:
-            if feed.error is None and since is not None:
-                feed.inbox.put(start, Lost(feed.name, f"no history: {answer}", start))
-            feed.release()
+            lost = None if since is None else Lost(feed.name, f"no history: {answer}", start)
+            reader.inbox.put(start, lost)
+            reader.release()
             return
         stored: Iterable[Frame] = answer["messages"]
         stored = stored if since is not None else reversed(list(stored))
@@ -474,15 +515,18 @@ class Session:
             if frame["offset"] <= start.offset:
                 at = Position(start.epoch, frame["offset"])
                 message = protocol.message(frame, feed.name, recovered=since is not None)
-                feed.inbox.put(at, message)
+                reader.inbox.put(at, message)
         if since is not None and at is not None and answer["more"] and since < at < start:
-            more: Frame = {"limit": HISTORY_PAGE, "since": protocol.position(at)}
-            self.ask(
-                {"type": "history", "channel": feed.name, **more},
-                lambda page: self._fetched(feed, start, at, page),
-            )
+            reader.since = at
+            reader.pause()
+            reader.inbox.when_taken(partial(self._fetch_more, feed, reader))
         else:
-            feed.release()
+            reader.inbox.put(start, None)
+            reader.release()
+
+    def _fetch_more(self, feed: Feed, reader: Reader) -> None:
+        if reader in feed.readers and feed.error is None:
+            self._fetch(feed, reader)
 
 
 def _all_recovered(feeds: list[Feed], answer: Frame | OpenlineError) -> None:
