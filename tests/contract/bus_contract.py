@@ -7,7 +7,16 @@ import json
 
 from services.kernel.broker.port import Broker, EntryType
 from services.kernel.domain.codes import Code
-from tests.contract.steps import beat, draft, expect_error, head, member, publish
+from tests.contract.steps import (
+    beat,
+    draft,
+    expect_error,
+    follow,
+    head,
+    member,
+    publish,
+    read_up_to,
+)
 
 
 class BusContract:
@@ -57,6 +66,41 @@ class BusContract:
         await broker.reconnect(0)
         assert [entry.id for entry in await broker.read(0, 0)] == [1]
         assert (await head(broker, "room:a")).offset == 1
+
+    async def test_who_follows_gets_each_entry_once_whether_it_is_quiet_or_not(
+        self, broker: Broker
+    ) -> None:
+        position = await follow(broker, 0, quiet=40)
+        await broker.publish([draft("room:a") for _ in range(50)])
+        position = await read_up_to(broker, position, position + 50)
+        position = await follow(broker, position, quiet=5)
+        for _ in range(3):
+            await publish(broker, "room:a", *"xyz")
+            await publish(broker, "room:b", "x")
+        await read_up_to(broker, position, position + 12)
+
+    async def test_a_silence_between_entries_passes_over_nothing(self, broker: Broker) -> None:
+        position = await follow(broker, 0, quiet=5, block=0.1)
+        for _ in range(2):
+            assert await broker.read(0, position, block=0.1) == []
+            position = await follow(broker, position, quiet=1, block=0.1)
+
+    async def test_who_followed_may_read_after_any_other_id(self, broker: Broker) -> None:
+        position = await follow(broker, 0, quiet=5)
+        assert (await broker.read(0, 1))[0].id == 2
+        await publish(broker, "room:a", "x")
+        assert [entry.id for entry in await broker.read(0, position, block=1)] == [position + 1]
+        assert await broker.read(0, position + 1, block=0) == []
+
+    async def test_who_followed_a_bus_that_is_trimmed_sees_the_hole(self, make) -> None:
+        broker = await make(bus_length=10)
+        position = await follow(broker, 0, quiet=5)
+        await broker.publish([draft("room:a") for _ in range(1000)])
+        seen = [position]
+        while seen[-1] < position + 1000:
+            seen += [entry.id for entry in await broker.read(0, seen[-1])]
+        assert seen == sorted(set(seen))
+        assert len(seen) < 1000
 
     async def test_a_trimmed_bus_shows_a_hole(self, make) -> None:
         broker = await make(bus_length=10)

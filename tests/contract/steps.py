@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,3 +75,25 @@ async def beat(broker: Broker, incarnation: str, partition: int = 0) -> Beaten:
 def member(connection: str, user: str | None = "bob") -> Member:
     """A member with something to tell."""
     return Member(user=user, connection=connection, info=b'{"a":"\xc3\xa9"}', since=1234)
+
+
+async def follow(broker: Broker, position: int, *, quiet: int, block: float = 2.0) -> int:
+    """Read so many entries as they come, each with a pause before it; the id of the last."""
+    for _ in range(quiet):
+        reading = asyncio.create_task(broker.read(0, position, block=block))
+        await asyncio.sleep(0.006)
+        await publish(broker, "room:a", "x")
+        found = await reading
+        assert [entry.id for entry in found] == [position + 1]
+        position += 1
+    return position
+
+
+async def read_up_to(broker: Broker, position: int, end: int) -> int:
+    """Read until the entry `end` has come: each follows the one before it."""
+    while position < end:
+        found = await asyncio.wait_for(broker.read(0, position), 5)
+        assert [entry.id for entry in found] == list(range(position + 1, found[-1].id + 1))
+        position = found[-1].id
+    assert position == end
+    return position

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hiredis import Reader, pack_command
@@ -73,19 +73,30 @@ class Pipe(asyncio.Protocol):
         """Send commands now. The future has a reply for each; what ended the connection stands where none came."""
         packed = [pack_command(command) for command in commands]
         batch = _Batch(len(packed), self._loop.create_future())
+        self._put((batch,), packed)
+        return batch.done
+
+    def send_each(self, commands: Iterable[tuple[Any, ...]]) -> list[asyncio.Future[list[Any]]]:
+        """The same, with one write as well, but a future for the reply to each command."""
+        packed = [pack_command(command) for command in commands]
+        batches = [_Batch(1, self._loop.create_future()) for _ in packed]
+        self._put(batches, packed)
+        return [batch.done for batch in batches]
+
+    def _put(self, batches: Sequence[_Batch], packed: Sequence[bytes]) -> None:
         if self._error is not None or not packed:
-            batch.done.set_result([self._error] * len(packed))
-            return batch.done
+            for batch in batches:
+                batch.done.set_result([self._error] * batch.size)
+            return
         if not self._waiting:
             self._heard = self._loop.time()
             if self._timer is None:
                 self._timer = self._loop.call_later(self._patience, self._look)
-        self._waiting.append(batch)
+        self._waiting.extend(batches)
         try:
             self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
         except RuntimeError as error:  # uvloop's, where a reset came a moment ago
             self._end(Lost(f"the connection was lost: {error}"))
-        return batch.done
 
     def cut(self) -> None:
         """End the connection under whoever is using it: they find it lost."""

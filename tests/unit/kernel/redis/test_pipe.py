@@ -155,3 +155,16 @@ async def test_an_encrypted_connection_works_as_a_plain_one(tmp_path):
             await pipe.ask(("PING",))
         await asyncio.sleep(0)
         assert pipe.ended
+
+
+async def test_commands_that_are_sent_together_may_be_answered_each_by_itself(pipe):
+    first, blocked, third = pipe.send_each([("INCR", "n"), ("BLPOP", "q", 0.15), ("INCR", "n")])
+    assert await first == [1]
+    assert not third.done()
+    assert await blocked == [None]
+    assert await third == [2]
+    assert pipe.send_each([]) == []
+    left = pipe.send_each([("BLPOP", "q", 5), ("PING",)])
+    pipe.cut()
+    assert [type(reply) for one in left for reply in await one] == [Lost, Lost]
+    assert [type(reply) for one in pipe.send_each([("PING",)]) for reply in await one] == [Lost]
