@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.http import problems
+from services.kernel.http.joined_writes import JoinedWrites
 
 _USUAL = Limits()
 
@@ -50,6 +51,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio."""
         super().connection_made(transport)
+        self.transport = JoinedWrites(transport, self.loop)  # type: ignore[assignment]
         self._late = self.loop.call_later(self._limits.head_seconds, self._expire)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -72,6 +74,7 @@ class HttpProtocol(HttpToolsProtocol):
         """See uvicorn. The transport is another's from now on."""
         self._arriving = ""
         self._in_time()
+        self.transport = self.transport.whole  # type: ignore[attr-defined]
         super().handle_websocket_upgrade()
 
     # What the parser tells
