@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from services.kernel.broker.port import ANNOUNCED_MEMBERS, Beat, Broker, EntryType, Present
 from services.kernel.domain import channels

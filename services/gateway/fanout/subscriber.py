@@ -104,7 +104,6 @@ class Subscriber:
 
     __slots__ = (
         "_lagging",
-        "_limit",
         "allowance",
         "backlog",
         "connection",
@@ -129,9 +128,14 @@ class Subscriber:
         self.backlog: Backlog | None = None
         self.is_stalled = False
         self.is_closed = False
-        self.allowance = self._limit = limit
+        self.allowance = limit
         # Made when needed: most never lag. Of each subscription, how many of its own publications were acked meanwhile.
         self._lagging: dict[Subscription, int] | None = None
+
+    @property
+    def limit(self) -> int:
+        """The allowance of one that was sent nothing that it has asked for. Not kept: it would be a word of each connection."""
+        raise NotImplementedError
 
     @property
     def unhindered(self) -> bool:
@@ -168,7 +172,7 @@ class Subscriber:
 
     def send_asked(self, frame: bytes) -> None:
         """Send what the client has asked for. Replaying a large history is not slow: raise the limit by its size."""
-        self.allowance = max(self.allowance, self.unread + len(frame) + self._limit)
+        self.allowance = max(self.allowance, self.unread + len(frame) + self.limit)
         self.send(frame)
 
     def replay(self, channel: str, publications: Sequence[Publication]) -> None:
@@ -176,7 +180,7 @@ class Subscriber:
         if self.backlog is None:
             self.backlog = Backlog()
         self.backlog.replay(channel, publications)
-        self.allowance = max(self.allowance, self.unread + self._limit)
+        self.allowance = max(self.allowance, self.unread + self.limit)
         self.write_on()
 
     def write_on(self) -> None:
@@ -220,7 +224,7 @@ class Subscriber:
         self.is_stalled = False
         self.write_on()
         if self.backlog is None:
-            self.allowance = self._limit
+            self.allowance = self.limit
         for subscription in list(self._lagging or ()):
             if subscription.audience is not None:
                 subscription.audience.catch_up(subscription)

@@ -64,6 +64,11 @@ class Session(Subscriber):
         """What the client said of itself when it came."""
         return NEWCOMER
 
+    @property
+    def limit(self) -> int:
+        """See Subscriber."""
+        return self.node.limits.outbox_bytes
+
     def __init__(self, node: Host, connection: Connection, wire_format: WireFormat) -> None:
         super().__init__(connection, wire_format, limit=node.limits.outbox_bytes)
         self.id = secrets.token_hex(8)

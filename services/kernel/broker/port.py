@@ -144,8 +144,7 @@ class History:
     more: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True, gc=False):
     """A connection that is present in a channel. `info` is JSON text or empty; `since` in milliseconds since 1970.
 
     `client` tells anonymous clients apart, as far as they are known; it is not given out again.
@@ -158,8 +157,7 @@ class Member:
     client: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Present:
+class Present(Struct, frozen=True, gc=False):
     """How many are in a channel: connections, and different users."""
 
     count: int

@@ -7,7 +7,8 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from services.kernel.broker.memory.partition import MemoryPartition
 from services.kernel.broker.paging import unwrap, wrap

@@ -252,6 +252,8 @@ def test_what_an_audience_calls_is_for_each_session_to_answer(host, call, argume
     subscriber = Subscriber(RecordingConnection(host), JSON, limit=1000)
     with pytest.raises(NotImplementedError):
         getattr(subscriber, call)(*arguments)
+    with pytest.raises(NotImplementedError):
+        assert subscriber.limit
 
 
 def test_the_last_answer_ends_the_wait():
