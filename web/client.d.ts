@@ -1,4 +1,5 @@
 // @openline/client 0.1.0, Apache-2.0. Built from clients/js by bundle.mjs: change those, then run `npm run bundle` there.
+/// <reference lib="esnext.disposable" preserve="true" />
 
 /** The protocol's codes, and those of this package. */
 type ErrorCode = "bad_request" | "unauthorized" | "forbidden" | "unknown_namespace" | "not_subscribed" | "already_subscribed" | "rate_limited" | "too_large" | "limit_exceeded" | "invalid_data" | "conflict" | "unavailable" | "internal"

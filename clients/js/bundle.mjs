@@ -10,6 +10,8 @@ import { build } from "esbuild";
 const HERE = dirname(fileURLToPath(import.meta.url));
 const { name, version, license } = JSON.parse(readFileSync(join(HERE, "package.json"), "utf8"));
 const BANNER = `// ${name} ${version}, ${license}. Built from clients/js by bundle.mjs: change those, then run \`npm run bundle\` there.`;
+// For `Symbol.dispose`, which the `lib` of few projects has.
+const LIBRARY = '/// <reference lib="esnext.disposable" preserve="true" />';
 const IMPORT = /^(?:import|export) [^;]*? from "(\.\/[\w-]+)\.js";\n/gm;
 const EXPORTED = /^export (?:declare )?(type|interface|const|function|class) (\w+)/gm;
 
@@ -42,12 +44,13 @@ const types = (folder) => {
       .join(", ");
   const body = [...modules.values()].map((text) =>
     text
+      .replace(LIBRARY, "")
       .replace(IMPORT, "")
       .replace(/^export (type )?\{[^}]*\};\n/gm, "")
       .replace(/^export (?=declare |type |interface )/gm, "")
       .trim(),
   );
-  return `${BANNER}\n\n${body.filter(Boolean).join("\n\n")}\n\nexport { ${list(true)} };\nexport type { ${list(false)} };\n`;
+  return `${BANNER}\n${LIBRARY}\n\n${body.filter(Boolean).join("\n\n")}\n\nexport { ${list(true)} };\nexport type { ${list(false)} };\n`;
 };
 
 const target = resolve(process.argv[2] ?? ".");

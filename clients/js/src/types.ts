@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { ErrorCode, OpenlineError } from "./errors.js";
 
 /** What each channel carries, by exact name or pattern: `{ [room: `room:${string}`]: Chat; "notify:orders": Order }`. */

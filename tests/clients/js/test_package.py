@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.support.node import CLIENT, run
+from tests.support.node import run
+from tests.support.packed import install, tool
 
 pytestmark = pytest.mark.clients
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the package is installed. The tools lie there too: nothing is fetched."""
-    sources = tmp_path_factory.mktemp("sources") / "js"
-    shutil.copytree(CLIENT, sources, ignore=shutil.ignore_patterns("node_modules", "dist"))
-    (sources / "node_modules").symlink_to(CLIENT / "node_modules")
-    run("npm", "run", "-s", "build", folder=sources)
-    packed = json.loads(run("npm", "pack", "--json", "--ignore-scripts", folder=sources))
-    packed = packed[0] if isinstance(packed, list) else next(iter(packed.values()))
-    folder = tmp_path_factory.mktemp("app")
-    (folder / "package.json").write_text('{"name": "app", "private": true, "type": "module"}')
-    archive = sources / packed["filename"]
-    quietly = ("--offline", "--no-audit", "--no-fund", "--omit=peer", "--ignore-scripts")
-    run("npm", "install", *quietly, str(archive), folder=folder)
-    for name in ("react", "react-dom", "scheduler", "@types", "csstype", "undici-types"):
-        shutil.copytree(CLIENT / "node_modules" / name, folder / "node_modules" / name)
-    return folder
-
-
-def tool(name: str, *arguments: str, folder: Path) -> str:
-    return run(str(CLIENT / "node_modules/.bin" / name), *arguments, folder=folder)
+    """A folder in which the package is installed."""
+    return install(tmp_path_factory.mktemp("sources") / "js", tmp_path_factory.mktemp("app"))
 
 
 def test_it_holds_what_it_exports_and_needs_nothing(app):
@@ -60,7 +43,7 @@ def test_a_program_in_typescript_compiles_against_it_and_runs(app):
     options = (
         "--ignoreConfig --strict --module nodenext --target es2022 --outDir built --types node"
     )
-    libraries = ("--lib", "es2022,dom,esnext.disposable", "--jsx", "react-jsx")
+    libraries = ("--lib", "es2022,dom", "--jsx", "react-jsx")
     tool("tsc", *options.split(), *libraries, "program.ts", folder=app)
     assert run("node", "built/program.js", folder=app) == "heard hello\npublished 2\n"
 
