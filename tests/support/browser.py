@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from tests.support.waiting import wait_until
 
 FLAGS = (
     "--no-sandbox",
@@ -21,18 +24,45 @@ FLAGS = (
 )
 
 
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium. Raises FileNotFoundError saying what to install."""
+def installed() -> str:
+    """The path of Chromium. Raises FileNotFoundError saying what to install."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         raise FileNotFoundError("chromium is not installed (Debian: chromium)")
+    return path
+
+
+@contextmanager
+def chromium(**options: Any) -> Iterator[Browser]:
+    """A headless Chromium, launched with these options too. Raises FileNotFoundError saying what to install."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        browser = playwright.chromium.launch(
+            executable_path=installed(), args=list(FLAGS), **options
+        )
         try:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def window(browser: Browser, profile: Path) -> Iterator[BrowserContext]:
+    """A window of Chromium as users have it: only the tab in front is seen, and the others are slowed down.
+
+    Those of `chromium()` all count as seen and focused: Playwright says so to each. `browser` is any of its: of that Playwright; `profile` an empty folder.
+    """
+    port = profile / "DevToolsActivePort"
+    asked = ("--headless=new", "--remote-debugging-port=0", f"--user-data-dir={profile}")
+    command = [installed(), *FLAGS, *asked, "about:blank"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: port.exists() and port.read_text(), timeout=30)
+            url = f"http://127.0.0.1:{port.read_text().split()[0]}"
+            connected = browser.browser_type.connect_over_cdp(url, no_defaults=True)
+            yield connected.contexts[0]
+            connected.close()
+        finally:
+            process.kill()
 
 
 class Tab:
