@@ -49,7 +49,7 @@ def test_scripts_use_what_the_javascript_package_has(tmp_path: Path) -> None:
         "module": "NodeNext",
         "moduleResolution": "NodeNext",
         "target": "ES2022",
-        "lib": ["ES2022", "ESNext.Disposable", "DOM"],
+        "lib": ["ES2022", "DOM"],
         "types": [],
     }
     (tmp_path / "package.json").write_text('{"type": "module"}')
@@ -61,7 +61,8 @@ def test_scripts_use_what_the_javascript_package_has(tmp_path: Path) -> None:
 
 
 def test_programs_use_what_the_python_package_has(tmp_path: Path) -> None:
-    for block in of("python"):
+    # The pages of a Django project run as one in test_django_channels.py: Django has no types here.
+    for block in (block for block in of("python") if "django" not in block.page):
         if "fixture" not in block.heading and "def test_" not in block.code:
             (tmp_path / f"{name(block)}.py").write_text(block.code, "utf-8")
     done = subprocess.run(

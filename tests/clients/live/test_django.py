@@ -303,3 +303,19 @@ def test_a_misspelt_setting_is_named(project):
         """
     )
     assert "OPENLINE['URI'] is not known; known are URL, CLIENT_ID" in said
+
+
+def test_settings_that_a_test_overrides_make_another_publisher(project):
+    said = project.code(
+        """
+        from django.conf import settings
+        from django.test import override_settings
+        first = publisher()
+        with override_settings(OPENLINE={**settings.OPENLINE, "CLIENT_ID": "another"}):
+            print(publisher() is first)
+        with override_settings(USE_TZ=False):
+            again = publisher()
+        print(publisher() is again)
+        """
+    )
+    assert said == "False\nTrue\n"

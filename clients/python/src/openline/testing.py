@@ -35,6 +35,11 @@ class Server:
         return {"OPENLINE_URL": self.url, **names}
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What `openline.django` needs, as members of the setting `OPENLINE`."""
+        return {"URL": self.url, **{name.upper(): text for name, text in self._login.items()}}
+
+    @property
     def publisher(self) -> Publisher:
         """A publisher of this server, for all tests."""
         if self._publisher is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from django.core.signals import setting_changed
 from django.db import transaction
 
 from openline import calls, deliveries
@@ -23,6 +24,15 @@ def publisher() -> Publisher:
         client_secret=option("CLIENT_SECRET"),
         **option("OPTIONS", {}),
     )
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    """Tests override `OPENLINE`: the next use makes a publisher of the new one."""
+    if setting == "OPENLINE":
+        publisher.cache_clear()
+
+
+setting_changed.connect(_forget)
 
 
 def publish_on_commit(
