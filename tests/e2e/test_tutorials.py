@@ -16,11 +16,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from openline import Publisher, SigningKey
 from tests.support.documents import Block, Follower, blocks, following, headings
 from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until
 
 PAGE = "docs/from-the-tutorials.md"
+SECRET = "a secret that the back end and the services share"
 
 
 def name(heading: str) -> str:
@@ -51,6 +53,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     settings = {
         "OPENLINE_NAMESPACES": str(folder / "namespaces.toml"),
         "OPENLINE_PING_SECONDS": "1",
+        "OPENLINE_HS256_SECRET": SECRET,
     }
     with Stack(folder, **settings) as running:
         yield running
@@ -372,3 +375,34 @@ def test_reconnecting_client(reader: Follower) -> None:
     client.wait_for("the last", timeout=45)
     lines = [line for line in client.printed.splitlines() if line.startswith("after")]
     assert lines == ["after 1"] * 20 + ["after 2"] * 20
+
+
+NAMED = {
+    "guests": "anyone",
+    "send_to": "/v1/connections/{connection}/messages",
+    "but the sender": '"echo": false',
+    "acknowledgements": "`ack`",
+    "TestClient": "guides/testing.md",
+    "HS256": "OPENLINE_HS256_SECRET",
+    "Protobuf": "bytes",
+    "collaborative": "Yjs",
+    "database": "recipes/sqlalchemy.md",
+    "counting": "`subscribers`",
+}
+
+
+def test_what_else_they_name(reader: Follower, typed: Stack) -> None:
+    text = (ROOT / PAGE).read_text("utf-8").partition("## What else they name")[2]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    for named, answer in NAMED.items():
+        (line,) = [line for line in lines if named in line.split("|")[1]]
+        assert answer in line.split("|")[2], line
+    (example,) = row("What else they name")
+    assert reader.run(example).splitlines() == ["ack hi", "only here", "2"]
+    # Tokens of a back end that shares a secret with the services, beside those of auth.
+    with Publisher(typed.url, key=SigningKey.hs256(SECRET)) as back_end:
+        token = back_end.token("guest-81f3")
+    with connect(f"{typed.ws}/ws/rooms/shared?token={token}", proxy=None) as socket:
+        assert hear(socket, "connected")["user"] == "guest-81f3"
+    with connect(f"{typed.ws}/ws/rooms/shared?token={typed.user_token()}", proxy=None) as socket:
+        assert hear(socket, "connected")["user"] == "alice"
