@@ -28,11 +28,11 @@ help:  ## List the verbs
 	@echo "  A second copy beside the first: OPENLINE_PORT=8090 OPENLINE_VAR=var-8090 make run"
 
 run:  ## Run everything on this machine until Ctrl-C (sets up what is missing)
-	@$(NEED) run && OPENLINE_TIED=1 exec $(BIN)/python -m deploy.local.run
+	@$(NEED) run && OPENLINE_TIED=1 OPENLINE_DEMO="$${OPENLINE_DEMO:-on}" exec $(BIN)/python -m deploy.local.run
 
 dev:  ## The same, and a service restarts when its files change
-	@$(NEED) run && OPENLINE_TIED=1 OPENLINE_RELOAD=on OPENLINE_DRAIN_SECONDS="$${OPENLINE_DRAIN_SECONDS:-0}" \
-		exec $(BIN)/python -m deploy.local.run
+	@$(NEED) run && OPENLINE_TIED=1 OPENLINE_DEMO="$${OPENLINE_DEMO:-on}" OPENLINE_RELOAD=on \
+		OPENLINE_DRAIN_SECONDS="$${OPENLINE_DRAIN_SECONDS:-0}" exec $(BIN)/python -m deploy.local.run
 
 setup:  ## Set up what run, dev, unit, lint and test need
 	@$(NEED) test

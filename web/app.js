@@ -5,8 +5,12 @@ import { Breaks } from "./breaks.js";
 import { createClient, Unauthorized } from "./client.js";
 import { Conversation } from "./conversation.js";
 import { Credentials, SignInError } from "./credentials.js";
+import { gateways, kill, offers } from "./demo.js";
 import { $, copyButton } from "./dom.js";
+import { Gateways } from "./gateways.js";
 import { Notifications } from "./notifications.js";
+import { Pointers, watchPointer } from "./pointers.js";
+import { Stage } from "./stage.js";
 import { TryIt } from "./tryit.js";
 import { Welcome, room as roomName } from "./welcome.js";
 import { ending, signedOut } from "./words.js";
@@ -18,13 +22,16 @@ const TITLE = document.title;
 const notifications = new Notifications();
 const breaks = new Breaks((text) => ($("break-said").textContent = text));
 const tryIt = new TryIt();
+const strip = new Gateways();
+const pointers = new Pointers();
 const welcome = new Welcome(enter);
-let session = null; // {credentials, client, answers, conversation}
+const TAB = crypto.getRandomValues(new Uint32Array(2)).join("-"); // this tab among others, its user's too
+let session = null; // {credentials, client, answers, conversation, stage, ...}
 
 function enter(credentials, room) {
   const client = createClient({ token: (ask) => token(credentials, ask), WebSocket: breaks.WebSocket });
   const answers = new Answers(client, () => conversation.channel, () => client === session?.client && online(client) && showState(client));
-  const conversation = new Conversation(client, { status, unread, standing: () => answers.check() });
+  const conversation = new Conversation(client, { status, unread, standing: () => answers.check(), peopled: showPlaces });
   session = { credentials, client, answers, conversation, returns: 0, recovered: 0, listened: new Set() };
   conversation.me = credentials.user;
   follow(client);
@@ -51,6 +58,7 @@ function leave(message = "") {
   session?.client.close();
   session?.answers.stop();
   session?.conversation.stop();
+  session?.leaving?.abort();
   session = null;
   Credentials.forget();
   notifications.forget();
@@ -61,10 +69,45 @@ function leave(message = "") {
 
 function goTo(room) {
   session.conversation.enter(room);
+  setStage(room);
   $("room-name").textContent = room;
   $("room-field").value = room;
   tryIt.show({ room, user: session.credentials.user });
   document.title = `#${room} · Openline`;
+}
+
+// ---- where everybody is
+
+function setStage(room) {
+  if (session.stageOf === room) return;
+  session.leaving?.abort();
+  session.leaving = new AbortController();
+  session.stageOf = room;
+  const { client, conversation } = session;
+  session.stage = new Stage(client, room, { tab: TAB, crowd: () => conversation.room?.count ?? 0, changed: showPlaces });
+  session.stage.start(session.leaving.signal);
+  showPlaces();
+}
+
+function showPlaces() {
+  if (!session?.stage) return;
+  const { stage, conversation, client } = session;
+  const tabs = stage.tabs.filter(({ user }) => conversation.room.isHere(user));
+  strip.show(tabs, { me: conversation.me, mine: client.connection?.node });
+  pointers.show($("point").checked ? tabs : []);
+}
+
+/** Look at the gateways until all are up, or a minute has passed. */
+async function watchGateways(tries = 60) {
+  const found = await gateways();
+  strip.know(found);
+  showPlaces();
+  if (tries && found.some(({ up }) => !up)) setTimeout(() => watchGateways(tries - 1), 1000);
+}
+
+async function killMine() {
+  await breaks.kill(session.client.connection.node, kill);
+  watchGateways();
 }
 
 function roomInAddress() {
@@ -155,6 +198,7 @@ function connected({ node, connection, user, channels }) {
   $("fact-node").textContent = node;
   $("fact-connection").textContent = connection;
   $("fact-returns").textContent = session.returns - 1;
+  showPlaces();
 }
 
 const STATES = {
@@ -216,9 +260,26 @@ for (const toggle of document.querySelectorAll("[data-panel]")) {
 
 $("share").append(copyButton(() => location.href, "Copy link", "Link copied"));
 $("sign-out").addEventListener("click", () => leave());
-const broken = (work) => () => (session?.client.state === "online" ? work() : ($("break-said").textContent = "Wait until you are connected."));
+/** `work` on a line that stands; one over HTTP has no socket that we could break. */
+const broken = (work, { overHttp = false } = {}) => () => {
+  if (session?.client.state !== "online") $("break-said").textContent = "Wait until you are connected.";
+  else if (session.client.connection.transport !== "websocket" && !overHttp) $("break-said").textContent = "Your network blocks WebSocket: over HTTP only the other buttons work.";
+  else work();
+};
 $("break-drop").addEventListener("click", broken(() => breaks.drop()));
-$("break-move").addEventListener("click", broken(() => breaks.move(session.client)));
+$("break-move").addEventListener("click", broken(() => breaks.move(session.client), { overHttp: true }));
+$("break-stall").addEventListener("click", broken(() => breaks.stall()));
+$("break-kill").addEventListener("click", broken(killMine, { overHttp: true }));
+$("point").addEventListener("change", ({ target }) => {
+  if (!target.checked) session?.stage.point(null);
+  showPlaces();
+});
+watchPointer($("conversation"), (at) => $("point").checked && session?.stage.point(at));
+offers().then((offered) => {
+  strip.know(offered.gateways);
+  $("break-kill").hidden = !offered.gateways.length;
+  showPlaces();
+});
 $("again").addEventListener("click", () => session?.client.connect());
 for (const look of ["pointerenter", "focusin"]) $("aside").addEventListener(look, () => notifications.seen());
 // As a link it would change the address, which names the room.

@@ -10,12 +10,16 @@ const ANEW = 100; // messages fetched after a loss
 const GRACE = 3_000; // a quick return shows nothing, in milliseconds
 
 export class Conversation {
-  /** `status` is called with what happens: `{offset}`, `{recovered}`, `{lost}`; `standing` when the room stands. */
-  constructor(client, { status, standing, unread }) {
+  /**
+   * `status` is called with what happens: `{offset}`, `{recovered}`, `{lost}`; `standing` when the room stands, `peopled`
+   * when somebody has come or gone.
+   */
+  constructor(client, { status, standing, unread, peopled }) {
     this.client = client;
     this.status = status;
     this.standing = standing;
     this.unread = unread;
+    this.peopled = peopled;
     this.room = null;
     this.channel = null;
     this.me = null;
@@ -187,6 +191,7 @@ export class Conversation {
   #people() {
     const typists = this.room.typists(Date.now());
     showPeople(this.room.people(this.me), { me: this.me, count: this.room.count, typists });
+    this.peopled();
   }
 
   #waiting() {

@@ -22,7 +22,7 @@ export function avatar(name) {
 }
 
 /** Degrees on the colour wheel, far apart for names that are close (FNV-1a). */
-function hue(name) {
+export function hue(name) {
   let hash = 0x811c9dc5;
   for (const character of name) hash = Math.imul(hash ^ character.codePointAt(0), 0x01000193);
   return (hash >>> 8) % 360;

@@ -1,5 +1,6 @@
 // Lines to try in a terminal: built for this address and room, with nothing secret in them, and only such as work here.
 
+import { offers } from "./demo.js";
 import { $, copyButton, h } from "./dom.js";
 
 // `make run` writes secrets and process ids into its data folder. Of copies side by side, the one at this port is meant.
@@ -51,7 +52,7 @@ export class TryIt {
   async show({ room, user }) {
     this.room = room;
     this.user = user;
-    this.asked ??= isDemo().then((demo) => this.#offer(demo));
+    this.asked ??= offers().then(({ demo }) => this.#offer(demo));
     await this.asked;
     this.#draw();
   }
@@ -98,17 +99,6 @@ export class TryIt {
     }
     $("try").setAttribute("aria-labelledby", `try-${this.chosen}`);
     $("try").replaceChildren(...shown);
-  }
-}
-
-/** Only `make run`, which has a demo client and `run.json`, takes passwords without being told to. */
-async function isDemo() {
-  try {
-    const response = await fetch("/.well-known/oauth-authorization-server");
-    const { grant_types_supported: grants } = await response.json();
-    return grants.includes("password");
-  } catch {
-    return false; // these lines need no more than a client
   }
 }
 

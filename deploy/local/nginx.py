@@ -34,7 +34,32 @@ def write(plan: Plan, folder: Path, *, shutdown: int) -> Path:
         )
     (folder / "origins.conf").write_text(_printed("origins.sh", allowed_origins(plan)))
     (folder / "limits.conf").write_text(_limits(plan))
+    (folder / "demo.conf").write_text(_demo(plan))
     return folder / "nginx.conf"
+
+
+_DEMO = """\
+# The page's helper: for this machine alone.
+location ^~ /demo/ {{
+    allow 127.0.0.1;
+    allow ::1;
+    deny all;
+    client_max_body_size 1k;
+    include proxy.conf;
+    proxy_set_header Connection "";
+    proxy_pass http://127.0.0.1:{port};
+}}
+"""
+_NO_DEMO = """\
+# The page asks what it may order: nothing.
+location = /demo/gateways {
+    return 204;
+}
+"""
+
+
+def _demo(plan: Plan) -> str:
+    return _NO_DEMO if plan.demo_port is None else _DEMO.format(port=plan.demo_port)
 
 
 def check_limits(plan: Plan) -> None:

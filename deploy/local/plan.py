@@ -56,6 +56,15 @@ class Settings(FromEnvironment):
     status_port: Port | None = Field(
         None, description="the port of nginx's own counts (stub_status), 8081 unless given"
     )
+    demo: bool = Field(
+        False,
+        description="on or off; on lets the page kill gateways, feed its chart and send notifications, from this machine "
+        "alone (`make run` and `make dev` set it)",
+    )
+    demo_port: Port | None = Field(
+        None,
+        description="the port of the page's helper, 8301 unless given; only with OPENLINE_DEMO=on",
+    )
     redis_port: Port | None = Field(None, description="the own Redis' port, 6390 unless given")
     redis_maxmemory: str = Field(
         "1gb",
@@ -91,7 +100,10 @@ class Settings(FromEnvironment):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One run: where everything listens and writes. `redis_port` is None when somebody else's Redis is used."""
+    """One run: where everything listens and writes.
+
+    `redis_port` is None when somebody else's Redis is used, `demo_port` when the page may order nothing.
+    """
 
     host: str
     port: int
@@ -99,6 +111,7 @@ class Plan:
     auth_port: int
     publisher_port: int
     status_port: int
+    demo_port: int | None = None
     redis_port: int | None
     redis_url: str
     redis_maxmemory: str
@@ -140,6 +153,8 @@ class Plan:
         found.append(("127.0.0.1", self.auth_port, "auth", "AUTH_PORT"))
         found.append(("127.0.0.1", self.publisher_port, "the publisher", "PUBLISHER_PORT"))
         found.append(("127.0.0.1", self.status_port, "nginx's counts", "STATUS_PORT"))
+        if self.demo_port is not None:
+            found.append(("127.0.0.1", self.demo_port, "the page's helper", "DEMO_PORT"))
         if self.redis_port is not None:
             found.append(("127.0.0.1", self.redis_port, "Redis", "REDIS_PORT"))
         return [(host, port, what, PREFIX + variable) for host, port, what, variable in found]
@@ -161,6 +176,7 @@ def make(settings: Settings) -> Plan:
         auth_port=chosen.of(settings.auth_port, 8200),
         publisher_port=chosen.of(settings.publisher_port, 8300),
         status_port=chosen.of(settings.status_port, 8081),
+        demo_port=chosen.of(settings.demo_port, 8301) if settings.demo else None,
         redis_port=redis_port,
         # A new password each time: other users of this machine reach the port, and must not read what is there.
         redis_url=settings.redis_url
@@ -261,7 +277,7 @@ class _Ports:
         self._free = settings.port is not None
         first = settings.gateway_port
         given = {settings.auth_port, settings.publisher_port, settings.status_port}
-        given |= {settings.port, settings.redis_port}
+        given |= {settings.port, settings.redis_port, settings.demo_port}
         given |= {first + n for n in range(settings.gateways)} if first else set()
         self._taken = {port for port in given if port}
 

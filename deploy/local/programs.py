@@ -95,6 +95,24 @@ def gateways(plan: Plan) -> list[Program]:
     ]
 
 
+def demo(plan: Plan) -> list[Program]:
+    """The page's helper, where there is one."""
+    if plan.demo_port is None:
+        return []
+    url = f"http://127.0.0.1:{plan.demo_port}"
+    where = {PREFIX + "VAR": str(plan.var), PREFIX + "DEMO_PORT": str(plan.demo_port)}
+    return [
+        Program(
+            name="demo",
+            command=[sys.executable, "-P", "-m", "deploy.local.demo"],
+            environment={**environment(plan), **where},
+            folder=Path.cwd(),
+            log=plan.var / "logs" / "demo.log",
+            ready=readiness.http(f"{url}/healthz"),
+        )
+    ]
+
+
 def drain_seconds(plan: Plan) -> float:
     """Over how many seconds gateways move their clients."""
     return load(gateway_settings.Settings, gateways(plan)[0].environment).drain_seconds

@@ -45,7 +45,11 @@ class Run:
             await asyncio.to_thread(_check_redis, self.plan.redis_url)
         await self._start(programs.auth(self.plan))
         await _together(
-            self._start(programs.publisher(self.plan), *programs.gateways(self.plan)),
+            self._start(
+                programs.publisher(self.plan),
+                *programs.gateways(self.plan),
+                *programs.demo(self.plan),
+            ),
             self.demo.provision(self.plan),
         )
         await self._start(programs.front_door(self.plan))
