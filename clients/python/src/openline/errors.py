@@ -13,8 +13,9 @@ class OpenlineError(Exception):
     """Something was refused or could not be done; the text says what was wrong and what would be right.
 
     `code` is the protocol's (`forbidden`, `rate_limited`, `unavailable`, ...) or one of ours: `disconnected` (the
-    client ended first), `timeout`, `queue_full`, `expired` (it waited longer than its key lives), `closed` (the
-    server said to stay away: `close` is the code), `bad_configuration`. `temporary` says whether the same may succeed
+    client ended first), `timeout`, `queue_full`, `expired` (it waited longer than its key lives), `aborted` (the user has
+    changed), `unsubscribed` (by the server), `slow_reader` (others of its channel read on), `closed` (the server said
+    to stay away: `close` is the code), `bad_configuration`. `temporary` says whether the same may succeed
     later, after `retry_after` seconds where that is known. `position` is where the channel stands, with `conflict`.
     """
 

@@ -78,7 +78,7 @@ def openline(openline_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def openline_live(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """The server of `--openline-url`. It cannot be told to drop, lose or drain: others may use it."""
+    """The server of `--openline-url`. It cannot be told to drop, lose or drain: no call of its API does."""
     from openline.testing import Server  # noqa: PLC0415
 
     login = {name: os.environ.get(f"OPENLINE_{name.upper()}", "") for name in _LOGIN}

@@ -15,7 +15,7 @@ _EPOCH = "recorded"
 
 
 class Recording:
-    """`recording["room:x"]` lists what was published there, as `Draft`s, oldest first; empty when nothing was.
+    """`recording["room:x"]` lists what was published there: drafts, oldest first; empty when nothing was.
 
     It answers as the server does: offsets count up in each channel, the same key again is a duplicate and not listed
     twice, `expect` is compared. What it cannot answer (histories, presence) is refused.
