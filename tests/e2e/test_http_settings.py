@@ -240,12 +240,15 @@ def test_an_origin_that_is_listed_may_beside_localhost(federated: Stack) -> None
 # ------------------------------------------------------------------------------------------------- the document
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_document_of_auth_is_true_through_the_front_door(
     federated: Stack, tmp_path: Path
 ) -> None:
     document = f"{federated.run['auth']}/openapi.json"
-    assert schemathesis(document, federated.url, tmp_path, token=federated.client_token()) == 9
+    # The front door lets an address make 100 calls of auth a second, and more for a short while.
+    token = federated.client_token()
+    assert schemathesis(document, federated.url, tmp_path, token=token, rate="90/s") == 9
 
 
 # ---------------------------------------------------------------------------------------------------------- limits

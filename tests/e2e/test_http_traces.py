@@ -1,4 +1,4 @@
-"""The publisher's document through the front door; and what all these calls leave in the logs."""
+"""The publisher's document through the front door; and what all the calls of these tests leave in the logs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from tests.support.openapi import schemathesis
 from tests.support.stack import Stack
 
 
-@pytest.mark.timeout(210)
-def test_the_document_of_the_publisher_is_true_through_the_front_door(
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_document_of_the_publisher_is_true_through_the_front_door_and_leaves_no_trace(
     stack: Stack, tmp_path: Path
 ) -> None:
     document = f"{stack.run['publisher']}/openapi.json"
-    assert schemathesis(document, stack.url, tmp_path, token=stack.client_token()) == 16
+    assert schemathesis(document, stack.url, tmp_path, token=stack.client_token(), examples=8) == 16
+    test_no_log_holds_a_secret(stack)
+    test_no_log_holds_a_traceback_or_an_error_of_ours(stack)
 
 
 def test_no_log_holds_a_secret(stack: Stack) -> None:
