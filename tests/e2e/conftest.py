@@ -13,8 +13,9 @@ from tests.support.stack import Stack
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One system for the whole session. A test that stops a part of it starts that part again."""
-    with Stack(tmp_path_factory.mktemp("stack")) as running:
-        yield running
+    running = Stack(tmp_path_factory.mktemp("stack")).start()
+    yield running
+    assert running.stop() == 0, "Ctrl-C is no failure"
 
 
 @pytest.fixture

@@ -207,6 +207,7 @@ def edited(
         "OPENLINE_NAMESPACES": str(folder / "namespaces.toml"),
         "OPENLINE_PORT": str(ports[0]),
         "OPENLINE_AUTH_PORT": str(ports[1]),
+        "OPENLINE_GATEWAYS": "1",
     }
     (settings,) = example(TOKENS, "Your own issuer", 1)
     code = settings.code.replace("127.0.0.1:9000", issuer[0])

@@ -20,7 +20,7 @@ sys.stdin.read()
 """
 REDIS = "started = [redis_server.start_redis(Path(sys.argv[1])).process.pid]"
 STACK = """
-running = stack.Stack(Path(sys.argv[1])).start()
+running = stack.Stack(Path(sys.argv[1]), OPENLINE_GATEWAYS="1").start()
 started = [running.process.pid, *running.processes()]
 """
 
