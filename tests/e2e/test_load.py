@@ -233,10 +233,11 @@ def started_with(variable: str) -> list[str]:
 @pytest.mark.parametrize(
     ("program", "begun", "last"),
     [
-        (
+        pytest.param(
             "capacity",
             "capacity/openline/var/run.json",
             "stopped before the end: no report was written",
+            marks=pytest.mark.slow,
         ),
         ("swarm", "load/openline/screen.txt", "stopped before the load began"),
     ],

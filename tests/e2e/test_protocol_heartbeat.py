@@ -31,6 +31,11 @@ async def people(hasty: Stack) -> AsyncIterator[People]:
 
 
 async def test_silence_is_asked_and_then_closed_with_4102(people: People) -> None:
+    # At once: each waits for the ten seconds in which a sign of life must have come.
+    await asyncio.gather(over_websockets(people), over_http(people))
+
+
+async def over_websockets(people: People) -> None:
     async def silent(client: WireClient) -> tuple[int, float]:
         began = time.monotonic()
         code, _ = await client.wait_closed(patience=15)
@@ -65,10 +70,8 @@ async def test_silence_is_asked_and_then_closed_with_4102(people: People) -> Non
     await room.close()
 
 
-async def test_over_http_a_command_counts_as_life_and_who_is_silent_is_closed(
-    people: People,
-) -> None:
-    """A proxy keeps a stream whose client is long gone: only an answer tells."""
+async def over_http(people: People) -> None:
+    """A command counts as life. A proxy keeps a stream whose client is long gone: only an answer tells."""
     auth = [{"type": "auth", "token": await people.token("alice")}]
     async with (
         StreamedClient.begin(people.http, people.front_door, auth) as silent,

@@ -326,7 +326,7 @@ def _who(entry: Entry) -> str:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("flavour", ["redis", "valkey"])
+@pytest.mark.parametrize("flavour", ["redis", pytest.param("valkey", marks=pytest.mark.slow)])
 def test_memory_is_a_model_of_redis_streams(tmp_path, flavour):
     """One state machine, run against each real server."""
     with given_or_started(tmp_path, flavour) as server, asyncio.Runner() as runner:
