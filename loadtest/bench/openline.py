@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,11 +44,16 @@ def before_exec() -> None:
 
 
 class Stack:
-    """One system with so many `gateways`, started when first needed. `folder` keeps its data, and tokens for the next run."""
+    """One system with so many `gateways`, started when first needed. `folder` keeps its data, and tokens for the next run.
+    `variables` are settings that differ.
+    """
 
-    def __init__(self, folder: Path, *, gateways: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, gateways: int = 1, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.gateways = gateways
+        self.variables = variables or {}
         self.namespaces = folder / "namespaces.toml"
         self._process: subprocess.Popen[bytes] | None = None
         self._run: dict[str, Any] = {}
@@ -79,7 +84,12 @@ class Stack:
                 self.stop()
                 raise RuntimeError(f"Openline did not start:\n{screen.read_text('utf-8')}")
             time.sleep(0.1)
-        self._run = json.loads((self.folder / "var" / "run.json").read_text("utf-8"))
+        self._run = self.read_run()
+
+    def read_run(self) -> dict[str, Any]:
+        """The present content of its `run.json`, which follows restarts."""
+        run: dict[str, Any] = json.loads((self.folder / "var" / "run.json").read_text("utf-8"))
+        return run
 
     def stop(self) -> None:
         """End everything."""
@@ -112,6 +122,7 @@ class Stack:
             "OPENLINE_PUBLIC_URL": "http://bench.example",
             "OPENLINE_LIMITS": "off",
             "OPENLINE_NAMESPACES": str(self.namespaces),
+            **self.variables,
         }
 
     # What it says of itself

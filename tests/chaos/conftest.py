@@ -12,7 +12,7 @@ from tests.support.people import People
 from tests.support.redis_line import RedisLine
 from tests.support.redis_server import start_redis
 from tests.support.stack import Stack
-from tests.support.steerable_proxy import SteerableProxy
+from loadtest.chaos.proxy import SteerableProxy
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from tests.support.people import People
 from tests.support.redis_line import RedisLine, healthy, refused_everywhere, revoke
 from tests.support.redis_server import RedisServer, start_redis
-from tests.support.steerable_proxy import SteerableProxy
+from loadtest.chaos.proxy import SteerableProxy
 from tests.support.traffic import check_continuity
 from tests.support.waiting import until
 

@@ -18,7 +18,7 @@ from services.kernel.broker.redis.broker import RedisBroker
 from tests.support.redis_server import RedisServer, start_redis
 from tests.support.resident import resident
 from tests.support.service_process import ServiceProcess
-from tests.support.steerable_proxy import SteerableProxy
+from loadtest.chaos.proxy import SteerableProxy
 from tests.support.wire import WireClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

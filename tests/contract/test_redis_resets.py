@@ -17,7 +17,7 @@ from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.contract.steps import beat, draft
 from tests.support.redis_server import start_redis
 from tests.support.revocation_record import whole
-from tests.support.steerable_proxy import SteerableProxy
+from loadtest.chaos.proxy import SteerableProxy
 
 pytestmark = pytest.mark.server
 

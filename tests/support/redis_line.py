@@ -13,7 +13,7 @@ import pytest
 from tests.support.people import People
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack
-from tests.support.steerable_proxy import SteerableProxy
+from loadtest.chaos.proxy import SteerableProxy
 from tests.support.wire import Closed, WireClient
 
 PATIENCE = 10.0

@@ -1,4 +1,4 @@
-"""A way to a server that a test can spoil: resets, delays, a line that hangs, one direction that is lost."""
+"""A way to a server that can be spoilt: resets, delays, a line that hangs, one direction that is lost."""
 
 from __future__ import annotations
 

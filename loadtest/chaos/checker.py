@@ -1,0 +1,209 @@
+"""Whether clients were told each message once, in order, or that it is lost. Pure: knows nothing of how it came about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from loadtest.chaos.histories import Ack, Failed, Got, History, Lost, Place, Record, Start
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that must not be. `kind`: missed, doubled, reordered, foreign, echoed, failed, behind, nowhere, refused,
+    unsettled or idle.
+    """
+
+    kind: str
+    client: str
+    channel: str
+    offset: int | None
+    text: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What is wrong, and how much there was. `flagged`: losses that clients were told of, by reason."""
+
+    findings: list[Finding] = field(default_factory=list)
+    delivered: int = 0
+    acked: int = 0
+    flagged: Counter[str] = field(default_factory=Counter)
+    acked_and_lost: int = 0
+
+    def find(
+        self, kind: str, client: str, channel: str, *, text: str, offset: int | None = None
+    ) -> None:
+        """Note what must not be."""
+        self.findings.append(Finding(kind, client, channel, offset, text))
+
+    def count(self, kind: str) -> int:
+        """How many findings of a kind."""
+        return sum(finding.kind == kind for finding in self.findings)
+
+
+def check(record: Record) -> Verdict:
+    """The verdict on everything that a run has left, at rest: nobody publishes any more, everybody is back."""
+    verdict = Verdict(acked=len(record.acks))
+    known: dict[tuple[str, Place], str] = {}
+    for ack in record.acks:
+        _know(verdict, known, ack)
+    walks = [_Walk(history, verdict, known) for history in record.histories]
+    for walk in walks:
+        walk.run()
+    _check_ends(walks, verdict)
+    _check_acks(record, walks, verdict)
+    for client, channel, name, code in record.refused:
+        verdict.find("refused", client, channel, text=f"publish {name}: {code}")
+    for client, count in record.waiting.items():
+        verdict.find("unsettled", client, "", text=f"{count} publishes were never answered")
+    return verdict
+
+
+def _know(verdict: Verdict, known: dict[tuple[str, Place], str], ack: Ack) -> None:
+    there = known.setdefault((ack.channel, ack.place), ack.id)
+    if there != ack.id:
+        text = f"{ack.id} was acknowledged where {there} is"
+        verdict.find("foreign", ack.client, ack.channel, offset=ack.place.offset, text=text)
+
+
+class _Walk:
+    """One history, from its beginning to its end."""
+
+    def __init__(
+        self, history: History, verdict: Verdict, known: dict[tuple[str, Place], str]
+    ) -> None:
+        self.history = history
+        self.at: Place | None = None
+        self.held: dict[Place, str] = {}
+        self.skipped: list[tuple[Place, Place]] = []
+        """From where to where it was told that something is missing."""
+        self._ids: dict[str, Place] = {}
+        self._verdict = verdict
+        self._known = known
+
+    def run(self) -> None:
+        for entry in self.history.entries:
+            match entry:
+                case Start():
+                    self.at = entry.place
+                case Got():
+                    self._got(entry)
+                case Lost():
+                    self._lost(entry)
+                case Failed():
+                    self._say("failed", None, f"the channel failed: {entry.code}")
+        self._pass_own()
+
+    def covers(self, place: Place) -> bool:
+        """Whether it was told that something is missing there: between two places, or in an epoch that has ended."""
+        for before, after in self.skipped:
+            if before.epoch != after.epoch and place.epoch in (before.epoch, after.epoch):
+                return True
+            if before.epoch == place.epoch and before.offset < place.offset <= after.offset:
+                return True
+        return False
+
+    def _say(self, kind: str, offset: int | None, text: str) -> None:
+        where = self.history
+        self._verdict.find(kind, where.client, where.channel, offset=offset, text=text)
+
+    def _got(self, got: Got) -> None:
+        if self.at is None:
+            return self._say("reordered", got.offset, "came before the subscription stood")
+        self._pass_own(got.offset)
+        place = Place(self.at.epoch, got.offset)
+        if place in self.history.own:
+            self._say("echoed", got.offset, f"{got.id} was published not to be heard here")
+        if got.offset <= self.at.offset:
+            kind = "doubled" if place in self.held else "reordered"
+            return self._say(kind, got.offset, f"{got.id} came after offset {self.at.offset}")
+        for missing in range(self.at.offset + 1, got.offset):
+            self._say("missed", missing, f"is missing before {got.id} at {got.offset}")
+        self._hold(place, got.id)
+        self._verdict.delivered += 1
+        return None
+
+    def _hold(self, place: Place, id: str) -> None:
+        there = self._known.setdefault((self.history.channel, place), id)
+        if there != id:
+            self._say("foreign", place.offset, f"{id} came where others have {there}")
+        if id in self._ids:
+            self._say("doubled", place.offset, f"{id} came at {self._ids[id]} too")
+        self._ids[id] = place
+        self.held[place] = id
+        self.at = place
+
+    def _pass_own(self, until: int | None = None) -> None:
+        """Over what it published itself and was not to hear."""
+        while self.at is not None:
+            place = Place(self.at.epoch, self.at.offset + 1)
+            name = self.history.own.get(place)
+            if name is None or place.offset == until:
+                return
+            self._hold(place, name)
+
+    def _lost(self, lost: Lost) -> None:
+        if self.at is None:
+            return self._say("reordered", lost.place.offset, "lost before the subscription stood")
+        if lost.reason == "gap":
+            self._say("missed", lost.place.offset, "the client found a gap that nobody told it of")
+        self._verdict.flagged[lost.reason] += 1
+        self._pass_own()
+        if lost.place.epoch != self.at.epoch:
+            self._void(self.at.epoch, lost.began or 0)
+        self.skipped.append((self.at, lost.place))
+        self.at = lost.place
+        return None
+
+    def _void(self, epoch: str, began: int) -> None:
+        """What it has of an epoch that has ended counts up to where the next one began."""
+        for place, name in list(self.held.items()):
+            if place.epoch == epoch and place.offset > began:
+                del self.held[place]
+                self._ids.pop(name, None)
+
+
+def _check_ends(walks: list[_Walk], verdict: Verdict) -> None:
+    """Demand that all who read a channel stand at one place, and that anything came."""
+    ends: dict[str, Counter[Place]] = {}
+    for walk in walks:
+        ends.setdefault(walk.history.channel, Counter()).update([walk.at] if walk.at else [])
+    heads = {channel: _head(places) for channel, places in ends.items()}
+    for walk in walks:
+        client, channel = walk.history.client, walk.history.channel
+        head = heads[channel]
+        if walk.at is None or walk.at != head:
+            text = f"ends at {walk.at}, others at {head}"
+            offset = walk.at and walk.at.offset
+            verdict.find("behind", client, channel, offset=offset, text=text)
+        elif not walk.held and not walk.skipped:
+            verdict.find("idle", client, channel, text="nothing came at all")
+
+
+def _head(places: Counter[Place]) -> Place | None:
+    """The newest place of the epoch that most are in."""
+    if not places:
+        return None
+    epochs: Counter[str] = Counter()
+    for place, count in places.items():
+        epochs[place.epoch] += count
+    epoch = epochs.most_common(1)[0][0]
+    return max(place for place in places if place.epoch == epoch)
+
+
+def _check_acks(record: Record, walks: list[_Walk], verdict: Verdict) -> None:
+    """Demand that what was acknowledged is somewhere, or that everybody was told that it may be lost."""
+    readers: dict[str, list[_Walk]] = {}
+    held: dict[str, set[Place]] = {}
+    for walk in walks:
+        readers.setdefault(walk.history.channel, []).append(walk)
+        held.setdefault(walk.history.channel, set()).update(walk.held)
+    for ack in record.acks:
+        if ack.place in held.get(ack.channel, ()):
+            continue
+        if all(walk.covers(ack.place) for walk in readers.get(ack.channel, [])):
+            verdict.acked_and_lost += 1
+        else:
+            text = f"{ack.id} was acknowledged there, and nobody has it"
+            verdict.find("nowhere", ack.client, ack.channel, offset=ack.place.offset, text=text)
