@@ -53,7 +53,7 @@ test-store:  ## Run the broker's contract against a store: OPENLINE_TEST_REDIS=r
 		-k "TestRedis or redis]" $(PYTEST)
 
 test-slow:  ## Run the slower tests: long schedules, faults, a real browser
-	@$(NEED) browser
+	@$(NEED) clients
 	@$(BIN)/python -m pytest -m "(slow or browser) and not docker and not deploy" $(PYTEST)
 
 # Not `npm ci`: it fails where an index lacks a package that is optional and for another system.

@@ -8,12 +8,12 @@
 #   scripts/setup.sh run        python; nginx, curl                                             make run, dev
 #   scripts/setup.sh nginx      dev; nginx                                                      make nginx-check, bench, load
 #   scripts/setup.sh test       nginx; curl, redis-server, faketime                             make test
-#   scripts/setup.sh browser    test; chromium, PostgreSQL                                      make test-slow
+#   scripts/setup.sh browser    test; chromium, PostgreSQL
 #   scripts/setup.sh rules      dev; Prometheus, Alertmanager                                   make rules-check
 #   scripts/setup.sh manifests  dev; kubectl, checkov                                           make k8s-check
 #   scripts/setup.sh deploy     test, rules; exporters, kubectl                                 make test-deploy
 #   scripts/setup.sh docker     deploy; podman                                                  make test-docker
-#   scripts/setup.sh clients    browser; Node, what the client packages are built with          make clients, site
+#   scripts/setup.sh clients    browser; Node, what the client packages are built with          make clients, test-slow, site
 #
 # Safe to run twice, also at the same time. PYTHON=/path/to/python chooses the interpreter.
 set -eu

@@ -1,6 +1,6 @@
 """Faults under clients of both packages for a while, then a verdict; the exit status is 1 when anything is wrong.
 
-    PYTHONPATH=clients/python/src .venv/bin/python -m loadtest.chaos --minutes 30
+    .venv/bin/python -m loadtest.chaos --minutes 30
 
 The JavaScript package has to be built (`npm run build` in clients/js).
 """

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LOSING = frozenset({"redis-kill"})
-"""Faults by which the store may forget what it has acknowledged; clients are told of that."""
+LOSING = frozenset({"redis-kill", "redis-restart"})
+"""Faults after which the store may have forgotten what it has acknowledged; clients are told of that."""
 
 KINDS = (
     "gateway-kill",

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from loadtest.chaos.proxy import SteerableProxy
 from tests.support.people import People
 from tests.support.redis_line import RedisLine
 from tests.support.redis_server import start_redis
 from tests.support.stack import Stack
-from loadtest.chaos.proxy import SteerableProxy
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.chaos.proxy import SteerableProxy
 from tests.support.people import People
 from tests.support.redis_line import RedisLine, healthy, refused_everywhere, revoke
 from tests.support.redis_server import RedisServer, start_redis
-from loadtest.chaos.proxy import SteerableProxy
 from tests.support.traffic import check_continuity
 from tests.support.waiting import until
 

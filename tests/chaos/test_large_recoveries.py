@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from loadtest.chaos.proxy import SteerableProxy
 from services.kernel.broker.port import Draft, Published
 from services.kernel.broker.redis.broker import RedisBroker
 from tests.support.redis_server import RedisServer, start_redis
 from tests.support.resident import resident
 from tests.support.service_process import ServiceProcess
-from loadtest.chaos.proxy import SteerableProxy
 from tests.support.wire import WireClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

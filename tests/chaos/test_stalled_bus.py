@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from loadtest.chaos.proxy import SteerableProxy
 from services.kernel.broker.port import Draft, Published
 from services.kernel.broker.redis.broker import RedisBroker
 from tests.support.redis_server import RedisServer, start_redis
 from tests.support.service_process import ServiceProcess
-from loadtest.chaos.proxy import SteerableProxy
 from tests.support.wire import WireClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
