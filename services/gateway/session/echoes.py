@@ -13,15 +13,18 @@ from services.kernel.protocol.commands import Id
 MAX_ECHOES = 500
 """Publishes of a connection that may wait for their delivery."""
 
+MAX_LOOKS = 40
+"""How often is looked whether a reset names the epoch of a duplicate. It may be a past one, which none names."""
+
 
 class Echo:
     """One publish. `result` is set when the store answered before the hub delivered.
 
-    `epoch` is the channel's when it was sent. `acked`: it was acked ahead of its delivery, which may never come; it is kept
+    `epoch` is the channel's when it was sent, `looks` how often was looked for its reset. `acked`: it was acked ahead of its delivery, which may never come; it is kept
     to be withheld if it does.
     """
 
-    __slots__ = ("acked", "channel", "command", "epoch", "result")
+    __slots__ = ("acked", "channel", "command", "epoch", "looks", "result")
 
     def __init__(self, channel: str, command: Id, epoch: str) -> None:
         self.channel = channel
@@ -29,6 +32,7 @@ class Echo:
         self.epoch = epoch
         self.result: Published | None = None
         self.acked = False
+        self.looks = 0
 
 
 class Verdict(Enum):
@@ -98,9 +102,13 @@ class Echoes:
         elsewhere = bool(result.offset) and result.epoch != position.epoch
         if elsewhere and position.epoch == echo.epoch:
             # For the reset that names its epoch: an ack before it would be a place nobody knows.
-            return Verdict.WAIT
+            if not result.duplicate:
+                return Verdict.WAIT
+            echo.looks += 1
+            if echo.looks < MAX_LOOKS:
+                return Verdict.LOOK_AGAIN
         if not result.offset or elsewhere:
-            # Its delivery may never come: it is ephemeral, or a reset has come meanwhile.
+            # Its delivery may never come: it is ephemeral, a reset has come meanwhile, or its epoch has passed.
             echo.acked = True
             return Verdict.ACK
         return Verdict.LOOK_AGAIN if result.duplicate else Verdict.WAIT

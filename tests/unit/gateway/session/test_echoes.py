@@ -57,6 +57,24 @@ def test_what_is_acked_when_the_store_answers_first(result, position, verdict, k
     assert (token in echoes) is kept
 
 
+def test_a_duplicate_of_an_epoch_that_no_reset_names_is_acked_in_the_end():
+    """Stored before the store was restarted, sent again behind that: the store answers with the place it had then."""
+    echoes = Echoes()
+    token = pending(echoes, Published("before", 7, duplicate=True))
+    looks = [echoes.confirm(token, HERE) for _ in range(module.MAX_LOOKS)]
+    assert looks == [Verdict.LOOK_AGAIN] * (module.MAX_LOOKS - 1) + [Verdict.ACK]
+    assert echoes.confirm(token, HERE) is Verdict.WAIT
+
+
+def test_a_duplicate_of_the_epoch_that_a_reset_names_is_acked_behind_the_reset():
+    echoes = Echoes()
+    token = pending(echoes, Published("new", 7, duplicate=True))
+    assert echoes.confirm(token, HERE) is Verdict.LOOK_AGAIN
+    assert echoes.jump("chat:a", Position("new", 6)) == ([], [])
+    assert echoes.confirm(token, Position("new", 6)) is Verdict.LOOK_AGAIN
+    assert echoes.confirm(token, Position("new", 7)) is Verdict.ACK
+
+
 def test_nothing_is_acked_twice_or_before_it_is_stored():
     echoes = Echoes()
     token = pending(echoes)
