@@ -55,8 +55,8 @@ def check(record: Record) -> Verdict:
     _check_acks(record, walks, verdict)
     for client, channel, name, code in record.refused:
         verdict.find("refused", client, channel, text=f"publish {name}: {code}")
-    for client, count in record.waiting.items():
-        verdict.find("unsettled", client, "", text=f"{count} publishes were never answered")
+    for client, channel, name, at in record.waiting:
+        verdict.find("unsettled", client, channel, text=f"{name} of {at} was never answered")
     return verdict
 
 

@@ -56,7 +56,7 @@ function listen(client, name, seen) {
 }
 
 function join(number) {
-  const seen = { name: `${told.name}-${number}`, channels: {}, sent: [], refused: [], waiting: 0, away: [], arrivals: [], leaves: 0 };
+  const seen = { name: `${told.name}-${number}`, channels: {}, sent: [], refused: [], waiting: {}, away: [], arrivals: [], leaves: 0 };
   const client = createClient({ url: told.url, transports: ["websocket"], token: () => mint(seen.name) });
   client.on("state", ({ state }) => state === "online" && seen.arrivals.push(Date.now()));
   const mine = Array.from({ length: told.each }, (_, n) => told.channels[(number * told.each + n) % told.channels.length]);
@@ -71,14 +71,14 @@ async function publish({ channels, seen }) {
     const channel = channels[count % channels.length];
     const id = `${seen.name}:${count}`;
     const echo = count % 4 !== 3;
-    seen.waiting += 1;
+    seen.waiting[id] = [channel.name, Date.now()];
     channel
       .publish({ id }, { echo })
       .then(
         ({ epoch, offset }) => seen.sent.push([channel.name, id, epoch, offset, echo]),
         (error) => seen.refused.push([channel.name, id, error.code]),
       )
-      .finally(() => (seen.waiting -= 1));
+      .finally(() => delete seen.waiting[id]);
     await pause(told.every * (0.5 + Math.random()));
   }
 }
@@ -96,7 +96,7 @@ const commands = {
   },
   look: () => ({
     live: crowd.filter(({ client, channels }) => client.connection && channels.every(({ state }) => state === "live")).length,
-    waiting: crowd.reduce((sum, { seen }) => sum + seen.waiting, 0),
+    waiting: crowd.reduce((sum, { seen }) => sum + Object.keys(seen.waiting).length, 0),
     positions: crowd.map(({ channels }) => channels.map(({ name, position }) => [name, position?.epoch, position?.offset])),
     nodes: crowd.map(({ client }) => client.connection?.node ?? null),
   }),

@@ -37,6 +37,7 @@ class Member:
         self.away: list[tuple[int, int]] = []
         self.arrivals: list[int] = []
         self.leaves = 0
+        self.waiting: dict[str, tuple[str, int]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.channels: dict[str, Channel[Any]] = {}
         self.client = Client(told["url"], token=lambda _why: mint.token(self.name, ttl=told["ttl"]))
@@ -97,12 +98,14 @@ class Member:
             count += 1
 
     async def _publish(self, name: str, key: str, *, echo: bool) -> None:
+        self.waiting[key] = (name, _now())
         try:
             done = await self.channels[name].publish({"id": key}, echo=echo)
         except OpenlineError as error:
             self.refused.append([name, key, error.code])
         else:
             self.sent.append([name, key, done.epoch, done.offset, echo])
+        del self.waiting[key]
 
     def look(self) -> list[Entry]:
         """Where it stands in each channel."""
@@ -124,7 +127,7 @@ class Member:
             "channels": self.records,
             "sent": self.sent,
             "refused": self.refused,
-            "waiting": len(self.tasks),
+            "waiting": self.waiting,
             "away": self.away,
             "arrivals": self.arrivals,
             "leaves": self.leaves,
@@ -173,7 +176,7 @@ class Crowd:
         connections = [member.client.connection for member in self._members]
         return {
             "live": sum(member.is_live() for member in self._members),
-            "waiting": sum(len(member.tasks) for member in self._members),
+            "waiting": sum(len(member.waiting) for member in self._members),
             "positions": [member.look() for member in self._members],
             "nodes": [connection and connection.node for connection in connections],
         }

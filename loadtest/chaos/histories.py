@@ -70,12 +70,14 @@ class Ack:
 
 @dataclass(slots=True)
 class Record:
-    """Everything that a run has left. `refused`: client, channel, id and code of publishes that failed for good."""
+    """Everything that a run has left. `refused`: client, channel, id and code of publishes that failed for good.
+    `waiting`: client, channel, id and begin, in milliseconds since 1970, of those that were never answered.
+    """
 
     histories: list[History] = field(default_factory=list)
     acks: list[Ack] = field(default_factory=list)
     refused: list[tuple[str, str, str, str]] = field(default_factory=list)
-    waiting: dict[str, int] = field(default_factory=dict)
+    waiting: list[tuple[str, str, str, int]] = field(default_factory=list)
 
 
 def read(clients: Iterable[Mapping[str, Any]]) -> Record:
@@ -93,8 +95,9 @@ def read(clients: Iterable[Mapping[str, Any]]) -> Record:
             found = [entry(raw) for raw in entries]
             record.histories.append(History(name, channel, found, own.get(channel, {})))
         record.refused += [(name, *refused) for refused in client["refused"]]
-        if client["waiting"]:
-            record.waiting[name] = client["waiting"]
+        record.waiting += [
+            (name, channel, message, at) for message, (channel, at) in client["waiting"].items()
+        ]
     return record
 
 

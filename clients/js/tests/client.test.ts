@@ -483,6 +483,44 @@ describe("a publish", () => {
   });
 });
 
+test("in an hour of tokens for 300 s, 20 reconnects and 10 naps, the provider is asked once for each token that ran out", async () => {
+  let [calls, under, most, naps, drops] = [0, 0, 0, 0, 0];
+  const token = async () => {
+    calls += 1;
+    most = Math.max(most, ++under);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    under -= 1;
+    return `${Date.now()}`; // when it was made
+  };
+  using made = await online({ token });
+  const { server } = made;
+  await pass(made, 1000);
+  const ranOut = new Set<string>();
+  const began = Date.now();
+  for (let step = 1; Date.now() < began + 3_600_000; step++) {
+    if (step % 50 === 0) {
+      vi.setSystemTime(Date.now() + 100_000); // asleep: no timer of ours runs
+      naps += 1;
+    }
+    if (step % 25 === 0) {
+      server.drop();
+      drops += 1;
+    }
+    await pass(made, 5_000);
+    const used: string = sent(made, "auth").at(-1)!.token;
+    const age = Date.now() - Number(used);
+    if (age < 270_000) continue;
+    if (age > 300_000) server.expire({ closed: true });
+    else if (!ranOut.has(used)) server.expire();
+    ranOut.add(used);
+    await pass(made, 1_000);
+  }
+  expect(made.client.state).toBe("online");
+  expect([naps, drops]).toEqual([10, 20]);
+  expect(ranOut.size).toBeGreaterThan(9);
+  expect([calls, most]).toEqual([1 + ranOut.size, 1]);
+});
+
 test("after any frames, closes, sleeps and clock jumps: every message once and in order or a word, and no timer is left", async () => {
   const STEPS = ["publish", "say", "drop", "wait", "sleep", "drain", "silence", "lose", "expire", "refuse", "remount", "jump", "garbage"] as const;
   vi.spyOn(console, "warn").mockImplementation(() => {});

@@ -21,7 +21,7 @@ def client(name: str, entries: list[Any], **fields: Any) -> Client:
         "channels": {ROOM: entries},
         "sent": [],
         "refused": [],
-        "waiting": 0,
+        "waiting": {},
         **fields,
     }
 
@@ -106,7 +106,7 @@ def refusal(clients: list[Client]) -> None:
 
 
 def no_answer(clients: list[Client]) -> None:
-    clients[0]["waiting"] = 2
+    clients[0]["waiting"] = {"m9": [ROOM, 12345]}
 
 
 def failed_channel(clients: list[Client]) -> None:
