@@ -9,6 +9,7 @@ import time
 import pytest
 import uvloop
 
+from loadtest.chaos.proxy import SteerableProxy
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.tokens.revocations import Kind, Revocation
@@ -17,7 +18,6 @@ from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.contract.steps import beat, draft
 from tests.support.redis_server import start_redis
 from tests.support.revocation_record import whole
-from loadtest.chaos.proxy import SteerableProxy
 
 pytestmark = pytest.mark.server
 

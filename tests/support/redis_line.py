@@ -10,10 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from loadtest.chaos.proxy import SteerableProxy
 from tests.support.people import People
 from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack
-from loadtest.chaos.proxy import SteerableProxy
 from tests.support.wire import Closed, WireClient
 
 PATIENCE = 10.0

@@ -84,7 +84,8 @@ const commands = {
     let settled = false;
     Promise.all(tasks).then(() => (settled = true));
     // Until nothing comes any more and all have come as far. That it is all that was published is for the tests to check.
-    const ends = () => new Set(crowd.map(({ seen }) => seen.offsets.at(-1)));
+    // By their positions: the last that a client was told may be a loss, and then it stands where others have heard a message.
+    const ends = () => new Set(crowd.map(({ channel: { position } }) => `${position?.epoch} ${position?.offset}`));
     let before;
     const quiet = () => {
       const last = [...ends()];

@@ -148,7 +148,6 @@ def test_a_store_that_restarts_is_survived_and_what_it_lost_is_told(stack: Stack
         wait_until(lambda: len(tell("report")["places"]) > before + 100, timeout=90)
         report = stop(tell)
     assert report["refused"] == []
-    assert len({seen["offsets"][-1] for seen in report["seen"]}) == 1
     for seen in report["seen"]:
         # A killed store may forget its last moments: then an epoch is new, and everybody is told. Never a silent gap.
         assert "gap" not in [lost["reason"] for lost in seen["lost"]]
