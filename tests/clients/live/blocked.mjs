@@ -27,7 +27,13 @@ const began = performance.now();
 const client = createClient({ url: `http://127.0.0.1:${proxy.address().port}`, token: () => told.token });
 const room = client.channel(told.channel);
 const heard = [];
-const asked = new Promise((resolve) => room.subscribe(({ data, from }) => heard.push([data, from]) === 150 && resolve()));
+let first; // seconds until the first message
+const asked = new Promise((resolve) =>
+  room.subscribe(({ data, from }) => {
+    first ??= (performance.now() - began) / 1000;
+    if (heard.push([data, from]) === 150) resolve();
+  }),
+);
 client.connect();
 const { transport, user } = await client.online();
 const seconds = (performance.now() - began) / 1000;
@@ -37,7 +43,7 @@ const { messages } = await room.history({ limit: 1, reverse: true });
 const { count } = await room.presence();
 const ping = await client.ping();
 process.stdout.write(
-  JSON.stringify({ transport, user, seconds, upgrades, heard, offsets: published.map(({ offset }) => offset), newest: messages[0].data, count, ping }),
+  JSON.stringify({ transport, user, seconds, first, upgrades, heard, offsets: published.map(({ offset }) => offset), newest: messages[0].data, count, ping }),
 );
 client.close();
 proxy.close();
