@@ -71,8 +71,10 @@ class Probes:
         before = self._problem
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._ask_broker()
-                await self._known.catch_up(self._clock())
+                if not self._started:
+                    await self._broker.start()
+                    self._started = True
+                await self._ask_together()
             self._problem = None
         except OpenlineError as error:
             self._problem = error.message
@@ -81,11 +83,13 @@ class Probes:
         if self._problem != before:
             log.info("broker_state_changed", state=self._problem or "ok")
 
-    async def _ask_broker(self) -> None:
-        if not self._started:
-            await self._broker.start()
-            self._started = True
-        await self._broker.subscribers(PROBE)
-        full, self._full = self._full, await self._broker.full()
+    async def _ask_together(self) -> None:
+        """All questions in one round trip: twice a second each of them wakes two processes otherwise."""
+        _, full, _ = await asyncio.gather(
+            self._broker.subscribers(PROBE),
+            self._broker.full(),
+            self._known.catch_up(self._clock()),
+        )
         if full != self._full:
-            log.info("store_memory_changed", full=self._full)
+            log.info("store_memory_changed", full=full)
+        self._full = full
