@@ -21,7 +21,7 @@ RESETS = ("epoch", "history", "lagged")
 _TS = b'"ts":'
 
 
-Child = TypeVar("Child", Counter, Gauge)
+Child = TypeVar("Child", Counter, Gauge, Histogram)
 
 
 class Children(dict[str | int, Child]):
@@ -99,6 +99,9 @@ class Metrics:
             buckets=_LATENCY,
             registry=self._registry,
         )
+        self._messages_out_of = Children(self.messages_out)
+        self._sweeps_of = Children(self.sweeps)
+        self._latency_of = Children(self.latency)
         self.resets = counter(
             "resets", "Subscribers told that continuity was lost", "namespace", "reason"
         )
@@ -116,6 +119,7 @@ class Metrics:
             "store_full", "1 while messages are refused because the store's memory is short"
         )
         self.bus_entries = counter("bus_entries", "Entries read from the bus", "partition")
+        self.bus_entries_of = Children(self.bus_entries)
         self.bus_lag = gauge(
             "bus_lag_entries", "Entries on the bus that are not read yet", "partition"
         )
@@ -158,10 +162,10 @@ class Metrics:
 
     def swept(self, namespace: str, publications: Sequence[Publication], written: int) -> None:
         """A sweep wrote these publications to `written` connections."""
-        self.sweeps.labels(namespace).inc()
-        self.messages_out.labels(namespace).inc(written * len(publications))
+        self._sweeps_of[namespace].inc()
+        self._messages_out_of[namespace].inc(written * len(publications))
         now = time.time()
-        latency = self.latency.labels(namespace)
+        latency = self._latency_of[namespace]
         for publication in publications:
             sent = published_at(publication.meta)
             if sent:

@@ -109,7 +109,7 @@ class PartitionWorker:
                 continue
             pause = 0.05
             if entries:
-                self._metrics.bus_entries.labels(self.partition).inc(len(entries))
+                self._metrics.bus_entries_of[self.partition].inc(len(entries))
                 try:
                     self.hub.entries(generation, entries, self._loop.time())
                 except Exception:
