@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from openline.schemas import ChannelType, typescript
 from tests.support.node import run
 from tests.support.packed import install, tool
 
@@ -46,6 +47,52 @@ def test_a_program_in_typescript_compiles_against_it_and_runs(app):
     libraries = ("--lib", "es2022,dom", "--jsx", "react-jsx")
     tool("tsc", *options.split(), *libraries, "program.ts", folder=app)
     assert run("node", "built/program.js", folder=app) == "heard hello\npublished 2\n"
+
+
+def test_channels_that_were_written_from_schemas_are_its_types(app):
+    channels = [
+        ChannelType("ticker:{name}", "Ticker", TICKER),
+        ChannelType("notify:tree", "Tree", {"$ref": "#/$defs/node", "$defs": {"node": NODE}}),
+    ]
+    (app / "channels.ts").write_text(typescript(channels), "utf-8")
+    (app / "typed.ts").write_text(TYPED, "utf-8")
+    options = "--ignoreConfig --strict --module nodenext --target es2022 --noEmit --types node"
+    tool("tsc", *options.split(), "--lib", "es2022,dom", "typed.ts", folder=app)
+
+
+TICKER = {
+    "type": "object",
+    "required": ["symbol", "price"],
+    "properties": {
+        "symbol": {"type": "string"},
+        "price": {"type": ["number", "null"]},
+        "odd-name": {"enum": ["a", 1]},
+        "pair": {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]},
+    },
+}
+NODE = {
+    "type": "object",
+    "required": ["value"],
+    "properties": {
+        "value": {"type": "integer"},
+        "children": {"type": "array", "items": {"$ref": "#/$defs/node"}},
+    },
+}
+TYPED = """
+import { createClient } from "@openline/client";
+import type { Channels } from "./channels.js";
+
+const client = createClient<Channels>({ url: "http://127.0.0.1:9" });
+client.channel("ticker:acme").publish({ symbol: "ACME", price: null, "odd-name": 1, pair: ["a", 1] });
+client.channel("notify:tree").publish({ value: 1, children: [{ value: 2 }] });
+client.channel("ticker:acme").subscribe(({ data }) => data.symbol.toUpperCase());
+// @ts-expect-error a price is missing
+client.channel("ticker:acme").publish({ symbol: "ACME" });
+// @ts-expect-error a child needs a number
+client.channel("notify:tree").publish({ value: 1, children: [{ value: "2" }] });
+// @ts-expect-error no such channel
+client.channel("room:lobby");
+"""
 
 
 def test_it_can_be_required(app):

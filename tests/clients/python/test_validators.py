@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 import pydantic
 import pytest
@@ -171,3 +171,21 @@ def test_any_data_is_taken_or_refused_and_nothing_else(data):
 )
 def test_a_value_survives_the_way_through_plain_data(order):
     assert validator(Order)(to_plain(order)) == order
+
+
+class Sketch(TypedDict, total=False):
+    title: Required[str]
+    lines: int
+
+
+def test_members_of_a_typed_dict_that_are_not_required_may_be_missing_where_annotations_are_text():
+    assert validator(Note)({"text": "a"}) == {"text": "a"}
+    assert validator(Sketch)({"title": "a"}) == {"title": "a"}
+    with pytest.raises(InvalidData, match="title missing"):
+        validator(Sketch)({"lines": 1})
+    with pytest.raises(InvalidData, match="text missing"):
+        validator(Note)({})
+
+
+def test_any_takes_everything():
+    assert validator(Any)({"a": 1}) == {"a": 1}

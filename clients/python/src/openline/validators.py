@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ def validator(kind: type[T] | Callable[[Any], T] | None) -> Validator[T]:
 
     Raises TypeError when `kind` is neither a type that can be checked nor something to call.
     """
-    if kind is None:
+    if kind is None or kind is Any:
         return cast("Validator[T]", _everything)
     for method in ("model_validate", "__pydantic_validator__"):
         found = getattr(kind, method, None)
@@ -238,14 +239,27 @@ def _dataclass(kind: type) -> _Check:
 
 def _typed_dict(kind: Any) -> _Check:
     members = _Members(kind)
-    needed = frozenset(kind.__required_keys__)
-    names = needed | frozenset(kind.__optional_keys__)
+    names = frozenset(kind.__required_keys__) | frozenset(kind.__optional_keys__)
+    needed = functools.cache(lambda: frozenset(filter(_is_needed(kind), names)))
 
     def check(data: Any, place: str) -> Any:
-        checked = members.check(data, place, needed=needed, names=names)
+        checked = members.check(data, place, needed=needed(), names=names)
         return {**data, **checked}
 
     return check
+
+
+def _is_needed(kind: Any) -> Callable[[str], bool]:
+    """Which members a TypedDict needs: where annotations are text, its own list of them knows no `NotRequired`."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+
+    def is_needed(name: str) -> bool:
+        said = typing.get_origin(hints[name])
+        return said is typing.Required or (
+            name in kind.__required_keys__ and said is not typing.NotRequired
+        )
+
+    return is_needed
 
 
 class _Members:
