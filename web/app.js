@@ -1,18 +1,22 @@
 // The page: sign in, connect, show a room and notifications.
 
 import { Answers } from "./answers.js";
+import { Bot } from "./bot.js";
 import { Breaks } from "./breaks.js";
+import { Chart } from "./chart.js";
 import { createClient, Unauthorized } from "./client.js";
 import { Conversation } from "./conversation.js";
 import { Credentials, SignInError } from "./credentials.js";
-import { gateways, kill, offers } from "./demo.js";
+import { gateways, kill, offers, order } from "./demo.js";
 import { $, copyButton } from "./dom.js";
 import { Gateways } from "./gateways.js";
 import { Notifications } from "./notifications.js";
 import { Pointers, watchPointer } from "./pointers.js";
 import { Stage } from "./stage.js";
+import { Traffic } from "./traffic.js";
 import { TryIt } from "./tryit.js";
 import { Welcome, room as roomName } from "./welcome.js";
+import { Wire } from "./wire.js";
 import { ending, signedOut } from "./words.js";
 
 const TOPIC = "notify:demo";
@@ -20,7 +24,14 @@ const RECENT = 10; // notifications from before that the list begins with
 const TITLE = document.title;
 
 const notifications = new Notifications();
-const breaks = new Breaks((text) => ($("break-said").textContent = text));
+const traffic = new Traffic(() => wire.draw());
+const wire = new Wire(traffic, () => session?.token);
+const breaks = new Breaks((text) => ($("break-said").textContent = text), {
+  sent: (text) => traffic.sent(text),
+  got: (text) => traffic.got(text),
+  began: () => session.bot?.write(),
+});
+const chart = new Chart();
 const tryIt = new TryIt();
 const strip = new Gateways();
 const pointers = new Pointers();
@@ -31,7 +42,7 @@ let session = null; // {credentials, client, answers, conversation, stage, ...}
 function enter(credentials, room) {
   const client = createClient({ token: (ask) => token(credentials, ask), WebSocket: breaks.WebSocket });
   const answers = new Answers(client, () => conversation.channel, () => client === session?.client && online(client) && showState(client));
-  const conversation = new Conversation(client, { status, unread, standing: () => answers.check(), peopled: showPlaces });
+  const conversation = new Conversation(client, { status, unread, standing: () => answers.check(), peopled: showPlaces, counted: (tally) => wire.count(tally) });
   session = { credentials, client, answers, conversation, returns: 0, recovered: 0, listened: new Set() };
   conversation.me = credentials.user;
   follow(client);
@@ -47,7 +58,9 @@ function enter(credentials, room) {
 /** A token for the client, and its word for what only a person can mend. */
 async function token(credentials, { reason }) {
   try {
-    return await credentials.token({ fresh: reason !== "first" });
+    const token = await credentials.token({ fresh: reason !== "first" });
+    if (session?.credentials === credentials) session.token = token;
+    return token;
   } catch (error) {
     // One that cannot be renewed is used to its end.
     throw error.final && reason !== "renew" ? new Unauthorized(error.message, error) : error;
@@ -55,6 +68,8 @@ async function token(credentials, { reason }) {
 }
 
 function leave(message = "") {
+  chart.stop();
+  sendBotAway();
   session?.client.close();
   session?.answers.stop();
   session?.conversation.stop();
@@ -62,6 +77,7 @@ function leave(message = "") {
   session = null;
   Credentials.forget();
   notifications.forget();
+  traffic.forget();
   $("chat").hidden = true;
   unread(0);
   welcome.show({ room: roomInAddress() || "lobby", message });
@@ -69,7 +85,9 @@ function leave(message = "") {
 
 function goTo(room) {
   session.conversation.enter(room);
+  if (session.botOf !== room) sendBotAway();
   setStage(room);
+  wire.show(room);
   $("room-name").textContent = room;
   $("room-field").value = room;
   tryIt.show({ room, user: session.credentials.user });
@@ -103,6 +121,39 @@ async function watchGateways(tries = 60) {
   strip.know(found);
   showPlaces();
   if (tries && found.some(({ up }) => !up)) setTimeout(() => watchGateways(tries - 1), 1000);
+}
+
+// ---- somebody to talk to
+
+async function callBot() {
+  const { client, conversation } = session;
+  const of = session;
+  $("bot").disabled = true;
+  try {
+    const bot = await Bot.join({ room: conversation.room.name, avoid: client.connection?.node });
+    if (session !== of) return bot.leave();
+    session.bot = bot;
+    session.botOf = conversation.room.name;
+    $("bot-said").textContent = `${bot.user} is another user, on another gateway. It lives in this page.`;
+  } catch (error) {
+    if (!(error instanceof SignInError)) throw error;
+    $("bot-said").textContent = error.message;
+  } finally {
+    $("bot").disabled = false;
+    nameBotButton();
+  }
+}
+
+function sendBotAway() {
+  if (!session?.bot) return;
+  session.bot.leave();
+  session.bot = null;
+  $("bot-said").textContent = "";
+  nameBotButton();
+}
+
+function nameBotButton() {
+  $("bot").textContent = session?.bot ? "Send the bot away" : "Have a bot join";
 }
 
 async function killMine() {
@@ -186,6 +237,7 @@ function lost(channel, reason) {
 function connected({ node, connection, user, channels }) {
   if (connection === session.connection) return;
   breaks.back(node);
+  session.bot?.avoid(node);
   session.connection = connection;
   session.conversation.me = user;
   session.returns += 1;
@@ -275,8 +327,16 @@ $("point").addEventListener("change", ({ target }) => {
   showPlaces();
 });
 watchPointer($("conversation"), (at) => $("point").checked && session?.stage.point(at));
+$("bot").addEventListener("click", () => (session?.bot ? sendBotAway() : session && callBot()));
+$("chart-toggle").addEventListener("click", () => (chart.running ? chart.stop() : session && chart.start(session.client)));
+$("notify").addEventListener("click", async () => {
+  const refused = await order("notifications");
+  if (refused) $("no-notifications").textContent = `Not sent: ${refused}.`;
+});
 offers().then((offered) => {
   strip.know(offered.gateways);
+  $("bot").hidden = !offered.demo;
+  $("notify").hidden = $("chart-section").hidden = !offered.gateways.length;
   $("break-kill").hidden = !offered.gateways.length;
   showPlaces();
 });

@@ -3,6 +3,7 @@
 import { Chat } from "./chat.js";
 import { showPeople } from "./people.js";
 import { Room } from "./store.js";
+import { Tally } from "./traffic.js";
 import { Unsent } from "./unsent.js";
 
 const RECENT = 50; // messages that a newcomer sees
@@ -12,19 +13,21 @@ const GRACE = 3_000; // a quick return shows nothing, in milliseconds
 export class Conversation {
   /**
    * `status` is called with what happens: `{offset}`, `{recovered}`, `{lost}`; `standing` when the room stands, `peopled`
-   * when somebody has come or gone.
+   * when somebody has come or gone, `counted` with the room's tally.
    */
-  constructor(client, { status, standing, unread, peopled }) {
+  constructor(client, { status, standing, unread, peopled, counted }) {
     this.client = client;
     this.status = status;
     this.standing = standing;
     this.unread = unread;
     this.peopled = peopled;
+    this.counted = counted;
+    this.tally = new Tally();
     this.room = null;
     this.channel = null;
     this.me = null;
     this.leaving = new AbortController();
-    this.unsent = new Unsent(client, () => this.#waiting());
+    this.unsent = new Unsent(client, { changed: () => this.#waiting(), stored: (channel) => this.#stored(channel) });
     this.chat = new Chat({
       send: (text) => this.unsent.send(this.room.channel, { text }),
       typing: () => this.channel.typing(),
@@ -47,6 +50,8 @@ export class Conversation {
     this.leaving.abort();
     this.leaving = new AbortController();
     this.room = new Room(name);
+    this.tally = new Tally();
+    this.counted(this.tally);
     this.channel = this.client.channel(this.room.channel, { last: RECENT });
     this.chat.reset([], this.me);
     this.chat.writable(true, `Message #${name}`);
@@ -79,11 +84,20 @@ export class Conversation {
   }
 
   #message(event) {
-    if (event.key && event.from === this.me && this.unsent.arrived(event.key)) this.#waiting();
+    const mine = Boolean(event.key) && event.from === this.me && this.unsent.arrived(event.key);
+    if (mine) this.#waiting();
+    this.tally.take(event, mine);
+    this.counted(this.tally);
     this.chat.add(this.room.add(event), this.me);
     this.status({ offset: event.offset });
     this.#typists();
     if (event.from !== this.me) this.unread();
+  }
+
+  #stored(channel) {
+    if (channel !== this.room?.channel) return;
+    this.tally.sent += 1;
+    this.counted(this.tally);
   }
 
   #note(text, kind) {
@@ -102,6 +116,7 @@ export class Conversation {
     this.status({ lost: reason });
     const dropped = room.void(began);
     this.unsent.settle(room.channel);
+    this.tally.lost();
     this.#note(`Continuity was lost here: ${reason === "gap" ? "a message is missing" : reason}.${dropped ? ` The server lost ${dropped} of the messages above.` : ""}`, "bad");
     this.chat.reset(room.messages, this.me);
     setTimeout(() => this.#fetch(room), wait);

@@ -15,8 +15,10 @@ export class SignInError extends Error {
 export class Credentials {
   #renewing = null;
 
-  constructor(session) {
+  /** `stored`: kept in this tab over a reload. */
+  constructor(session, { stored = true } = {}) {
     this.session = session;
+    this.stored = stored;
   }
 
   get user() {
@@ -24,17 +26,17 @@ export class Credentials {
   }
 
   /** Make a demo user of this name with a password that is not shown. Only a server that allows it (`make run`) does. */
-  static async register(user) {
-    const known = load();
+  static async register(user, { stored = true } = {}) {
+    const known = stored ? load() : null;
     if (known?.password && known.user === user) return Credentials.login(user, known.password, { keep: true });
     const password = random(16);
     await register(user, password);
-    return Credentials.login(user, password, { keep: true });
+    return Credentials.login(user, password, { keep: true, stored });
   }
 
   /** Sign in. A password that a person typed is not kept anywhere: `keep` is for generated ones. */
-  static async login(user, password, { keep = false } = {}) {
-    const credentials = new Credentials({ user, password: keep ? password : undefined });
+  static async login(user, password, { keep = false, stored = true } = {}) {
+    const credentials = new Credentials({ user, password: keep ? password : undefined }, { stored });
     await credentials.#grant({ grant_type: "password", username: user, password });
     return credentials;
   }
@@ -105,6 +107,7 @@ export class Credentials {
   }
 
   #save() {
+    if (!this.stored) return;
     // Without the refresh token: a duplicated tab has a copy of this storage, and a refresh token that is used twice
     // counts as stolen.
     const { refresh, ...kept } = this.session;

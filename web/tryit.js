@@ -1,29 +1,21 @@
-// Lines to try in a terminal: built for this address and room, with nothing secret in them, and only such as work here.
+// Lines for a terminal, as a back end would send them: built for this address and room, with nothing secret in them.
 
 import { offers } from "./demo.js";
 import { $, copyButton, h } from "./dom.js";
-
-// `make run` writes secrets and process ids into its data folder. Of copies side by side, the one at this port is meant.
-const RUN = (port) => `RUN=$(grep -ls \\
-  'front_door.*:${port}"' var*/run.json)`;
+import { quoted } from "./snippets.js";
+import { makeTabs } from "./tabs.js";
 
 const GRANT = (door, client) => `TOKEN=$(curl -s -u "${client}" \\
   -d grant_type=client_credentials \\
   ${quoted(`${door}/auth/token`)} | sed \\
   's/.*"access_token" *: *"\\([^"]*\\)".*/\\1/')`;
 
-const DEMO = (door, port) =>
-  `${RUN(port)}
-SECRET=$(sed -n \\
-  's/.*"client_secret": "\\(.*\\)",*/\\1/p' "$RUN")
-${GRANT(door, "demo:$SECRET")}`;
+// The terminal of `make run` has printed it.
+const DEMO_CLIENT = "Put in place of SECRET that of the client demo, which stands in the terminal in which Openline runs.";
 
 // Compose and Kubernetes make no client: an operator adds one, and only the operator saw its secret.
 const ADD_CLIENT =
   "First add the client backend, as docs/deploy/compose.md or docs/deploy/kubernetes.md says, and put its secret in place of SECRET.";
-
-/** One word for a shell, whatever is in it. */
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 const LINES = [
   ["Notify", "Everybody with this page open sees it.", (door) => `curl -H "Authorization: Bearer $TOKEN" \\
@@ -40,65 +32,31 @@ const LINES = [
   ${quoted(`${door}/v1/users/${encodeURIComponent(user)}/messages`)}`],
 ];
 
-const BREAK = ["Break it", "Kill a gateway: both tabs come back and miss nothing.", (door, room, user, port) => `${RUN(port)}
-kill -9 $(sed -n \\
-  's/.*"gateway-1": \\([0-9]*\\).*/\\1/p' "$RUN")`];
-
 export class TryIt {
-  constructor() {
-    this.chosen = 0;
-  }
+  #of = null; // {room, user, demo}
+  #chosen = 0;
+  #tabs = makeTabs($("try-tabs"), $("try"), LINES.map(([name]) => name), (index) => {
+    this.#chosen = index;
+    this.#draw();
+  });
 
   async show({ room, user }) {
-    this.room = room;
-    this.user = user;
-    this.asked ??= offers().then(({ demo }) => this.#offer(demo));
-    await this.asked;
-    this.#draw();
-  }
-
-  #offer(demo) {
-    this.demo = demo;
-    this.lines = demo ? [...LINES, BREAK] : LINES;
-    this.tabs = this.lines.map(([name], index) => this.#tab(name, index));
-    $("try-tabs").replaceChildren(...this.tabs);
-  }
-
-  #tab(name, index) {
-    const chosen = () => {
-      this.chosen = index;
-      this.#draw();
-    };
-    const tab = h("button", { type: "button", role: "tab", id: `try-${index}`, "aria-controls": "try", onclick: chosen }, name);
-    tab.addEventListener("keydown", ({ key }) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
-      if (!step) return;
-      this.chosen = (this.chosen + step + this.lines.length) % this.lines.length;
-      this.#draw();
-      this.tabs[this.chosen].focus();
-    });
-    return tab;
+    const { demo } = await offers();
+    this.#of = { room, user, demo };
+    this.#tabs(this.#chosen);
   }
 
   #draw() {
-    this.tabs.forEach((tab, index) => {
-      tab.setAttribute("aria-selected", String(index === this.chosen));
-      tab.tabIndex = index === this.chosen ? 0 : -1;
-    });
-    const [, what, build] = this.lines[this.chosen];
-    const { origin: door, port } = location;
-    const line = build(door, this.room, this.user, port);
-    const shown = [h("p", {}, what)];
-    if (!line.includes("$TOKEN")) {
-      shown.push(code("In the repository's folder", line));
-    } else if (this.demo) {
-      shown.push(code("Once, in the repository's folder", DEMO(door, port)), code("Then, as often as you like", line));
-    } else {
-      shown.push(h("p", { class: "quiet" }, ADD_CLIENT));
-      shown.push(code("For a token that is good for an hour", GRANT(door, "backend:SECRET")), code("Then, as often as you like", line));
-    }
-    $("try").setAttribute("aria-labelledby", `try-${this.chosen}`);
-    $("try").replaceChildren(...shown);
+    if (!this.#of) return;
+    const { room, user, demo } = this.#of;
+    const [, what, build] = LINES[this.#chosen];
+    const door = location.origin;
+    $("try").replaceChildren(
+      h("p", {}, what),
+      h("p", { class: "quiet" }, demo ? DEMO_CLIENT : ADD_CLIENT),
+      code("For a token that is good for an hour", GRANT(door, demo ? "demo:SECRET" : "backend:SECRET")),
+      code("Then, as often as you like", build(door, room, user)),
+    );
   }
 }
 

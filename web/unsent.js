@@ -1,9 +1,10 @@
 // Messages on their way, as the page shows them. The client sends them again after a return, and never twice.
 
 export class Unsent {
-  /** `changed()` is called when something in `waiting` has changed. */
-  constructor(client, changed) {
+  /** `changed()` is called when something in `waiting` has changed, `stored()` when the server has taken one. */
+  constructor(client, { changed, stored }) {
     this.client = client;
+    this.stored = stored;
     this.changed = changed;
     this.waiting = new Map(); // key -> {key, channel, data, state: "sending" | "stored" | "failed", reason}
   }
@@ -43,6 +44,7 @@ export class Unsent {
     try {
       await this.client.channel(channel).publish(data, { key });
       message.state = "stored";
+      this.stored(channel);
     } catch (error) {
       message.state = "failed";
       message.reason = error.code === "expired" ? "It waited too long." : error.message;

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,9 +18,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.api_clients import administer
 from tests.support.browser import chromium
-from tests.support.stack import Stack
-from tests.support.visitors import AWAY, Visits
-from tests.support.waiting import wait_until
+from tests.support.stack import ROOT, Stack
+from tests.support.visitors import AWAY, Visitor, Visits
 
 pytestmark = pytest.mark.browser
 
@@ -160,35 +161,98 @@ def test_a_link_to_a_name_that_no_room_can_have_leads_to_no_other_room(visit: Vi
     expect(newcomer.page.locator("#room-name")).to_have_text("a+b|c")
 
 
+def run_lines(visitor: Visitor, stack: Stack, name: str) -> None:
+    """Run what a tab of "From your back end" shows, with the secret that the terminal of `make run` shows."""
+    visitor.page.get_by_role("tab", name=name).click()
+    line = "\n".join(visitor.page.locator("#try pre").all_inner_texts())
+    secret = stack.run["clients"][0]["client_secret"]
+    assert secret in stack.screen
+    line = line.replace("demo:SECRET", f"demo:{secret}")
+    # In no folder of ours: nothing needs the repository.
+    subprocess.run(["/bin/sh", "-c", line], cwd="/", check=True, timeout=30)
+
+
 def test_the_lines_to_try_work_in_a_room_whose_name_means_something_to_a_shell(
     visit: Visits, stack: Stack
 ) -> None:
     visit.room = f"a|b=c+d@e.{secrets.token_hex(3)}"
     ada = visit.join("ada")
-    ada.page.get_by_role("tab", name="Publish").click()
-    line = "\n".join(ada.page.locator("#try pre").all_inner_texts())
-    subprocess.run(["/bin/sh", "-c", line], cwd=stack.folder, check=True, timeout=30)
+    run_lines(ada, stack, "Publish")
     ada.expect_said("Hello from HTTP")
 
 
 def test_the_lines_to_try_work_as_shown(visit: Visits, stack: Stack) -> None:
     ada = visit.join("ada")
-
-    def shown(name: str) -> str:
-        ada.page.get_by_role("tab", name=name).click()
-        return "\n".join(ada.page.locator("#try pre").all_inner_texts())
-
-    lines = [shown(name) for name in ("Notify", "Publish", "To you", "Break it")]
-    before = stack.pid("gateway-1")
-    for line in lines:
-        # The folder that holds var/run.json, as the repository's does after `make run`.
-        subprocess.run(["/bin/sh", "-c", line], cwd=stack.folder, check=True, timeout=30)
-    wait_until(lambda: stack.pid("gateway-1") != before, timeout=30)
-    stack.wait_ready("gateway-1")
+    for name in ("Notify", "Publish", "To you"):
+        run_lines(ada, stack, name)
     for title in ("It works", "Only for you"):
         expect(ada.page.locator("#notifications li").filter(has_text=title)).to_have_count(1)
-    ada.expect_state("Connected", AWAY)
-    ada.expect_said("Hello from HTTP", timeout=AWAY)
+    ada.expect_said("Hello from HTTP")
+
+
+def test_what_the_tab_sends_is_counted_and_can_be_sent_again_from_a_shell(
+    visit: Visits, stack: Stack
+) -> None:
+    ada = visit.join("ada", permissions=["clipboard-read", "clipboard-write"])
+    text = 'it\'s "quoted" and $HOME'
+    ada.say(text)
+    ada.expect_said(text)
+    expect(ada.page.locator("#count")).to_have_text("1 sent = 1 received")
+    expect(ada.page.locator("#count-all")).to_have_text(
+        "1 message in this room: 0 missing, 0 twice"
+    )
+    row = ada.page.locator("#frames button").filter(has_text="publish").filter(has_text="sent")
+    row.click()
+    expect(row).to_have_attribute("aria-pressed", "true")
+    code = ada.page.locator("#code")
+    expect(code).to_contain_text(f"To publish this in room:{visit.room}")
+    shown = code.locator("pre").inner_text()
+    code.get_by_role("button", name="Copy").click()
+    expect(code.get_by_role("button", name="Copied")).to_be_visible()
+    copied = ada.page.evaluate("navigator.clipboard.readText()")
+    [token] = re.findall(r"Bearer (eyJ[\w.-]+)", copied)
+    page_text = ada.page.locator("body").inner_text()
+    assert token not in page_text
+    assert f"Bearer {token[:6]}…{token[-4:]}" in shown
+    done = subprocess.run(
+        ["/bin/sh", "-c", copied], cwd="/", capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode in (0, 28), done.stderr  # curl's end after its seconds
+    ada.expect_said(text, text)
+    for language in ("Python", "JavaScript", "React"):
+        ada.page.get_by_role("tab", name=language, exact=True).click()
+        expect(code).to_contain_text("quoted")
+        assert token not in code.inner_text()
+    assert not ada.tab.errors
+
+
+def test_what_is_copied_as_python_publishes(visit: Visits) -> None:
+    ada = visit.join("ada", permissions=["clipboard-read", "clipboard-write"])
+    ada.say("by the page")
+    ada.expect_said("by the page")
+    ada.page.get_by_role("tab", name="Python", exact=True).click()
+    ada.page.locator("#code").get_by_role("button", name="Copy").click()
+    expect(ada.page.locator("#code").get_by_role("button", name="Copied")).to_be_visible()
+    program = ada.page.evaluate("navigator.clipboard.readText()")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python" / "src")}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=30)
+    ada.expect_said("by the page", "by the page")
+
+
+def test_what_is_copied_as_javascript_publishes_from_a_page_of_another_origin(
+    visit: Visits, stack: Stack
+) -> None:
+    ada = visit.join("ada", permissions=["clipboard-read", "clipboard-write"])
+    ada.say("by the page")
+    ada.expect_said("by the page")
+    ada.page.get_by_role("tab", name="JavaScript", exact=True).click()
+    ada.page.locator("#code").get_by_role("button", name="Copy").click()
+    expect(ada.page.locator("#code").get_by_role("button", name="Copied")).to_be_visible()
+    program = ada.page.evaluate("navigator.clipboard.readText()")
+    other = ada.tab.context.new_page()
+    other.goto(stack.url.replace("127.0.0.1", "localhost") + "/healthz")
+    other.add_script_tag(content=program, type="module")
+    ada.expect_said("by the page", "by the page")
 
 
 def test_a_killed_gateway_costs_its_tabs_nothing(visit: Visits, stack: Stack) -> None:
@@ -425,7 +489,7 @@ def test_without_the_demonstrations_client_the_lines_to_try_work_with_ones_own(
         # As the page says, and the two documents that it names.
         scope = "publish read manage tokens"
         client = administer(stack, "add-client", "backend", "--scope", scope)
-        names = ada.page.get_by_role("tab").all_inner_texts()
+        names = ada.page.locator("#try-tabs").get_by_role("tab").all_inner_texts()
         assert names == ["Notify", "Publish", "To you"]
         for name in names:
             ada.page.get_by_role("tab", name=name).click()

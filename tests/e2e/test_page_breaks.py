@@ -116,3 +116,74 @@ def test_a_foreign_page_kills_nothing(visit: Visits, stack: Stack) -> None:
     foreign.close()
     assert stack.pid("gateway-1") == before
     assert stack.is_ready("gateway-1")
+
+
+def test_a_bot_on_another_gateway_makes_one_visitor_enough(visit: Visits, stack: Stack) -> None:
+    ada = visit.join("ada")
+    press(ada, "Have a bot join")
+    bot = ada.page.locator("#people li[data-user^=bot-]").get_attribute("data-user") or ""
+    wait_until(lambda: any(bot in users for users in places(ada).values()), timeout=30)
+    # It may take it some tries to come to another gateway.
+    wait_until(lambda: bot not in places(ada).get(ada.gateway(), {bot}), timeout=30)
+    expect(ada.page.locator(f'.pointer[data-user="{bot}"]')).to_be_attached()
+    ada.say("hello")
+    expect(ada.page.locator("#messages .bubble").last).to_contain_text("I read that on gateway-")
+
+    press(ada, "Kill this gateway")
+    expect_report(ada, r"(\d+) missed, \1 recovered, 0 lost\.")
+    expect(ada.page.locator("#messages .bubble").filter(has_text="5 of 5")).to_be_visible()
+    assert ada.offsets() == list(range(1, len(ada.offsets()) + 1))
+    expect(ada.page.locator("#count-all")).to_contain_text("0 missing, 0 twice")
+    press(ada, "Send the bot away")
+    ada.expect_people(ada.name)
+    for number in (1, 2):
+        stack.wait_ready(f"gateway-{number}")
+    # The visitor is who they were: a reload does not make them the bot.
+    ada.page.reload()
+    ada.expect_state("Connected", AWAY)
+    ada.expect_people(ada.name)
+    assert not ada.tab.errors
+
+
+def test_the_chart_is_fed_two_hundred_messages_a_second_until_it_is_stopped(visit: Visits) -> None:
+    ada = visit.join("ada")
+    press(ada, "Start 200 messages a second")
+    said = ada.page.locator("#chart-said")
+    # About as many: both ends of a second are cut by the page's clock, on a machine that may be busy.
+    expect(said).to_have_text(
+        re.compile(r"^(1[5-9]\d|2[0-4]\d) messages a second, \d+ ms from"), timeout=AWAY
+    )
+    drawn = ada.page.locator("#chart").evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(part => part > 0)"
+    )
+    assert drawn
+    press(ada, "Stop")
+    stopped = said.text_content()
+    ada.page.wait_for_timeout(2500)
+    assert said.text_content() == stopped
+    assert not ada.tab.errors
+
+
+def test_a_visitor_without_a_back_end_sends_a_notification(visit: Visits) -> None:
+    ada, grace = visit.join("ada"), visit.join("grace")
+    press(ada, "Send one for me")
+    for visitor in (ada, grace):
+        expect(visitor.toast("Your back end says hello")).to_be_visible()
+    assert not ada.tab.errors + grace.tab.errors
+
+
+def test_others_see_where_one_points_unless_one_hides_it(visit: Visits) -> None:
+    ada, grace = visit.join("ada"), visit.join("grace")
+    for visitor in (ada, grace):
+        visitor.expect_people(ada.name, grace.name)
+    pointer = grace.page.locator(f'.pointer[data-user="{ada.name}"]')
+    conversation = ada.page.locator("#conversation")
+    conversation.hover(position={"x": 40, "y": 60})
+    expect(pointer).to_be_attached()
+    ada.page.get_by_label("Pointers").uncheck()
+    expect(pointer).to_have_count(0)
+    conversation.hover(position={"x": 80, "y": 90})
+    ada.say("the pointer is hidden")
+    grace.expect_said("the pointer is hidden")
+    expect(pointer).to_have_count(0)
+    assert not ada.tab.errors + grace.tab.errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,3 +112,45 @@ def test_a_name_that_no_room_can_have_is_refused_never_another_room(page: Page, 
     _, message = run(page, "welcome", refused, name)
     assert "A room's name has 1 to 200 of A-Z" in message
     assert name.replace(" ", "-")[:40] in message
+
+
+def test_the_count_tells_what_is_missing_and_what_came_twice(page: Page) -> None:
+    body = """
+      const tally = new it.Tally();
+      for (const offset of [5, 6, 9, 9, 10]) tally.take({offset}, false);
+      tally.take({offset: 14, skipped: 3}, true);
+      tally.lost();
+      tally.take({offset: 2}, false);
+      tally.take({}, false);
+      return [tally.got, tally.received, tally.missing, tally.twice];
+    """
+    assert run(page, "traffic", body) == [8, 1, 2, 1]
+
+
+def test_frames_are_shown_without_the_token_and_with_the_time_of_their_answer(page: Page) -> None:
+    body = """
+      const traffic = new it.Traffic(() => {});
+      const token = "eyJ" + "a".repeat(200);
+      traffic.sent(JSON.stringify({type: "auth", id: 1, token}));
+      traffic.sent(JSON.stringify({type: "publish", id: 2, channel: "room:a", data: 1}));
+      traffic.sent(JSON.stringify({type: "publish", id: 3, channel: "cursor:a", data: 1}));
+      traffic.sent(JSON.stringify({type: "ping"}));
+      traffic.got(JSON.stringify({type: "ack", id: 2, offset: 1}));
+      traffic.got(JSON.stringify({type: "message", channel: "room:a", data: 1, offset: 1}));
+      const kept = traffic.rows.map(({way, type, ms}) => [way, type, ms !== null]);
+      return [kept, JSON.stringify(traffic.rows).includes(token)];
+    """
+    rows = [["sent", "auth", False], ["sent", "publish", True], ["got", "message", False]]
+    assert run(page, "traffic", body) == [rows, False]
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, [1, {"a": 'it\'s "é" \\ \n🎉'}], {"x": [False, 2.5]}]
+)
+def test_data_is_written_as_python_writes_it(page: Page, value: Any) -> None:
+    body = """return it.snippet("Python", {door: "http://d", token: "t", channel: "room:a", data: arg});"""
+    line = next(
+        line for line in run(page, "snippets", body, value).splitlines() if "publish(" in line
+    )
+    written = line.strip().removeprefix("await channel.publish(").removesuffix(")")
+    assert ast.literal_eval(written) == value
