@@ -87,7 +87,7 @@ def _among(values: Iterable[object]) -> Iterator[Row]:
 
 def _broker_calls(service: str) -> Iterator[Row]:
     for metric in BrokerCalls(service, Counters(), registry=CollectorRegistry()).collect():
-        yield _row(metric, ("operation",))
+        yield _row(metric, () if metric.samples else ("operation",))
 
 
 def _defined(metric: MetricWrapperBase) -> Row:

@@ -21,9 +21,12 @@ from deploy.local import leaving, logs, plan, private, programs, reload, screen
 from deploy.local.accounts import Demo
 from deploy.local.plan import Plan
 from deploy.local.processes import Process, Program, StartError, die_with_parent
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.ops import redaction
 from services.kernel.ops.refusal import refuse
 from services.kernel.ops.settings import load
+from services.kernel.redis import locators, store_url
+from services.kernel.redis.connections import Dial
 
 _GRACE = 15.0
 
@@ -205,13 +208,27 @@ def _running(var: Path) -> str:
 
 def _check_redis(url: str) -> None:
     try:
+        if store_url.parse(url).sentinels:
+            asyncio.run(_ask_by_sentinels(url))
+            return
         with redis_client.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
             client.ping()
-    except (redis_client.RedisError, ValueError) as error:
+    except (redis_client.RedisError, OSError, ConfigurationError, ValueError) as error:
         shown = redaction.text(url)
         raise StartError(
             f"OPENLINE_REDIS_URL={shown}: {error}; start it, correct the URL, or leave the variable out"
         ) from None
+
+
+async def _ask_by_sentinels(url: str) -> None:
+    """Raises RedisError, OSError or ConfigurationError unless a master is found and answers."""
+    store = store_url.parse(url)
+    dial = Dial(store.server, locator=locators.of(store))
+    try:
+        pipe = await dial.connect()
+        pipe.cut()
+    finally:
+        await dial.close()
 
 
 def _raise_file_limit() -> None:

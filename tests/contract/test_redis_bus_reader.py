@@ -47,7 +47,7 @@ async def test_a_quiet_bus_does_not_wake_the_server_for_each_next_read(broker, s
 
 
 async def test_a_busy_bus_is_read_in_batches(broker, server):
-    reader = BusReader(Dial(server.url), Keys(0).bus)
+    reader = BusReader(Dial(server.url), Keys(0).bus, demoted=lambda: None)
     for _ in range(4):
         await broker.publish([draft("room:a") for _ in range(30)])
     assert len(await reader.read(0, block=2.0)) == 120

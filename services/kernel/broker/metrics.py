@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from services.kernel.broker.port import Counters
@@ -19,8 +19,22 @@ class BrokerCalls(Collector):
         self._counters = counters
         registry.register(self)
 
-    def collect(self) -> Iterator[CounterMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """See Collector."""
+        yield from self._operations()
+        prefix = f"openline_{self._service}_broker"
+        yield CounterMetricFamily(
+            f"{prefix}_master_moves",
+            "Times that Redis' master was found at another address",
+            value=self._counters.moves,
+        )
+        yield GaugeMetricFamily(
+            f"{prefix}_silent_sentinels",
+            "Sentinels of OPENLINE_REDIS_URL that did not answer when last asked",
+            value=self._counters.silent_sentinels,
+        )
+
+    def _operations(self) -> Iterator[Metric]:
         for name, text, counts in (
             ("calls", "Calls to the broker, by operation", self._counters.calls),
             ("failures", "Calls to the broker that failed, by operation", self._failures()),

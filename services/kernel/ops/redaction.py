@@ -18,7 +18,7 @@ _SECRET_NAME = re.compile(rf"({_NAMES})\Z", re.IGNORECASE)
 _IN_TEXT = (
     # A JWT, wherever it stands: three base64url parts of which the first begins with {".
     (re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), MASK),
-    (re.compile(rf"\b({_NAMES})=[^&\s\"';,]+", re.IGNORECASE), rf"\1={MASK}"),
+    (re.compile(rf"(?<![A-Za-z0-9])({_NAMES})=[^&\s\"';,]+", re.IGNORECASE), rf"\1={MASK}"),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.IGNORECASE), rf"\1 {MASK}"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{MASK}@"),
 )

@@ -29,6 +29,7 @@ from services.kernel.domain import origins
 from services.kernel.domain.nearest import nearest
 from services.kernel.ops import redaction, variables
 from services.kernel.ops.refusal import refuse
+from services.kernel.redis import store_url
 
 PREFIX = "OPENLINE_"
 FILE = "_FILE"
@@ -55,6 +56,16 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return check
 
 
+_SERVER = _url("redis", "rediss", "unix", *store_url.SCHEMES)
+
+
+def _redis_url(value: str) -> str:
+    """Of one server, or of several Sentinels, whose hosts are more than a URL may have."""
+    if value.partition("://")[0] in store_url.SCHEMES:
+        return store_url.check(value)
+    return _SERVER(value)
+
+
 def _origin(value: str) -> str:
     return origins.check(value)
 
@@ -76,7 +87,7 @@ def _proxies(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 HttpUrl = Annotated[str, AfterValidator(_url("http", "https"))]
-RedisUrl = Annotated[str, AfterValidator(_url("redis", "rediss", "unix"))]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 HttpUrls = Annotated[tuple[HttpUrl, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
@@ -144,7 +155,9 @@ class Common(FromEnvironment):
 
     redis_url: RedisUrl = Field(
         "redis://127.0.0.1:6390/0",
-        description="Redis or Valkey, 7.0 or newer, as redis://[user:password@]host:port/db",
+        description="Redis or Valkey, 7.0 or newer, as redis://[user:password@]host:port/db, or as Sentinels know it: "
+        "redis+sentinel://[user:password@]host1:26379,host2,host3/NAME/db?sentinel_user=&sentinel_password=; "
+        "by TLS rediss:// and rediss+sentinel://",
     )
     partitions: int = Field(
         1,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
@@ -12,8 +14,10 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import ReadOnlyError, RedisError
 
 from services.kernel.domain.configuration import ConfigurationError
+from services.kernel.redis.locator import Fixed, Locator
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.scripts import Script
+from services.kernel.redis.store_url import Address
 
 CONNECT_TIMEOUT = 2.0
 ANSWER_TIMEOUT = 5.0
@@ -26,13 +30,15 @@ Check = Callable[[Pipe], Awaitable[None]]
 
 
 class Dial:
-    """Makes connections to one server."""
+    """Makes connections to one server: the one of the URL, or the master that `locator` finds, with the URL's options."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, locator: Locator | None = None) -> None:
         self._url = url
+        self._locator = locator or Fixed()
         self._patience = ANSWER_TIMEOUT
         self._options: dict[str, Any] = {}
         self._make: type[AbstractConnection] | None = None
+        self._opening: set[asyncio.Timeout] = set()
 
     def _read_url(self) -> type[AbstractConnection]:
         try:
@@ -49,26 +55,83 @@ class Dial:
         self._options = {"socket_connect_timeout": CONNECT_TIMEOUT, **options, **fixed}
         return make
 
-    async def connect(self, *, blocking: float = 0.0) -> Pipe:
+    async def connect(self, *, blocking: float = 0.0, prepare: Check | None = None) -> Pipe:
         """An open connection, as the URL says it; `blocking` are the seconds that its commands may block.
 
+        `prepare` is done with it before anybody gets it, and raises what refuses it. When the master moves meanwhile, all
+        begins anew with the next one.
+
         Raises RedisError or OSError, and ConfigurationError for a URL that names no server. A connection that is reset
-        while redis-py greets the server makes uvloop raise RuntimeError: that is a lost connection like any other.
+        while redis-py greets the server makes uvloop raise RuntimeError: that is a lost connection like any other. A
+        server that was found and is not the master raises ReadOnlyError.
         """
-        make = self._make = self._make or self._read_url()
-        connection = make(**{**self._options, "socket_timeout": blocking + self._patience})
-        try:
+        while True:
+            address = await self._locator.find()
+            limit = asyncio.timeout(None)
+            self._opening.add(limit)
+            try:
+                async with limit:
+                    pipe = await self._open(address, blocking)
+                    await _prepare(pipe, *([] if address is None else [check_master]), prepare)
+                    return pipe
+            except (RedisError, OSError):
+                if not limit.expired():  # else the master has moved meanwhile
+                    self._locator.doubt()
+                    raise
+            finally:
+                self._opening.discard(limit)
+
+    def moved(self) -> None:
+        """Begin anew what is being opened: the master is elsewhere, and a dead one would be waited for."""
+        for limit in self._opening:
+            limit.reschedule(asyncio.get_running_loop().time())
+
+    def doubt(self) -> None:
+        """Have the locator look again: the server says that it is not the master."""
+        self._locator.doubt()
+
+    async def close(self) -> None:
+        """Ask nobody any more where the master is; connections stay."""
+        await self._locator.close()
+
+    async def messages(self, *channels: str) -> AsyncGenerator[None, None]:
+        """One turn for each message that the server publishes there, for ever. Raises as `connect` does."""
+        connection = self._connection(await self._locator.find())
+        async with _closed_if_lost(connection):
+            await connection.connect()  # type: ignore[no-untyped-call] # redis-py
+            await connection.send_command("SUBSCRIBE", *channels)
+            for _ in channels:
+                await connection.read_response(timeout=self._patience)
+            while True:
+                await connection.read_response(timeout=math.inf)
+                yield
+
+    async def _open(self, address: Address | None, blocking: float) -> Pipe:
+        connection = self._connection(address, blocking=blocking)
+        async with _closed_if_lost(connection):
             await connection.connect()  # type: ignore[no-untyped-call] # redis-py
             return Pipe(connection, blocking + self._patience)
-        except (RedisError, OSError):
-            await _hang_up(connection)
-            raise
-        except Exception as error:
-            await _hang_up(connection)
-            raise Lost(f"the connection was lost while it was opened: {error}") from error
-        except BaseException:
-            await _hang_up(connection)
-            raise
+
+    def _connection(self, address: Address | None, *, blocking: float = 0.0) -> AbstractConnection:
+        make = self._make = self._make or self._read_url()
+        where = {} if address is None else address._asdict()
+        return make(**{**self._options, **where, "socket_timeout": blocking + self._patience})
+
+
+@asynccontextmanager
+async def _closed_if_lost(connection: AbstractConnection) -> AsyncIterator[None]:
+    """Close a connection that could not be opened or used wholly; what no Redis error is is a lost connection, too."""
+    try:
+        yield
+    except (RedisError, OSError):
+        await _hang_up(connection)
+        raise
+    except Exception as error:
+        await _hang_up(connection)
+        raise Lost(f"the connection was lost while it was opened: {error}") from error
+    except BaseException:
+        await _hang_up(connection)
+        raise
 
 
 async def _hang_up(connection: AbstractConnection) -> None:
@@ -85,6 +148,16 @@ async def check_master(pipe: Pipe) -> None:
     (replication,) = await pipe.ask(("INFO", "replication"))
     if not isinstance(replication, bytes) or b"role:master" not in replication:
         raise ReadOnlyError("this server is not the master")
+
+
+async def _prepare(pipe: Pipe, *checks: Check | None) -> None:
+    try:
+        for check in checks:
+            if check is not None:
+                await check(pipe)
+    except BaseException:
+        pipe.cut()
+        raise
 
 
 class Identity:

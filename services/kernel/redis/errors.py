@@ -32,7 +32,15 @@ _AWAY = {
 }
 """First words of Redis' error replies that leave our data as it was, and what they say; no URL and no password."""
 
+
+class NoSentinelError(exceptions.ConnectionError):
+    """None of the Sentinels can be asked where the master is."""
+
+
+_DEMOTED = (exceptions.ReadOnlyError, exceptions.MasterDownError)
+
 _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
+    (NoSentinelError, "no Sentinel can be reached"),
     (exceptions.BusyLoadingError, _AWAY["LOADING"]),
     (exceptions.AuthenticationError, "the server refuses user name or password"),
     (exceptions.NoScriptError, _AWAY["NOSCRIPT"]),
@@ -48,6 +56,11 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ConnectionError, "the server cannot be reached"),
     (OSError, "the server cannot be reached"),
 )
+
+
+def is_demoted(error: Exception) -> bool:
+    """Whether a reply says that this server is not the master, so that another one is."""
+    return isinstance(error, _DEMOTED) or str(error).startswith("UNBLOCKED")
 
 
 WHAT = "the message store is unavailable"

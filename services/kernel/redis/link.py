@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import ConnectionError as Lost
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as Late
 
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.connections import Check, Dial, Identity
+from services.kernel.redis.errors import is_demoted
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.scripts import Script
 
@@ -170,7 +171,7 @@ class Link:
         replies = await pipe.send([command.parts for command in commands])
         if pipe.ended:
             self._drop()
-        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+        if any(isinstance(reply, Exception) and is_demoted(reply) for reply in replies):
             self._demoted()
         return replies
 
@@ -178,15 +179,12 @@ class Link:
         if self._pipe is not None and self._pipe.ended:
             self._drop()
         if self._pipe is None:
-            pipe = await self._dial.connect()
-            try:
-                await self._check(pipe)
-                await self._identity.introduce(pipe)
-            except BaseException:
-                pipe.cut()
-                raise
-            self._pipe = pipe
+            self._pipe = await self._dial.connect(prepare=self._prepare)
         return self._pipe
+
+    async def _prepare(self, pipe: Pipe) -> None:
+        await self._check(pipe)
+        await self._identity.introduce(pipe)
 
     async def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Plain commands for checks at the start, outside the queue. Raises RedisError or OSError."""

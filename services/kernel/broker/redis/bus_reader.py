@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from services.kernel.broker.port import Entry
 from services.kernel.broker.redis import entries
 from services.kernel.redis.connections import Dial, check_master
+from services.kernel.redis.errors import is_demoted
 from services.kernel.redis.pipe import Pipe
 
 WINDOW = 0.003
@@ -36,9 +38,11 @@ class BusReader:
     or a read brought something else than the next entry, what was sent is given up with the connection.
     """
 
-    def __init__(self, dial: Dial, bus: str) -> None:
+    def __init__(self, dial: Dial, bus: str, *, demoted: Callable[[], None]) -> None:
+        """`demoted` is called when the server says that it is not the master any more."""
         self._dial = dial
         self._bus = bus
+        self._demoted = demoted
         self._connection: Pipe | None = None
         self._rest = 0.0
         self._reading = False
@@ -91,6 +95,8 @@ class BusReader:
             (reply,) = await self._sent[0]
             self._sent.popleft()
             if isinstance(reply, Exception):
+                if is_demoted(reply):
+                    self._demoted()
                 raise reply
             if reply:
                 found += [entries.entry(stream_id, fields) for stream_id, fields in reply[0][1]]
@@ -99,12 +105,7 @@ class BusReader:
         return found
 
     async def _dialled(self) -> Pipe:
-        connection = await self._dial.connect(blocking=LONGEST)
-        try:
-            await check_master(connection)
-        except BaseException:
-            connection.cut()
-            raise
+        connection = await self._dial.connect(blocking=LONGEST, prepare=check_master)
         self._connection = connection
         return connection
 

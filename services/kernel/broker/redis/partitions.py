@@ -15,12 +15,13 @@ from services.kernel.broker.port import LEASE_SECONDS, Counters
 from services.kernel.broker.redis.bus_reader import BusReader
 from services.kernel.broker.redis.scripts import everything, script
 from services.kernel.domain.configuration import ConfigurationError
-from services.kernel.redis import keys
+from services.kernel.redis import keys, locators
 from services.kernel.redis.client import Client
 from services.kernel.redis.connections import Check, Dial
 from services.kernel.redis.errors import translate
 from services.kernel.redis.link import Command, Link
 from services.kernel.redis.pipe import Pipe
+from services.kernel.redis.store_url import parse
 
 OLDEST = (7, 0)
 """The Redis version from which a stream counts its own ids (`0-*`) and scripts carry flags."""
@@ -51,11 +52,16 @@ class Partition:
 
     def __init__(self, number: int, *, dial: Dial, check: Check) -> None:
         self.keys = keys.Keys(number)
-        # The address may lead to another master by now, while what was connected stays with the former one.
-        self.client = Client(dial, check=check, scripts=everything(), demoted=self.reset)
+        self._dial = dial
+        self.client = Client(dial, check=check, scripts=everything(), demoted=self._demoted)
         self.writes = self.client.writes
         self.reads = self.client.reads
-        self.reader = BusReader(dial, self.keys.bus)
+        self.reader = BusReader(dial, self.keys.bus, demoted=self._demoted)
+
+    def _demoted(self) -> None:
+        """Another server is the master by now, while what was connected stays with the former one."""
+        self._dial.doubt()
+        self.reset()
 
     def reset(self) -> None:
         """End all connections; each is opened again when next used."""
@@ -72,12 +78,27 @@ class Partitions:
     """What all parts of the Redis broker share: the partitions, and calls that are counted."""
 
     def __init__(self, url: str, *, partitions: int, options: Options) -> None:
+        try:
+            store = parse(url)
+        except ValueError as error:
+            raise ConfigurationError(f"OPENLINE_REDIS_URL {error}") from error
         self.partitions = partitions
         self.counters = Counters()
         self.options = options
         self._checked = False
-        dial = Dial(url)
-        self.parts = [Partition(n, dial=dial, check=self._check) for n in range(partitions)]
+        locator = locators.of(store, moved=self._moved, silent=self._note_silent)
+        self._dial = Dial(store.server, locator=locator)
+        self.parts = [Partition(n, dial=self._dial, check=self._check) for n in range(partitions)]
+
+    def _moved(self) -> None:
+        """The master is elsewhere: what is connected to the former one would go on writing into the void."""
+        self.counters.moves += 1
+        self._dial.moved()
+        for part in self.parts:
+            part.reset()
+
+    def _note_silent(self, number: int) -> None:
+        self.counters.silent_sentinels = number
 
     def partition(self, channel: str) -> int:
         """The partition a channel lives in."""
@@ -106,6 +127,7 @@ class Partitions:
         """Give all connections back."""
         for part in self.parts:
             await part.close()
+        await self._dial.close()
 
     @property
     def lease(self) -> int:
