@@ -8,12 +8,11 @@
 #   scripts/setup.sh run        python; nginx, curl                                             make run, dev
 #   scripts/setup.sh nginx      dev; nginx                                                      make nginx-check, bench, load
 #   scripts/setup.sh test       nginx; curl, redis-server, faketime                             make test
-#   scripts/setup.sh browser    test; chromium, PostgreSQL
 #   scripts/setup.sh rules      dev; Prometheus, Alertmanager                                   make rules-check
 #   scripts/setup.sh manifests  dev; kubectl, checkov                                           make k8s-check
 #   scripts/setup.sh deploy     test, rules; exporters, kubectl                                 make test-deploy
 #   scripts/setup.sh docker     deploy; podman                                                  make test-docker
-#   scripts/setup.sh clients    browser; Node, what the client packages are built with          make clients, test-slow, site
+#   scripts/setup.sh clients    test; chromium, PostgreSQL, Node, tools of the packages         make clients, test-slow, site
 #
 # Safe to run twice, also at the same time. PYTHON=/path/to/python chooses the interpreter.
 set -eu
@@ -28,13 +27,12 @@ case $need in
     dev) lock=requirements-dev.txt programs= ;;
     nginx) lock=requirements-dev.txt programs="nginx" ;;
     test) lock=requirements-dev.txt programs="nginx curl redis faketime" ;;
-    browser) lock=requirements-dev.txt programs="nginx curl redis faketime chromium postgres" ;;
     rules) lock=requirements-dev.txt programs="prometheus alertmanager" ;;
     manifests) lock=requirements-dev.txt programs="kubectl checkov" ;;
     deploy) lock=requirements-dev.txt programs="nginx curl redis faketime prometheus alertmanager exporters kubectl" ;;
     docker) lock=requirements-dev.txt programs="nginx curl redis faketime prometheus alertmanager exporters kubectl podman" ;;
     clients) lock=requirements-clients.txt programs="nginx curl redis faketime chromium postgres" ;;
-    *) fail "usage: scripts/setup.sh python|dev|run|nginx|test|browser|rules|manifests|deploy|docker|clients" ;;
+    *) fail "usage: scripts/setup.sh python|dev|run|nginx|test|rules|manifests|deploy|docker|clients" ;;
 esac
 
 # Two set-ups of one checkout at the same time wait for each other. Descriptor 9 is closed for whatever we start.
