@@ -120,6 +120,14 @@ def test_the_page_and_the_health_of_it_all_are_behind_the_same_port(server):
     assert httpx2.get(f"{server.url}/nothing/here").status_code == 404
 
 
+def test_pages_of_any_origin_may_import_the_client_library_and_nothing_else(server):
+    shared = {
+        path: httpx2.get(server.url + path).headers.get("Access-Control-Allow-Origin")
+        for path in ("/client.js", "/client.d.ts", "/", "/index.html")
+    }
+    assert shared == {"/client.js": "*", "/client.d.ts": "*", "/": None, "/index.html": None}
+
+
 def test_dropped_connections_end_without_a_word_and_only_those_of_the_user(server):
     with (
         listening(server, "room:drop", user="ann") as ann,
