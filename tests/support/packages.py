@@ -28,8 +28,9 @@ class Environment:
         self.folder = folder
         self._constraints = folder.with_suffix(".constraints")
         lock = (ROOT / "requirements-clients.txt").read_text("utf-8")
-        pins = re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==([^\s\\]+)", lock, re.MULTILINE)
-        self._constraints.write_text("".join(f"{name}=={version}\n" for name, version in pins))
+        # With the marker: there are packages whose newest version needs a newer Python.
+        pins = re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?(==[^\\\n]+)", lock, re.MULTILINE)
+        self._constraints.write_text("".join(f"{name}{pin}\n" for name, pin in pins))
         venv.create(folder, with_pip=True)
 
     def install(self, *asked: str) -> None:
