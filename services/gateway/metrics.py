@@ -80,6 +80,7 @@ class Metrics:
             "reconnects", "Connections that brought positions to go on from", "transport"
         )
         self.commands = counter("commands", "Commands received", "type")
+        self.commands_of = Children(self.commands)
         self.relayed = counter(
             "relayed_requests",
             "Requests with commands that were handed to the gateway of their stream, by outcome",
@@ -90,6 +91,7 @@ class Metrics:
     def _of_messages(self) -> None:
         counter = self._counter
         self.messages_in = counter("messages_received", "Messages clients sent", "namespace")
+        self.messages_in_of = Children(self.messages_in)
         self.messages_out = counter("deliveries", "Messages written to connections", "namespace")
         self.sweeps = counter("sweeps", "Sweeps over a channel's subscribers", "namespace")
         self.latency = Histogram(

@@ -92,7 +92,7 @@ class NativeSession(Session):
         except BadCommand as error:
             self._bad(error)
             return
-        self.node.metrics.commands.labels(type(command).__name__.lower()).inc()
+        self.node.metrics.commands_of[type(command).__name__.lower()].inc()
         if self.opening is not None and not self.opened and not self._barrier:
             self._first(command)
         elif (

@@ -153,7 +153,7 @@ class RoomSession(PlainSession):
             self.refuse(error)
 
     def _execute(self, command: commands.Command) -> None:
-        self.node.metrics.commands.labels(type(command).__name__.lower()).inc()
+        self.node.metrics.commands_of[type(command).__name__.lower()].inc()
         match command:
             case commands.Publish():
                 self.node.publish(publishing.draft(self, command), self._published)

@@ -63,7 +63,7 @@ def draft(session: Session, command: Publish, *, token: str = "") -> Draft:
         ephemeral=command.ephemeral,
         token=token,
     )
-    node.metrics.messages_in.labels(namespace.name).inc()
+    node.metrics.messages_in_of[namespace.name].inc()
     return composed
 
 
