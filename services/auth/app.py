@@ -33,7 +33,7 @@ from services.kernel.http import health, middleware, problems
 from services.kernel.http.auth_failures import AuthFailures
 from services.kernel.http.health import Readiness
 from services.kernel.http.requests import Requests
-from services.kernel.ops import limits, redaction
+from services.kernel.ops import limits, pace, redaction
 from services.kernel.ops.tasks import Tasks
 from services.kernel.ops.version import version
 from services.kernel.redis.link import Command
@@ -81,7 +81,7 @@ class Probes:
                 purged = time.monotonic()
                 with suppress(OpenlineError):
                     await run_in_threadpool(self._store.purge, time.time())
-            await asyncio.sleep(_PROBE_SECONDS)
+            await pace.pause(_PROBE_SECONDS)
 
     async def _database(self) -> bool:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from services.auth.revoker import Revoker
 from services.auth.store import Store
 from services.kernel.domain.codes import OpenlineError
+from services.kernel.ops import pace
 
 EVERY = 1.0
 """Seconds between two looks at the record."""
@@ -39,7 +39,7 @@ class RevokedLogins:
         while True:
             with suppress(OpenlineError):
                 await self.catch_up()
-            await asyncio.sleep(EVERY)
+            await pace.pause(EVERY)
 
     async def catch_up(self) -> None:
         """End what was revoked since the last time. Raises `unavailable`."""

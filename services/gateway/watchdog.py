@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import structlog
 
+from services.kernel.ops import pace
+
 PERIOD = 1.0
 PATIENCE = 30
 """Periods without a turn of the loop. Counted by the watcher's own wake-ups, so that a stopped (SIGSTOP) or suspended
@@ -32,8 +34,9 @@ class Watchdog:
         try:
             while True:
                 self._silent = 0
-                due = time.monotonic() + PERIOD
-                await asyncio.sleep(PERIOD)
+                wait = pace.until_next(PERIOD)
+                due = time.monotonic() + wait
+                await asyncio.sleep(wait)
                 self._delay(max(0.0, time.monotonic() - due))
         finally:
             self._ended.set()

@@ -10,6 +10,7 @@ import structlog
 from services.kernel.broker.port import Broker
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.http.health import MESSAGES_REFUSED, Readiness
+from services.kernel.ops import pace
 from services.kernel.tokens.jwks import RemoteKeys
 from services.kernel.tokens.known_revocations import KnownRevocations
 from services.kernel.tokens.revocations import Revocations, Revoked
@@ -64,7 +65,7 @@ class Probes:
         """Ask until cancelled."""
         while True:
             await self.ask()
-            await asyncio.sleep(EVERY)
+            await pace.pause(EVERY)
 
     async def ask(self) -> None:
         """One round. Raises what the broker's start raises when the server can never serve."""

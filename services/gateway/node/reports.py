@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,6 +14,7 @@ from services.kernel.broker.port import Broker
 from services.kernel.domain import channels
 from services.kernel.domain.codes import OpenlineError, connection_limit
 from services.kernel.domain.limits import Limits
+from services.kernel.ops import pace
 
 REPORT_SECONDS = 0.25
 """Between two reports."""
@@ -71,7 +71,7 @@ class Reports:
             if number % COUNTED_EVERY == 0:
                 with suppress(OpenlineError):
                     self._quota.divide(len(await self._broker.nodes()))
-            await asyncio.sleep(REPORT_SECONDS)
+            await pace.pause(REPORT_SECONDS)
             await self.send_counts()
             await self._send_rates()
 

@@ -10,6 +10,7 @@ import structlog
 from services.gateway.node.timer_wheel import SLOT, Wheel
 from services.gateway.session.session import Session
 from services.kernel.domain.codes import Close
+from services.kernel.ops import pace
 
 AT_ONCE = 500
 """Sessions ticked in one turn of the loop: more would hold up everybody else."""
@@ -40,7 +41,7 @@ class Ticks:
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
-            await asyncio.sleep(self._slot)
+            await pace.pause(self._slot)
             for number, session in enumerate(self._wheel.due(self._now()), 1):
                 self._tick(session)
                 if not number % AT_ONCE:

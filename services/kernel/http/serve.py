@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from services.kernel.domain.limits import Limits
 from services.kernel.http.http_protocol import HttpProtocol
+from services.kernel.ops import pace
 from services.kernel.ops.refusal import refuse
 
 Hook = Callable[["Server"], Awaitable[None]]
@@ -56,7 +57,7 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         while not await self.on_tick(0):  # which also renews the header `date`
             with suppress(TimeoutError):
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(pace.until_next(1)):
                     await self._told.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -1,0 +1,41 @@
+"""Loops of one process are woken together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from services.kernel.ops import pace
+
+
+@pytest.mark.parametrize(
+    ("passed", "left"),
+    [(0.0, 0.25), (0.05, 0.2), (0.125, 0.125), (0.13, 0.37), (0.2499, 0.2501), (10.05, 0.2)],
+)
+def test_the_next_round_is_at_a_whole_multiple_half_a_period_ahead_at_least(passed, left):
+    assert pace.ahead(0.25, passed) == pytest.approx(left)
+
+
+def test_periods_of_different_length_meet():
+    for passed in (0.0, 0.1, 0.3, 0.49, 7.77):
+        for period in (0.25, 0.5, 1.0):
+            end = passed + pace.ahead(period, passed)
+            assert end / period == pytest.approx(round(end / period))
+            assert period / 2 <= end - passed <= period * 1.5 + 1e-9
+
+
+async def test_pauses_that_begin_apart_end_together():
+    ends = []
+    for _ in range(3):
+        ends.append(time.monotonic() + pace.until_next(0.2))
+        await asyncio.sleep(0.03)
+    periods = [(end - ends[0]) / 0.2 for end in ends]
+    assert all(abs(number - round(number)) < 0.1 for number in periods)
+
+
+async def test_a_pause_lasts_until_then():
+    begun = time.monotonic()
+    await pace.pause(0.05)
+    assert time.monotonic() - begun >= 0.02
