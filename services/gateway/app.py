@@ -100,14 +100,15 @@ class Gateway:
         If Redis is down for everyone, or its memory short, stay ready and say so in the body: sockets are worth keeping.
         """
         node = self.node
-        stalled, away = node.stalled(), (node.unavailable() if node.started else [])
+        buses = node.buses
+        stalled, away = buses.stalled(), (buses.unavailable() if node.started else [])
         detail = {
             "node": node.name,
             "started": node.started,
             "draining": node.draining,
             "stalled": stalled,
             "store": "unavailable" if away else "ok",
-            "memory": MESSAGES_REFUSED if node.full else "ok",
+            "memory": MESSAGES_REFUSED if buses.full else "ok",
         }
         ok = node.started and not node.draining and not stalled
         return Readiness(ok, detail)
@@ -135,7 +136,7 @@ def create(
         app.state.fast_accept = sockets.fast_accept
         app.routes.extend(SseRoute(gateway.node, origins).routes())
         app.routes.extend(BothWaysRoute(gateway.node, origins).routes())
-        app.routes.extend(MovingRoute(gateway.node, settings.trusted_proxies).routes())
+        app.routes.extend(MovingRoute(gateway.node.fleet, settings.trusted_proxies).routes())
         running = asyncio.create_task(gateway.run())
         running.add_done_callback(_stopped)
         yield

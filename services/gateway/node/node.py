@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import msgspec
 import structlog
 
 from services.gateway.fanout.audience import Audience
 from services.gateway.fanout.subscriber import Subscription
-from services.gateway.hub.hub import Hub
 from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.metrics import Metrics
-from services.gateway.node.bus_health import BusHealth
+from services.gateway.node.buses import Buses
 from services.gateway.node.control import ControlMessages
 from services.gateway.node.drain import drain, move
 from services.gateway.node.failover import Failover
+from services.gateway.node.fleet import Fleet
 from services.gateway.node.lease import Lease, keep_reporting
-from services.gateway.node.partition import PartitionWorker
 from services.gateway.node.presence import Presence
 from services.gateway.node.probes import Probes
 from services.gateway.node.quota import Quota, counted_as
@@ -31,29 +28,25 @@ from services.gateway.node.registry import Registry
 from services.gateway.node.relay import Relay
 from services.gateway.node.reports import Reports
 from services.gateway.node.ticks import Ticks
+from services.gateway.node.tokens import Tokens
 from services.gateway.session.announcement import announcement
 from services.gateway.session.returning import Returning
 from services.gateway.session.session import Session, end_slow
 from services.kernel.broker.port import (
     KEEP_SECONDS,
-    Beat,
-    Beaten,
     Broker,
     Draft,
-    Entry,
     Present,
 )
 from services.kernel.broker.publish_queue import Done, PublishQueue
 from services.kernel.domain.claims import Claims
-from services.kernel.domain.codes import Code, OpenlineError
-from services.kernel.domain.control import EndFormer, MoveClients, ProbeUser, encode
+from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 from services.kernel.domain.schemas import Schemas
 from services.kernel.ops.tasks import Calls
-from services.kernel.tokens import revocations as revoking
 from services.kernel.tokens.revocations import Revocations
 from services.kernel.tokens.tickets import Tickets
 from services.kernel.tokens.verifier import Verifier
@@ -92,15 +85,17 @@ class Node:
             limits.replay_bytes, now=self.now, end=end_slow
         )
         self._leaving = False
-        self._verifier = verifier
-        self._tickets = tickets
         self._loop = asyncio.get_running_loop()
         self._calls = Calls(metrics.task_failures, "call")
         self._publish_queue = PublishQueue(broker)
         self._registry = Registry()
         self._ticks = Ticks(self.now)
+        self.fleet = Fleet(broker, self._registry, spawn=self.spawn)
         self._probes = Probes(
-            self._registry, now=self.now, call_later=self._loop.call_later, order=self._order_probe
+            self._registry,
+            now=self.now,
+            call_later=self._loop.call_later,
+            order=self.fleet.order_probe,
         )
         self.relay = Relay(broker, self._registry, relayed=metrics.relayed, spawn=self.spawn)
         self._control = ControlMessages(
@@ -111,6 +106,7 @@ class Node:
             probe=self._probes.probe,
             relay=self.relay,
         )
+        self.tokens = Tokens(verifier, tickets, self._control, wall=self.wall)
         self._join_fleet(version)
         self._follow_buses(drain_seconds, end)
         self._measure()
@@ -139,10 +135,20 @@ class Node:
         return self.lease.incarnation
 
     def _follow_buses(self, drain_seconds: float, end: Callable[[str], None]) -> None:
-        self.workers = [self._worker(number) for number in range(self.broker.partitions)]
-        self._bus_health = BusHealth(self.workers)
+        self.buses = Buses(
+            self.broker,
+            lease=self.lease,
+            control=self._control,
+            audience=self._audience,
+            budget=self.replay_budget,
+            metrics=self.metrics,
+            now=self.now,
+            resynced=lambda: self.spawn(self._control.load(whole=True)),
+            renew=lambda: self.lease.renew(self._reports, self._presence, self.buses.workers),
+            acknowledged=self._check_failover,
+        )
         self._failover = Failover(
-            self._bus_health,
+            self.buses.health,
             self.broker,
             name=self.name,
             drain=partial(self._fail_over, drain_seconds),
@@ -150,34 +156,20 @@ class Node:
             now=self.now,
         )
 
-    def _worker(self, number: int) -> PartitionWorker:
-        return PartitionWorker(
-            number,
-            Hub(
-                _Sink(self, self._control, number),
-                new_epoch=_new_epoch,
-                budget=self.replay_budget,
-            ),
-            self.broker,
-            beat=lambda: self.lease.beat(lag=self._bus_health.lag(self.now())),
-            on_acknowledged=self._acknowledged,
-            metrics=self.metrics,
-        )
+    def _audience(self, channel: str) -> Audience:
+        return Audience(channel, self.namespaces.of(channel), self)
+
+    def _check_failover(self) -> None:
+        if self._failover.due and not self._leaving:
+            self.spawn(self._failover.run())
 
     def _measure(self) -> None:
         """What is read when somebody asks: an age that is only set at events stands still when they stop coming."""
         metrics = self.metrics
         metrics.begin(self.namespaces)
         metrics.draining.set_function(lambda: self.draining)
-        metrics.store_up.set_function(lambda: self.started and not self.unavailable())
-        metrics.store_full.set_function(lambda: self.full)
-        for number in range(len(self.workers)):
-            metrics.resyncs.labels(number)
-            metrics.bus_entries.labels(number)
-            metrics.canary_age.labels(number).set_function(partial(self._canary_age, number))
-
-    def _canary_age(self, partition: int) -> float:
-        return self._bus_health.age(partition, self.now())
+        metrics.store_up.set_function(lambda: self.started and not self.buses.unavailable())
+        metrics.store_full.set_function(lambda: self.buses.full)
 
     # Its life
 
@@ -186,30 +178,23 @@ class Node:
         await self.broker.start()
         watch = self.metrics.task_failures.watch
         async with asyncio.TaskGroup() as group:
-            for worker in self.workers:
+            for worker in self.buses.workers:
                 group.create_task(watch("partition", worker.run()))
             group.create_task(watch("reports", self._reports.run()))
-            group.create_task(watch("listeners", keep_reporting(self._reports, self.workers)))
+            group.create_task(watch("listeners", keep_reporting(self._reports, self.buses.workers)))
             group.create_task(watch("quota", self._forgetting()))
             group.create_task(watch("control", self._handling_control()))
             group.create_task(watch("ticks", self._ticks.run()))
 
     async def _handling_control(self) -> None:
         # The record is read once the bus that announces is followed: what is revoked between the two would be missed.
-        await self.workers[0].started.wait()
+        await self.buses.workers[0].started.wait()
         await self._control.run()
 
     async def drain(self, seconds: float) -> None:
         """Tell every client to move, each at its own moment within `seconds`, then close those left with 4100."""
         self._leaving = True
         await drain(self._registry, seconds, drained=self.metrics.drained)
-
-    async def order_move(self, proxy: str, seconds: float) -> None:
-        """Have the clients that came through one instance of the front door moved, on every gateway.
-
-        Raises `unavailable`.
-        """
-        await self.broker.control(encode(MoveClients(proxy=proxy, seconds=seconds)))
 
     def _move(self, proxy: str, seconds: float) -> None:
         """The clients that are here now: a client that arrives during the move comes through an instance that stays."""
@@ -226,7 +211,7 @@ class Node:
 
         Not while somebody lingers: a lease that ends by itself leaves time to come back elsewhere unseen.
         """
-        for worker in self.workers:
+        for worker in self.buses.workers:
             worker.close()
         with suppress(OpenlineError, TimeoutError):
             async with asyncio.timeout(2):
@@ -239,26 +224,12 @@ class Node:
     @property
     def started(self) -> bool:
         """Whether revocations are known, and every partition has a position and its canary has come once."""
-        workers = all(worker.started.is_set() for worker in self.workers)
-        return self._control.is_loaded and workers and self._bus_health.proven
+        return self._control.is_loaded and self.buses.started
 
     @property
     def draining(self) -> bool:
         """Whether clients are to go elsewhere: this gateway leaves, or its bus is lost."""
         return self._leaving or self._failover.active
-
-    def stalled(self) -> list[int]:
-        """Partitions whose bus brings nothing although their beats are answered: not an outage, but this node's own."""
-        return self._bus_health.stalled(self.now())
-
-    def unavailable(self) -> list[int]:
-        """Partitions whose store has not answered lately."""
-        return self._bus_health.unavailable(self.now())
-
-    @property
-    def full(self) -> bool:
-        """Whether messages are refused in a partition, since the store's memory is short."""
-        return any(worker.full for worker in self.workers)
 
     # For sessions
 
@@ -297,7 +268,7 @@ class Node:
         token was revoked since it was verified: the revocation closed only sessions that were counted.
         """
         if session.claims is not None:
-            self._check_revoked(session.claims)
+            self.tokens.check(session.claims)
         if session.user is not None:
             self._join(session.user)
             self._reports.newcomer(session.user, session)
@@ -311,9 +282,6 @@ class Node:
             self._probes.order(user)
             raise
         self._reports.connections(user, count)
-
-    def _order_probe(self, user: str) -> None:
-        self.spawn(self._tell_fleet(ProbeUser(user=user)))
 
     def unregister(self, session: Session) -> None:
         """Forget a session that has ended, known or not."""
@@ -337,7 +305,7 @@ class Node:
 
     def subscribe(self, subscription: Subscription, *, since: Position | None, last: int) -> None:
         """Join a channel at its hub."""
-        worker = self._at(subscription.channel)
+        worker = self.buses.of(subscription.channel)
         worker.hub.subscribe(
             subscription.channel, subscription, since=since, last=last, now=self.now()
         )
@@ -345,7 +313,7 @@ class Node:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Leave a channel at its hub."""
-        worker = self._at(subscription.channel)
+        worker = self.buses.of(subscription.channel)
         worker.hub.unsubscribe(subscription.channel, subscription, self.now())
         worker.pump()
 
@@ -355,15 +323,15 @@ class Node:
 
     def position(self, channel: str) -> Position | None:
         """What every listener of a channel here has been given."""
-        return self._at(channel).hub.position(channel)
+        return self.buses.of(channel).hub.position(channel)
 
     def began(self, channel: str) -> int:
         """The offset at which the epoch of that position began."""
-        return self._at(channel).hub.began(channel)
+        return self.buses.of(channel).hub.began(channel)
 
     def newest(self, channel: str) -> Publication | None:
         """The newest publication of a channel that is kept here."""
-        hub = self._at(channel).hub
+        hub = self.buses.of(channel).hub
         position = hub.position(channel)
         kept = hub.ring(channel, position.offset - 1) if position else []
         return kept[-1] if kept else None
@@ -382,52 +350,17 @@ class Node:
         return self.quota.bytes.spend(who, self.now(), size)
 
     def end_former(self, connection: str, *, user: str | None, client: str) -> None:
-        """End the connection that a client had before, here at once, elsewhere by the bus.
-
-        While the store is away it is left to its heartbeat.
-        """
-        if user is None and not client:
-            return  # nobody's: an id alone proves nothing
-        former = self._registry.get(connection)
-        if former is None:
-            self.spawn(self._tell_fleet(EndFormer(connection=connection, user=user, client=client)))
-        elif former.belongs_to(user, client):
-            former.end_former()
-
-    async def _tell_fleet(self, message: EndFormer | ProbeUser) -> None:
-        with suppress(OpenlineError):
-            await self.broker.control(encode(message))
+        """See Fleet."""
+        self.fleet.end_former(connection, user=user, client=client)
 
     def seek(self, address: str, channel: str) -> None:
         """Count a channel that an address asks for and nobody here listens to. Raises `rate_limited`."""
         if self.position(channel) is None:
             self.quota.seek(address, self.now())
 
-    def seen(self, token: str) -> Claims | None:
-        """The claims of a token that was verified before and is still good; None tells nothing about it."""
-        claims = self._verifier.cached(token, self.wall())
-        return None if claims is None or self._control.covers(claims) else claims
-
     async def verify(self, token: str) -> Claims:
         """The claims of a valid token that was not revoked. Raises `unauthorized` or `unavailable`."""
-        claims = self._verifier.cached(token, self.wall())
-        if claims is None:
-            claims = await self._verifier.verify(token, self.wall())
-        self._check_revoked(claims)
-        return claims
-
-    def _check_revoked(self, claims: Claims) -> None:
-        if self._control.covers(claims):
-            raise revoking.refusal()
-
-    async def redeem(self, ticket: str) -> Claims:
-        """The claims of the token that a ticket stands for. Raises `unauthorized` or `unavailable`."""
-        token = await self._tickets.redeem(ticket)
-        if token is None:
-            raise OpenlineError(
-                Code.UNAUTHORIZED, "the ticket is unknown, used or older than 30 s; get a new one"
-            )
-        return await self.verify(token)
+        return await self.tokens.verify(token)
 
     async def enter(
         self, subscription: Subscription, info: object, returning: Returning
@@ -439,69 +372,7 @@ class Node:
         """Leave presence."""
         await self._presence.leave(subscription, linger=linger)
 
-    def _at(self, channel: str) -> PartitionWorker:
-        return self.workers[self.broker.partition(channel)]
-
-    # What the workers report
-
-    def canary(self, partition: int, entry: Entry, now: float) -> None:
-        """A beat came back on the bus."""
-        said = msgspec.json.decode(b"{" + entry.fragment + b"}")
-        if said.get("node") != self.lease.incarnation:
-            return
-        self._bus_health.canary_came(partition, now)
-        lag = max(0.0, now - self.workers[partition].beat_sent_at)
-        self.metrics.delivery_lag.labels(partition).set(lag)
-
-    def resynced(self, partition: int) -> None:
-        """Entries may have been missed: control messages and listeners' counts among them."""
-        self.metrics.resyncs.labels(partition).inc()
-        self.spawn(self._control.load(whole=True))
-        log.info("bus_resynced", partition=partition)
-
-    def _acknowledged(self, partition: int, beat: Beat, reply: Beaten) -> None:
-        if self.lease.acknowledged(partition, beat, reply):
-            self.lease.renew(self._reports, self._presence, self.workers)
-        now = self.now()
-        worker = self.workers[partition]
-        if self._bus_health.acknowledged(partition, now):
-            worker.hurry()  # the reader begins behind the first canary: the next one need not wait a second
-        self.metrics.bus_lag.labels(partition).set(
-            max(0, reply.bus - worker.hub.bus_position) if worker.hub.following else 0
-        )
-        if self._bus_health.retry(partition, now):
-            log.warning("bus_stalled", partition=partition)
-            worker.reconnect()
-        if self._failover.due and not self._leaving:
-            self.spawn(self._failover.run())
-
     async def _forgetting(self) -> None:
         while True:
             await asyncio.sleep(KEEP_SECONDS)
             self.quota.forget_addresses(self.now())
-
-
-class _Sink:
-    """What a partition's hub tells the node."""
-
-    def __init__(self, node: Node, control_messages: ControlMessages, partition: int) -> None:
-        self._node = node
-        self._control = control_messages
-        self._partition = partition
-
-    def audience(self, channel: str) -> Audience:
-        return Audience(channel, self._node.namespaces.of(channel), self._node)
-
-    def control(self, entry: Entry) -> None:
-        self._control.handle(entry)
-
-    def canary(self, entry: Entry, now: float) -> None:
-        self._node.canary(self._partition, entry, now)
-
-    def resynced(self, now: float) -> None:
-        del now
-        self._node.soon(partial(self._node.resynced, self._partition))
-
-
-def _new_epoch() -> str:
-    return secrets.token_hex(6)

@@ -51,14 +51,14 @@ class Admission:
         proxy = proxy_of(request.headers)
         if not isinstance(found, Credential):
             return self._acceptance(destination, found, proxy)
-        claims = None if found.is_ticket else self._node.seen(found.text)
+        claims = None if found.is_ticket else self._node.tokens.seen(found.text)
         if claims is None:
             return Unverified(found, destination, proxy)
         return self._acceptance(destination, claims, proxy)
 
     async def verify(self, unverified: Unverified) -> Acceptance:
         """Ask for the decision. Raises `unauthorized` or `unavailable`."""
-        claims = await verify(unverified.credential, self._node)
+        claims = await verify(unverified.credential, self._node.tokens)
         return self._acceptance(unverified.destination, claims, unverified.proxy)
 
     def _acceptance(

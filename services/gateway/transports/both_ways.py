@@ -67,7 +67,7 @@ class BothWaysRoute:
         refuse_while_draining(self._node)
         check_one_origin(request)
         beginning = await _read(request, Beginning)
-        who = await identify(request, self._node, self._origins)
+        who = await identify(request, self._node.tokens, self._origins)
         if who is LATER and not beginning.commands:
             raise OpenlineError(Code.UNAUTHORIZED, "bring a token, or begin the commands with auth")
         address = addresses.client(request.scope)
@@ -110,7 +110,7 @@ class BothWaysRoute:
         address = addresses.client(request.scope)
         self._node.quota.relay(address, connection, self._node.now(), size=size)
         found = await self._node.relay.send(connection, digest, following.commands)
-        if not found and (self._node.stalled() or self._node.unavailable()):
+        if not found and (self._node.buses.stalled() or self._node.buses.unavailable()):
             raise OpenlineError(
                 Code.UNAVAILABLE, "the other gateways cannot be heard now", retry_after=1
             )

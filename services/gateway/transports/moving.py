@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services.gateway.node.node import Node
+from services.gateway.node.fleet import Fleet
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.http import addresses, problems
 
@@ -23,8 +23,8 @@ class MovingRoute:
     Only the addresses of OPENLINE_TRUSTED_PROXIES may move clients, as they alone may speak for them.
     """
 
-    def __init__(self, node: Node, trusted: Sequence[str]) -> None:
-        self._node = node
+    def __init__(self, fleet: Fleet, trusted: Sequence[str]) -> None:
+        self._fleet = fleet
         self._anyone = "*" in trusted
         self._networks = () if self._anyone else [ipaddress.ip_network(n) for n in trusted]
 
@@ -37,7 +37,7 @@ class MovingRoute:
         try:
             self._check_caller(request)
             seconds = _seconds(request.query_params.get("seconds", ""))
-            await self._node.order_move(request.path_params["proxy"], seconds)
+            await self._fleet.order_move(request.path_params["proxy"], seconds)
         except OpenlineError as error:
             return problems.response(error)
         return JSONResponse({}, status_code=202)

@@ -60,7 +60,7 @@ class SseRoute:
     async def _stream(self, request: Request, cors: Mapping[str, str]) -> Response:
         refuse_while_draining(self._node)
         check_one_origin(request)
-        who = await identify(request, self._node, self._origins)
+        who = await identify(request, self._node.tokens, self._origins)
         claims = None if isinstance(who, Later) else who
         at = _cursor(request)
         wanted, refused = self._channels(request, claims)

@@ -198,7 +198,7 @@ async def test_a_gateway_that_has_all_connections_of_a_user_asks_them_as_well(mo
 async def test_while_the_store_is_away_nobody_is_asked(node, monkeypatch):
     monkeypatch.setattr(node.metrics.task_failures, "report", pytest.fail)
     node.broker.down = True
-    node._order_probe("bob")
+    node.fleet.order_probe("bob")
     await until(lambda: not node._calls)
 
 
@@ -254,9 +254,9 @@ async def test_a_task_that_fails_is_logged_and_nothing_else(node):
 async def test_tokens_and_tickets(node):
     assert (await node.verify("bob")).sub == "bob"
     assert (await node.verify("kept")).sub == "kept"
-    assert (await node.redeem("bob")).sub == "bob"
+    assert (await node.tokens.redeem("bob")).sub == "bob"
     with refused(Code.UNAUTHORIZED, "ticket"):
-        await node.redeem("used")
+        await node.tokens.redeem("used")
     with refused(Code.UNAUTHORIZED):
         await node.verify("bad")
 
@@ -265,7 +265,7 @@ async def test_after_a_resync_the_record_is_read_again():
     record = Record()
     async with running(revocations=record) as node:
         record.known = [Revocation(kind=Kind.TOKEN, value="bob", exp=2e9)]
-        node.resynced(0)
+        node.buses.resynced(0)
         await until(lambda: record.reads > 1 and not node._calls)
         with refused(Code.UNAUTHORIZED, "revoked"):
             await node.verify("bob")
@@ -297,10 +297,10 @@ async def test_a_revoked_token_ends_its_sessions_and_opens_none(node):
     await until(lambda: bob.connection.code == 4005)
     with refused(Code.UNAUTHORIZED, "revoked"):
         await node.verify("bob")
-    assert node.seen("kept").sub == "kept"
+    assert node.tokens.seen("kept").sub == "kept"
     await tell(node, control.Revoke(kind="jti", value="kept", exp=2e9))
-    await until(lambda: node.seen("kept") is None)
-    assert node.seen("amy") is None  # never verified, so nothing is known of it
+    await until(lambda: node.tokens.seen("kept") is None)
+    assert node.tokens.seen("amy") is None  # never verified, so nothing is known of it
     assert not amy.is_closed
     assert not nobody.is_closed
 
@@ -438,13 +438,15 @@ async def test_a_gateway_that_nobody_lingers_on_gives_its_lease_back():
 
 async def test_its_beat_tells_about_it(node):
     await opened(node, "bob", "chat:a")
-    await until(lambda: node._bus_health._came)
+    await until(lambda: node.buses.health._came)
     beat = msgspec.json.decode(node.lease.beat(lag=0).node)
     assert (beat["node"], beat["connections"], beat["subscriptions"]) == ("here", 1, 3)
     assert (beat["version"], beat["draining"]) == ("1", False)
-    assert (node.stalled(), node.unavailable()) == ([], [])
-    node.canary(0, Entry(1, EntryType.BEAT, fragment=b'"node":"another","at":1'), node.now() + 99)
-    assert node._bus_health.lag(node.now()) < 1
+    assert (node.buses.stalled(), node.buses.unavailable()) == ([], [])
+    node.buses.canary(
+        0, Entry(1, EntryType.BEAT, fragment=b'"node":"another","at":1'), node.now() + 99
+    )
+    assert node.buses.health.lag(node.now()) < 1
 
 
 async def test_a_stalled_bus_makes_its_connections_anew_until_it_arrives_again():
@@ -461,26 +463,26 @@ async def test_a_stalled_bus_makes_its_connections_anew_until_it_arrives_again()
 
     broker = Stalled()
     async with running(broker) as node:
-        await until(lambda: node._bus_health._came)
-        assert (node.stalled(), node.unavailable()) == ([], [])
+        await until(lambda: node.buses.health._came)
+        assert (node.buses.stalled(), node.buses.unavailable()) == ([], [])
         broker.is_stalled = True
         await until(lambda: broker.held)
-        node._bus_health.canary_came(0, node.now() - 60)
+        node.buses.health.canary_came(0, node.now() - 60)
         await until(lambda: broker.dropped)
-        beaten = node.workers[0].beaten_at
-        await until(lambda: node.workers[0].beaten_at > beaten)
-        assert node.stalled() == [0]
+        beaten = node.buses.workers[0].beaten_at
+        await until(lambda: node.buses.workers[0].beaten_at > beaten)
+        assert node.buses.stalled() == [0]
         assert broker.dropped == 1
         broker.is_stalled = False
-        await until(lambda: node.stalled() == [])
+        await until(lambda: node.buses.stalled() == [])
 
 
 async def test_a_lost_bus_moves_the_clients_to_a_healthy_peer_and_ends_the_gateway(monkeypatch):
     broker, ended = MemoryBroker(), []
     async with running(broker, end=ended.append) as node, running(broker, name="there"):
         session = await opened(node)
-        monkeypatch.setattr(node, "canary", lambda *entry: None)
-        node._bus_health.canary_came(0, node.now() - 60)
+        monkeypatch.setattr(node.buses, "canary", lambda *entry: None)
+        node.buses.health.canary_came(0, node.now() - 60)
         await until(lambda: ended)
         assert (session.connection.code, node.draining) == (4100, True)
         assert msgspec.json.decode(node.lease.beat(lag=0).node)["draining"]
@@ -497,7 +499,7 @@ async def test_it_has_not_started_before_its_canary_has_come():
 
     broker = Mute()
     async with running(broker, started=False) as node:
-        await until(lambda: node.workers[0].started.is_set() and node._control.is_loaded)
+        await until(lambda: node.buses.workers[0].started.is_set() and node._control.is_loaded)
         assert not node.started
         broker.mute = False
         await until(lambda: node.started)
@@ -548,12 +550,12 @@ async def test_draining_moves_everybody_each_at_its_moment(node):
 async def test_it_shows_while_messages_are_refused_for_want_of_memory(node):
     full = node.metrics.store_full
     await until(lambda: node.started)
-    assert (node.full, value(full)) == (False, 0)
+    assert (node.buses.full, value(full)) == (False, 0)
     node.broker.short = True
-    await until(lambda: node.full)
+    await until(lambda: node.buses.full)
     assert value(full) == 1
     node.broker.short = False
-    await until(lambda: not node.full)
+    await until(lambda: not node.buses.full)
 
 
 async def test_what_it_shows_goes_on_while_the_store_is_away(node, monkeypatch):
@@ -561,8 +563,7 @@ async def test_what_it_shows_goes_on_while_the_store_is_away(node, monkeypatch):
     age = metrics.canary_age.labels(0)
     await until(lambda: value(metrics.store_up) == 1)
     node.broker.down = True
-    before = node.now
-    monkeypatch.setattr(node, "now", lambda: before() + 60)
+    monkeypatch.setattr(node.buses, "_now", lambda: node.now() + 60)
     assert value(metrics.store_up) == 0
     assert value(age) > 50
     node.broker.down = False
@@ -603,7 +604,7 @@ async def test_an_order_moves_the_clients_of_one_front_door_known_or_not(node):
     silent.schedule()
     there.proxy = silent.proxy = "nginx-1"
     elsewhere.proxy = "nginx-2"
-    await node.order_move("nginx-1", 0.1)
+    await node.fleet.order_move("nginx-1", 0.1)
     await until(lambda: there.is_closed and silent.is_closed)
     assert [there.connection.code, silent.connection.code] == [4100, 4100]
     assert "reconnect" in [event["type"] for event in there.connection.events()]

@@ -9,14 +9,8 @@ from services.kernel.domain.limits import Limits
 from tests.support.gateway_host import ManualHost
 
 
-class Gate(ManualHost):
-    """A host with what transports ask of a node. `seen` is a token that was verified before, `bad` is none."""
-
-    def __init__(self):
-        super().__init__()
-        self.draining = False
-        self.limits = Limits(connections_per_address=1)
-        self.quota = Quota(self.limits)
+class KnownTokens:
+    """`seen` is a token that was verified before, `bad` is none."""
 
     def seen(self, token):
         return Claims(sub="bob") if token == "seen" else None
@@ -28,3 +22,14 @@ class Gate(ManualHost):
 
     async def redeem(self, ticket):
         return Claims(sub=f"ticket-{ticket}")
+
+
+class Gate(ManualHost):
+    """A host with what transports ask of a node."""
+
+    def __init__(self):
+        super().__init__()
+        self.draining = False
+        self.limits = Limits(connections_per_address=1)
+        self.quota = Quota(self.limits)
+        self.tokens = KnownTokens()

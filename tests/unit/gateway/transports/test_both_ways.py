@@ -39,10 +39,8 @@ class Relay:
         return self.answer
 
 
-class Gate(Host):
+class Buses:
     def __init__(self):
-        super().__init__()
-        self.relay = Relay(self)
         self.away = []
 
     def stalled(self):
@@ -50,6 +48,13 @@ class Gate(Host):
 
     def unavailable(self):
         return self.away
+
+
+class Gate(Host):
+    def __init__(self):
+        super().__init__()
+        self.relay = Relay(self)
+        self.buses = Buses()
 
 
 @pytest.fixture
@@ -137,7 +142,7 @@ async def test_a_websocket_here_takes_no_commands(gate):
 async def test_without_an_answer_it_is_gone_unless_this_gateway_hears_nothing_itself(gate):
     gate.relay.answer = False
     assert (await send(gate, PING)).status_code == 404
-    gate.away = [0]
+    gate.buses.away = [0]
     assert (await send(gate, PING)).status_code == 503
 
 

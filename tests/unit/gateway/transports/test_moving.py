@@ -11,7 +11,7 @@ from services.gateway.transports.moving import MovingRoute
 from services.kernel.domain.codes import Code, OpenlineError
 
 
-class Node:
+class Fleet:
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -34,27 +34,27 @@ def asking(caller: str, query: str = "seconds=30") -> Request:
     [(("10.0.0.0/8",), "10.2.3.4"), (("127.0.0.1", "::1"), "127.0.0.1"), (("*",), "203.0.113.9")],
 )
 async def test_who_may_speak_for_clients_may_move_them(trusted, caller):
-    node = Node()
-    answer = await MovingRoute(node, trusted).move(asking(caller))
-    assert (answer.status_code, node.orders) == (202, [("nginx-1", 30)])
+    fleet = Fleet()
+    answer = await MovingRoute(fleet, trusted).move(asking(caller))
+    assert (answer.status_code, fleet.orders) == (202, [("nginx-1", 30)])
 
 
 async def test_nobody_else_may():
-    node = Node()
-    answer = await MovingRoute(node, ("10.0.0.0/8",)).move(asking("203.0.113.9"))
+    fleet = Fleet()
+    answer = await MovingRoute(fleet, ("10.0.0.0/8",)).move(asking("203.0.113.9"))
     assert answer.status_code == 403
     assert "OPENLINE_TRUSTED_PROXIES" in json.loads(answer.body)["detail"]
-    assert node.orders == []
+    assert fleet.orders == []
 
 
 @pytest.mark.parametrize("query", ["", "seconds=", "seconds=-1", "seconds=601", "seconds=1e2"])
 async def test_the_seconds_must_be_said(query):
-    answer = await MovingRoute(Node(), ("*",)).move(asking("127.0.0.1", query))
+    answer = await MovingRoute(Fleet(), ("*",)).move(asking("127.0.0.1", query))
     assert answer.status_code == 400
     assert "0 to 600" in json.loads(answer.body)["detail"]
 
 
 async def test_while_the_store_is_away_the_order_is_not_taken():
-    node = Node()
-    node.failure = OpenlineError(Code.UNAVAILABLE, "no store")
-    assert (await MovingRoute(node, ("*",)).move(asking("127.0.0.1"))).status_code == 503
+    fleet = Fleet()
+    fleet.failure = OpenlineError(Code.UNAVAILABLE, "no store")
+    assert (await MovingRoute(fleet, ("*",)).move(asking("127.0.0.1"))).status_code == 503
