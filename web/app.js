@@ -10,6 +10,7 @@ import { Credentials, SignInError } from "./credentials.js";
 import { gateways, kill, offers, order } from "./demo.js";
 import { $, copyButton } from "./dom.js";
 import { Gateways } from "./gateways.js";
+import { readable } from "./names.js";
 import { Notifications } from "./notifications.js";
 import { Pointers, watchPointer } from "./pointers.js";
 import { Stage } from "./stage.js";
@@ -88,10 +89,10 @@ function goTo(room) {
   if (session.botOf !== room) sendBotAway();
   setStage(room);
   wire.show(room);
-  $("room-name").textContent = room;
-  $("room-field").value = room;
+  $("room-name").textContent = readable(room);
+  $("room-field").value = readable(room);
   tryIt.show({ room, user: session.credentials.user });
-  document.title = `#${room} · Openline`;
+  document.title = `#${readable(room)} · Openline`;
 }
 
 // ---- where everybody is
@@ -246,7 +247,7 @@ function connected({ node, connection, user, channels }) {
     listen(session.client.channel(name));
   }
   tryIt.show({ room: session.conversation.room.name, user });
-  $("me").textContent = user;
+  $("me").textContent = readable(user);
   $("fact-node").textContent = node;
   $("fact-connection").textContent = connection;
   $("fact-returns").textContent = session.returns - 1;
@@ -290,7 +291,7 @@ let waiting = 0;
 function unread(change = 1) {
   waiting = document.hidden ? waiting + change : 0;
   const room = session?.conversation.room?.name;
-  document.title = `${waiting ? `(${waiting}) ` : ""}${room ? `#${room} · Openline` : TITLE}`;
+  document.title = `${waiting ? `(${waiting}) ` : ""}${room ? `#${readable(room)} · Openline` : TITLE}`;
 }
 
 document.addEventListener("visibilitychange", () => unread(0));

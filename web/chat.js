@@ -1,6 +1,7 @@
 // The conversation on screen: messages, notices between them, who types, and the box to write in.
 
 import { $, avatar, clock, h } from "./dom.js";
+import { readable } from "./names.js";
 
 const TOGETHER = 5 * 60_000; // messages of one sender so close in time share a name
 const TYPING_EVERY = 1_500; // the server passes on one a second
@@ -104,7 +105,7 @@ export class Chat {
     const mine = from !== undefined && from === me;
     const follows = this.last && this.last.from === from && ts - this.last.ts < TOGETHER;
     this.last = message;
-    const name = from ?? (from === null ? "somebody" : "your back end");
+    const name = readable(from) ?? (from === null ? "somebody" : "your back end");
     const head = h("div", { class: "head" }, h("b", {}, mine ? "You" : name), " ", time(ts));
     return h(
       "li",

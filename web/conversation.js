@@ -1,6 +1,7 @@
 // The room that this page is in: what happens on the connection, kept in the store, shown on the screen.
 
 import { Chat } from "./chat.js";
+import { readable } from "./names.js";
 import { showPeople } from "./people.js";
 import { Room } from "./store.js";
 import { Tally } from "./traffic.js";
@@ -54,7 +55,7 @@ export class Conversation {
     this.counted(this.tally);
     this.channel = this.client.channel(this.room.channel, { last: RECENT });
     this.chat.reset([], this.me);
-    this.chat.writable(true, `Message #${name}`);
+    this.chat.writable(true, `Message #${readable(name)}`);
     this.#waiting();
     this.#people();
     this.#listen(this.channel, this.leaving.signal);
@@ -158,7 +159,7 @@ export class Conversation {
     const { type, user } = event;
     const before = room.isHere(user);
     const misfit = room.change(event);
-    if (type === "join" && !before && !this.#isReturning(user)) this.#note(`${user ?? "Somebody"} joined`, "presence");
+    if (type === "join" && !before && !this.#isReturning(user)) this.#note(`${readable(user) ?? "Somebody"} joined`, "presence");
     if (type === "leave" && before && !room.isHere(user)) this.#leaves(user);
     if (misfit) this.#listSoon();
     this.#people();
@@ -171,7 +172,7 @@ export class Conversation {
       setTimeout(() => {
         room.leaving.delete(user);
         room.typed.delete(user);
-        if (room === this.room && !room.isHere(user)) this.#note(`${user ?? "Somebody"} left`, "presence");
+        if (room === this.room && !room.isHere(user)) this.#note(`${readable(user) ?? "Somebody"} left`, "presence");
       }, GRACE),
     );
   }
@@ -199,7 +200,7 @@ export class Conversation {
     const typists = this.room.typists(Date.now());
     if (typists.join() === this.shown) return;
     this.shown = typists.join();
-    this.chat.typing(typists);
+    this.chat.typing(typists.map(readable));
     this.#people();
   }
 

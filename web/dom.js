@@ -16,7 +16,7 @@ export function h(tag, attributes = {}, ...children) {
 
 /** A round picture for a name: its first letter on a colour of its own. */
 export function avatar(name) {
-  const element = h("span", { class: "avatar", "aria-hidden": "true" }, name ? name.charAt(0).toUpperCase() : "·");
+  const element = h("span", { class: "avatar", "aria-hidden": "true" }, name ? Array.from(name)[0].toUpperCase() : "·");
   element.style.setProperty("--hue", hue(name ?? ""));
   return element;
 }

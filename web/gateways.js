@@ -1,6 +1,7 @@
 // The strip of gateways, and who of the room is on which.
 
 import { $, avatar, h } from "./dom.js";
+import { readable } from "./names.js";
 
 const SHOWN = 6; // people of a gateway; the rest is a number
 
@@ -45,5 +46,5 @@ export class Gateways {
 }
 
 function face(user, me) {
-  return h("span", { class: "face", "data-user": user }, avatar(user), h("span", { class: "name" }, me ? "you" : user));
+  return h("span", { class: "face", "data-user": user }, avatar(readable(user)), h("span", { class: "name" }, me ? "you" : readable(user)));
 }

@@ -1,6 +1,7 @@
 // Who is in the room.
 
 import { $, avatar, h } from "./dom.js";
+import { readable } from "./names.js";
 
 /** `people`: `[{user, connections}]`; `count`: all connections, more than those listed in a large room. */
 export function showPeople(people, { me, count, typists }) {
@@ -19,5 +20,5 @@ function row({ user, connections }, { me, types }) {
   if (connections > 1) details.push(`${connections} tabs`);
   const mark = user === me ? h("span", { class: "tag" }, "you") : null;
   const detail = details.length ? h("span", { class: "detail" }, details.join(", ")) : null;
-  return h("li", { "data-user": user ?? "" }, avatar(user), h("span", { class: "name" }, user ?? "somebody"), mark, detail);
+  return h("li", { "data-user": user ?? "" }, avatar(readable(user)), h("span", { class: "name" }, readable(user) ?? "somebody"), mark, detail);
 }

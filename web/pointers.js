@@ -1,6 +1,7 @@
 // The pointers of others over the conversation. For the eye alone: whoever does not see them misses nothing that was said.
 
 import { $, h, hue } from "./dom.js";
+import { readable } from "./names.js";
 
 export class Pointers {
   #shown = new Map(); // tab -> element
@@ -22,8 +23,8 @@ export class Pointers {
   }
 
   #add(tab, user) {
-    const element = h("div", { class: "pointer", "data-user": user }, h("span", {}, user));
-    element.style.setProperty("--hue", hue(user));
+    const element = h("div", { class: "pointer", "data-user": user }, h("span", {}, readable(user)));
+    element.style.setProperty("--hue", hue(readable(user)));
     this.#shown.set(tab, element);
     $("pointers").append(element);
     return element;

@@ -2,6 +2,7 @@
 
 import { Credentials, SignInError } from "./credentials.js";
 import { $ } from "./dom.js";
+import { readable, spell } from "./names.js";
 
 const ADJECTIVES = ["quiet", "bright", "gentle", "swift", "amber", "lucky", "mellow", "brave", "sunny", "clever"];
 const ANIMALS = ["otter", "heron", "fox", "panda", "lynx", "robin", "whale", "badger", "finch", "gecko"];
@@ -25,7 +26,7 @@ export class Welcome {
 
   show({ room, message = "" }) {
     $("welcome").hidden = false;
-    $("room").value = room;
+    $("room").value = readable(room);
     this.#say(message);
     if (matchMedia("(min-width: 60rem)").matches) $("name").focus();
   }
@@ -57,7 +58,7 @@ export class Welcome {
   async #register() {
     const user = slug($("name").value);
     if (user.length < 3) {
-      throw new SignInError("invalid", "A name has 3 to 64 letters a-z, digits, dots, hyphens or underscores.");
+      throw new SignInError("invalid", "A name has 3 to 64 letters, digits, dots, hyphens or underscores.");
     }
     return Credentials.register(user);
   }
@@ -65,9 +66,10 @@ export class Welcome {
   #refused(error) {
     if (error.kind === "taken") {
       const user = slug($("name").value);
-      $("name").value = `${user.slice(0, 60)}-${10 + Math.floor(90 * Math.random())}`;
+      const taken = readable(user);
+      $("name").value = `${Array.from(taken).slice(0, 60).join("")}-${10 + Math.floor(90 * Math.random())}`;
       this.#hint();
-      this.#say(`“${user}” is taken. How about “${$("name").value}”? If it is yours, sign in with its password below.`);
+      this.#say(`“${taken}” is taken. How about “${$("name").value}”? If it is yours, sign in with its password below.`);
       $("name").select();
       return;
     }
@@ -77,8 +79,8 @@ export class Welcome {
 
   #hint() {
     const name = $("name").value;
-    const user = slug(name);
-    $("name-hint").textContent = user && user !== name ? `Others will see you as ${user}` : "";
+    const user = readable(slug(name));
+    $("name-hint").textContent = user && user !== name.normalize("NFC") ? `Others will see you as ${user}` : "";
   }
 
   #say(message) {
@@ -92,17 +94,20 @@ export class Welcome {
   }
 }
 
-/** A name as a user's name may be spelt. */
+/** A name of any script as a user's name may be spelt. */
 export function slug(name) {
-  const plain = name.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
-  return plain.trim().replace(/\s+/g, "-").replace(/[^a-z0-9._-]/g, "").slice(0, 64);
+  const plain = name.normalize("NFC").toLowerCase().trim();
+  const letters = Array.from(plain.replace(/\s+/g, "-").replace(/[^\p{L}\p{M}\p{N}._-]/gu, ""));
+  while (spell(letters.join("")).length > 64) letters.pop();
+  return spell(letters.join(""));
 }
 
 /** The room that a person means: `lobby` where none is named. Throws SignInError for what no channel can be called. */
 export function room(name) {
-  const spelt = name.trim().replace(/\s+/g, "-") || "lobby";
-  if (/^[A-Za-z0-9_.:@|=+-]{1,200}$/.test(spelt)) return spelt;
-  throw new SignInError("invalid", `A room's name has 1 to 200 of A-Z a-z 0-9 _ . : @ | = + -, which “${shown(spelt)}” has not.`);
+  const meant = name.trim().replace(/\s+/g, "-") || "lobby";
+  const spelt = spell(meant);
+  if (!/[\p{C}\p{Z}]/u.test(meant) && /^[A-Za-z0-9_.:@|=+-]{1,200}$/.test(spelt)) return spelt;
+  throw new SignInError("invalid", `A room's name has 1 to 200 letters and digits of any script and _ . : @ | = + -, which “${shown(meant)}” has not.`);
 }
 
 function shown(name) {

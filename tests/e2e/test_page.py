@@ -144,16 +144,16 @@ def test_notifications_from_before_are_listed_after_a_reload_and_new_ones_announ
 
 def test_a_link_to_a_name_that_no_room_can_have_leads_to_no_other_room(visit: Visits) -> None:
     ada = visit.join("ada")
-    ada.page.evaluate("location.hash = 'room=комната'")
+    ada.page.evaluate("location.hash = 'room=my/room'")
     field = ada.page.locator("#room-field")
-    expect(field).to_have_value("комната")
+    expect(field).to_have_value("my/room")
     assert "A room's name" in field.evaluate("field => field.validationMessage")
     expect(ada.page.locator("#room-name")).to_have_text(visit.room)
     assert ada.page.url.endswith(f"#room={visit.room}")
     newcomer = visit.welcome()
-    newcomer.page.locator("#room").fill("комната")
+    newcomer.page.locator("#room").fill("my/room")
     newcomer.page.get_by_role("button", name="Join the room").click()
-    expect(newcomer.page.get_by_role("alert")).to_contain_text("“комната”")
+    expect(newcomer.page.get_by_role("alert")).to_contain_text("“my/room”")
     newcomer.page.locator("#room").fill("a+b|c")
     newcomer.page.get_by_role("button", name="Join the room").click()
     expect(newcomer.page.locator("#room-name")).to_have_text("a+b|c")
@@ -188,6 +188,26 @@ def test_the_lines_to_try_work_as_shown(visit: Visits, stack: Stack) -> None:
     for title in ("It works", "Only for you"):
         expect(ada.page.locator("#notifications li").filter(has_text=title)).to_have_count(1)
     ada.expect_said("Hello from HTTP")
+
+
+def test_names_and_rooms_are_in_any_script(visit: Visits) -> None:
+    tag = secrets.token_hex(3)
+    visit.room = f"комната-{tag}"
+    ada, grace = visit.welcome(), visit.welcome()
+    for visitor, name in ((ada, f"Мария-{tag}"), (grace, f"花子-{tag}")):
+        visitor.join(name)
+        expect(visitor.page.locator("#room-name")).to_have_text(f"комната-{tag}")
+        expect(visitor.page.locator("#me")).to_have_text(name.lower())
+    grace.say("こんにちは")
+    ada.expect_said("こんにちは")
+    for part in ("#messages .head b", "#people .name", "#gateways .name"):
+        expect(ada.page.locator(part).filter(has_text=f"花子-{tag}")).to_have_count(1)
+    ada.page.reload()
+    ada.expect_state("Connected")
+    expect(ada.page.locator("#room-field")).to_have_value(f"комната-{tag}")
+    expect(ada.page.locator("#me")).to_have_text(f"мария-{tag}")
+    expect(ada.page.locator("#code")).to_contain_text("room:xn--")
+    assert not ada.tab.errors + grace.tab.errors
 
 
 def test_what_the_tab_sends_is_counted_and_can_be_sent_again_from_a_shell(

@@ -95,23 +95,53 @@ def test_names_and_rooms_are_spelt_as_the_server_takes_them(page: Page) -> None:
     # The welcome form is built when its module loads, so this runs on the page itself.
     page.goto(page.url.replace("/healthz", "/"))
     slugs = "return arg.map(it.slug);"
-    assert run(page, "welcome", slugs, ["Ada Lovelace", " Zoë!", "\u041c\u0438\u0440"]) == [
+    assert run(page, "welcome", slugs, ["Ada Lovelace", " Zoë!", "\u041c\u0438\u0440", "/?"]) == [
         "ada-lovelace",
-        "zoe",
+        "xn--zo-ija",
+        "xn--h1ahn",
         "",
     ]
-    names = [" my room ", "a+b|c=d", "  "]
-    rooms = ["my-room", "a+b|c=d", "lobby"]
+    names = [" my room ", "a+b|c=d", "  ", "部屋"]
+    rooms = ["my-room", "a+b|c=d", "lobby", "xn--ogt573j"]
     assert run(page, "welcome", "return arg.map(it.room);", names) == rooms
 
 
-@pytest.mark.parametrize("name", ["комната", "my room/1", "部屋", "x" * 201, "a%20b"])
+@pytest.mark.parametrize("name", ["my room/1", "x" * 201, "a%20b", "部/屋", "日\u202ea"])
 def test_a_name_that_no_room_can_have_is_refused_never_another_room(page: Page, name: str) -> None:
     page.goto(page.url.replace("/healthz", "/"))
     refused = "try { return it.room(arg); } catch (error) { return [error.name, error.message]; }"
     _, message = run(page, "welcome", refused, name)
-    assert "A room's name has 1 to 200 of A-Z" in message
+    assert "A room's name has 1 to 200 letters" in message
     assert name.replace(" ", "-")[:40] in message
+
+
+NAMES = [
+    "комната",
+    "部屋",
+    "zoë",
+    "مرحبا",
+    "日本語-room",
+    "🎉",
+    "한국어",
+    "a-ü_b",
+    "ελληνικά",
+    "plain",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_spelt_as_browsers_spell_domains_and_read_back(page: Page, name: str) -> None:
+    body = "return [it.spell(arg), it.readable(it.spell(arg)), new URL('http://' + arg).hostname];"
+    spelt, read, domain = run(page, "names", body, name)
+    assert read == name
+    assert spelt == domain
+
+
+@pytest.mark.parametrize(
+    "name", ["xn--", "xn--!!", "xn--a", "xn--zzzzzzzzzzzzzzzzzzzz", "xn--ab-", None]
+)
+def test_what_only_looks_like_a_spelling_is_read_as_it_stands(page: Page, name: Any) -> None:
+    assert run(page, "names", "return it.readable(arg);", name) == name
 
 
 def test_the_count_tells_what_is_missing_and_what_came_twice(page: Page) -> None:
