@@ -145,6 +145,24 @@ async def test_a_replica_that_a_sentinel_names_is_refused(tmp_path):
                 await one.read(0, 0)
 
 
+async def test_a_new_master_is_checked_as_the_first_was(tmp_path):
+    """It may be set otherwise, and evict what it holds."""
+    with SentinelGroup(tmp_path, replicas=1, sentinels=1) as group:
+        replica = group.servers[1]
+        with replica.client() as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        async with broker_of(group.url) as broker:
+            await publish(broker, "room:a", "1")
+            group.failover()
+            async with asyncio.timeout(15):
+                while not broker.counters.moves:  # noqa: ASYNC110 - it is counted elsewhere
+                    await asyncio.sleep(0.05)
+            assert "noeviction" in await unavailable(broker)
+            with replica.client() as client:
+                client.config_set("maxmemory-policy", "noeviction")
+            await publish(broker, "room:a", "2")
+
+
 async def test_sentinels_and_servers_have_passwords_of_their_own(tmp_path, caplog):
     with SentinelGroup(tmp_path, replicas=0, sentinels=1) as group:
         with group.client() as client:

@@ -171,6 +171,25 @@ async def test_settings_that_are_hidden_are_taken_on_trust(start):
     await works(f"redis://line:x@127.0.0.1:{server.port}/0")
 
 
+@pytest.mark.parametrize("lacking", ["-info", "-time", "-eval"])
+async def test_a_user_whose_scripts_may_not_ask_the_server_is_refused(start, lacking):
+    """Each publish would fail: the user's rights count within scripts, too."""
+    server = start()
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "line", "on", ">x", "~*", "&*", "+@all", lacking)
+    line = await refusal(f"redis://line:x@127.0.0.1:{server.port}/0")
+    assert "+info +time" in line
+    assert "OPENLINE_REDIS_URL" in line
+
+
+async def test_a_user_with_no_more_than_is_documented_serves(start):
+    server = start()
+    rules = ("~ol:*", "-@all", "+@read", "+@write", "+@scripting", "+info", "+time", "+ping")
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "line", "on", ">x", *rules)
+    await works(f"redis://line:x@127.0.0.1:{server.port}/0")
+
+
 async def test_an_unreachable_server_is_checked_when_it_comes(start):
     server = start("--maxmemory-policy", "allkeys-lru")
     server.stop()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from services.kernel.broker.port import LEASE_SECONDS, Counters
 from services.kernel.broker.redis.bus_reader import BusReader
@@ -25,6 +25,19 @@ from services.kernel.redis.store_url import parse
 
 OLDEST = (7, 0)
 """The Redis version from which a stream counts its own ids (`0-*`) and scripts carry flags."""
+
+_IN_SCRIPTS = (
+    "#!lua flags=allow-oom,no-writes\nredis.call('TIME')\nreturn redis.call('INFO', 'replication')"
+)
+"""What each script of ours asks of its server."""
+
+_FORBIDDEN = (
+    "can't run this command",
+    "unknown redis command",
+    "not allowed from script",
+    "acl failure",
+)
+"""Of the refusals of a script for what it calls; versions and other servers say it each in its own way."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +106,7 @@ class Partitions:
     def _moved(self) -> None:
         """The master is elsewhere: what is connected to the former one would go on writing into the void."""
         self.counters.moves += 1
+        self._checked = False  # it may be set otherwise
         self._dial.moved()
         for part in self.parts:
             part.reset()
@@ -184,16 +198,20 @@ class Partitions:
         await self._check_layout(pipe)
 
     async def _check_server(self, pipe: Pipe) -> None:
-        server, replication, policy, aof, fsync = await pipe.ask(
+        scripts, server, replication, policy, aof, fsync = await pipe.ask(
+            ("EVAL", _IN_SCRIPTS, 0),
             ("INFO", "server"),
             ("INFO", "replication"),
             ("CONFIG", "GET", "maxmemory-policy"),
             ("CONFIG", "GET", "appendonly"),
             ("CONFIG", "GET", "appendfsync"),
         )
+        if not isinstance(server, Exception):
+            _check_version(server)
+        _check_scripts(scripts)
         if isinstance(server, Exception):
             raise server
-        _check_server(server, replication)
+        _check_replication(replication)
         appends = _check_settings(policy, aof)
         if self.options.trusted_restart:
             _check_trust(replication, safe=appends and _value(fsync) == b"always")
@@ -228,13 +246,29 @@ def run(
     return Command(parts, again, lanes, size)
 
 
-def _check_server(server: bytes, replication: bytes) -> None:
+def _check_scripts(reply: Any) -> None:
+    """Refuse a server whose scripts cannot tell one life of the data from the next: each publish would fail."""
+    if not isinstance(reply, Exception):
+        return
+    text = str(reply).lower()
+    if isinstance(reply, NoPermissionError) or any(word in text for word in _FORBIDDEN):
+        raise ConfigurationError(
+            "scripts may not call INFO and TIME on this Redis: give the user of OPENLINE_REDIS_URL"
+            " +info +time +eval +evalsha +script, or take a server that lets scripts call them"
+        ) from reply
+    raise reply
+
+
+def _check_version(server: bytes) -> None:
     version = re.search(rb"redis_version:(\d+)\.(\d+)", server)
     if version is not None and (int(version[1]), int(version[2])) < OLDEST:
         raise ConfigurationError(
             f"Redis {version[1].decode()}.{version[2].decode()} is too old:"
             " point OPENLINE_REDIS_URL at Redis 7.0 or newer, or Valkey"
         )
+
+
+def _check_replication(replication: bytes) -> None:
     if b"role:master" not in replication:
         raise ConfigurationError("this Redis is a replica: point OPENLINE_REDIS_URL at the master")
     if not re.search(rb"^master_replid:[0-9a-f]+", replication, re.MULTILINE):
