@@ -16,8 +16,6 @@ from services.kernel.protocol.commands import BadCommand, Publish
 from services.kernel.protocol.wire import Publish as Written
 from services.kernel.protocol.wire import Wire
 
-"""Between two typing events of a connection that are passed on."""
-
 
 def admit(session: Session, wire: Wire) -> None:
     """Raises BadCommand for data that can never be published, before it costs a look."""
