@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import msgspec
 import pytest
 
 from services.gateway.session.plain import NotifySession, PlainSession, RoomSession
+from services.kernel.broker.port import Member, Present
 from services.kernel.domain.capabilities import parse as capabilities
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
@@ -41,6 +44,16 @@ def heard(session):
     session.node.run()
     session.node.advance(1)
     return brief(session.connection.events())
+
+
+@pytest.mark.skipif(
+    sys.implementation.name != "cpython" or sys.maxsize < 2**32, reason="other words"
+)
+def test_what_each_idle_connection_holds_does_not_grow_by_a_word(host):
+    """The allocator gives memory in steps of 16 bytes; a session and a member are kept for each connection in a room."""
+    assert sys.getsizeof(opened(host)) <= 224
+    assert sys.getsizeof(Member(user="bob", connection="c1")) <= 64
+    assert sys.getsizeof(Present(1, 1)) <= 32
 
 
 # Rooms
