@@ -203,23 +203,6 @@ def test_numbers_that_would_stop_a_user_are_refused() -> None:
         assert f"argument {option}: 0 is not above 0" in done.stderr
 
 
-def test_load_that_did_not_begin_has_no_report(stack: Stack) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtest.swarm", "--no-such-option"],
-        cwd=ROOT,
-        env={**os.environ, "OPENLINE_VAR": str(stack.var)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    said = done.stderr
-    assert done.returncode == 2
-    assert "unrecognized arguments: --no-such-option" in said
-    assert "report:" not in said
-    assert "Traceback" not in said
-
-
 def started_with(variable: str) -> list[str]:
     """The processes that have this in their environment."""
     found = []

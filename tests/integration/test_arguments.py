@@ -52,4 +52,5 @@ def test_a_wrong_argument_of_load_ends_it_before_anything_starts(tmp_path):
     assert done.returncode == 2
     assert "invalid choice: 'square'" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "report:" not in done.stderr, "what has not begun has none"
     assert not any(tmp_path.iterdir())
