@@ -47,6 +47,7 @@ def main() -> int:
         every=arguments.publish_every,
         channels=arguments.channels,
         each=min(arguments.each, arguments.channels),
+        ttl=arguments.ttl,
         direct=arguments.direct,
     )
     say(f"seed {arguments.seed}; histories go to {folder}")
@@ -93,6 +94,7 @@ def _arguments() -> argparse.Namespace:
     )
     add("--channels", type=whole, default=3, help="how many there are (3)")
     add("--each", type=whole, default=3, help="how many of them a client reads (3)")
+    add("--ttl", type=whole, default=60, help="seconds of a token (60)")
     add("--direct", action="store_true", help="no proxy between clients and nginx")
     add(
         "--var",
