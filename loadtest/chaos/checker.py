@@ -23,13 +23,16 @@ class Finding:
 
 @dataclass(slots=True)
 class Verdict:
-    """What is wrong, and how much there was. `flagged`: losses that clients were told of, by reason."""
+    """What is wrong, and how much there was. `flagged`: losses that clients were told of, by reason.
+    `acked_unheard`: acknowledged, heard by nobody, and everybody was told that something is missing there: the store lost
+    it, or a reset went on behind it.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     delivered: int = 0
     acked: int = 0
     flagged: Counter[str] = field(default_factory=Counter)
-    acked_and_lost: int = 0
+    acked_unheard: int = 0
 
     def find(
         self, kind: str, client: str, channel: str, *, text: str, offset: int | None = None
@@ -203,7 +206,7 @@ def _check_acks(record: Record, walks: list[_Walk], verdict: Verdict) -> None:
         if ack.place in held.get(ack.channel, ()):
             continue
         if all(walk.covers(ack.place) for walk in readers.get(ack.channel, [])):
-            verdict.acked_and_lost += 1
+            verdict.acked_unheard += 1
         else:
             text = f"{ack.id} was acknowledged there, and nobody has it"
             verdict.find("nowhere", ack.client, ack.channel, offset=ack.place.offset, text=text)

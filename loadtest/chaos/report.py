@@ -19,7 +19,7 @@ def text(verdict: Verdict, afters: Sequence[After], clients: Sequence[Mapping[st
     lines = [
         f"{len(clients)} clients: {verdict.acked} acknowledged, {verdict.delivered} delivered",
         ", ".join(f"{verdict.count(kind)} {kind}" for kind in MUST_NOT_BE),
-        f"losses that clients were told of: {flagged}; acknowledged and lost: {verdict.acked_and_lost}",
+        f"losses that clients were told of: {flagged}; acknowledged and heard by nobody: {verdict.acked_unheard}",
         f"leaves shown: {leaves}",
         "",
         "| fault | lost their line | back and recovered, p50 | p99 | slowest | most arrivals a second |",

@@ -173,7 +173,7 @@ def test_a_loss_that_was_told_is_counted_and_is_no_fault() -> None:
     verdict = judged(clients)
     assert verdict.findings == []
     assert verdict.flagged == {"the server lost data": 2}
-    assert verdict.acked_and_lost == 1
+    assert verdict.acked_unheard == 1
     assert verdict.count("doubled") == 0
 
 
@@ -185,7 +185,7 @@ def test_a_loss_within_an_epoch_covers_what_lies_between_and_no_more() -> None:
     ]
     verdict = judged(clients)
     assert verdict.findings == []
-    assert verdict.acked_and_lost == 1
+    assert verdict.acked_unheard == 1
 
 
 def test_an_ack_of_an_ended_epoch_that_some_were_told_nothing_of_is_nowhere() -> None:

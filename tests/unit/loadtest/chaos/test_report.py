@@ -15,13 +15,16 @@ def test_it_says_what_was_counted_what_followed_each_fault_and_what_is_wrong() -
         delivered=10,
         acked=4,
         flagged=Counter({"reset": 2}),
-        acked_and_lost=1,
+        acked_unheard=1,
     )
     afters = [After("gateway-kill", (0.5, 1.25), 9), After("redis-reset", (), 0)]
     lines = text(verdict, afters, [{"leaves": 2}, {"leaves": 1}]).splitlines()
     assert lines[0] == "2 clients: 4 acknowledged, 10 delivered"
     assert lines[1].startswith("1 missed, 0 doubled, 0 reordered")
-    assert lines[2] == "losses that clients were told of: 2 'reset'; acknowledged and lost: 1"
+    assert (
+        lines[2]
+        == "losses that clients were told of: 2 'reset'; acknowledged and heard by nobody: 1"
+    )
     assert lines[3] == "leaves shown: 3"
     assert "| gateway-kill | 2 | 1.25 s | 1.25 s | 1.25 s | 9 |" in lines
     assert "| redis-reset | 0 | | | | 0 |" in lines
