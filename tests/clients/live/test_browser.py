@@ -90,7 +90,7 @@ class Visit:
         self.page.wait_for_function(
             "(name) => client.channel(name).state === 'live'", arg=self.channel
         )
-        wait_until(lambda: listeners(self) == 1)  # is told to the store a little later
+        wait_until(lambda: listeners(self) == 1, timeout=30)  # is told to the store a little later
 
     def publish(self, number: int = 10) -> None:
         for _ in range(number):
@@ -223,7 +223,7 @@ def test_a_token_that_ends_while_the_tab_sleeps_is_asked_for_anew_once(
         one.hears_all()
         with hidden(one), frozen(one):
             wait_until(lambda: listeners(one) == 0, timeout=30)
-            wait_until(lambda: time.monotonic() > one.site.minted[-1] + TTL)
+            wait_until(lambda: time.monotonic() > one.site.minted[-1] + TTL, timeout=30)
             one.publish(20)
         one.hears_all()
         assert one.seen("reasons").count("expired") == 1
