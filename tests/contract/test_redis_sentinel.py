@@ -39,6 +39,7 @@ def valkey(tmp_path_factory):
         yield group
 
 
+@pytest.mark.slow
 class TestRedis(RedisContract):
     @pytest.fixture
     def server(self, redis):

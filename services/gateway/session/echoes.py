@@ -20,8 +20,8 @@ MAX_LOOKS = 40
 class Echo:
     """One publish. `result` is set when the store answered before the hub delivered.
 
-    `epoch` is the channel's when it was sent, `looks` how often was looked for its reset. `acked`: it was acked ahead of its delivery, which may never come; it is kept
-    to be withheld if it does.
+    `epoch` is the channel's when it was sent, `looks` how often was looked for its reset. `acked`: it was acked ahead of
+    its delivery, which may never come; it is kept to be withheld if it does.
     """
 
     __slots__ = ("acked", "channel", "command", "epoch", "looks", "result")

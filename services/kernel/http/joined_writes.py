@@ -16,6 +16,8 @@ class JoinedWrites:
     transport's own.
     """
 
+    __slots__ = ("_held", "_loop", "whole")
+
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.whole = transport
         self._loop = loop
