@@ -11,7 +11,7 @@ import pytest
 from tests.support.people import People
 from tests.support.sentinel_group import SentinelGroup
 from tests.support.stack import Stack
-from tests.support.traffic import Traffic, check_continuity
+from tests.support.traffic import Traffic, position
 
 pytestmark = pytest.mark.slow
 
@@ -58,26 +58,14 @@ async def test_nothing_is_missed_unflagged_when_the_master_is_replaced(
     channel = f"room:{secrets.token_hex(6)}"
     alice = await people.connect("alice", gateway=0)
     bob = await people.connect("bob", gateway=1)
-    starts = [await client.subscribe(channel) for client in (alice, bob)]
+    starts = {client: position(await client.subscribe(channel)) for client in (alice, bob)}
     traffic = Traffic()
     publishing = asyncio.create_task(traffic.publish(people, channel, seconds=16, rate=20))
     await asyncio.sleep(2)
     back = await asyncio.to_thread(fault, group)
     await publishing
 
-    marker = secrets.token_hex(4)
-    await people.publish(channel, marker)
-    for client, start in zip((alice, bob), starts, strict=True):
-        await client.expect("message", where=lambda e: e["data"] == marker, patience=20)
-        heard = check_continuity(client.seen, channel, (start["epoch"], start["offset"]))
-        numbers = [data["n"] for data in heard if isinstance(data, dict)]
-        resets = client.taken_or_not("reset")
-        missing = set(traffic.acked.values()) - set(numbers)
-        assert not missing or resets, f"acknowledged but neither delivered nor flagged: {missing}"
-        assert len(numbers) == len(set(numbers)) or resets
-        assert client.closed is None
-    assert not traffic.doubled
-    assert {code for status, code in traffic.refused if status} <= {"unavailable"}
+    await traffic.check_flagged(people, channel, starts)
     token = await people.token("alice")
     answer = await people.http.post("/auth/tickets", headers={"authorization": f"Bearer {token}"})
     assert answer.is_success, "tickets follow the master, too"

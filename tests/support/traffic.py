@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 
 from tests.support.people import People
+from tests.support.wire import WireClient
 
 
 @dataclass
@@ -31,6 +34,31 @@ class Traffic:
                 number += 1
                 group.create_task(self._one(people, channel, number, padding="x" * size))
                 await asyncio.sleep(1 / rate)
+
+    async def check_flagged(
+        self, people: People, channel: str, starts: Mapping[WireClient, tuple[str, int]]
+    ) -> None:
+        """Assert that each client has what was acked, once and in order, or a `reset`, and none was closed.
+
+        `starts` are the positions at which they subscribed. A last message, which all must get, says when they have all.
+        """
+        marker = secrets.token_hex(4)
+        await people.publish(channel, marker)
+        for client, start in starts.items():
+            await client.expect("message", where=lambda e: e["data"] == marker, patience=20)
+            heard = check_continuity(client.seen, channel, start)
+            numbers = [data["n"] for data in heard if isinstance(data, dict)]
+            resets = client.taken_or_not("reset")
+            missing = set(self.acked.values()) - set(numbers)
+            assert not missing or resets, (
+                f"acknowledged but neither delivered nor flagged: {missing}"
+            )
+            # A key lost with the store's last second may be stored anew: then the reset has said so.
+            assert len(numbers) == len(set(numbers)) or resets
+            assert client.closed is None
+        assert self.acked
+        assert not self.doubled
+        assert {code for status, code in self.refused if status} <= {"unavailable"}
 
     async def _one(self, people: People, channel: str, number: int, *, padding: str) -> None:
         data = {"n": number, "p": padding}
@@ -54,6 +82,11 @@ class Traffic:
                 self.refused.append((answer.status_code, body.get("code", "")))
             await asyncio.sleep(0.5)
         raise AssertionError(f"message {number} could not be published for 30 s")
+
+
+def position(ack: Mapping[str, Any]) -> tuple[str, int]:
+    """Where a subscription begins, by its ack."""
+    return ack["epoch"], ack["offset"]
 
 
 def check_continuity(seen: list[Any], channel: str, start: tuple[str, int]) -> list[Any]:
