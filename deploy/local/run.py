@@ -223,12 +223,12 @@ def _check_redis(url: str) -> None:
 async def _ask_by_sentinels(url: str) -> None:
     """Raises RedisError, OSError or ConfigurationError unless a master is found and answers."""
     store = store_url.parse(url)
-    dial = Dial(store.server, locator=locators.of(store))
+    locator = locators.of(store)
     try:
-        pipe = await dial.connect()
+        pipe = await Dial(store.server, locator=locator).connect()
         pipe.cut()
     finally:
-        await dial.close()
+        await locator.close()
 
 
 def _raise_file_limit() -> None:

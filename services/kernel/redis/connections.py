@@ -30,11 +30,12 @@ Check = Callable[[Pipe], Awaitable[None]]
 
 
 class Dial:
-    """Makes connections to one server: the one of the URL, or the master that `locator` finds, with the URL's options."""
+    """Makes a partition's connections to one server: that of the URL, or the master that `locator` finds, with its options."""
 
-    def __init__(self, url: str, *, locator: Locator | None = None) -> None:
+    def __init__(self, url: str, *, locator: Locator | None = None, partition: int = 0) -> None:
         self._url = url
         self._locator = locator or Fixed()
+        self._partition = partition
         self._patience = ANSWER_TIMEOUT
         self._options: dict[str, Any] = {}
         self._make: type[AbstractConnection] | None = None
@@ -66,7 +67,7 @@ class Dial:
         server that was found and is not the master raises ReadOnlyError.
         """
         while True:
-            address = await self._locator.find()
+            address = await self._locator.find(self._partition)
             limit = asyncio.timeout(None)
             self._opening.add(limit)
             try:
@@ -76,7 +77,7 @@ class Dial:
                     return pipe
             except (RedisError, OSError):
                 if not limit.expired():  # else the master has moved meanwhile
-                    self._locator.doubt()
+                    self._locator.doubt(self._partition)
                     raise
             finally:
                 self._opening.discard(limit)
@@ -88,15 +89,11 @@ class Dial:
 
     def doubt(self) -> None:
         """Have the locator look again: the server says that it is not the master."""
-        self._locator.doubt()
-
-    async def close(self) -> None:
-        """Ask nobody any more where the master is; connections stay."""
-        await self._locator.close()
+        self._locator.doubt(self._partition)
 
     async def messages(self, *channels: str) -> AsyncGenerator[None, None]:
         """One turn for each message that the server publishes there, for ever. Raises as `connect` does."""
-        connection = self._connection(await self._locator.find())
+        connection = self._connection(await self._locator.find(self._partition))
         async with _closed_if_lost(connection):
             await connection.connect()  # type: ignore[no-untyped-call] # redis-py
             await connection.send_command("SUBSCRIBE", *channels)

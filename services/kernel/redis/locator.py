@@ -1,19 +1,23 @@
-"""Where the master is: asked before each connection is made."""
+"""Where a partition's master is: asked before each connection is made."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from services.kernel.redis.store_url import Address
 
+Moved = Callable[[Sequence[int]], None]
+"""Called with the partitions whose master is at another address than it was."""
+
 
 class Locator(Protocol):
-    """Knows the master's address, and who is to be told when it changes."""
+    """Knows the masters' addresses, and who is to be told when one changes."""
 
-    async def find(self) -> Address | None:
-        """Where the master is now; None: where the URL says. Raises RedisError, OSError or ConfigurationError."""
+    async def find(self, partition: int) -> Address | None:
+        """Where the partition's master is now; None: where the URL says. Raises RedisError, OSError or ConfigurationError."""
 
-    def doubt(self) -> None:
+    def doubt(self, partition: int) -> None:
         """What was found last could not be used, or is not the master: look again soon."""
 
     async def close(self) -> None:
@@ -23,11 +27,11 @@ class Locator(Protocol):
 class Fixed:
     """The server of the URL, which is always at its address."""
 
-    async def find(self) -> Address | None:
+    async def find(self, partition: int) -> Address | None:  # noqa: ARG002
         """As `Locator.find`."""
         return None
 
-    def doubt(self) -> None:
+    def doubt(self, partition: int) -> None:
         """As `Locator.doubt`: there is nobody to ask."""
 
     async def close(self) -> None:

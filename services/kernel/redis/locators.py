@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from services.kernel.redis.locator import Fixed, Locator
+from services.kernel.redis.locator import Fixed, Locator, Moved
 from services.kernel.redis.sentinel import Sentinels
 from services.kernel.redis.store_url import StoreUrl
 
 
 def of(
     store: StoreUrl,
+    partitions: Sequence[int] = (0,),
     *,
-    moved: Callable[[], None] = lambda: None,
+    moved: Moved = lambda _: None,
     silent: Callable[[int], None] = lambda _: None,
 ) -> Locator:
-    """The locator of a store's master; `moved` and `silent` as `Sentinels` calls them, which a fixed server never does."""
-    return Sentinels(store, moved=moved, silent=silent) if store.sentinels else Fixed()
+    """The locator of the partitions of a store; `moved` and `silent` as `Sentinels` calls them, which a fixed server never does."""
+    return Sentinels(store, partitions, moved=moved, silent=silent) if store.sentinels else Fixed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, NoReturn
 
@@ -16,7 +16,7 @@ from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis import sentinel_answers, store_url
 from services.kernel.redis.connections import Dial
 from services.kernel.redis.errors import NoSentinelError
-from services.kernel.redis.locator import Locator
+from services.kernel.redis.locator import Locator, Moved
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.sentinel_answers import Answer
 from services.kernel.redis.store_url import Address, StoreUrl
@@ -124,15 +124,22 @@ class _Sentinel:
 
 
 class Sentinels:
-    """The locator of a master that Sentinels watch. Begins to ask with the first `find`.
+    """The locator of a master that Sentinels watch, of all partitions alike. Begins to ask with the first `find`.
 
-    `moved` is called when the master is at another address than it was: connections to the former one must end, which
-    may serve on as if nothing had happened. `silent` is called with how many Sentinels did not answer when last asked.
+    `moved` is called with the partitions when the master is at another address than it was: connections to the former one
+    must end, which may serve on as if nothing had happened. `silent` is called with how many Sentinels did not answer when
+    last asked.
     """
 
     def __init__(
-        self, store: StoreUrl, *, moved: Callable[[], None], silent: Callable[[int], None]
+        self,
+        store: StoreUrl,
+        partitions: Sequence[int],
+        *,
+        moved: Moved,
+        silent: Callable[[int], None],
     ) -> None:
+        self._partitions = partitions
         self._moved = moved
         self._silent = silent
         self._master: Answer | None = None
@@ -144,7 +151,7 @@ class Sentinels:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def find(self) -> Address:
+    async def find(self, partition: int) -> Address:  # noqa: ARG002
         """As `Locator.find`. While no Sentinel can be asked it is where it was last."""
         if self._closed:
             raise Lost("closed")
@@ -159,7 +166,7 @@ class Sentinels:
             self._refuse()
         return self._master.address
 
-    def doubt(self) -> None:
+    def doubt(self, partition: int) -> None:  # noqa: ARG002
         """As `Locator.doubt`."""
         for one in self._sentinels:
             one.doubt()
@@ -199,7 +206,7 @@ class Sentinels:
                 "master_moved",
                 extra={"was": str(former.address), "now": str(self._master.address)},
             )
-            self._moved()
+            self._moved(self._partitions)
 
     def _warn(self, answer: Answer) -> None:
         for weakness in sentinel_answers.weaknesses(answer):

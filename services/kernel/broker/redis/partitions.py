@@ -1,18 +1,19 @@
-"""The partitions of a Redis store: their keys and connections, the checks at the start, and how a script is called."""
+"""The partitions of a Redis store: their keys and connections, and how a script is called."""
 
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from services.kernel.broker.port import LEASE_SECONDS, Counters
 from services.kernel.broker.redis.bus_reader import BusReader
+from services.kernel.broker.redis.checks import ServerChecks
 from services.kernel.broker.redis.scripts import everything, script
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis import keys, locators
@@ -22,22 +23,6 @@ from services.kernel.redis.errors import translate
 from services.kernel.redis.link import Command, Link
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.store_url import parse
-
-OLDEST = (7, 0)
-"""The Redis version from which a stream counts its own ids (`0-*`) and scripts carry flags."""
-
-_IN_SCRIPTS = (
-    "#!lua flags=allow-oom,no-writes\nredis.call('TIME')\nreturn redis.call('INFO', 'replication')"
-)
-"""What each script of ours asks of its server."""
-
-_FORBIDDEN = (
-    "can't run this command",
-    "unknown redis command",
-    "not allowed from script",
-    "acl failure",
-)
-"""Of the refusals of a script for what it calls; versions and other servers say it each in its own way."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +49,7 @@ class Partition:
     """
 
     def __init__(self, number: int, *, dial: Dial, check: Check) -> None:
+        """`dial` is this partition's own: its master may move alone."""
         self.keys = keys.Keys(number)
         self._dial = dial
         self.client = Client(dial, check=check, scripts=everything(), demoted=self._demoted)
@@ -74,6 +60,11 @@ class Partition:
     def _demoted(self) -> None:
         """Another server is the master by now, while what was connected stays with the former one."""
         self._dial.doubt()
+        self.reset()
+
+    def moved(self) -> None:
+        """The master is elsewhere: end all connections, and begin anew those that are being opened."""
+        self._dial.moved()
         self.reset()
 
     def reset(self) -> None:
@@ -98,18 +89,26 @@ class Partitions:
         self.partitions = partitions
         self.counters = Counters()
         self.options = options
-        self._checked = False
-        locator = locators.of(store, moved=self._moved, silent=self._note_silent)
-        self._dial = Dial(store.server, locator=locator)
-        self.parts = [Partition(n, dial=self._dial, check=self._check) for n in range(partitions)]
+        self._checked: set[int] = set()
+        """Partitions whose master was found fit."""
+        self._servers = ServerChecks(trusted_restart=options.trusted_restart)
+        numbers = range(partitions)
+        self._locator = locators.of(store, numbers, moved=self._moved, silent=self._note_silent)
+        self.parts = [
+            Partition(
+                n,
+                dial=Dial(store.server, locator=self._locator, partition=n),
+                check=partial(self._check, n),
+            )
+            for n in numbers
+        ]
 
-    def _moved(self) -> None:
-        """The master is elsewhere: what is connected to the former one would go on writing into the void."""
+    def _moved(self, numbers: Sequence[int]) -> None:
+        """Their master is elsewhere: what is connected to the former one would go on writing into the void."""
         self.counters.moves += 1
-        self._checked = False  # it may be set otherwise
-        self._dial.moved()
-        for part in self.parts:
-            part.reset()
+        self._checked.difference_update(numbers)  # the new one may be set otherwise
+        for number in numbers:
+            self.parts[number].moved()
 
     def _note_silent(self, number: int) -> None:
         self.counters.silent_sentinels = number
@@ -141,7 +140,7 @@ class Partitions:
         """Give all connections back."""
         for part in self.parts:
             await part.close()
-        await self._dial.close()
+        await self._locator.close()
 
     @property
     def lease(self) -> int:
@@ -187,34 +186,15 @@ class Partitions:
             raise reply
         return reply
 
-    async def _check(self, pipe: Pipe) -> None:
-        """Refuse a server that can never serve, with the first connection that reaches it.
+    async def _check(self, number: int, pipe: Pipe) -> None:
+        """Refuse a server that can never serve, with the partition's first connection that reaches it.
 
         The layout is looked at with each: a flush takes it away, and whoever came next could choose another.
         """
-        if not self._checked:
-            await self._check_server(pipe)
-            self._checked = True
+        if number not in self._checked:
+            await self._servers.check(pipe)
+            self._checked.add(number)
         await self._check_layout(pipe)
-
-    async def _check_server(self, pipe: Pipe) -> None:
-        scripts, server, replication, policy, aof, fsync = await pipe.ask(
-            ("EVAL", _IN_SCRIPTS, 0),
-            ("INFO", "server"),
-            ("INFO", "replication"),
-            ("CONFIG", "GET", "maxmemory-policy"),
-            ("CONFIG", "GET", "appendonly"),
-            ("CONFIG", "GET", "appendfsync"),
-        )
-        if not isinstance(server, Exception):
-            _check_version(server)
-        _check_scripts(scripts)
-        if isinstance(server, Exception):
-            raise server
-        _check_replication(replication)
-        appends = _check_settings(policy, aof)
-        if self.options.trusted_restart:
-            _check_trust(replication, safe=appends and _value(fsync) == b"always")
 
     async def _check_layout(self, pipe: Pipe) -> None:
         (found,) = await pipe.ask(("GET", keys.layout()))
@@ -244,62 +224,3 @@ def run(
     """The command that runs a script with these keys and arguments."""
     parts = (b"EVALSHA", script(name).sha, len(names), *names, *args)
     return Command(parts, again, lanes, size)
-
-
-def _check_scripts(reply: Any) -> None:
-    """Refuse a server whose scripts cannot tell one life of the data from the next: each publish would fail."""
-    if not isinstance(reply, Exception):
-        return
-    text = str(reply).lower()
-    if isinstance(reply, NoPermissionError) or any(word in text for word in _FORBIDDEN):
-        raise ConfigurationError(
-            "scripts may not call INFO and TIME on this Redis: give the user of OPENLINE_REDIS_URL"
-            " +info +time +eval +evalsha +script, or take a server that lets scripts call them"
-        ) from reply
-    raise reply
-
-
-def _check_version(server: bytes) -> None:
-    version = re.search(rb"redis_version:(\d+)\.(\d+)", server)
-    if version is not None and (int(version[1]), int(version[2])) < OLDEST:
-        raise ConfigurationError(
-            f"Redis {version[1].decode()}.{version[2].decode()} is too old:"
-            " point OPENLINE_REDIS_URL at Redis 7.0 or newer, or Valkey"
-        )
-
-
-def _check_replication(replication: bytes) -> None:
-    if b"role:master" not in replication:
-        raise ConfigurationError("this Redis is a replica: point OPENLINE_REDIS_URL at the master")
-    if not re.search(rb"^master_replid:[0-9a-f]+", replication, re.MULTILINE):
-        raise ConfigurationError(
-            "this server's INFO replication names no master_replid, by which losses are noticed:"
-            " point OPENLINE_REDIS_URL at Redis 7.0 or newer, or Valkey, without a proxy that hides it"
-        )
-
-
-def _check_settings(policy: Any, aof: Any) -> bool:
-    """Whether the server keeps an append-only file. A server that hides its settings is taken at its word."""
-    if _value(policy) not in (b"noeviction", None):
-        raise ConfigurationError(
-            "Redis may evict our data: set maxmemory-policy noeviction in its configuration"
-        )
-    if _value(aof) == b"no":
-        _log.warning(
-            "append_only_file_disabled",
-            extra={"loses": "all history at a restart", "fix": "set appendonly yes"},
-        )
-    return _value(aof) == b"yes"
-
-
-def _check_trust(replication: bytes, *, safe: bool) -> None:
-    if not safe or b"connected_slaves:0" not in replication:
-        raise ConfigurationError(
-            "OPENLINE_TRUSTED_RESTART is only for one Redis without replicas:"
-            " set appendonly yes and appendfsync always, or unset it"
-        )
-
-
-def _value(setting: Any) -> bytes | None:
-    """The value in a CONFIG GET reply."""
-    return setting[1] if isinstance(setting, list) and len(setting) == 2 else None  # noqa: PLR2004 - name, value
