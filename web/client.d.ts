@@ -61,7 +61,10 @@ type Ask = {
     reason: "first" | "renew" | "expired";
     signal: AbortSignal;
 };
-/** A token, null for an anonymous session, or what gives one. Throw `Unauthorized` where only a person can help. */
+/**
+ * A token, null for an anonymous session, or what gives one. Throw `Unauthorized` where only a person can help. What is
+ * neither text nor null, or empty, is an error, not a session without a user.
+ */
 type TokenSource = string | null | ((ask: Ask) => string | null | Promise<string | null>);
 /** `stream` is HTTP both ways, for networks that block WebSocket. */
 type TransportName = "websocket" | "stream";

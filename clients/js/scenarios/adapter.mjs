@@ -11,7 +11,7 @@ function connect({ url, token }) {
   let calls = 0;
   client = createClient({
     url,
-    token: token === null ? null : ({ reason }) => (tell({ token: reason }), `token-${++calls}`),
+    token: token === null ? null : ({ reason }) => (tell({ token: reason }), token ?? `token-${++calls}`),
     transports: ["websocket"],
     backoff: { base: 0.1, cap: 0.5 },
     probe: 0,

@@ -40,7 +40,6 @@ export const createAttempt = (dial: Dial, hooks: Hooks) => {
   const attempt = {
     signal: controller.signal,
     after,
-    cancel,
     pace: createPace(performance.now()),
     token: null as Token,
     transport: "websocket" as TransportName,

@@ -1,3 +1,4 @@
+import { Unauthorized } from "./errors.js";
 import type { Ask, TokenSource } from "./types.js";
 
 export type Token = string | null;
@@ -7,6 +8,16 @@ export const createTokens = (source: TokenSource | undefined) => {
   let token: Token | undefined;
   let flight: Promise<Token> | undefined;
   let owner: AbortSignal;
+
+  /**
+   * What a token may be. Anything else would begin a session without a user, unseen: a mistake, and final, of one who has
+   * never given a token; one who has is asked again, since an answer of his back end without one does that too.
+   */
+  const check = (given: unknown): Token => {
+    if (given === null || (given && typeof given === "string")) return given as Token;
+    throw new (token === undefined ? Unauthorized : TypeError)(`\`token\` gave ${given === "" ? '""' : typeof given}: give a token, or null for none`);
+  };
+
   return {
     /** Whether a new one can be had. */
     renewable: typeof source === "function",
@@ -14,9 +25,9 @@ export const createTokens = (source: TokenSource | undefined) => {
     /** Forget it: the next comes from the provider. */
     forget: (): void => void (token = undefined),
 
-    /** The token to use; a new one if `ended` is what there is. Throws what the provider throws. */
+    /** The token to use; a new one if `ended` is what there is. Throws what the provider throws, or `Unauthorized` or TypeError for what is no token. */
     async get(reason: Ask["reason"], signal: AbortSignal, ended?: Token): Promise<Token> {
-      if (typeof source !== "function") return source ?? null;
+      if (typeof source !== "function") return check(source ?? null);
       while (flight) {
         const theirs = owner;
         try {
@@ -27,7 +38,7 @@ export const createTokens = (source: TokenSource | undefined) => {
       }
       if (token !== undefined && token !== ended) return token;
       owner = signal;
-      return (flight = (async () => (token = await source({ reason, signal })))().finally(() => {
+      return (flight = (async () => (token = check(await source({ reason, signal }))))().finally(() => {
         flight = undefined;
       }));
     },

@@ -10,7 +10,10 @@ export type AnyChannels = { [name: string]: any };
 /** Why a token is wanted: at first, because the server says that it ends soon, or because it has ended. */
 export type Ask = { reason: "first" | "renew" | "expired"; signal: AbortSignal };
 
-/** A token, null for an anonymous session, or what gives one. Throw `Unauthorized` where only a person can help. */
+/**
+ * A token, null for an anonymous session, or what gives one. Throw `Unauthorized` where only a person can help. What is
+ * neither text nor null, or empty, is an error, not a session without a user.
+ */
 export type TokenSource = string | null | ((ask: Ask) => string | null | Promise<string | null>);
 
 /** `stream` is HTTP both ways, for networks that block WebSocket. */

@@ -138,6 +138,28 @@ describe("a client", () => {
     made.client.close();
   });
 
+  test("a provider that gives no token and not null fails the client: no session begins without a user", async () => {
+    const made = createTestClient({ token: async () => undefined as never });
+    made.client.connect();
+    await expect(made.client.online()).rejects.toThrow("`token` gave undefined");
+    expect(made.client.state).toBe("failed");
+    expect(made.server.received).toEqual([]);
+    made.client.close();
+  });
+
+  test("a provider that gives nothing at a renewal keeps the line, and is asked again", async () => {
+    const token = vi.fn().mockReturnValueOnce("a").mockReturnValueOnce(undefined).mockReturnValue("b");
+    const errors: OpenlineError[] = [];
+    using made = await online({ token });
+    made.client.on("error", (error) => errors.push(error));
+    made.server.expire();
+    await made.server.settle();
+    expect(errors.map(({ cause }) => String(cause))).toEqual([expect.stringContaining("`token` gave undefined")]);
+    await pass(made, 5_000);
+    expect(sent(made, "auth").map((command) => command["token"])).toEqual(["a", "b"]);
+    expect(made.client.state).toBe("online");
+  });
+
   test("moves to another line before it leaves this one", async () => {
     using made = await online();
     const got: unknown[] = [];

@@ -1,4 +1,5 @@
 import { expect, test, vi } from "vitest";
+import { Unauthorized } from "../src/index.js";
 import { createTokens } from "../src/tokens.js";
 
 const live = () => new AbortController().signal;
@@ -53,4 +54,29 @@ test("what the provider throws is thrown, and it is asked again", async () => {
   const tokens = createTokens(provider);
   await expect(tokens.get("first", live())).rejects.toThrow("no");
   expect(await tokens.get("first", live())).toBe("t");
+});
+
+test.each([
+  ["undefined", undefined],
+  ['""', ""],
+  ["number", 42],
+  ["object", { token: "t" }],
+])("a function that gives %s and never gave a token is a mistake that is named", async (what, given) => {
+  const got = createTokens(() => given as never).get("first", live());
+  await expect(got).rejects.toThrow(Unauthorized);
+  await expect(got).rejects.toThrow(`\`token\` gave ${what}: give a token, or null`);
+});
+
+test("an empty text in place of a token is the same mistake, null is none", async () => {
+  await expect(createTokens("").get("first", live())).rejects.toThrow('gave ""');
+  expect(await createTokens(() => null).get("first", live())).toBeNull();
+});
+
+test("one who has given a token, then something else, is asked again", async () => {
+  const tokens = createTokens(vi.fn().mockResolvedValueOnce("t").mockResolvedValueOnce(undefined).mockResolvedValueOnce("u"));
+  await tokens.get("first", live());
+  const got = tokens.get("expired", live(), "t");
+  await expect(got).rejects.toThrow(TypeError);
+  await expect(got).rejects.toThrow("`token` gave undefined");
+  expect(await tokens.get("expired", live(), "t")).toBe("u");
 });

@@ -25,6 +25,7 @@ class Adapter:
 
     def __init__(self) -> None:
         self.client: Client | None = None
+        self.given: str | None = None
         self.waiting: list[Command] = []
         self.readers: dict[str, asyncio.Task[None]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
@@ -32,7 +33,8 @@ class Adapter:
 
     async def connect(self, command: Command) -> None:
         """Make the client, and do what came before."""
-        anonymous = "token" in command and command["token"] is None
+        self.given = command.get("token")
+        anonymous = "token" in command and self.given is None
         self.client = Client(
             command["url"],
             token=None if anonymous else self.token,
@@ -47,9 +49,9 @@ class Adapter:
             await self.do(earlier)
 
     def token(self, reason: Reason) -> str:
-        """The next token."""
+        """The next token, or what is to be given in its place."""
         tell(token=reason)
-        return f"token-{next(self.calls)}"
+        return f"token-{next(self.calls)}" if self.given is None else self.given
 
     async def watch(self) -> None:
         """Tell the connection's end."""

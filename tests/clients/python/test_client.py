@@ -8,7 +8,7 @@ import logging
 import pytest
 from websockets.asyncio.server import serve
 
-from openline import Client, OpenlineError, Position
+from openline import Client, OpenlineError, Position, Unauthorized
 
 pytestmark = pytest.mark.clients
 
@@ -63,6 +63,13 @@ def test_a_channel_goes_on_where_positions_say():
     assert client.channel("room:a").position == Position("e", 4)
     assert client.channel("room:a", since=Position("e", 1)).position == Position("e", 1)
     assert client.channel("room:b").position is None
+
+
+async def test_a_function_that_gives_no_token_and_not_none_fails_the_client():
+    async with Client("http://127.0.0.1:1", token=lambda _reason: {"token": "t"}) as client:
+        with pytest.raises(Unauthorized, match="`token` gave dict"):
+            await client.online()
+        assert client.state == "failed"
 
 
 async def test_the_token_is_in_no_log_not_even_at_debug(caplog):

@@ -42,6 +42,33 @@ async def test_a_fixed_token_that_has_expired_ends_it():
         await Tokens("t").get("expired")
 
 
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [("", "''"), (42, "int"), (b"t", "bytes"), ({"token": "t"}, "dict")],
+)
+async def test_a_function_that_gives_something_else_and_never_gave_a_token_is_a_mistake_that_is_named(
+    given, what
+):
+    with pytest.raises(Unauthorized, match=f"`token` gave {what}: give a token, or None"):
+        await Tokens(lambda _reason: given).current()
+
+
+async def test_an_empty_text_in_place_of_a_token_is_the_same_mistake_and_none_is_none():
+    with pytest.raises(Unauthorized, match="gave ''"):
+        await Tokens("").current()
+    assert await Tokens(lambda _reason: None).current() is None
+
+
+async def test_one_who_has_given_a_token_then_something_else_is_asked_again():
+    answers = iter(["t", "", "u"])
+    tokens = Tokens(lambda _reason: next(answers))
+    assert await tokens.current() == "t"
+    with pytest.raises(TypeError, match="gave ''"):
+        await tokens.get("renew")
+    assert await tokens.current() == "t"
+    assert await tokens.get("renew") == "u"
+
+
 async def test_a_plain_function_will_do():
     assert await Tokens(lambda reason: f"for {reason}").current() == "for first"
 

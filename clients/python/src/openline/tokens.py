@@ -33,25 +33,34 @@ class Tokens:
     async def get(self, reason: Reason) -> str | None:
         """A new token. Whoever is cancelled leaves the call to the next one. Raises what the function raises.
 
-        Raises Unauthorized when a token that has expired was given as a string.
+        Raises Unauthorized when a token that has expired was given as a string, and for what is neither a token nor None;
+        TypeError for the latter where there has been a token before, so that the function is asked again.
         """
         if not callable(self._source):
             if reason == "expired":
                 raise Unauthorized(
                     "the token has expired; give Client a function that gets new ones"
                 )
-            self._kept = (self._source,)
-            return self._source
+            self._kept = (self._check(self._source),)
+            return self._kept[0]
         if self._call is None:
             self._call = asyncio.create_task(_ask(self._source, reason), name="openline-token")
         call = self._call
         try:
-            token = await asyncio.shield(call)
+            token = self._check(await asyncio.shield(call))
         finally:
             if self._call is call and call.done():
                 self._call = None
         self._kept = (token,)
         return token
+
+    def _check(self, given: object) -> str | None:
+        """Anything else would begin a session without a user, unseen."""
+        if given is None or (isinstance(given, str) and given):
+            return given
+        what = repr(given) if given == "" else type(given).__name__
+        wrong = f"`token` gave {what}: give a token, or None for none"
+        raise Unauthorized(wrong) if self._kept is None else TypeError(wrong)
 
     async def close(self) -> None:
         """Give up a call that is under way."""
