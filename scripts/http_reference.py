@@ -57,6 +57,7 @@ EXAMPLES: Mapping[str, Any] = {
     "channel": "room:lobby",
     "user": "alice",
     "sub": "alice",
+    "node": "gateway-1",
     "topic": "builds",
     "connection": "CONNECTION",
     "username": "carol",

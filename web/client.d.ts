@@ -2,7 +2,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 /** The protocol's codes, and those of this package. */
-type ErrorCode = "bad_request" | "unauthorized" | "forbidden" | "unknown_namespace" | "not_subscribed" | "already_subscribed" | "rate_limited" | "too_large" | "limit_exceeded" | "invalid_data" | "conflict" | "unavailable" | "internal"
+type ErrorCode = "bad_request" | "unauthorized" | "forbidden" | "unknown_namespace" | "not_found" | "not_subscribed" | "already_subscribed" | "rate_limited" | "too_large" | "limit_exceeded" | "invalid_data" | "conflict" | "unavailable" | "internal"
 /** The line is gone, or there is none. */
  | "disconnected"
 /** No answer in time. */

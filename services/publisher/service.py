@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
@@ -15,12 +15,15 @@ from services.kernel.broker.drafts import check_size, check_written, compose
 from services.kernel.broker.port import Broker, ChannelPage, Draft, History, Members, Published
 from services.kernel.broker.publish_queue import Outcome, PublishQueue
 from services.kernel.domain import control, data
-from services.kernel.domain.codes import OpenlineError
-from services.kernel.domain.control import Control, Direct, Revoke
+from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.control import Control, Direct, DrainNode, Revoke, UndoDrain
 from services.kernel.domain.namespaces import Namespace, Namespaces
+from services.kernel.domain.nearest import shown
+from services.kernel.domain.peers import Peer, moving_seconds, peers, takers
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind
 from services.kernel.domain.schemas import Schemas
+from services.kernel.domain.wording import cut
 from services.kernel.tokens import revocations
 from services.kernel.tokens.revocations import LONGEST_TOKEN, Revocation, Revocations
 from services.publisher import metrics
@@ -187,6 +190,38 @@ class Publisher:
         """What each living gateway tells about itself, as JSON objects."""
         return await self._broker.nodes()
 
+    async def drain(self, node: str) -> int:
+        """Have a gateway drain; how many connections it had.
+
+        Raises `not_found`, or `conflict` when no other one takes clients.
+        """
+        found = await self._gateways(node)
+        if not (others := takers(found, node)):
+            raise OpenlineError(
+                Code.CONFLICT, f"no other gateway takes clients than {shown(node)}; start one first"
+            )
+        connections = _connections(found, node)
+        within = moving_seconds(connections, others)
+        await self.send_control(DrainNode(node=node, within=within))
+        return connections
+
+    async def undo_drain(self, node: str) -> int:
+        """Have a gateway take clients again; how many connections it has. Raises `not_found`."""
+        found = await self._gateways(node)
+        await self.send_control(UndoDrain(node=node))
+        return _connections(found, node)
+
+    async def _gateways(self, node: str) -> list[Peer]:
+        """The living gateways. Raises `not_found` when `node` is none of them."""
+        found = peers(await self._broker.nodes())
+        names = sorted({peer.node for peer in found})
+        if node not in names:
+            living = ", ".join(names) or "none"
+            raise OpenlineError(
+                Code.NOT_FOUND, cut(f"there is no gateway {shown(node)}; living: {living}", 500)
+            )
+        return found
+
     async def direct(self, connection: str, raw: bytes) -> None:
         """Send data to one connection, at most once."""
         check_written(DIRECT, len(raw))
@@ -257,6 +292,10 @@ def _outcome(message: Message | OpenlineError, outcome: Outcome) -> str:
     if outcome.duplicate:
         return "duplicate"
     return "ephemeral" if isinstance(message, Message) and message.ephemeral else "stored"
+
+
+def _connections(found: Iterable[Peer], node: str) -> int:
+    return sum(peer.connections for peer in found if peer.node == node)
 
 
 def _iso(now: float) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+from typing import Any
 
 import pytest
 
 from tests.support.event_stream import EventStream
+from tests.support.listener import Listener
 from tests.support.people import People
 from tests.support.problem_documents import problem
+from tests.support.stack import Stack
 from tests.support.wire import Closed, WireClient
 
 
@@ -53,6 +57,62 @@ async def test_a_connection_is_told_and_closed_by_its_id_wherever_it_is(people: 
         assert answer.status_code == 202
         assert (await client.wait_closed(patience=1.5))[0] == 4004
         assert len(client.taken_or_not("direct")) == 1
+
+
+async def test_a_gateway_that_is_drained_by_name_gives_its_clients_to_the_others_and_nothing_is_lost(
+    people: People, stack: Stack
+) -> None:
+    channel = f"room:{secrets.token_hex(6)}"
+    tokens = [await people.minted(name()) for _ in range(12)]
+    async with contextlib.AsyncExitStack() as opened:
+        clients = [
+            await opened.enter_async_context(
+                Listener(people.ws(), lambda token=token: token, channel)
+            )
+            for token in tokens
+        ]
+        there = await nodes(people)
+        async with asyncio.timeout(20):  # told with the next heartbeats
+            while sum(node["connections"] for node in there.values()) < len(clients):
+                await asyncio.sleep(0.1)
+                there = await nodes(people)
+        # Whoever has most of the twelve; the ring of a few clients may leave one gateway with none.
+        drained = max(there, key=lambda node: there[node]["connections"])
+        published: list[int] = []
+        try:
+            answer = await people.call("POST", f"/v1/nodes/{drained}/drain")
+            assert answer.status_code == 202
+            had = answer.json()["connections"]
+            assert (answer.json()["node"], had >= 6) == (drained, True)
+            async with asyncio.timeout(40):
+                while (now := (await nodes(people))[drained])["connections"]:
+                    await people.publish(channel, len(published))
+                    published.append(len(published))
+                    await asyncio.sleep(0.1)
+            assert now["draining"]
+            assert not stack.is_ready(drained)
+            again = await people.call("POST", f"/v1/nodes/{drained}/drain")
+            assert (again.status_code, again.json()["connections"]) == (202, 0)
+            (other,) = there.keys() - {drained}
+            problem(await people.call("POST", f"/v1/nodes/{other}/drain"), 409, "conflict")
+            await people.publish(channel, len(published))
+            published.append(len(published))
+            for client in clients:
+                await client.until(lambda client=client: client.data() == published)
+                assert (client.holes, client.flagged, client.errors) == ([], 0, [])
+            assert sum(client.connections == 2 for client in clients) >= 6
+        finally:
+            answer = await people.call("DELETE", f"/v1/nodes/{drained}/drain")
+        assert (answer.status_code, answer.json()) == (202, {"node": drained, "connections": 0})
+        await asyncio.to_thread(stack.wait_ready, drained)
+        direct = people.ws(int(drained.partition("-")[2]) - 1)
+        async with await WireClient.open(direct, tokens[0]) as client:
+            assert client.seen[0]["node"] == drained
+
+
+async def nodes(people: People) -> dict[str, dict[str, Any]]:
+    answer = await people.call("GET", "/v1/nodes")
+    return {node["node"]: node for node in answer.json()["nodes"]}
 
 
 async def test_who_is_not_there_is_accepted_all_the_same(people: People) -> None:

@@ -18,7 +18,7 @@ def test_the_document_of_the_publisher_is_true_through_the_front_door_and_leaves
     stack: Stack, tmp_path: Path
 ) -> None:
     document = f"{stack.run['publisher']}/openapi.json"
-    assert schemathesis(document, stack.url, tmp_path, token=stack.client_token(), examples=8) == 16
+    assert schemathesis(document, stack.url, tmp_path, token=stack.client_token(), examples=8) == 18
     test_no_log_holds_a_secret(stack)
     test_no_log_holds_a_traceback_or_an_error_of_ours(stack)
 

@@ -455,6 +455,16 @@ class TestPresenceAndChannels:
         (node,) = api.get("/v1/nodes").json()["nodes"]
         assert (node["node"], node["connections"], node["draining"]) == ("n1", 3, False)
 
+    def test_a_drain_names_who_lives_and_needs_another_gateway(self, api):
+        for call in (api.post, api.delete):
+            body = problem(call("/v1/nodes/n%2F2/drain"), 404, "not_found")
+            assert body["detail"] == "there is no gateway 'n/2'; living: n1"
+        assert (
+            "no other gateway" in problem(api.post("/v1/nodes/n1/drain"), 409, "conflict")["detail"]
+        )
+        answer = api.delete("/v1/nodes/n1/drain")
+        assert (answer.status_code, answer.json()) == (202, {"node": "n1", "connections": 3})
+
     @pytest.mark.parametrize("path", ["/v1/channels", "/v1/channels/room:full/presence"])
     def test_a_cursor_that_was_never_handed_out_is_refused(self, api, path):
         for cursor in ("!", "room:a", "c6", "c%C3", "x" * 1025):

@@ -4,6 +4,7 @@ export type ErrorCode =
   | "unauthorized"
   | "forbidden"
   | "unknown_namespace"
+  | "not_found"
   | "not_subscribed"
   | "already_subscribed"
   | "rate_limited"

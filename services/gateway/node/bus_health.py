@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-import msgspec
+from services.kernel.domain.peers import peers
 
 STALLED_SECONDS = 10.0
 """Age of our own canary, while beats are answered, at which the bus counts as stalled."""
@@ -27,20 +27,11 @@ class Beating(Protocol):
     beaten_at: float
 
 
-class _Peer(msgspec.Struct):
-    """What a gateway reports of itself with each beat, as far as it matters here."""
-
-    node: str = ""
-    lag: float = 0.0
-    draining: bool = False
-
-
 def healthy_peer_exists(nodes: Iterable[bytes], own_name: str) -> bool:
     """Whether another gateway receives the bus and takes clients."""
-    peers = (msgspec.json.decode(node, type=_Peer) for node in nodes)
     return any(
         peer.node != own_name and not peer.draining and peer.lag < STALLED_SECONDS / 2
-        for peer in peers
+        for peer in peers(nodes)
     )
 
 

@@ -36,17 +36,19 @@ class ControlMessages:
         wall: Callable[[], float],
         move: Callable[[str, float], None],
         probe: Callable[[str], None],
+        drain: Callable[[control.ForNode], None],
         relay: Relay,
     ) -> None:
         """`move` moves the clients of a front door's instance, by its name, within the given seconds.
 
-        `probe` asks a user's silent connections whether they live.
+        `probe` asks a user's silent connections whether they live. `drain` gets what is meant for a gateway by its name.
         """
         self._registry = registry
         self._known = KnownRevocations(revocations)
         self._wall = wall
         self._move = move
         self._probe = probe
+        self._drain = drain
         self._relay = relay
 
     @property
@@ -76,6 +78,8 @@ class ControlMessages:
             self._move(message.proxy, message.seconds)
         elif isinstance(message, control.ProbeUser):
             self._probe(message.user)
+        elif isinstance(message, control.DrainNode | control.UndoDrain):
+            self._drain(message)
         elif isinstance(message, control.CarryCommands):
             self._relay.carry(message)
         elif isinstance(message, control.CommandsTaken):

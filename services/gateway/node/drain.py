@@ -4,17 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
 
+import structlog
 from prometheus_client import Counter
 
 from services.gateway.node.registry import Registry
 from services.gateway.node.timer_wheel import SLOT
 from services.gateway.session.session import Session
 from services.kernel.domain.codes import Close
+from services.kernel.domain.control import DrainNode, ForNode
 
 CHOICE = 0.5
 """Fraction of a move in which clients may reconnect by themselves. The rest are then closed one by one."""
+
+log = structlog.get_logger(__name__)
+
+
+class OrderedDrain:
+    """A drain that the back end ordered by this gateway's name. `active` until it is undone or the process ends.
+
+    `spawn` starts the moving of the clients, and answers with its task.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        registry: Registry,
+        *,
+        drained: Counter,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        self.active = False
+        self._name = name
+        self._registry = registry
+        self._drained = drained
+        self._spawn = spawn
+        self._moving: asyncio.Task[None] | None = None
+
+    def handle(self, order: ForNode) -> None:
+        """Begin or end, if this gateway is meant. An order that was carried out before changes nothing."""
+        if order.node != self._name or self.active is isinstance(order, DrainNode):
+            return
+        self.active = not self.active
+        if isinstance(order, DrainNode):
+            log.info("drain_ordered", connections=len(self._registry), within=order.within)
+            moving = drain(self._registry, order.within / CHOICE, drained=self._drained)
+            self._moving = self._spawn(moving)
+        else:
+            log.info("drain_cancelled", connections=len(self._registry))
+            self.stop()
+
+    def stop(self) -> None:
+        """Leave alone the clients that are still here; who was told to move does so."""
+        if self._moving is not None:
+            self._moving.cancel()
+            self._moving = None
 
 
 async def drain(registry: Registry, seconds: float, *, drained: Counter) -> None:

@@ -17,7 +17,7 @@ from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.metrics import Metrics
 from services.gateway.node.buses import Buses
 from services.gateway.node.control import ControlMessages
-from services.gateway.node.drain import drain, move
+from services.gateway.node.drain import OrderedDrain, drain, move
 from services.gateway.node.failover import Failover
 from services.gateway.node.fleet import Fleet
 from services.gateway.node.lease import Lease, keep_reporting
@@ -97,6 +97,9 @@ class Node:
             call_later=self._loop.call_later,
             order=self.fleet.order_probe,
         )
+        self._ordered_drain = OrderedDrain(
+            name, self._registry, drained=metrics.drained, spawn=self._calls.spawn
+        )
         self.relay = Relay(broker, self._registry, relayed=metrics.relayed, spawn=self.spawn)
         self._control = ControlMessages(
             self._registry,
@@ -104,6 +107,7 @@ class Node:
             wall=self.wall,
             move=self._move,
             probe=self._probes.probe,
+            drain=self._ordered_drain.handle,
             relay=self.relay,
         )
         self.tokens = Tokens(verifier, tickets, self._control, wall=self.wall)
@@ -160,7 +164,7 @@ class Node:
         return Audience(channel, self.namespaces.of(channel), self)
 
     def _check_failover(self) -> None:
-        if self._failover.due and not self._leaving:
+        if self._failover.due and not self._leaving and not self._ordered_drain.active:
             self.spawn(self._failover.run())
 
     def _measure(self) -> None:
@@ -194,6 +198,7 @@ class Node:
     async def drain(self, seconds: float) -> None:
         """Tell every client to move, each at its own moment within `seconds`, then close those left with 4100."""
         self._leaving = True
+        self._ordered_drain.stop()
         await drain(self._registry, seconds, drained=self.metrics.drained)
 
     def _move(self, proxy: str, seconds: float) -> None:
@@ -228,8 +233,8 @@ class Node:
 
     @property
     def draining(self) -> bool:
-        """Whether clients are to go elsewhere: this gateway leaves, or its bus is lost."""
-        return self._leaving or self._failover.active
+        """Whether clients are to go elsewhere: this gateway leaves, its drain was ordered, or its bus is lost."""
+        return self._leaving or self._ordered_drain.active or self._failover.active
 
     # For sessions
 

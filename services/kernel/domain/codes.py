@@ -12,6 +12,7 @@ class Code(StrEnum):
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     UNKNOWN_NAMESPACE = "unknown_namespace"
+    NOT_FOUND = "not_found"
     NOT_SUBSCRIBED = "not_subscribed"
     ALREADY_SUBSCRIBED = "already_subscribed"
     RATE_LIMITED = "rate_limited"
@@ -31,6 +32,7 @@ HTTP_STATUS: dict[Code, int] = {
     Code.UNAUTHORIZED: 401,
     Code.FORBIDDEN: 403,
     Code.UNKNOWN_NAMESPACE: 404,
+    Code.NOT_FOUND: 404,
     Code.NOT_SUBSCRIBED: 409,
     Code.ALREADY_SUBSCRIBED: 409,
     Code.RATE_LIMITED: 429,

@@ -88,6 +88,19 @@ class MoveClients(_Control, frozen=True, kw_only=True, tag="move_clients"):
     seconds: float
 
 
+class DrainNode(_Control, frozen=True, kw_only=True, tag="drain_node"):
+    """Have the gateway of this name take no more clients, and move those it has: told to go `within` so many seconds."""
+
+    node: str
+    within: float
+
+
+class UndoDrain(_Control, frozen=True, kw_only=True, tag="undo_drain"):
+    """Have the gateway of this name take clients again."""
+
+    node: str
+
+
 class CarryCommands(_Control, frozen=True, kw_only=True, tag="carry_commands"):
     """Carry out commands, each as its client wrote it, for a stream that another gateway has.
 
@@ -112,7 +125,10 @@ class CommandsTaken(_Control, frozen=True, kw_only=True, tag="commands_taken"):
 ForSessions: TypeAlias = (
     DisconnectUser | DisconnectConnection | EndFormer | SubscribeUser | UnsubscribeUser | Direct
 )
-Control: TypeAlias = ForSessions | Revoke | MoveClients | ProbeUser | CarryCommands | CommandsTaken
+ForNode: TypeAlias = DrainNode | UndoDrain
+Control: TypeAlias = (
+    ForSessions | ForNode | Revoke | MoveClients | ProbeUser | CarryCommands | CommandsTaken
+)
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)

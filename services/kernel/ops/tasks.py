@@ -56,11 +56,12 @@ class Calls:
         self._name = name
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(self, call: Coroutine[Any, Any, None]) -> None:
-        """Start it. Needs a running loop."""
+    def spawn(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start it; its task, for who may have to cancel it. Needs a running loop."""
         task = asyncio.get_running_loop().create_task(call)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def __len__(self) -> int:
         return len(self._tasks)

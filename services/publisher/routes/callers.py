@@ -90,6 +90,8 @@ Connection = Annotated[
     *_in_path(channels.SUBJECT_GRAMMAR, "As `connected` and presence name it."),
 ]
 
+Node = Annotated[str, Path(description="A gateway, as `GET /v1/nodes` names it.")]
+
 
 def channel_for(action: Action, scope: str) -> Any:
     """The channel of the path. Raises what the guard does, then `bad_request`, `unknown_namespace` or `forbidden`."""

@@ -1,4 +1,4 @@
-"""Commanding the fleet: disconnecting, subscribing and unsubscribing users; and asking which gateways live."""
+"""Commanding the fleet: disconnecting, subscribing and unsubscribing users; and which gateways live and take clients."""
 
 from __future__ import annotations
 
@@ -19,9 +19,17 @@ from services.kernel.domain.permissions import check_http
 from services.kernel.domain.wording import cut
 from services.kernel.http import bodies
 from services.publisher.routes import answers, describe
-from services.publisher.routes.callers import Connection, Manager, Parts, PartsOf, User, unlimited
+from services.publisher.routes.callers import (
+    Connection,
+    Manager,
+    Node,
+    Parts,
+    PartsOf,
+    User,
+    unlimited,
+)
 from services.publisher.routes.guard import MANAGE
-from services.publisher.routes.models import Accepted, Disconnect, Nodes, Subscription
+from services.publisher.routes.models import Accepted, Disconnect, Drained, Nodes, Subscription
 
 MAX_REASON = 123
 """Bytes of a close frame's reason (RFC 6455 section 5.5: 125 less the code)."""
@@ -34,6 +42,7 @@ _SUBSCRIPTION = describe.body("Subscription")
 UserCloser = Annotated[Claims, unlimited(MANAGE, "disconnecting a user")]
 ConnectionCloser = Annotated[Claims, unlimited(MANAGE, "disconnecting a connection")]
 Revoker = Annotated[Claims, unlimited(MANAGE, "revoking a user")]
+Drainer = Annotated[Claims, unlimited(MANAGE, "draining a gateway")]
 Lister = Annotated[Claims, unlimited(MANAGE, "listing the gateways")]
 
 router = APIRouter(generate_unique_id_function=describe.operation_id)
@@ -128,6 +137,33 @@ async def unsubscribe(request: Request, of: PartsOf, claims: Manager, user: User
 async def nodes(of: PartsOf, _: Lister) -> Response:
     """Each living gateway as it told of itself within the last seconds."""
     return answers.raw(b'{"nodes":[%b]}' % b",".join(await of.publisher.nodes()))
+
+
+@router.post(
+    "/v1/nodes/{node:path}/drain",
+    summary="Drain a gateway",
+    status_code=202,
+    responses=describe.refusals(401, 403, 404, 409, 429, 503),
+)
+async def drain(of: PartsOf, _: Drainer, node: Node) -> Drained:
+    """Have a gateway take no more clients, and move those it has to the others.
+
+    It tells them to reconnect, each at a moment of its own within as many seconds as the others need to take them, at least
+    5, then closes those left with 4100 over as long again. `/readyz` answers 503 from then on. It stays drained until this is
+    undone, or its process ends. Draining it again changes nothing.
+    """
+    return Drained(node=node, connections=await of.publisher.drain(node))
+
+
+@router.delete(
+    "/v1/nodes/{node:path}/drain",
+    summary="Undo a drain",
+    status_code=202,
+    responses=describe.refusals(401, 403, 404, 429, 503),
+)
+async def undo_drain(of: PartsOf, _: Drainer, node: Node) -> Drained:
+    """Have a gateway take clients again. Those that were told to move still do."""
+    return Drained(node=node, connections=await of.publisher.undo_drain(node))
 
 
 async def _how(request: Request) -> Disconnect:

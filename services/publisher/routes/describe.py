@@ -94,6 +94,8 @@ def _describe(document: dict[str, Any]) -> None:
     # Not a plain reference: tools that guess links between calls would take a listed channel for what DELETE
     # of its messages ends, but it only loses its history.
     named["Channels"]["properties"]["channels"]["items"] = {"anyOf": [_ref("Audience")]}
+    # The same: they would drain what is listed.
+    named["Nodes"]["properties"]["nodes"]["items"] = {"anyOf": [_ref("Node")]}
 
 
 def _ref(name: str) -> dict[str, Any]:

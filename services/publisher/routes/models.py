@@ -233,6 +233,13 @@ class Nodes(BaseModel):
     nodes: list[Node]
 
 
+class Drained(BaseModel):
+    """A gateway that is told to drain, or to take clients again, and how many connections it had."""
+
+    node: str
+    connections: Count
+
+
 class Sent(BaseModel):
     """How many connections are subscribed to the topic, and the notification's offset."""
 

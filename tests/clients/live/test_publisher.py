@@ -458,6 +458,13 @@ def test_presence_channels_and_disconnect(stack, login, do, publisher, room):
         assert (socket.close_code, socket.close_reason) == (4004, "bye")
 
 
+def test_a_gateway_is_drained_by_its_name_alone(stack, login, do):
+    with pytest.raises(OpenlineError, match="living: gateway-1") as raised:
+        do(stack.url, login, lambda p: p.drain_node("nobody"))
+    assert (raised.value.code, raised.value.temporary) == ("not_found", False)
+    assert do(stack.url, login, lambda p: p.undo_drain("gateway-1")) >= 0
+
+
 def test_history_goes_on_from_a_position(publisher, room):
     publisher.publish_many(Draft(room, number) for number in range(5))
     page = publisher.history(room, limit=2)

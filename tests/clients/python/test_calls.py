@@ -291,6 +291,16 @@ def test_disconnecting_takes_a_user_or_a_connection():
             calls.disconnect(**wrong, code=4004, reason="")
 
 
+def test_a_gateway_is_drained_by_its_name():
+    assert (calls.drain("a/b c").method, calls.drain("a/b c").path) == (
+        "POST",
+        "/v1/nodes/a%2Fb%20c/drain",
+    )
+    undone = calls.undo_drain("gateway-1")
+    assert (undone.method, undone.path) == ("DELETE", "/v1/nodes/gateway-1/drain")
+    assert calls.connections_of(answer(202, {"node": "gateway-1", "connections": 7})) == 7
+
+
 def test_a_login_is_encoded_as_in_a_form_before_it_is_joined():
     sent = calls.grant(("shop:1", "p%ss é")).headers()["Authorization"]
     assert base64.b64decode(sent.removeprefix("Basic ")) == b"shop%3A1:p%25ss%20%C3%A9"

@@ -29,6 +29,8 @@ CALLS = {
     ("post", "/v1/connections/{connection}/messages"),
     ("post", "/v1/connections/{connection}/disconnect"),
     ("get", "/v1/nodes"),
+    ("post", "/v1/nodes/{node}/drain"),
+    ("delete", "/v1/nodes/{node}/drain"),
     ("post", "/notify/{topic}"),
 }
 

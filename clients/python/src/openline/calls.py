@@ -275,6 +275,26 @@ def disconnect(*, user: str | None, connection: str | None, code: int, reason: s
     return Call("POST", f"/v1/{kind}/{_quoted(name)}/disconnect", body)
 
 
+def drain(node: str) -> Call:
+    """Move a gateway's clients to the others."""
+    return Call("POST", _drain_of(node))
+
+
+def undo_drain(node: str) -> Call:
+    """Have a gateway take clients again."""
+    return Call("DELETE", _drain_of(node))
+
+
+def connections_of(answer: Answer) -> int:
+    """How many connections the gateway had."""
+    found: int = read(answer)["connections"]
+    return found
+
+
+def _drain_of(node: str) -> str:
+    return f"/v1/nodes/{_quoted(node)}/drain"
+
+
 def grant(login: tuple[str, str]) -> Call:
     """An access token for an API client (RFC 6749 section 4.4)."""
     body = urlencode({"grant_type": "client_credentials"}).encode()

@@ -157,6 +157,18 @@ class Publisher(Publishing):
         call = calls.disconnect(user=user, connection=connection, code=code, reason=reason)
         calls.read(self._ask(call))
 
+    def drain_node(self, node: str) -> int:
+        """Have a gateway take no more clients and move those it has to the others; how many connections it had.
+
+        It stays drained until `undo_drain`, or its end. Raises OpenlineError: `not_found` for a name that no living gateway
+        has, `conflict` when no other one takes clients.
+        """
+        return calls.connections_of(self._ask(calls.drain(node)))
+
+    def undo_drain(self, node: str) -> int:
+        """Have a gateway take clients again; how many connections it has. Raises OpenlineError (`not_found`)."""
+        return calls.connections_of(self._ask(calls.undo_drain(node)))
+
     # ----------------------------------------------------------------------------------------------------- tokens
 
     def token(

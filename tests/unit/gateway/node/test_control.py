@@ -42,6 +42,7 @@ def quick(monkeypatch):
 
 moves = []
 probes = []
+drains = []
 
 
 carried = []
@@ -54,6 +55,7 @@ def control_messages(registry, record=None):
         wall=lambda: 1000.0,
         move=lambda *order: moves.append(order),
         probe=probes.append,
+        drain=drains.append,
         relay=Carried(),
     )
 
@@ -122,6 +124,15 @@ async def test_commands_and_their_answers_go_to_the_relay(registry):
     for message in messages:
         tell(here, message)
     assert carried == messages
+
+
+async def test_what_is_meant_for_a_gateway_by_its_name_is_handed_on(registry):
+    drains.clear()
+    here = control_messages(registry)
+    orders = [control.DrainNode(node="there", within=5), control.UndoDrain(node="there")]
+    for order in orders:
+        tell(here, order)
+    assert drains == orders
 
 
 async def test_what_a_newer_version_says_is_passed_over(host, registry):

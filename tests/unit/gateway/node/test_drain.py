@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from services.gateway.node import drain as module
-from services.gateway.node.drain import drain
+from services.gateway.node.drain import OrderedDrain, drain
 from services.gateway.node.registry import Registry
+from services.kernel.domain.control import DrainNode, UndoDrain
 from tests.support.bare_session import Bare, kinds, opened
 from tests.support.gateway_host import ManualHost
 from tests.support.waiting import until
@@ -87,3 +88,49 @@ async def test_in_no_time_everybody_is_closed_at_once(host):
     await drain(registry, 0, drained=host.metrics.drained)
     assert [kinds(session) for session in sessions] == [["reconnect"]] * 3
     assert [session.connection.code for session in sessions] == [4100] * 3
+
+
+# By name
+
+
+def ordered(host, registry):
+    spawn = asyncio.get_running_loop().create_task
+    return OrderedDrain("here", registry, drained=host.metrics.drained, spawn=spawn)
+
+
+async def test_a_drain_by_name_moves_everybody_and_goes_on_until_it_is_undone(host):
+    registry, sessions = crowd(host, 3)
+    here = ordered(host, registry)
+    for _ in range(2):
+        here.handle(DrainNode(node="here", within=0.05))
+    await until(lambda: all(session.is_closed for session in sessions))
+    assert [session.connection.events() for session in sessions] == [
+        [{"type": "reconnect", "within": 0.05}]
+    ] * 3
+    assert here.active
+    here.handle(UndoDrain(node="here"))
+    assert not here.active
+
+
+async def test_what_is_meant_for_another_gateway_changes_nothing(host):
+    registry, sessions = crowd(host, 1)
+    here = ordered(host, registry)
+    here.handle(DrainNode(node="there", within=0))
+    assert (here.active, here._moving) == (False, None)
+    here.handle(DrainNode(node="here", within=60))
+    here.handle(UndoDrain(node="there"))
+    assert here.active
+    here.stop()
+    assert not sessions[0].is_closed
+
+
+async def test_who_was_not_closed_yet_stays_when_it_is_undone(host):
+    registry, (session,) = crowd(host, 1)
+    here = ordered(host, registry)
+    here.handle(DrainNode(node="here", within=60))
+    await until(session.connection.events)
+    moving = here._moving
+    here.handle(UndoDrain(node="here"))
+    here.handle(UndoDrain(node="here"))
+    await until(moving.done)
+    assert (moving.cancelled(), session.is_closed) == (True, False)

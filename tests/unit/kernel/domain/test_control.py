@@ -14,10 +14,12 @@ from services.kernel.domain.control import (
     Direct,
     DisconnectConnection,
     DisconnectUser,
+    DrainNode,
     EndFormer,
     ProbeUser,
     Revoke,
     SubscribeUser,
+    UndoDrain,
     UnsubscribeUser,
 )
 
@@ -30,6 +32,8 @@ from services.kernel.domain.control import (
         EndFormer(connection="c1", user="bob"),
         EndFormer(connection="c1", user=None, client="digest"),
         ProbeUser(user="bob"),
+        DrainNode(node="gateway-1", within=7.5),
+        UndoDrain(node="gateway-1"),
         SubscribeUser(user="bob", channel="room:a"),
         UnsubscribeUser(user="bob", channel="room:a"),
         Direct(connection="c1", data=msgspec.Raw(b'{"n":1.0}'), ts=1700000000000),
