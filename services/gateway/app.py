@@ -25,6 +25,7 @@ from services.gateway.websocket import Acceptance, HandshakeSniffer, Request, We
 from services.kernel.broker.metrics import BrokerCalls
 from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
+from services.kernel.domain.codes import Code
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.origins import Origins
@@ -76,6 +77,7 @@ class Gateway:
             end=_end,
             version=version(),
             drain_seconds=settings.drain_seconds,
+            shedding=settings.shedding,
         )
         metrics = self.node.metrics
         metrics.ready.set_function(lambda: self.ready().ok)
@@ -184,6 +186,9 @@ def protocols(app: FastAPI, limited: Limits) -> dict[str, Any]:
         acceptance: Acceptance | None = app.state.fast_accept(request)
         return acceptance
 
+    def crowded() -> None:
+        app.state.gateway.node.metrics.refused("websocket", Code.UNAVAILABLE.value, leaving=False)
+
     return {
         "http": partial(
             HandshakeSniffer,
@@ -195,6 +200,7 @@ def protocols(app: FastAPI, limited: Limits) -> dict[str, Any]:
         "ws": partial(
             WebSocketProtocol,
             fast_accept=fast_accept,
+            crowded=crowded,
             handshake_seconds=limited.handshake_seconds,
             frame_rate=limited.frame_rate if limited.rates else 0,
             byte_rate=limited.read_bytes_rate if limited.rates else 0,

@@ -47,6 +47,11 @@ class Metrics:
         self.drained = self._counter(
             "drained_connections", "Connections that a drain moved, or had to close", "outcome"
         )
+        self.shed = self._counter(
+            "shed_connections",
+            "Connections handed to gateways that have fewer, or closed as they did not go",
+            "outcome",
+        )
         self.evacuations = self._counter(
             "evacuations", "Times all clients were moved because the bus stayed stalled here"
         )
@@ -155,6 +160,7 @@ class Metrics:
             self.closes.labels(str(int(code)))
         for outcome in ("moved", "closed"):
             self.drained.labels(outcome)
+            self.shed.labels(outcome)
         for outcome in ("taken", "refused", "unanswered", "unavailable"):
             self.relayed.labels(outcome)
 

@@ -42,3 +42,7 @@ class Settings(Limited):
         le=600,
         description="seconds over which clients are moved when the gateway stops, 0 to 600",
     )
+    shedding: bool = Field(
+        False,
+        description="on: a gateway that has more connections than the others hands some over, after a scale-out",
+    )

@@ -235,6 +235,7 @@ async def test_nodes_tell_of_themselves(people: People) -> None:
         assert set(node) == {
             "node",
             "connections",
+            "accepted",
             "subscriptions",
             "lag",
             "version",

@@ -175,6 +175,20 @@ def test_the_sample_handshake_of_the_rfc(stage):
     assert b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in data
 
 
+def test_a_handshake_that_waited_too_long_for_its_turn_is_refused_and_counted(stage, monkeypatch):
+    refused = queue.Queue()
+    defaults = WebSocketProtocol.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "crowded", lambda: refused.put("crowded"))
+    assert answer(stage.port, request()).startswith(b"HTTP/1.1 101 ")
+    monkeypatch.setattr(protocol, "QUEUE_SECONDS", -1)
+    data = answer(stage.port, request())
+    assert data.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 2\r\n" in data
+    assert (refused.get(timeout=10), refused.empty()) == ("crowded", True)
+    monkeypatch.setitem(defaults, "crowded", None)
+    assert answer(stage.port, request()).startswith(b"HTTP/1.1 503 ")
+
+
 def test_no_extension_is_ever_agreed(stage):
     data = answer(stage.port, request(Sec_WebSocket_Extensions="permessage-deflate"))
     assert data.startswith(b"HTTP/1.1 101 ")

@@ -58,6 +58,7 @@ class Lease:
         node = {
             "node": self._name,
             "connections": len(self._registry),
+            "accepted": self._registry.accepted,
             "subscriptions": sum(len(s.subscriptions) for s in self._registry),
             "lag": round(lag, 3),
             "version": self._version,

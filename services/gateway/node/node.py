@@ -27,6 +27,7 @@ from services.gateway.node.quota import Quota, counted_as
 from services.gateway.node.registry import Registry
 from services.gateway.node.relay import Relay
 from services.gateway.node.reports import Reports
+from services.gateway.node.shedder import Shedder
 from services.gateway.node.ticks import Ticks
 from services.gateway.node.tokens import Tokens
 from services.gateway.session.announcement import announcement
@@ -71,8 +72,12 @@ class Node:
         end: Callable[[str], None],
         version: str = "",
         drain_seconds: float = 5.0,
+        shedding: bool = False,
     ) -> None:
-        """`end` ends the process with a reason; `drain_seconds`: over which clients are moved before that."""
+        """`end` ends the process with a reason; `drain_seconds`: over which clients are moved before that.
+
+        `shedding`: connections are handed over while others have fewer.
+        """
         self.name = name
         self.broker = broker
         self.namespaces = namespaces
@@ -84,6 +89,7 @@ class Node:
         self.replay_budget: ReplayBudget[Session | Subscription] = ReplayBudget(
             limits.replay_bytes, now=self.now, end=end_slow
         )
+        self._is_shedding = shedding
         self._leaving = False
         self._loop = asyncio.get_running_loop()
         self._calls = Calls(metrics.task_failures, "call")
@@ -134,6 +140,14 @@ class Node:
             full=self._probes.order,
         )
         self._presence = Presence(self.broker, self.namespaces, incarnation=self._incarnation)
+        self._shedder = Shedder(
+            self.broker,
+            self._registry,
+            name=self.name,
+            shed=self.metrics.shed,
+            now=self.now,
+            spawn=self.spawn,
+        )
 
     def _incarnation(self) -> str:
         return self.lease.incarnation
@@ -189,6 +203,8 @@ class Node:
             group.create_task(watch("quota", self._forgetting()))
             group.create_task(watch("control", self._handling_control()))
             group.create_task(watch("ticks", self._ticks.run()))
+            if self._is_shedding:
+                group.create_task(watch("shedding", self._shedder.run()))
 
     async def _handling_control(self) -> None:
         # The record is read once the bus that announces is followed: what is revoked between the two would be missed.
@@ -236,6 +252,11 @@ class Node:
         """Whether clients are to go elsewhere: this gateway leaves, its drain was ordered, or its bus is lost."""
         return self._leaving or self._ordered_drain.active or self._failover.active
 
+    @property
+    def turns_away(self) -> bool:
+        """Whether newcomers are to ask another gateway: this one is being emptied, or hands over what it has too much."""
+        return self.draining or self._shedder.turns_away
+
     # For sessions
 
     def now(self) -> float:
@@ -278,6 +299,8 @@ class Node:
             self._join(session.user)
             self._reports.newcomer(session.user, session)
         self._registry.add(session)
+        if self._is_shedding:
+            self._shedder.newcomers.came(session.id, self.now())
         self.metrics.connections_of[session.transport].inc()
 
     def _join(self, user: str) -> None:

@@ -8,11 +8,15 @@ from services.gateway.session.session import Session
 
 
 class Registry:
-    """Each session once. Iterating goes over a snapshot: closing sessions on the way is fine."""
+    """Each session once. Iterating goes over a snapshot: closing sessions on the way is fine.
 
-    __slots__ = ("_sessions", "_users")
+    `accepted`: how many have come in all.
+    """
+
+    __slots__ = ("_sessions", "_users", "accepted")
 
     def __init__(self) -> None:
+        self.accepted = 0
         self._sessions: dict[str, Session] = {}
         # Most users have one connection: a set for each of them alone would be a twentieth of what a connection takes.
         self._users: dict[str, Session | set[Session]] = {}
@@ -25,6 +29,7 @@ class Registry:
 
     def add(self, session: Session) -> None:
         """From now on."""
+        self.accepted += 1
         self._sessions[session.id] = session
         if session.user is None:
             return

@@ -81,6 +81,11 @@ class NativeSession(Session):
                 "send text messages, or offer the subprotocol openline.msgpack.v1",
             )
 
+    def is_quiet(self, since: float) -> bool:
+        """See Session; a command, or the answer to one, is waited for otherwise."""
+        busy = self._barrier or self._publishing or self._waiting is not None
+        return not busy and super().is_quiet(since)
+
     def _handle_frame(self, frame: bytes) -> None:
         if (too_fast := self.charge(len(frame))) is not None:
             self.refuse(too_fast, id=self._codec.id(frame))

@@ -357,6 +357,12 @@ class Session(Subscriber):
         """Ask the client for a sign of life."""
         self.connection.ping()
 
+    def is_quiet(self, since: float) -> bool:
+        """Whether it can be moved unnoticed: it is open, has nothing to read, and nothing came since then."""
+        ready = self.opened and self.opening is None and not self.is_closed
+        busy = self.backlog is not None or self.is_stalled
+        return ready and not busy and self.connection.last_received < since
+
     def probe(self, since: float) -> bool:
         """Ask at once for a pong if nothing came since then, by the node's clock; whether the client was asked.
 

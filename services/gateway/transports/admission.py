@@ -46,7 +46,7 @@ class Admission:
     ) -> Acceptance | Unverified:
         """Decide by what is known here and now; `values` are those in the path. Raises OpenlineError for a refusal."""
         destination = endpoint.destination(self._node, request, *values)
-        refuse_while_draining(self._node)
+        refuse_newcomers(self._node)
         found = credential(request, self._origins)
         proxy = proxy_of(request.headers)
         if not isinstance(found, Credential):
@@ -115,7 +115,13 @@ def check_address_limit(node: Node, address: str) -> None:
         raise OpenlineError(Code.RATE_LIMITED, error.message, retry_after=LIMIT_SECONDS) from None
 
 
-def refuse_while_draining(node: Node) -> None:
-    """Raises `unavailable` when the node is leaving."""
+def refuse_newcomers(node: Node) -> None:
+    """Raises `unavailable` when the node is leaving, or hands over connections: the front door asks the next one."""
     if node.draining:
         raise OpenlineError(Code.UNAVAILABLE, "this gateway is draining; reconnect", retry_after=1)
+    if node.turns_away:
+        raise OpenlineError(
+            Code.UNAVAILABLE,
+            "this gateway hands connections to others, which have fewer; reconnect",
+            retry_after=1,
+        )

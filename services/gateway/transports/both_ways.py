@@ -18,7 +18,7 @@ from services.gateway.session.streamed import StreamedSession, digest_of
 from services.gateway.transports.admission import (
     check_address_limit,
     proxy_of,
-    refuse_while_draining,
+    refuse_newcomers,
 )
 from services.gateway.transports.credentials import LATER, Later, identify
 from services.gateway.transports.cross_origin import CrossOrigin, check_one_origin
@@ -58,13 +58,13 @@ class BothWaysRoute:
         try:
             return await self._stream(request, cors)
         except OpenlineError as error:
-            self._node.metrics.refused("http", error.code.value, leaving=self._node.draining)
+            self._node.metrics.refused("http", error.code.value, leaving=self._node.turns_away)
             return problems.response(error, headers=cors)
         except HTTPException as error:
             return _other(error, cors)
 
     async def _stream(self, request: Request, cors: Mapping[str, str]) -> Response:
-        refuse_while_draining(self._node)
+        refuse_newcomers(self._node)
         check_one_origin(request)
         beginning = await _read(request, Beginning)
         who = await identify(request, self._node.tokens, self._origins)

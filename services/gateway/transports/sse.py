@@ -15,7 +15,7 @@ from services.gateway.transports import sse_refusal
 from services.gateway.transports.admission import (
     check_address_limit,
     proxy_of,
-    refuse_while_draining,
+    refuse_newcomers,
 )
 from services.gateway.transports.credentials import Later, identify
 from services.gateway.transports.cross_origin import CrossOrigin, check_one_origin
@@ -54,11 +54,11 @@ class SseRoute:
         try:
             return await self._stream(request, cors)
         except OpenlineError as error:
-            self._node.metrics.refused("sse", error.code.value, leaving=self._node.draining)
+            self._node.metrics.refused("sse", error.code.value, leaving=self._node.turns_away)
             return sse_refusal.response(error, request, cors)
 
     async def _stream(self, request: Request, cors: Mapping[str, str]) -> Response:
-        refuse_while_draining(self._node)
+        refuse_newcomers(self._node)
         check_one_origin(request)
         who = await identify(request, self._node.tokens, self._origins)
         claims = None if isinstance(who, Later) else who

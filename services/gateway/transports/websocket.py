@@ -78,7 +78,7 @@ class WebSocketRoutes:
         )
 
     async def _refuse(self, websocket: WebSocket, error: OpenlineError) -> None:
-        self._node.metrics.refused("websocket", error.code.value, leaving=self._node.draining)
+        self._node.metrics.refused("websocket", error.code.value, leaving=self._node.turns_away)
         log.debug("handshake_refused", code=error.code.value, reason=error.message)
         if error.code in _BEFORE_THE_UPGRADE:
             await websocket.send_denial_response(problems.response(error))

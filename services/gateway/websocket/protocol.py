@@ -27,6 +27,9 @@ from services.gateway.websocket.uvicorn_names import (
     is_ssl,
 )
 
+QUEUE_SECONDS = 2.0
+"""That a handshake waits for its turn: beyond that its client is better off elsewhere, or later."""
+
 log = structlog.get_logger(__name__)
 
 _servers: WeakKeyDictionary[ServerState, Shared] = WeakKeyDictionary()
@@ -39,6 +42,7 @@ class WebSocketProtocol(asyncio.Protocol):
     `Acceptance.complete`, or sends an HTTP answer (ASGI extension websocket.http.response). The transport then belongs to
     a WebSocketConnection. The ASGI messages for an open WebSocket are not supported.
 
+    `crowded` is called for each handshake that is refused since too many wait for their turn.
     `handshake_seconds`: in which the application has to accept or refuse; the client gets 503 then. `frame_rate` and
     `byte_rate`: frames and bytes that a connection may send in a second, 0 = any number; all connections of a server have
     those of its first handshake.
@@ -52,6 +56,7 @@ class WebSocketProtocol(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         fast_accept: FastAccept | None = None,
+        crowded: Callable[[], None] | None = None,
         handshake_seconds: float = 15.0,
         frame_rate: float = 0,
         byte_rate: float = 0,
@@ -61,6 +66,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._fast_accept = fast_accept
+        self._crowded = crowded
         self._handshake_seconds = handshake_seconds
         self._shared = _servers.get(server_state) or _servers.setdefault(
             server_state,
@@ -126,7 +132,18 @@ class WebSocketProtocol(asyncio.Protocol):
     def _wait(self, work: Callable[[], None]) -> None:
         """Decide later: uvicorn makes us the transport's protocol only after it has handed the request over."""
         self._expire_in(self._handshake_seconds)
-        self._shared.slicer.add(work)
+        self._shared.slicer.add(partial(self._take_turn, work, self._shared.slicer.clock()))
+
+    def _take_turn(self, work: Callable[[], None], came: float) -> None:
+        """Decide now; or refuse, which costs little, so that a queue that is too long is soon a short one."""
+        if self._shared.slicer.clock() - came <= QUEUE_SECONDS:
+            work()
+        elif not self._answered:
+            if self._crowded is not None:
+                self._crowded()
+            headers = [(b"retry-after", b"2")]
+            message = "more clients come than can be let in; come back in 2 to 10 seconds"
+            self._refuse(Refusal(503, message, headers=headers))
 
     def _parse(self, data: bytes) -> None:
         try:

@@ -17,10 +17,11 @@ LEAST_SECONDS = 5.0
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """A gateway; one process uses one core. Older versions leave out what they do not know."""
+    """A gateway; one process uses one core. `accepted`: connections since it began. Older versions do not tell all."""
 
     node: str = ""
     connections: int = 0
+    accepted: int = 0
     lag: float = 0.0
     draining: bool = False
     uptime: float = 0.0

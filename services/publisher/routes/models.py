@@ -216,10 +216,11 @@ class Channels(BaseModel):
 
 
 class Node(BaseModel):
-    """A living gateway. `lag` and `uptime` are in seconds."""
+    """A living gateway. `accepted`: connections since it began. `lag` and `uptime` are in seconds."""
 
     node: str
     connections: Count
+    accepted: Count
     subscriptions: Count
     lag: float | None
     version: str

@@ -60,7 +60,14 @@ def quick(monkeypatch):
 
 @asynccontextmanager
 async def running(
-    broker=None, *, name="here", limits=None, revocations=None, end=None, started=True
+    broker=None,
+    *,
+    name="here",
+    limits=None,
+    revocations=None,
+    end=None,
+    started=True,
+    shedding=False,
 ):
     node = Node(
         name=name,
@@ -74,6 +81,7 @@ async def running(
         end=end or pytest.fail,
         version="1",
         drain_seconds=0.05,
+        shedding=shedding,
     )
     task = asyncio.create_task(node.run())
     try:
@@ -531,6 +539,25 @@ async def test_what_is_listened_to_is_told_again_now_and_then(monkeypatch):
             broker._parts[0].all[name].listeners.clear()
         await until(lambda: all(broker._parts[0].all[name].listeners for name in wanted))
         assert not broker._parts[0].all["chat:d"].listeners
+
+
+async def test_a_drain_by_name_comes_by_the_bus_and_is_undone_by_it():
+    broker = MemoryBroker()
+    async with running(broker) as node:
+        bob = await opened(node, "bob")
+        await broker.control(control.encode(control.DrainNode(node="here", within=0)))
+        await until(lambda: bob.connection.code == 4100)
+        assert (node.draining, node.turns_away) == (True, True)
+        await broker.control(control.encode(control.UndoDrain(node="here")))
+        await until(lambda: not node.draining)
+        assert not node.turns_away
+
+
+async def test_where_connections_are_handed_over_the_newcomers_are_known():
+    for shedding in (False, True):
+        async with running(shedding=shedding) as node:
+            bob = await opened(node, "bob")
+            assert (bob.id in node._shedder.newcomers) is shedding
 
 
 async def test_draining_moves_everybody_each_at_its_moment(node):

@@ -16,6 +16,8 @@ def test_sessions_are_found_by_connection_and_by_user():
     assert (registry.get(one.id), registry.get("elsewhere")) == (one, None)
     assert (set(registry.of("bob")), registry.of("amy")) == ({one, two}, [])
     assert registry.counts() == {"bob": 2}
+    registry.remove(one)
+    assert (len(registry), registry.accepted) == (2, 3)
 
 
 def test_one_connection_of_a_user():

@@ -466,6 +466,24 @@ def test_what_follows_a_publish_waits_until_it_is_stored(host):
     assert [message["data"] for message in acks[1]["messages"]] == [1]
 
 
+def test_a_session_is_not_quiet_while_a_publish_or_an_answer_is_under_way(host):
+    session = opened(host)
+    say(session, type="subscribe", id=0, channel="chat:a")
+    host.run()
+    later = host.clock + 10
+    assert session.is_quiet(later)
+    host.storing.open = False
+    say(session, type="publish", id=1, channel="chat:a", data=1)
+    assert not session.is_quiet(later)
+    say(session, type="history", id=2, channel="chat:a")
+    host.storing.open = True
+    host.run()
+    assert session.is_quiet(later)
+    host.answering.open = False
+    say(session, type="history", id=3, channel="chat:a")
+    assert not session.is_quiet(later)
+
+
 def test_more_waiting_commands_than_can_be_kept_are_refused(host, monkeypatch):
     monkeypatch.setattr(backlog_module, "MAX_WAITING", 3)
     session = opened(host)

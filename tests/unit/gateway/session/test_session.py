@@ -249,6 +249,18 @@ def test_a_client_that_was_silent_is_asked_at_once_and_ended_if_it_stays_so(host
     assert not session.probe(began + 9), "it has ended"
 
 
+def test_a_session_is_quiet_when_it_owes_nothing_and_nothing_came_lately(host):
+    session = opened(host)
+    now = host.clock
+    assert (session.is_quiet(now), session.is_quiet(now + 1)) == (False, True)
+    session.is_stalled = True
+    assert not session.is_quiet(now + 1)
+    session.is_stalled = False
+    session.close(4004)
+    assert not session.is_quiet(now + 1)
+    assert not fresh(host).is_quiet(now + 1)
+
+
 def test_an_early_look_at_a_silent_client_changes_nothing(host):
     session = opened(host)
     host.tick(session)

@@ -29,7 +29,7 @@ class Gate(ManualHost):
 
     def __init__(self):
         super().__init__()
-        self.draining = False
+        self.draining = self.turns_away = False
         self.limits = Limits(connections_per_address=1)
         self.quota = Quota(self.limits)
         self.tokens = KnownTokens()

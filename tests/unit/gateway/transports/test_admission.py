@@ -65,8 +65,14 @@ def test_a_place_that_cannot_be_is_refused(admission, query):
 
 
 def test_a_leaving_node_refuses(admission, node):
-    node.draining = True
+    node.draining = node.turns_away = True
     with refused(Code.UNAVAILABLE):
+        admission.admit(asking("token=seen"), NATIVE, values=())
+
+
+def test_a_node_that_hands_over_connections_refuses_newcomers(admission, node):
+    node.turns_away = True
+    with refused(Code.UNAVAILABLE, "hands connections to others"):
         admission.admit(asking("token=seen"), NATIVE, values=())
 
 

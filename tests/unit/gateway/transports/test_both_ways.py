@@ -160,7 +160,7 @@ async def test_a_refusal_of_the_other_gateway_is_passed_on(gate):
 
 
 async def test_a_gateway_that_leaves_opens_no_stream_and_goes_on_taking_commands(gate):
-    gate.draining = True
+    gate.draining = gate.turns_away = True
     assert (await route(gate).stream(request({"commands": []}))).status_code == 503
     assert (await send(gate, PING)).status_code == 202
 

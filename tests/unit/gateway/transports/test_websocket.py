@@ -99,7 +99,7 @@ def test_the_authorization_header_comes_first(accept):
 
 
 def test_nobody_is_accepted_while_the_node_is_leaving(accept, node):
-    node.draining = True
+    node.draining = node.turns_away = True
     assert accept("/ws?token=seen") is None
-    node.draining = False
+    node.draining = node.turns_away = False
     assert accept("/ws?token=seen") is not None

@@ -8,9 +8,11 @@ from services.kernel.domain.peers import Peer, moving_seconds, peers, takers
 
 
 def test_a_gateway_is_read_whatever_its_version_tells():
-    told = b'{"node":"a","connections":3,"lag":0.1,"draining":true,"uptime":9,"new":[1]}'
+    told = (
+        b'{"node":"a","connections":3,"accepted":8,"lag":0.1,"draining":true,"uptime":9,"new":[1]}'
+    )
     assert peers([told, b'{"node":"b"}']) == [
-        Peer(node="a", connections=3, lag=0.1, draining=True, uptime=9),
+        Peer(node="a", connections=3, accepted=8, lag=0.1, draining=True, uptime=9),
         Peer(node="b"),
     ]
 
