@@ -8,6 +8,7 @@ NEED := scripts/setup.sh
 # Tests of running systems wait for a third of their time: half as many workers again as there are cores. In the order
 # of their files, so that the short ones come last and no worker ends long after the others.
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
+BESIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 OVERLAY ?= dev
 export REDIS_URL DATABASE_URL
 # Without compiled files every process of a test would compile all that it imports anew: half of the time.
@@ -44,7 +45,7 @@ unit:  ## Run the tests that need no server, in under half a minute: unit, contr
 
 test:  ## Run the tests: unit, contract, property, websocket, integration, end to end
 	@$(NEED) test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not browser and not docker and not deploy and not clients" $(PYTEST)
+	@$(BIN)/python -m pytest $(BESIDE) -m "not slow and not browser and not docker and not deploy and not clients" $(PYTEST)
 
 test-store:  ## Run the broker's contract against a store: OPENLINE_TEST_REDIS=redis://... (it is EMPTIED), or the path of a server
 	@[ -n "$$OPENLINE_TEST_REDIS" ] || { echo "openline: give OPENLINE_TEST_REDIS, a URL or the path of a server" >&2; exit 2; }
@@ -52,9 +53,12 @@ test-store:  ## Run the broker's contract against a store: OPENLINE_TEST_REDIS=r
 	@$(BIN)/python -m pytest tests/contract/test_redis_streams.py tests/property/test_broker_model.py \
 		-k "TestRedis or redis]" $(PYTEST)
 
+# Tests that measure come last, one after the other. Status 5 of pytest: none of these was asked for.
 test-slow:  ## Run the slower tests: long schedules, faults, a real browser
 	@$(NEED) clients
-	@$(BIN)/python -m pytest -m "(slow or browser) and not docker and not deploy" $(PYTEST)
+	@slow() { $(BIN)/python -m pytest -m "$$@" $(PYTEST) || [ $$? = 5 ]; }; \
+		slow "(slow or browser) and not alone and not docker and not deploy" $(BESIDE); beside=$$?; \
+		slow "alone" && exit $$beside
 
 # Not `npm ci`: it fails where an index lacks a package that is optional and for another system.
 clients:  ## Check and test the client packages: JavaScript, Python, what users install

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.stack import ROOT, Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(400)]
 
 SCHEMA = """
 [namespaces.checked]

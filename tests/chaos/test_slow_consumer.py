@@ -22,7 +22,7 @@ MESSAGES = 1500
 SIZE = 8_000
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 async def publish_many(people: People, channel: str, count: int) -> None:

@@ -21,7 +21,7 @@ from tests.support.sentinel_group import NAME, SentinelGroup
 
 _log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(120)]
 
 RATE = 100
 CHANNELS = [f"room:{n}" for n in range(20)]
