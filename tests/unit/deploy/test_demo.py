@@ -22,8 +22,8 @@ HERE = "http://127.0.0.1:8080"
 def run(tmp_path):
     """A run with a process that its list of processes calls a gateway, one that only has its number, and none."""
     with (
-        subprocess.Popen([sys.executable, "-c", WAITS, "services.gateway"]) as gateway,
-        subprocess.Popen([sys.executable, "-c", WAITS, "other"]) as other,
+        waiting("services.gateway") as gateway,
+        waiting("other") as other,
     ):
         content = {
             "gateways": ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"],
@@ -37,7 +37,9 @@ def run(tmp_path):
             other.kill()
 
 
-WAITS = "import signal; signal.pause()"
+def waiting(argument):
+    """A process with this among its arguments."""
+    return subprocess.Popen(["sh", "-c", "read _", argument], stdin=subprocess.PIPE)
 
 
 @pytest.fixture
