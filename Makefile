@@ -41,11 +41,13 @@ setup:  ## Set up what run, dev, unit, lint and test need
 unit:  ## Run the tests that need no server, in under half a minute: unit, contract, property, websocket
 	@$(NEED) dev
 	@$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile quick -p no:kmock \
-		tests/unit tests/contract tests/property tests/websocket -m "not server and not slow and not clients" $(PYTEST)
+		tests/unit tests/contract tests/property tests/websocket --ignore-glob='*/contract/test_redis_*' \
+		-m "not server and not slow" $(PYTEST)
 
 test:  ## Run the tests: unit, contract, property, websocket, integration, end to end
 	@$(NEED) test
-	@$(BIN)/python -m pytest $(BESIDE) -m "not slow and not browser and not docker and not deploy and not clients" $(PYTEST)
+	@$(BIN)/python -m pytest $(BESIDE) --ignore=tests/clients --ignore=tests/chaos \
+		-m "not slow and not browser and not docker and not deploy" $(PYTEST)
 
 test-store:  ## Run the broker's contract against a store: OPENLINE_TEST_REDIS=redis://... (it is EMPTIED), or the path of a server
 	@[ -n "$$OPENLINE_TEST_REDIS" ] || { echo "openline: give OPENLINE_TEST_REDIS, a URL or the path of a server" >&2; exit 2; }
@@ -65,7 +67,7 @@ clients:  ## Check and test the client packages: JavaScript, Python, what users 
 	@$(NEED) clients
 	@cd clients/js && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
 		{ [ node_modules/.package-lock.json -nt package-lock.json ] || npm install --no-save --silent; } && npm run -s check
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "clients and not browser" $(PYTEST)
+	@$(BIN)/python -m pytest $(BESIDE) -m "clients and not browser" tests/clients $(PYTEST)
 
 ##@ Measure
 
