@@ -1,8 +1,8 @@
 """Makes the secret files of an overlay that are missing: `make k8s-secrets [OVERLAY=prod REDIS_URL=... DATABASE_URL=...]`.
 
 `k8s/overlays/dev` gets random passwords and the URLs of its own stores; `prod` takes the URLs of yours. Both get a
-keyring for auth, which `make k8s-rotate-keys` rotates. `load` is dev and the secret of the load's client. What exists
-stays as it is.
+keyring for auth, which `make k8s-rotate-keys` rotates. `load` is dev and the secret of the load's client, `sentinel` dev and
+the address of its Sentinels. What exists stays as it is.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if wanted.overlay == "load":
         _client(folder)
         return main(["dev", "--overlays", str(wanted.overlays)])
+    if wanted.overlay == "sentinel":
+        done = main(["dev", "--overlays", str(wanted.overlays)])
+        _sentinels(folder, wanted.overlays / "dev" / FOLDER)
+        return done
     if wanted.overlay == "dev":
         _passwords(folder)  # its stores are its own, whatever the environment says
     elif missing := _urls(folder):
@@ -60,6 +64,16 @@ def _passwords(folder: Path) -> None:
     """The stores of dev have the names of those of compose, so the same files serve."""
     environment = {**os.environ, "OPENLINE_SECRETS": str(folder)}
     subprocess.run([str(ROOT / "scripts" / "secrets.sh")], check=True, env=environment)  # noqa: S603 - our own
+
+
+def _sentinels(folder: Path, dev: Path) -> None:
+    """The address of the same servers by their Sentinels."""
+    password = (dev / "redis_password").read_text("utf-8").strip()
+    hosts = ",".join(f"redis-{number}.redis:26379" for number in range(3))
+    url = f"redis+sentinel://:{password}@{hosts}/openline/0?sentinel_password={password}"
+    path = folder / "redis_url"
+    if not path.exists() or path.read_text("utf-8").strip() != url:
+        _keep(path, url)
 
 
 def _urls(folder: Path) -> list[str]:

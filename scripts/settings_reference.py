@@ -83,7 +83,12 @@ lists under a service are passed on. The images of others can be chosen too: the
 | variable | default | what |
 |---|---|---|
 """
-COMPOSE_FILES = ("compose.yaml", "compose.production.yaml", "compose.external.yaml")
+COMPOSE_FILES = (
+    "compose.yaml",
+    "compose.production.yaml",
+    "compose.external.yaml",
+    "compose.sentinel.yaml",
+)
 
 
 def compose_variables() -> dict[str, tuple[str, str]]:

@@ -131,7 +131,7 @@ def test_settings_are_accepted(built, overlay, service, monkeypatch, tmp_path):
             given[name] = str(tmp_path / Path(value).name)
         monkeypatch.setenv(name, given[name])
     settings = SERVICES[service]()
-    assert settings.redis_url.startswith(("redis://:", "rediss://:"))
+    assert settings.redis_url.startswith(("redis://:", "rediss://:", "redis+sentinel://:"))
     assert settings.public_url == given["OPENLINE_PUBLIC_URL"]
 
 
@@ -219,7 +219,7 @@ OF_ALL = [
     ("namespaces", "deploy/namespaces.toml", set()),
 ]
 OF_TRIALS = [
-    ("redis", "deploy/redis/*.conf", set()),
+    ("redis", "deploy/redis/*", {"kustomization.yaml", "restore.sh"}),
     ("postgres", "deploy/postgres/*.*", {"kustomization.yaml"}),
     ("prometheus", "deploy/prometheus/**/*.yml", {"tests"}),
     ("alertmanager", "deploy/alertmanager/*.yml", set()),
@@ -364,15 +364,16 @@ def test_nginx_awaits_the_services_but_not_for_ever(away, said):
 
 
 def asked_by_prometheus():
-    """`(name, port)` of all that Prometheus finds by DNS."""
+    """`(name, port)` of those of our services that Prometheus finds by DNS."""
     prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text("utf-8"))
     jobs = [
         one for scraped in prometheus["scrape_configs"] for one in scraped.get("dns_sd_configs", ())
     ]
-    return {(name, job["port"]) for job in jobs for name in job["names"]}
+    found = {(name, job["port"]) for job in jobs for name in job["names"]}
+    return {one for one in found if one[0].removesuffix("-instances") in SERVICES}
 
 
-@pytest.mark.parametrize("overlay", ["dev", "load"])
+@pytest.mark.parametrize("overlay", ["dev", "load", "sentinel"])
 def test_prometheus_sees_pods_that_are_not_ready_and_nginx_does_not(built, overlay):
     pods = dict(manifests.pods(built[overlay]))
     found = set()
@@ -439,6 +440,22 @@ def test_a_rotation_signs_with_the_key_that_was_published_before(overlays, tmp_p
     assert (after["current"], after["retired"]) == (before["next"], before["current"])
 
 
+def test_each_server_of_the_sentinels_names_itself_and_is_asked_and_watched_by_its_name(built):
+    """What servers and Sentinels are told, what services ask, and what Prometheus asks are the same pods."""
+    pod = dict(manifests.pods(built["sentinel"]))["redis"]
+    claimed = of(built["sentinel"], "StatefulSet", "redis")["spec"]
+    hosts = [f"redis-{number}.{claimed['serviceName']}" for number in range(claimed["replicas"])]
+    told = {c["name"]: environment(built["sentinel"], c) for c in pod["containers"]}
+    assert told["redis"]["NODES"].split() == told["redis"]["SENTINELS"].split() == hosts
+    assert told["redis"]["FIRST"] == told["sentinel"]["FIRST"] == hosts[0]
+    secret = of(built["sentinel"], "Secret", "services")["data"]["redis_url"]
+    named = re.search(r"@(.+)/openline/0", base64.b64decode(secret).decode())[1]
+    assert named.split(",") == [f"{host}:26379" for host in hosts]
+    exporter = of(built["sentinel"], "Service", "redis-exporter")["spec"]
+    assert exporter["selector"] == {"app.kubernetes.io/name": "redis"}
+    assert "redis-exporter" not in dict(manifests.pods(built["sentinel"]))
+
+
 def test_production_without_its_stores_is_refused(overlays, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "overlays" / "prod"
     shutil.copytree(overlays / "prod", folder)
@@ -494,7 +511,7 @@ def test_nginx_runs_a_worker_for_each_core_that_it_may_use(built, overlay, tmp_p
     monkeypatch.setenv("CPUS", str(cores))
     assert fill(tmp_path).returncode == 0
     assert f"\nworker_processes {cores};\n" in (tmp_path / "containers-main.conf").read_text()
-    assert cores == {"dev": 1, "load": 1, "prod": 2}[overlay]
+    assert cores == {"dev": 1, "load": 1, "sentinel": 1, "prod": 2}[overlay]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -22,12 +22,20 @@ NEEDED = {
     ("auth", 8200): {"nginx", "prometheus", *SERVICES},
     ("publisher", 8300): {"nginx", "prometheus"},
     ("redis", 6379): {"redis-exporter", *SERVICES},
+    ("redis", 26379): set(),
     ("postgres", 5432): {"auth", "loadtest-client"},
     ("nginx", 9113): {"prometheus"},
     ("redis-exporter", 9121): {"prometheus"},
     ("prometheus", 9090): {"grafana"},
     ("alertmanager", 9093): {"prometheus"},
     ("locust", 5557): {"locust-worker"},
+}
+
+# Servers that Sentinels choose from talk to each other, and services ask the Sentinels.
+SENTINELS = {
+    ("redis", 6379): {"redis", *SERVICES},
+    ("redis", 26379): {"redis", *SERVICES},
+    ("redis", 9121): {"prometheus"},
 }
 
 
@@ -91,7 +99,8 @@ def passes(objects, direction, pod, other, port):
 
 def test_only_those_who_need_to_connect_can(objects):
     pods = labels(objects)
-    for (target, port), needed in NEEDED.items():
+    sentinels = any(one["metadata"]["name"] == "redis-sentinel" for one in objects)
+    for (target, port), needed in (NEEDED | (SENTINELS if sentinels else {})).items():
         if target not in pods:
             continue
         allowed = {

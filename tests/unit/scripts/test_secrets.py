@@ -29,8 +29,11 @@ def make(folder: Path) -> str:
 def test_all_that_compose_names_are_made_and_only_their_owner_can_enter(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     said = make(folder)
-    named = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))["secrets"]
-    assert {path.name for path in folder.iterdir()} == set(named)
+    files = ("compose.yaml", "compose.sentinel.yaml")
+    texts = [(ROOT / "deploy" / name).read_text("utf-8") for name in files]
+    declared = [one for text in texts for one in yaml.safe_load(text)["secrets"].values()]
+    named = {Path(one["file"]).name for one in declared}
+    assert {path.name for path in folder.iterdir()} == named
     assert said.count("made ") == len(named)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     # Images run as users that this machine does not know.
@@ -48,6 +51,11 @@ def test_addresses_hold_the_passwords_and_no_two_are_the_same(tmp_path: Path) ->
     assert (tmp_path / "redis_url").read_text() == f"redis://:{redis}@redis:6379/0\n"
     exporter = json.loads((tmp_path / "redis_exporter.json").read_text())
     assert exporter == {"redis://redis:6379": redis}
+    sentinels = (tmp_path / "redis_sentinel_url").read_text()
+    assert sentinels.startswith(f"redis+sentinel://:{redis}@sentinel-1:26379,")
+    assert sentinels.endswith(f"/openline/0?sentinel_password={redis}\n")
+    exporters = json.loads((tmp_path / "redis_exporters.json").read_text())
+    assert exporters == {f"redis://{name}:6379": redis for name in ("redis", "redis-2", "redis-3")}
     url = (tmp_path / "database_url").read_text()
     assert url == f"postgresql://openline:{postgres}@postgres:5432/openline\n"
 
