@@ -8,23 +8,21 @@ import os
 import signal
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
 
 from services.kernel.broker.redis.broker import RedisBroker
-from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.codes import OpenlineError
 from services.kernel.redis.sentinel import EVERY
 from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.contract.steps import draft, publish_one
+from tests.support.keyed_publishing import RATE, KeyedPublishing, lost
 from tests.support.sentinel_group import NAME, SentinelGroup
 
 _log = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(120)]
 
-RATE = 100
-CHANNELS = [f"room:{n}" for n in range(20)]
 FAILOVER_AT_ONCE = 1.5
 """Seconds of publishes that an unplanned `SENTINEL FAILOVER` may lose: until Sentinels name the new master."""
 
@@ -45,63 +43,6 @@ async def broker_of(group):
         await broker.close()
 
 
-@dataclass
-class Publishing:
-    """Publishes numbered messages with keys at a rate, each again until it is stored."""
-
-    broker: RedisBroker
-    acknowledged: dict[int, tuple[str, str, int]] = field(default_factory=dict)
-    accepted_at: list[float] = field(default_factory=list)
-    refused: int = 0
-
-    async def run(self, seconds: float) -> None:
-        end, number = time.monotonic() + seconds, 0
-        async with asyncio.TaskGroup() as tasks:
-            while time.monotonic() < end:
-                number += 1
-                tasks.create_task(self._one(number))
-                await asyncio.sleep(1 / RATE)
-
-    async def _one(self, number: int) -> None:
-        channel = CHANNELS[number % len(CHANNELS)]
-        async with asyncio.timeout(60):
-            while True:
-                (result,) = await self.broker.publish(
-                    [draft(channel, str(number), key=f"a/{number}")]
-                )
-                if not isinstance(result, OpenlineError):
-                    self.acknowledged[number] = (channel, result.epoch, result.offset)
-                    self.accepted_at.append(time.monotonic())
-                    return
-                assert result.code is Code.UNAVAILABLE, result
-                self.refused += 1
-                await asyncio.sleep(0.05)
-
-    def first_after(self, moment: float) -> float:
-        """Seconds from a moment to the first publish that was accepted later."""
-        return min(at for at in self.accepted_at if at > moment) - moment
-
-
-async def lost(broker, acknowledged) -> tuple[list[int], list[int]]:
-    """Numbers of acknowledged messages that are gone: all, and those whose channel's epoch does not tell."""
-    stored: dict[str, set[str]] = {}
-    epochs: dict[str, str] = {}
-    for channel in CHANNELS:
-        page = await broker.history(channel, since=None, limit=10_000, reverse=False)
-        assert not page.more
-        stored[channel] = {publication.data.decode() for publication in page.publications}
-        epochs[channel] = page.epoch
-    gone = [
-        number
-        for number, (channel, _, _) in acknowledged.items()
-        if str(number) not in stored[channel]
-    ]
-    untold = [
-        number for number in gone if acknowledged[number][1] == epochs[acknowledged[number][0]]
-    ]
-    return gone, untold
-
-
 async def named(group, former) -> float:
     """When one of the Sentinels names another master."""
     async with asyncio.timeout(60):
@@ -113,7 +54,7 @@ async def named(group, former) -> float:
 async def test_the_next_master_is_written_to_within_a_second_of_being_named(group):
     """The former was killed and `down-after` is 3 s. Nothing acknowledged is lost, since the replicas had it."""
     async with broker_of(group) as broker:
-        publishing = Publishing(broker)
+        publishing = KeyedPublishing(broker)
         running = asyncio.create_task(publishing.run(12))
         await asyncio.sleep(3)
         master = await asyncio.to_thread(group.master)
@@ -139,7 +80,7 @@ async def test_the_next_master_is_written_to_within_a_second_of_being_named(grou
 async def test_an_unplanned_failover_ends_the_connections_to_the_former_master(group):
     """It serves on for some eleven seconds: who stays with it writes into the void."""
     async with broker_of(group) as broker:
-        publishing = Publishing(broker)
+        publishing = KeyedPublishing(broker)
         running = asyncio.create_task(publishing.run(12))
         await asyncio.sleep(3)
         await asyncio.to_thread(group.failover)

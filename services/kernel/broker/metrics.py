@@ -33,6 +33,11 @@ class BrokerCalls(Collector):
             "Sentinels of OPENLINE_REDIS_URL that did not answer when last asked",
             value=self._counters.silent_sentinels,
         )
+        yield GaugeMetricFamily(
+            f"{prefix}_masterless_partitions",
+            "Partitions that no node of the Redis Cluster serves",
+            value=self._counters.masterless_partitions,
+        )
 
     def _operations(self) -> Iterator[Metric]:
         for name, text, counts in (

@@ -215,13 +215,15 @@ class ChannelPage:
 class Counters:
     """What the adapter did, for metrics: calls by operation, and failures by operation.
 
-    `moves` are times that the store's master was found at another address, `silent_sentinels` those that do not answer.
+    `moves` are times that the store's master was found at another address, `silent_sentinels` those that do not answer,
+    `masterless_partitions` those whose slot no node of a cluster serves.
     """
 
     calls: dict[str, int] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     moves: int = 0
     silent_sentinels: int = 0
+    masterless_partitions: int = 0
 
 
 class Log(Protocol):

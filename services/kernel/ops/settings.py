@@ -60,7 +60,7 @@ _SERVER = _url("redis", "rediss", "unix", *store_url.SCHEMES)
 
 
 def _redis_url(value: str) -> str:
-    """Of one server, or of several Sentinels, whose hosts are more than a URL may have."""
+    """Of one server, or of several Sentinels or nodes of a cluster, whose hosts are more than a URL may have."""
     if value.partition("://")[0] in store_url.SCHEMES:
         return store_url.check(value)
     return _SERVER(value)
@@ -157,7 +157,8 @@ class Common(FromEnvironment):
         "redis://127.0.0.1:6390/0",
         description="Redis or Valkey, 7.0 or newer, as redis://[user:password@]host:port/db, or as Sentinels know it: "
         "redis+sentinel://[user:password@]host1:26379,host2,host3/NAME/db?sentinel_user=&sentinel_password=; "
-        "by TLS rediss:// and rediss+sentinel://",
+        "or as a cluster: redis+cluster://[user:password@]host1:6379,host2,host3; "
+        "by TLS rediss://, rediss+sentinel:// and rediss+cluster://",
     )
     partitions: int = Field(
         1,

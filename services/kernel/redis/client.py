@@ -8,6 +8,7 @@ from typing import Any
 from services.kernel.redis.connections import Check, Dial, check_master
 from services.kernel.redis.errors import translate
 from services.kernel.redis.link import Command, Link
+from services.kernel.redis.redirects import Guard
 from services.kernel.redis.scripts import Script
 
 
@@ -25,10 +26,11 @@ class Client:
         check: Check = check_master,
         scripts: Sequence[Script] = (),
         demoted: Callable[[], None] | None = None,
+        guard: Guard | None = None,
     ) -> None:
         demoted = demoted or self.reset
-        self.writes = Link(dial, check, demoted=demoted, scripts=scripts)
-        self.reads = Link(dial, check, demoted=demoted, scripts=scripts)
+        self.writes = Link(dial, check, demoted=demoted, scripts=scripts, guard=guard)
+        self.reads = Link(dial, check, demoted=demoted, scripts=scripts, guard=guard)
 
     async def write(self, *commands: Command, what: str) -> list[Any]:
         """The replies to commands that write, one each. Raises `unavailable`, whose message begins with `what`."""
@@ -42,6 +44,11 @@ class Client:
         """End both connections; each is opened again when next used."""
         self.writes.reset()
         self.reads.reset()
+
+    def retire(self) -> None:
+        """End both connections once what was sent is answered."""
+        self.writes.retire()
+        self.reads.retire()
 
     async def close(self) -> None:
         """Drop both connections and refuse what waits."""

@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import ReadOnlyError, RedisError
 
 from services.kernel.domain.configuration import ConfigurationError
+from services.kernel.redis import redirects
 from services.kernel.redis.locator import Fixed, Locator
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.scripts import Script
@@ -90,6 +91,10 @@ class Dial:
     def doubt(self) -> None:
         """Have the locator look again: the server says that it is not the master."""
         self._locator.doubt(self._partition)
+
+    def redirect(self, error: Exception) -> bool:
+        """Tell the locator of MOVED, ASK or TRYAGAIN; whether another try may lead to the server that serves the partition."""
+        return self._locator.redirect(self._partition, redirects.target(error))
 
     async def messages(self, *channels: str) -> AsyncGenerator[None, None]:
         """One turn for each message that the server publishes there, for ever. Raises as `connect` does."""

@@ -37,10 +37,20 @@ class NoSentinelError(exceptions.ConnectionError):
     """None of the Sentinels can be asked where the master is."""
 
 
+class NoNodeError(exceptions.ConnectionError):
+    """None of the nodes of a cluster can be asked where the masters are."""
+
+
+class NoMasterError(exceptions.ConnectionError):
+    """No node of the cluster serves a partition's slot."""
+
+
 _DEMOTED = (exceptions.ReadOnlyError, exceptions.MasterDownError)
 
 _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (NoSentinelError, "no Sentinel can be reached"),
+    (NoNodeError, "no node of the cluster can be reached"),
+    (NoMasterError, "no node of the cluster serves this partition"),
     (exceptions.BusyLoadingError, _AWAY["LOADING"]),
     (exceptions.AuthenticationError, "the server refuses user name or password"),
     (exceptions.NoScriptError, _AWAY["NOSCRIPT"]),

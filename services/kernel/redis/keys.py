@@ -35,6 +35,8 @@ class Keys:
             tag + "revoking"
         )  # stream of the newest revocations {revocation: end}; partition 0 only
 
+        self.guard = tag + "guard"  # never exists: see redirects.Guard
+
     def head(self, channel: str) -> str:
         """Hash {epoch, offset, began, history}."""
         return f"{self._tag}head:{channel}"

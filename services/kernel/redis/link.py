@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import ConnectionError as Lost
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import MovedError, NoScriptError, RedisError
 from redis.exceptions import TimeoutError as Late
 
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.connections import Check, Dial, Identity
 from services.kernel.redis.errors import is_demoted
 from services.kernel.redis.pipe import Pipe
+from services.kernel.redis.redirects import REDIRECTS, Guard, Waits
 from services.kernel.redis.scripts import Script
 
 _log = logging.getLogger(__name__)
 
 BATCH = 512
 """Commands sent before their replies are read; the others wait for the next round."""
+
+
+RETIRING = 0.5
+"""Seconds that a server has to answer what was sent before its partition moved to another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +71,15 @@ class Link:
         *,
         demoted: Callable[[], None],
         scripts: Sequence[Script] = (),
+        guard: Guard | None = None,
     ) -> None:
         self._dial = dial
         self._check = check
         self._demoted = demoted
         self._identity = Identity(scripts)
+        self._guard = guard
         self._pipe: Pipe | None = None
+        self._retired: Pipe | None = None
         self._away: Exception | None = None  # what kept us from the server the last time
         self._waiting: list[_Call] = []
         self._runner: asyncio.Task[None] | None = None
@@ -90,6 +98,14 @@ class Link:
         """End the connection; the next call makes another."""
         if self._pipe is not None:
             self._pipe.cut()
+
+    def retire(self) -> None:
+        """End the connection once what was sent is answered, or after half a second: its server may be dead."""
+        if self._runner is None or self._pipe is None:
+            self.reset()
+            return
+        self._retired = self._pipe
+        asyncio.get_running_loop().call_later(RETIRING, self._pipe.cut)
 
     def _drop(self) -> None:
         pipe, self._pipe = self._pipe, None
@@ -140,22 +156,51 @@ class Link:
         return calls
 
     async def _serve(self, commands: Sequence[Command]) -> list[Any]:
+        replies = await self._attempt(commands)
+        if any(isinstance(reply, REDIRECTS) for reply in replies):
+            await self._follow(commands, replies)
+        return replies
+
+    async def _follow(self, commands: Sequence[Command], replies: list[Any]) -> None:
+        """Send what did not run again, in its order, until the server that serves the partition has run it."""
+        loop = asyncio.get_running_loop()
+        waits = Waits(loop.time())
+        while self._away is None and (places := _unserved(commands, replies, REDIRECTS)):
+            moved = [replies[i] for i in places if isinstance(replies[i], MovedError)]
+            error = moved[-1] if moved else replies[places[-1]]
+            if not self._dial.redirect(error):
+                return
+            pause = waits.pause(loop.time(), moved=bool(moved))
+            if pause is None:
+                self._away = error  # callers wait, and would wait as long again
+                return
+            if moved:
+                self._drop()
+            if pause:
+                await asyncio.sleep(pause)
+            await self._repeat(commands, replies, places, self._attempt)
+
+    async def _attempt(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._exchange(commands)
         if self._away is None:  # else it is not asked twice: callers wait
             again = [i for i, reply in enumerate(replies) if _lost(reply) and commands[i].again]
-            await self._repeat(commands, replies, again)
-        forgotten = _forgotten(commands, replies)
+            await self._repeat(commands, replies, again, self._exchange)
+        forgotten = _unserved(commands, replies, (NoScriptError,))
         if forgotten:
             # A flush of scripts on a living connection: a new one loads them.
             self._drop()
-            await self._repeat(commands, replies, forgotten)
+            await self._repeat(commands, replies, forgotten, self._exchange)
         return replies
 
     async def _repeat(
-        self, commands: Sequence[Command], replies: list[Any], places: list[int]
+        self,
+        commands: Sequence[Command],
+        replies: list[Any],
+        places: list[int],
+        send: Callable[[Sequence[Command]], Awaitable[list[Any]]],
     ) -> None:
         if places:
-            second = await self._exchange([commands[i] for i in places])
+            second = await send([commands[i] for i in places])
             for place, reply in zip(places, second, strict=True):
                 replies[place] = reply
 
@@ -168,17 +213,22 @@ class Link:
             self._away = error
             self._drop()
             return [error] * len(commands)
-        replies = await pipe.send([command.parts for command in commands])
+        cover = self._guard.cover if self._guard is not None else None
+        replies = await pipe.send(
+            [cover(command.parts) if cover else command.parts for command in commands]
+        )
         if pipe.ended:
             self._drop()
+            self._dial.doubt()
         if any(isinstance(reply, Exception) and is_demoted(reply) for reply in replies):
             self._demoted()
         return replies
 
     async def _connected(self) -> Pipe:
-        if self._pipe is not None and self._pipe.ended:
+        if self._pipe is not None and (self._pipe.ended or self._pipe is self._retired):
             self._drop()
         if self._pipe is None:
+            self._retired = None
             self._pipe = await self._dial.connect(prepare=self._prepare)
         return self._pipe
 
@@ -191,19 +241,24 @@ class Link:
         return await (await self._connected()).ask(*commands)
 
 
+_NOT_RUN = (NoScriptError, *REDIRECTS)
+
+
 def _lost(reply: object) -> bool:
     return isinstance(reply, Lost | Late | OSError)
 
 
-def _forgotten(commands: Sequence[Command], replies: Sequence[Any]) -> list[int]:
-    """Commands to be sent again because their script was unknown, unless a later one of a lane of theirs has run."""
+def _unserved(
+    commands: Sequence[Command], replies: Sequence[Any], refusals: tuple[type[Exception], ...]
+) -> list[int]:
+    """Commands to be sent again because of such a refusal, unless a later one of a lane of theirs has run, or may have."""
     passed: set[str] = set()
     places: list[int] = []
     for i in range(len(replies) - 1, -1, -1):
         lanes = commands[i].lanes
-        if not isinstance(replies[i], NoScriptError):
+        if not isinstance(replies[i], _NOT_RUN):
             passed.update(lanes)
-        elif passed.isdisjoint(lanes):
+        elif isinstance(replies[i], refusals) and passed.isdisjoint(lanes):
             places.append(i)
     return places[::-1]
 

@@ -20,6 +20,9 @@ class Locator(Protocol):
     def doubt(self, partition: int) -> None:
         """What was found last could not be used, or is not the master: look again soon."""
 
+    def redirect(self, partition: int, to: Address | None) -> bool:
+        """A server of a cluster says that the partition is served elsewhere; whether we can go there, so try again."""
+
     async def close(self) -> None:
         """Ask nobody any more."""
 
@@ -33,6 +36,10 @@ class Fixed:
 
     def doubt(self, partition: int) -> None:
         """As `Locator.doubt`: there is nobody to ask."""
+
+    def redirect(self, partition: int, to: Address | None) -> bool:  # noqa: ARG002
+        """As `Locator.redirect`: the URL leads nowhere else."""
+        return False
 
     async def close(self) -> None:
         """As `Locator.close`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from services.kernel.redis.cluster import Cluster
 from services.kernel.redis.locator import Fixed, Locator, Moved
 from services.kernel.redis.sentinel import Sentinels
 from services.kernel.redis.store_url import StoreUrl
@@ -15,6 +16,12 @@ def of(
     *,
     moved: Moved = lambda _: None,
     silent: Callable[[int], None] = lambda _: None,
+    masterless: Callable[[int], None] = lambda _: None,
 ) -> Locator:
-    """The locator of the partitions of a store; `moved` and `silent` as `Sentinels` calls them, which a fixed server never does."""
+    """The locator of the partitions of a store.
+
+    `moved` and `silent` as `Sentinels` calls them, `moved` and `masterless` as `Cluster` does; a fixed server calls none.
+    """
+    if store.nodes:
+        return Cluster(store, partitions, moved=moved, masterless=masterless)
     return Sentinels(store, partitions, moved=moved, silent=silent) if store.sentinels else Fixed()

@@ -171,6 +171,10 @@ class Sentinels:
         for one in self._sentinels:
             one.doubt()
 
+    def redirect(self, partition: int, to: Address | None) -> bool:  # noqa: ARG002
+        """As `Locator.redirect`: Sentinels know of no cluster."""
+        return False
+
     async def close(self) -> None:
         """As `Locator.close`."""
         self._closed = True

@@ -7,11 +7,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from redis.exceptions import MovedError
+
 from services.kernel.broker.port import Entry
 from services.kernel.broker.redis import entries
 from services.kernel.redis.connections import Dial, check_master
 from services.kernel.redis.errors import is_demoted
 from services.kernel.redis.pipe import Pipe
+from services.kernel.redis.redirects import REDIRECTS, Waits
 
 WINDOW = 0.003
 """Seconds between two reads: a busy bus is read in batches, a quiet one at once.
@@ -51,7 +54,23 @@ class BusReader:
         self._next = (0, 0.0)  # the first of those: after which id, and for how long
 
     async def read(self, after: int, *, block: float) -> list[Entry]:
-        """Entries after an id, oldest first. Raises RedisError or OSError, after which the next read connects again."""
+        """Entries after an id, oldest first. Raises RedisError or OSError, after which the next read connects again.
+
+        Where a cluster has moved the bus, it is read on at its new server: what moved with it has the same ids.
+        """
+        waits: Waits | None = None
+        while True:
+            try:
+                return await self._read(after, block)
+            except REDIRECTS as error:
+                now = asyncio.get_running_loop().time()
+                waits = waits or Waits(now)
+                pause = waits.pause(now, moved=isinstance(error, MovedError))
+                if not self._dial.redirect(error) or pause is None:
+                    raise
+                await asyncio.sleep(pause)
+
+    async def _read(self, after: int, block: float) -> list[Entry]:
         connection = self._connection
         if connection is not None and (
             connection.ended or (self._sent and self._next != (after, block))

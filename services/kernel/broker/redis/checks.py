@@ -35,20 +35,22 @@ _log = logging.getLogger(__name__)
 class ServerChecks:
     """Refuses servers that cannot hold our data, and warns once of each that is set up badly."""
 
-    def __init__(self, *, trusted_restart: bool) -> None:
+    def __init__(self, *, trusted_restart: bool, cluster: bool = False) -> None:
+        self._cluster = cluster
         self._trusted_restart = trusted_restart
         self._known: set[bytes] = set()
         """Runs of servers that were warned of: partitions share a server."""
 
     async def check(self, pipe: Pipe) -> None:
         """Refuse a server that can never serve. Raises ConfigurationError, or RedisError and OSError when it does not answer."""
-        scripts, server, replication, policy, aof, fsync = await pipe.ask(
+        scripts, server, replication, policy, aof, fsync, coverage = await pipe.ask(
             ("EVAL", _IN_SCRIPTS, 0),
             ("INFO", "server"),
             ("INFO", "replication"),
             ("CONFIG", "GET", "maxmemory-policy"),
             ("CONFIG", "GET", "appendonly"),
             ("CONFIG", "GET", "appendfsync"),
+            ("CONFIG", "GET", "cluster-require-full-coverage"),
         )
         if not isinstance(server, Exception):
             _check_version(server)
@@ -61,7 +63,7 @@ class ServerChecks:
             safe = _value(aof) == b"yes" and _value(fsync) == b"always"
             _check_trust(replication, safe=safe)
         if self._is_new(server):
-            _warn(aof)
+            _warn(aof, coverage if self._cluster else None)
 
     def _is_new(self, server: bytes) -> bool:
         """Whether it is the first partition's check of this run of the server."""
@@ -125,9 +127,17 @@ def _value(setting: Any) -> bytes | None:
     return setting[1] if isinstance(setting, list) and len(setting) == 2 else None  # noqa: PLR2004 - name, value
 
 
-def _warn(aof: Any) -> None:
+def _warn(aof: Any, coverage: Any) -> None:
     if _value(aof) == b"no":
         _log.warning(
             "append_only_file_disabled",
             extra={"loses": "all history at a restart", "fix": "set appendonly yes"},
+        )
+    if _value(coverage) == b"yes":
+        _log.warning(
+            "full_coverage_required",
+            extra={
+                "loses": "all partitions while one has no master",
+                "fix": "set cluster-require-full-coverage no on every node",
+            },
         )

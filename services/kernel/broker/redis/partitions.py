@@ -14,7 +14,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from services.kernel.broker.port import LEASE_SECONDS, Counters
 from services.kernel.broker.redis.bus_reader import BusReader
 from services.kernel.broker.redis.checks import ServerChecks
-from services.kernel.broker.redis.scripts import everything, script
+from services.kernel.broker.redis.scripts import everything, reaching, script
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis import keys, locators
 from services.kernel.redis.client import Client
@@ -22,6 +22,7 @@ from services.kernel.redis.connections import Check, Dial
 from services.kernel.redis.errors import translate
 from services.kernel.redis.link import Command, Link
 from services.kernel.redis.pipe import Pipe
+from services.kernel.redis.redirects import Guard
 from services.kernel.redis.store_url import parse
 
 _log = logging.getLogger(__name__)
@@ -48,11 +49,18 @@ class Partition:
     Pages of a log can be large; they must not hold up publishing or beats.
     """
 
-    def __init__(self, number: int, *, dial: Dial, check: Check) -> None:
-        """`dial` is this partition's own: its master may move alone."""
+    def __init__(self, number: int, *, dial: Dial, check: Check, cluster: bool = False) -> None:
+        """`dial` is this partition's own: its master may move alone. `cluster`: it is a slot that moves."""
         self.keys = keys.Keys(number)
         self._dial = dial
-        self.client = Client(dial, check=check, scripts=everything(), demoted=self._demoted)
+        self._cluster = cluster
+        self.client = Client(
+            dial,
+            check=check,
+            scripts=everything(),
+            demoted=self._demoted,
+            guard=Guard(self.keys.guard, reaching()) if cluster else None,
+        )
         self.writes = self.client.writes
         self.reads = self.client.reads
         self.reader = BusReader(dial, self.keys.bus, demoted=self._demoted)
@@ -63,9 +71,16 @@ class Partition:
         self.reset()
 
     def moved(self) -> None:
-        """The master is elsewhere: end all connections, and begin anew those that are being opened."""
+        """The master is elsewhere: end all connections, and begin anew those that are being opened.
+
+        A master that a slot was taken from refuses what is no longer its own, so what was sent to it may be answered.
+        """
         self._dial.moved()
-        self.reset()
+        if self._cluster:
+            self.reader.reset()
+            self.client.retire()
+        else:
+            self.reset()
 
     def reset(self) -> None:
         """End all connections; each is opened again when next used."""
@@ -91,14 +106,22 @@ class Partitions:
         self.options = options
         self._checked: set[int] = set()
         """Partitions whose master was found fit."""
-        self._servers = ServerChecks(trusted_restart=options.trusted_restart)
+        self._cluster = bool(store.nodes)
+        self._servers = ServerChecks(trusted_restart=options.trusted_restart, cluster=self._cluster)
         numbers = range(partitions)
-        self._locator = locators.of(store, numbers, moved=self._moved, silent=self._note_silent)
+        self._locator = locators.of(
+            store,
+            numbers,
+            moved=self._moved,
+            silent=self._note_silent,
+            masterless=self._note_masterless,
+        )
         self.parts = [
             Partition(
                 n,
                 dial=Dial(store.server, locator=self._locator, partition=n),
                 check=partial(self._check, n),
+                cluster=self._cluster,
             )
             for n in numbers
         ]
@@ -112,6 +135,9 @@ class Partitions:
 
     def _note_silent(self, number: int) -> None:
         self.counters.silent_sentinels = number
+
+    def _note_masterless(self, number: int) -> None:
+        self.counters.masterless_partitions = number
 
     def partition(self, channel: str) -> int:
         """The partition a channel lives in."""
@@ -194,7 +220,8 @@ class Partitions:
         if number not in self._checked:
             await self._servers.check(pipe)
             self._checked.add(number)
-        await self._check_layout(pipe)
+        if number == 0 or not self._cluster:
+            await self._check_layout(pipe)
 
     async def _check_layout(self, pipe: Pipe) -> None:
         (found,) = await pipe.ask(("GET", keys.layout()))

@@ -25,6 +25,16 @@ def script(name: str) -> Script:
     return Script(name, source, digest.encode())
 
 
+_REACH = ("beat", "enter", "publish", "reap", "signal")
+"""Operations that touch keys which they are not given: the bus's marks, members of others, those of a dead node."""
+
+
+@cache
+def reaching() -> frozenset[bytes]:
+    """Digests of the scripts that touch keys which they are not given."""
+    return frozenset(script(name).sha for name in _REACH)
+
+
 @cache
 def everything() -> tuple[Script, ...]:
     """All operations' scripts."""

@@ -6,12 +6,17 @@ import asyncio
 from typing import Any
 
 import pytest
-from redis.exceptions import NoScriptError, ResponseError
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import MovedError, NoScriptError, ResponseError, TryAgainError
 from redis.exceptions import TimeoutError as Late
 
 from services.kernel.broker.redis.scripts import everything
 from services.kernel.redis.connections import Dial
-from services.kernel.redis.link import BATCH, Command, Link, _forgotten
+from services.kernel.redis.link import BATCH, Command, Link, _unserved
+from services.kernel.redis.redirects import REDIRECTS
+from services.kernel.redis.store_url import Address
 from tests.support.redis_server import start_redis
 
 pytestmark = pytest.mark.server
@@ -36,7 +41,39 @@ def lanes(*names: str) -> list[Command]:
     ],
 )
 def test_forgotten_scripts_are_sent_again_in_the_order_of_their_lane(commands, replies, again):
-    assert _forgotten(commands, replies) == again
+    assert _unserved(commands, replies, (NoScriptError,)) == again
+
+
+MOVED, LATER, LOST = MovedError("5 h:1"), TryAgainError("x"), Lost("x")
+
+
+@pytest.mark.parametrize(
+    ("commands", "replies", "again"),
+    [
+        (lanes("a", "b", "a"), [1, MOVED, MOVED], [1, 2]),
+        (lanes("a", "b", "a"), [LATER, LATER, MOVED], [0, 1, 2]),
+        # What came later may have run: then the earlier one would come out of order.
+        (lanes("a", "b", "a"), [LATER, LATER, 1], [1]),
+        (lanes("a", "b", "a"), [MOVED, MOVED, LOST], [1]),
+        (lanes("a", "a"), [GONE, MOVED], [1]),
+    ],
+)
+def test_what_is_served_elsewhere_is_sent_again_in_the_order_of_its_lane(commands, replies, again):
+    assert _unserved(commands, replies, REDIRECTS) == again
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from([1, MOVED, LATER, LOST])), max_size=12
+    )
+)
+def test_nothing_is_sent_again_behind_what_may_have_run_in_its_lane(drawn):
+    commands, replies = lanes(*(name for name, _ in drawn)), [reply for _, reply in drawn]
+    again = _unserved(commands, replies, REDIRECTS)
+    assert again == sorted(again)
+    for place in again:
+        later = [reply for name, reply in drawn[place:] if name == drawn[place][0]]
+        assert all(isinstance(reply, REDIRECTS) for reply in later)
 
 
 async def accept(_: Any) -> None:
@@ -142,3 +179,107 @@ async def test_a_server_that_cannot_be_reached_costs_all_who_wait_one_try():
     server.close()
     for writer in connections:
         writer.close()
+
+
+class Scripted:
+    """A node that answers INCR of a number by what it was told to, and else counts what ran."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.ran: list[bytes] = []
+        self._server: asyncio.Server
+        self._handlers: list[Any] = []
+
+    async def start(self) -> Address:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return Address("127.0.0.1", self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        self._server.close()
+        await asyncio.gather(*self._handlers)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._handlers.append(asyncio.current_task())
+        while (line := await reader.readline()).startswith(b"*"):
+            parts = []
+            for _ in range(int(line[1:])):
+                size = int((await reader.readline())[1:])
+                parts.append((await reader.readexactly(size + 2))[:-2])
+            writer.write(self._answer(parts))
+        writer.close()
+        await writer.wait_closed()
+
+    def _answer(self, parts: list[bytes]) -> bytes:
+        if parts[0] == b"INFO":
+            return b"$21\r\nrun_id:a\r\nrole:master\r\n"
+        if parts[0] != b"INCR":
+            return b":5\r\n"
+        answer = self.answers.pop(0) if self.answers else b"+ran\r\n"
+        if answer.startswith(b"+"):
+            self.ran.append(parts[1])
+        return answer
+
+
+class Elsewhere:
+    """The locator of one partition that moves to where MOVED says."""
+
+    def __init__(self, at: Address) -> None:
+        self.at = at
+
+    async def find(self, partition: int) -> Address:
+        return self.at
+
+    def doubt(self, partition: int) -> None:
+        """Nobody is asked."""
+
+    def redirect(self, partition: int, to: Address | None) -> bool:
+        self.at = to or self.at
+        return True
+
+    async def close(self) -> None:
+        """Nobody is asked."""
+
+
+async def test_a_partition_that_moves_within_a_batch_is_followed_and_keeps_its_order():
+    """Without a key too, since what was refused has not run; what has run is not sent again."""
+    target = Scripted()
+    to = await target.start()
+    moved = b"-MOVED 5 127.0.0.1:%d\r\n" % to.port
+    source = Scripted(b"+ran\r\n", b"-TRYAGAIN x\r\n", moved, moved)
+    dial = Dial("redis://at.invalid/0", locator=Elsewhere(await source.start()))
+    link = Link(dial, accept, demoted=unasked)
+    names = [b"%d" % n for n in range(6)]
+    source.answers += [moved, moved]
+    replies = await link.call([Command(("INCR", name), lanes=("a",)) for name in names])
+    assert replies == [b"ran"] * 6
+    assert (source.ran, target.ran) == (names[:1], names[1:])
+    await link.close()
+    for one in (source, target):
+        await one.stop()
+
+
+async def test_where_nobody_can_be_followed_the_answer_is_the_refusal():
+    node = Scripted(b"-MOVED 5 127.0.0.1:1\r\n")
+    address = await node.start()
+    link = Link(Dial(f"redis://{address}"), accept, demoted=unasked)
+    refused, ran = await link.call([Command(("INCR", "1")), Command(("INCR", "2"))])
+    assert isinstance(refused, MovedError)
+    assert ran == b"ran"
+    await link.close()
+    await node.stop()
+
+
+async def test_a_connection_is_retired_once_what_was_sent_is_answered(link):
+    first = asyncio.create_task(link.call([Command(("INCR", "n"))]))
+    await asyncio.sleep(0)
+    await link.call([Command(("INCR", "n"))])
+    used, waiting = link._pipe, asyncio.create_task(link.call([Command(("INCR", "n"))]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    link.retire()
+    assert await waiting == [3]
+    assert await link.call([Command(("INCR", "n"))]) == [4]
+    assert await first == [1]
+    assert link._pipe is not used
+    link.retire()
+    assert link._pipe.ended

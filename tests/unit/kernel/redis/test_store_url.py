@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.kernel.redis.store_url import MOST_SENTINELS, Address, check, parse
+from services.kernel.redis.store_url import MOST_NODES, MOST_SENTINELS, Address, check, parse
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,28 @@ def test_what_cannot_be_read_is_said_without_the_url(url, said):
 
 def test_a_good_url_passes_the_check():
     assert check("redis+sentinel://h1/main") == "redis+sentinel://h1/main"
+
+
+def test_nodes_of_a_cluster_share_credentials_and_options():
+    store = parse("rediss+cluster://user:p%40w@h1:7000,h2,[::1]:5?ssl_ca_certs=/ca.pem")
+    assert [str(node) for node in store.nodes] == ["h1:7000", "h2:6379", "[::1]:5"]
+    assert store.at(store.nodes[2]) == "rediss://user:p%40w@[::1]:5/0?ssl_ca_certs=%2Fca.pem"
+    assert store.sentinels == ()
+    assert parse("redis+cluster://h1/0").nodes == parse("redis+cluster://h1/").nodes
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis+cluster://u:s3cret@h1/1", "names a database"),
+        ("redis+cluster://u:s3cret@h1/x", "names a database"),
+        ("redis+cluster://u:s3cret@h1?db=2", "names a database"),
+        ("redis+cluster://u:s3cret@", "no host:port"),
+        ("redis+cluster://u:s3cret@h1,h1:6379", "a node twice"),
+        (f"redis+cluster://{','.join(f'h{n}' for n in range(MOST_NODES + 1))}", "more than"),
+    ],
+)
+def test_a_cluster_that_cannot_be_read_says_what_is_wrong(url, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        check(url)
+    assert "s3cret" not in str(caught.value)
