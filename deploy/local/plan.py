@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from services.kernel.ops.refusal import refuse
 from services.kernel.ops.settings import (
@@ -74,6 +74,9 @@ class Settings(FromEnvironment):
     redis_url: RedisUrl | None = Field(
         None, description="a Redis of yours, 7.0 or newer, to use instead of an own one"
     )
+    redis_servers: SecretStr | None = Field(
+        None, description="several servers of yours in place of one: OPENLINE_REDIS_SERVERS_FILE"
+    )
     var: Path = Field(Path("var"), description="the folder for everything that the run writes")
     public_url: HttpUrl | None = Field(
         None, description="the front door as clients see it, when not http://127.0.0.1:PORT"
@@ -102,7 +105,8 @@ class Settings(FromEnvironment):
 class Plan:
     """One run: where everything listens and writes.
 
-    `redis_port` is None when somebody else's Redis is used, `demo_port` when the page may order nothing.
+    `redis_port` is None when somebody else's Redis is used, `redis_url` empty when that is several servers, `demo_port`
+    is None when the page may order nothing.
     """
 
     host: str
@@ -160,6 +164,11 @@ class Plan:
         return [(host, port, what, PREFIX + variable) for host, port, what, variable in found]
 
 
+def _own_redis(port: int | None) -> str:
+    """A new password each time: other users of this machine reach the port, and must not read what is there."""
+    return f"redis://:{secrets.token_hex(24)}@127.0.0.1:{port}/0" if port else ""
+
+
 def make(settings: Settings) -> Plan:
     """The plan of a run. Ports that were not given are the usual ones, or free ones when `port` was given."""
     chosen = _Ports(settings)
@@ -168,7 +177,8 @@ def make(settings: Settings) -> Plan:
     gateways = tuple(
         chosen.of(first + n if first else None, 8101 + n) for n in range(settings.gateways)
     )
-    redis_port = None if settings.redis_url else chosen.of(settings.redis_port, 6390)
+    is_given = bool(settings.redis_url or settings.redis_servers)
+    redis_port = None if is_given else chosen.of(settings.redis_port, 6390)
     return Plan(
         host=settings.host,
         port=port,
@@ -178,9 +188,7 @@ def make(settings: Settings) -> Plan:
         status_port=chosen.of(settings.status_port, 8081),
         demo_port=chosen.of(settings.demo_port, 8301) if settings.demo else None,
         redis_port=redis_port,
-        # A new password each time: other users of this machine reach the port, and must not read what is there.
-        redis_url=settings.redis_url
-        or f"redis://:{secrets.token_hex(24)}@127.0.0.1:{redis_port}/0",
+        redis_url=settings.redis_url or _own_redis(redis_port),
         redis_maxmemory=settings.redis_maxmemory,
         var=settings.var.resolve(),
         public_url=settings.public_url or f"http://{_reached_at(settings.host)}:{port}",

@@ -44,7 +44,7 @@ class Run:
         """Start everything in order, each step when the one before is ready. Raises StartError."""
         if self.plan.redis_port is not None:
             await self._start(programs.redis(self.plan))
-        else:
+        elif self.plan.redis_url:  # of several servers, services tell which is away
             await asyncio.to_thread(_check_redis, self.plan.redis_url)
         await self._start(programs.auth(self.plan))
         await _together(

@@ -65,7 +65,7 @@ class Embedded:
             self.broker,
             tickets=tickets,
             revocations=revocations,
-            ping=self.broker.full,
+            ping=self.broker.health,
         )
         self.publisher = publisher.Parts(
             each.publisher, self.broker, revocations=revocations, namespaces=known

@@ -110,6 +110,7 @@ class Gateway:
             "draining": node.draining,
             "stalled": stalled,
             "store": "unavailable" if away else "ok",
+            "away": away,
             "memory": MESSAGES_REFUSED if buses.full else "ok",
         }
         ok = node.started and not node.draining and not stalled

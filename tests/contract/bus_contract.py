@@ -147,10 +147,10 @@ class BusContract:
     ) -> None:
         await publish(broker, "room:a", "1")
         await beat(broker, "i1")
-        assert not await broker.full()
+        assert not (await broker.health()).full
         await shorten(True)
         assert (await beat(broker, "i1")).full
-        assert await broker.full()
+        assert (await broker.health()).full
         for refusal in await broker.publish([draft("room:a"), draft("room:b", ephemeral=True)]):
             error = expect_error(refusal, Code.UNAVAILABLE)
             assert "memory" in error.message
@@ -172,7 +172,7 @@ class BusContract:
         assert (await beat(broker, "i1")).full
         await shorten(False)
         await publish(broker, "room:a", "1")
-        assert not await broker.full()
+        assert not (await broker.health()).full
         assert not (await beat(broker, "i1")).full
 
     async def test_signals_carry_their_fragments(self, broker: Broker) -> None:

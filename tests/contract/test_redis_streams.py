@@ -154,7 +154,8 @@ class RedisContract(BrokerContract):
         await broker.open("room:b", "Epoch1")
         await broker.drop("room:c")
         await broker.spend({"amy": 1.0}, rate=10, burst=20)
-        ours = {b"ol:{p0}:layout", b"ol:{p0}:history", b"ol:{p0}:bus", b"ol:{p0}:bus:marks"}
+        names = ("home", "layout", "history", "bus", "bus:marks")
+        ours = {f"ol:{{p0}}:{name}".encode() for name in names}
         await broker.publish([draft("room:a", "x" * 5000)])
         with server.client() as client:
             lasting = {key for key in client.keys("*") if client.ttl(key) == -1}
@@ -199,7 +200,7 @@ class RedisContract(BrokerContract):
         assert not await broker.reap(0, "i1")
         with server.client() as client:
             left = {key.decode().removeprefix("ol:{p0}:") for key in client.keys("*")}
-        assert left == {"layout", "history", "bus"}
+        assert left == {"home", "layout", "history", "bus"}
 
 
 @pytest.fixture(scope="module")

@@ -276,6 +276,17 @@ class Bus(Protocol):
         """Tell the channel's subscribers that a user types; at most once, not kept, and not while memory is short."""
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a store's servers answer. `away`: the partitions of those that do not.
+
+    `full`: messages are refused on one of them, since its memory is short, as of the last beat or refusal.
+    """
+
+    full: bool = False
+    away: tuple[int, ...] = ()
+
+
 class Fleet(Protocol):
     """Leases of gateways, what they have subscribers in, and what users share over the fleet."""
 
@@ -286,14 +297,14 @@ class Fleet(Protocol):
         refused as `unavailable`: nobody would take away what they wrote.
         """
 
-    async def full(self) -> bool:
-        """Whether messages are refused, since the store's memory is short; as of the last beat or refusal."""
+    async def health(self) -> Health:
+        """Ask each server of the store once. Raises `unavailable` when none answers."""
 
     async def reap(self, partition: int, incarnation: str) -> bool:
         """Let up to 500 members of a dead incarnation leave; True while there are more. Claimed and idempotent."""
 
     async def resign(self, incarnation: str) -> None:
-        """End the lease at once, on a clean stop: what is left of it may be reaped."""
+        """End the lease at once, on a clean stop: what is left of it may be reaped. Raises when a partition is away."""
 
     async def nodes(self) -> list[bytes]:
         """The JSON objects that living nodes told with their last beats."""
@@ -318,7 +329,10 @@ class Fleet(Protocol):
     async def spend(
         self, usage: Mapping[str, float], *, rate: float, burst: float
     ) -> dict[str, float]:
-        """Take from buckets shared by the fleet, by their names; the answer is what each has left (negative: overdrawn)."""
+        """Take from buckets shared by the fleet, by their names; the answer is what each has left (negative: overdrawn).
+
+        Names whose partition is away are not in it; raises `unavailable` when all are.
+        """
 
 
 ANNOUNCED_MEMBERS = 200

@@ -6,7 +6,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -16,6 +16,7 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -29,7 +30,9 @@ from services.kernel.domain import origins
 from services.kernel.domain.nearest import nearest
 from services.kernel.ops import redaction, variables
 from services.kernel.ops.refusal import refuse
-from services.kernel.redis import store_url
+from services.kernel.redis import servers, store_url
+from services.kernel.redis.access import Access, check_access
+from services.kernel.redis.servers import Server
 
 PREFIX = "OPENLINE_"
 FILE = "_FILE"
@@ -160,6 +163,37 @@ class Common(FromEnvironment):
         "or as a cluster: redis+cluster://[user:password@]host1:6379,host2,host3; "
         "by TLS rediss://, rediss+sentinel:// and rediss+cluster://",
     )
+    redis_servers: SecretStr | None = Field(
+        None,
+        description="several servers in place of OPENLINE_REDIS_URL, best as a file, OPENLINE_REDIS_SERVERS_FILE: "
+        '[[servers]] tables in TOML, each with url and partitions = "0-3"; every partition once, the same for every service',
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="the authority whose certificates of Redis are believed, for rediss://; this and the next three are "
+        "read anew for each connection",
+    )
+    redis_cert_file: Path | None = Field(
+        None, description="our own certificate, where Redis asks for one"
+    )
+    redis_key_file: Path | None = Field(
+        None, description="its key, where that is in a file of its own"
+    )
+    redis_password_file: Path | None = Field(
+        None, description="the password of Redis, for URLs that hold none"
+    )
+    redis_password_command: str = Field(
+        "",
+        description="a program with its arguments that prints the password in place of a file, for passwords that live "
+        "for minutes; run without a shell",
+    )
+    redis_password_seconds: int = Field(
+        900,
+        ge=30,
+        le=86_400,
+        description="seconds, 30 to 86400, for which a printed password is good; the next one is fetched after three "
+        "quarters of them and given on open connections",
+    )
     partitions: int = Field(
         1,
         ge=1,
@@ -259,6 +293,39 @@ class Common(FromEnvironment):
         description="on or off; on only for one Redis without replicas on AOF with appendfsync always: "
         "a restart then keeps positions valid",
     )
+
+    @property
+    def redis(self) -> tuple[Server, ...]:
+        """The servers of Redis and the partitions that live on each."""
+        if self.redis_servers is None:
+            return servers.single(self.redis_url, self.partitions)
+        text = self.redis_servers.get_secret_value()
+        return servers.read(text, self.partitions, check=_redis_url)
+
+    @property
+    def redis_access(self) -> Access:
+        """What opens connections to them beside their URLs."""
+        return Access(
+            ca_file=self.redis_ca_file,
+            cert_file=self.redis_cert_file,
+            key_file=self.redis_key_file,
+            password_file=self.redis_password_file,
+            password_command=self.redis_password_command,
+            password_seconds=self.redis_password_seconds,
+        )
+
+    @model_validator(mode="after")
+    def _check_redis(self) -> Self:
+        if self.redis_servers is not None and "redis_url" in self.model_fields_set:
+            raise ValueError(
+                "OPENLINE_REDIS_URL and OPENLINE_REDIS_SERVERS_FILE are both set: unset the one that does not count"
+            )
+        try:
+            urls = [server.url for server in self.redis]
+        except ValueError as error:
+            raise ValueError(f"OPENLINE_REDIS_SERVERS_FILE {error}") from None
+        check_access(self.redis_access, urls)
+        return self
 
 
 def load(cls: type[S], given: Mapping[str, str] | None = None) -> S:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from weakref import WeakSet
 
-from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
+from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as Lost
-from redis.exceptions import ReadOnlyError, RedisError
 
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis import redirects
+from services.kernel.redis.access import Access, Passwords
+from services.kernel.redis.errors import translate
 from services.kernel.redis.locator import Fixed, Locator
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.scripts import Script
@@ -25,6 +29,8 @@ ANSWER_TIMEOUT = 5.0
 """Seconds. An answer may wait for the server's disk or a slow neighbour's script; one that hangs may not hang us.
 The URL may say otherwise (`?socket_timeout=`, `?socket_connect_timeout=`)."""
 
+_log = logging.getLogger(__name__)
+
 _RUN_ID = re.compile(rb"run_id:(\w+)")
 
 Check = Callable[[Pipe], Awaitable[None]]
@@ -33,8 +39,20 @@ Check = Callable[[Pipe], Awaitable[None]]
 class Dial:
     """Makes a partition's connections to one server: that of the URL, or the master that `locator` finds, with its options."""
 
-    def __init__(self, url: str, *, locator: Locator | None = None, partition: int = 0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        locator: Locator | None = None,
+        partition: int = 0,
+        access: Access | None = None,
+        passwords: Passwords | None = None,
+    ) -> None:
+        """`passwords` count for a URL that holds none."""
         self._url = url
+        self._access = access or Access()
+        self._passwords = passwords
+        self._pipes: WeakSet[Pipe] = WeakSet()
         self._locator = locator or Fixed()
         self._partition = partition
         self._patience = ANSWER_TIMEOUT
@@ -52,6 +70,8 @@ class Dial:
             ) from error
         make: type[AbstractConnection] = options.pop("connection_class", Connection)
         options.pop("max_connections", None)
+        if "password" in options:
+            self._passwords = None
         self._patience = float(options.pop("socket_timeout", ANSWER_TIMEOUT))
         fixed = {"decode_responses": False, "protocol": 2, "driver_info": None}
         self._options = {"socket_connect_timeout": CONNECT_TIMEOUT, **options, **fixed}
@@ -76,7 +96,9 @@ class Dial:
                     pipe = await self._open(address, blocking)
                     await _prepare(pipe, *([] if address is None else [check_master]), prepare)
                     return pipe
-            except (RedisError, OSError):
+            except (RedisError, OSError) as error:
+                if self._passwords is not None and isinstance(error, AuthenticationError):
+                    self._passwords.refuse()
                 if not limit.expired():  # else the master has moved meanwhile
                     self._locator.doubt(self._partition)
                     raise
@@ -96,9 +118,20 @@ class Dial:
         """Tell the locator of MOVED, ASK or TRYAGAIN; whether another try may lead to the server that serves the partition."""
         return self._locator.redirect(self._partition, redirects.target(error))
 
+    def authenticate(self, password: str) -> None:
+        """Give the next password on open connections: with the former one the server would end them."""
+        if self._passwords is None:
+            return
+        user = self._options.get("username")
+        command = ("AUTH", *([user] if user else []), password)
+        for pipe in self._pipes:
+            if not pipe.ended:
+                pipe.send([command]).add_done_callback(_note_answer)
+
     async def messages(self, *channels: str) -> AsyncGenerator[None, None]:
         """One turn for each message that the server publishes there, for ever. Raises as `connect` does."""
-        connection = self._connection(await self._locator.find(self._partition))
+        address = await self._locator.find(self._partition)
+        connection = self._connection(address, password=await self._password())
         async with _closed_if_lost(connection):
             await connection.connect()  # type: ignore[no-untyped-call] # redis-py
             await connection.send_command("SUBSCRIBE", *channels)
@@ -109,15 +142,32 @@ class Dial:
                 yield
 
     async def _open(self, address: Address | None, blocking: float) -> Pipe:
-        connection = self._connection(address, blocking=blocking)
+        password = await self._password()
+        connection = self._connection(address, password=password, blocking=blocking)
         async with _closed_if_lost(connection):
             await connection.connect()  # type: ignore[no-untyped-call] # redis-py
-            return Pipe(connection, blocking + self._patience)
+            pipe = Pipe(connection, blocking + self._patience)
+        self._pipes.add(pipe)
+        return pipe
 
-    def _connection(self, address: Address | None, *, blocking: float = 0.0) -> AbstractConnection:
+    async def _password(self) -> dict[str, str]:
+        """redis-py's option for it, unless the URL holds one or there is none."""
+        self._make = self._make or self._read_url()
+        return {} if self._passwords is None else {"password": await self._passwords.current()}
+
+    def _connection(
+        self, address: Address | None, *, password: dict[str, str], blocking: float = 0.0
+    ) -> AbstractConnection:
         make = self._make = self._make or self._read_url()
         where = {} if address is None else address._asdict()
-        return make(**{**self._options, **where, "socket_timeout": blocking + self._patience})
+        tls = self._access.certificates() if issubclass(make, SSLConnection) else {}
+        patience = {"socket_timeout": blocking + self._patience}
+        return make(**{**tls, **self._options, **password, **where, **patience})
+
+
+def _note_answer(answer: asyncio.Future[list[Any]]) -> None:
+    if not answer.cancelled() and isinstance(refused := answer.result()[0], RedisError):
+        _log.warning("redis_password_refused", extra={"reason": translate(refused).message})
 
 
 @asynccontextmanager

@@ -45,6 +45,10 @@ class NoMasterError(exceptions.ConnectionError):
     """No node of the cluster serves a partition's slot."""
 
 
+class NoPasswordError(exceptions.ConnectionError):
+    """No password can be had now; the message says why, and holds none."""
+
+
 _DEMOTED = (exceptions.ReadOnlyError, exceptions.MasterDownError)
 
 _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
@@ -102,7 +106,7 @@ def translate(
 
 def _reason(error: Exception) -> str | None:
     """Why waiting may help; None where it will not."""
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, ConfigurationError | NoPasswordError):
         return str(error)
     for kind, reason in _BY_CLASS:
         if isinstance(error, kind):

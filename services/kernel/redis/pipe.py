@@ -11,7 +11,7 @@ from hiredis import Reader, pack_command
 from redis._parsers.base import BaseParser
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as Lost
-from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as Late
 
 _NOT_YET = object()
@@ -166,5 +166,9 @@ class Pipe(asyncio.Protocol):
     @staticmethod
     def _refusal(text: str) -> Exception:
         """redis-py's exception for an error reply."""
+        if text.startswith(
+            "WRONGPASS"
+        ):  # what was authenticated before stays so: no connection is lost
+            return ResponseError(text)
         error: Exception = BaseParser.parse_error(text)  # type: ignore[no-untyped-call] # redis-py
         return error

@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError as Lost
 
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis import sentinel_answers, store_url
+from services.kernel.redis.access import Access
 from services.kernel.redis.connections import Dial
 from services.kernel.redis.errors import NoSentinelError
 from services.kernel.redis.locator import Locator, Moved
@@ -40,11 +41,16 @@ class _Sentinel:
     """One Sentinel: `said` is its last answer, or why there is none; None before it was asked."""
 
     def __init__(
-        self, sentinel: store_url.Sentinel, name: str, *, heard: Callable[[], None]
+        self,
+        sentinel: store_url.Sentinel,
+        name: str,
+        *,
+        heard: Callable[[], None],
+        access: Access | None,
     ) -> None:
         self.said: Answer | Exception | None = None
         self._address = sentinel.address
-        self._dial = Dial(sentinel.url)
+        self._dial = Dial(sentinel.url, access=access)
         self._name = name
         self._heard = heard
         self._pipe: Pipe | None = None
@@ -138,13 +144,15 @@ class Sentinels:
         *,
         moved: Moved,
         silent: Callable[[int], None],
+        access: Access | None = None,
     ) -> None:
         self._partitions = partitions
         self._moved = moved
         self._silent = silent
         self._master: Answer | None = None
         self._sentinels = [
-            _Sentinel(one, store.name, heard=self._decide_soon) for one in store.sentinels
+            _Sentinel(one, store.name, heard=self._decide_soon, access=access)
+            for one in store.sentinels
         ]
         self._tasks: list[asyncio.Task[None]] = []
         self._settled = asyncio.Event()

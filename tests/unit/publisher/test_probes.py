@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from services.kernel.broker.memory.broker import MemoryBroker
+from services.kernel.broker.port import Health
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.tokens.revocations import Kind, Revocation
@@ -65,9 +66,26 @@ async def test_it_is_ready_while_the_broker_answers(watching, broker):
     assert watching.ready().ok
 
 
+async def test_while_one_of_several_servers_is_away_it_is_ready_and_names_its_partitions(
+    watching, broker, record, monkeypatch
+):
+    """Publishes to the channels of the others are stored."""
+
+    async def health():
+        return Health(away=(0, 1))
+
+    await watching.ask()
+    monkeypatch.setattr(broker, "health", health)
+    record.down = True  # it lives with partition 0
+    await watching.ask()
+    ok, detail = watching.ready()
+    assert ok
+    assert detail["redis"].startswith("partitions 0-1 away")
+
+
 async def test_a_broker_that_hangs_is_not_waited_for(watching, broker, monkeypatch):
     monkeypatch.setattr(probes, "PATIENCE", 0.01)
-    monkeypatch.setattr(broker, "subscribers", lambda _channels: asyncio.Event().wait())
+    monkeypatch.setattr(broker, "health", lambda: asyncio.Event().wait())
     await watching.ask()
     ok, detail = watching.ready()
     assert (ok, detail["redis"]) == (False, "no answer within 0.01 s")
@@ -127,4 +145,4 @@ async def test_it_asks_again_and_again(watching, broker, monkeypatch):
     monkeypatch.setattr(probes, "EVERY", 0.001)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(watching.run(), 0.5)
-    assert broker.counters.calls["subscribers"] > 2
+    assert broker.counters.calls["health"] > 2

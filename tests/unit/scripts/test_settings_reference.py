@@ -52,7 +52,8 @@ def test_every_variable_of_the_compose_files_is_explained_and_used():
     assert used - images - settings == set(settings_reference.compose_variables())
 
 
-BY_COMPOSE = {"redis_url", "namespaces", "log_format", "node", "var", "database_url", "auth_keys"}
+BY_COMPOSE = {"redis_url", "redis_servers", "namespaces", "log_format", "node", "var"}
+BY_COMPOSE |= {"database_url", "auth_keys"}
 """What compose, its files or the images decide, beside hosts and ports."""
 SECRET_OR_ELSEWHERE = {"hs256_secret"}
 

@@ -22,6 +22,7 @@ from services.kernel.broker.port import (
     Draft,
     Entry,
     EntryType,
+    Health,
     History,
     Look,
     Looked,
@@ -191,10 +192,10 @@ class MemoryBroker:
         await self._wake_readers()
         return reply
 
-    async def full(self) -> bool:
+    async def health(self) -> Health:
         """Whether messages are refused."""
-        self._count("full")
-        return self.short
+        self._count("health")
+        return Health(full=self.short)
 
     async def reap(self, partition: int, incarnation: str) -> bool:
         """Let up to 500 members of a dead incarnation leave."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 from services.kernel.broker.port import Broker
@@ -10,18 +11,20 @@ from services.kernel.broker.redis.fleet import RedisFleet
 from services.kernel.broker.redis.log import RedisLog
 from services.kernel.broker.redis.partitions import Options, Partitions
 from services.kernel.broker.redis.presence import RedisPresence
+from services.kernel.redis.access import Access
+from services.kernel.redis.servers import Server, single
 
 
 class StoreSettings(Protocol):
     """What settings say of the store, the same for every service."""
 
     @property
-    def redis_url(self) -> str:
-        """Where it is."""
+    def redis(self) -> tuple[Server, ...]:
+        """Where it is, and which partitions are there."""
 
     @property
-    def partitions(self) -> int:
-        """How many."""
+    def redis_access(self) -> Access:
+        """What opens a connection beside its URL."""
 
     @property
     def trusted_restart(self) -> bool:
@@ -47,18 +50,30 @@ class RedisBroker:
     def of(cls, settings: StoreSettings) -> Self:
         """The broker that settings ask for."""
         return cls(
-            settings.redis_url,
-            partitions=settings.partitions,
+            settings.redis,
+            access=settings.redis_access,
             bus_length=settings.bus_length,
             bus_bytes=settings.bus_bytes,
             memory_percent=settings.memory_percent,
             trusted_restart=settings.trusted_restart,
         )
 
-    def __init__(self, url: str, *, partitions: int = 1, **options: Any) -> None:
-        """`options` are those of `Options`. Connects in `start` or when first used."""
-        redis = Partitions(url, partitions=partitions, options=Options(**options))
-        self.partitions, self.counters, self.client = partitions, redis.counters, redis.client
+    def __init__(
+        self,
+        where: str | Sequence[Server],
+        *,
+        partitions: int = 1,
+        access: Access | None = None,
+        **options: Any,
+    ) -> None:
+        """`where` is the URL of a server that has all `partitions`, or says which servers have which.
+
+        `options` are those of `Options`. Connects in `start` or when first used.
+        """
+        servers = single(where, partitions) if isinstance(where, str) else where
+        redis = Partitions(servers, options=Options(**options), access=access)
+        self.partitions, self.counters = redis.partitions, redis.counters
+        self.client = redis.client
         self.start, self.close, self.partition = redis.start, redis.close, redis.partition
 
         log = RedisLog(redis)
@@ -77,7 +92,7 @@ class RedisBroker:
             fleet.nodes,
         )
         self.listeners, self.subscribers = fleet.listeners, fleet.subscribers
-        self.channels, self.spend, self.full = fleet.channels, fleet.spend, fleet.full
+        self.channels, self.spend, self.health = fleet.channels, fleet.spend, fleet.health
 
         presence = RedisPresence(redis)
         self.enter, self.leave, self.members = presence.enter, presence.leave, presence.members

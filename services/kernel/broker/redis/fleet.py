@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from services.kernel.broker.paging import unwrap, wrap
-from services.kernel.broker.port import Beat, Beaten, ChannelPage, Fleet
+from services.kernel.broker.port import Beat, Beaten, ChannelPage, Fleet, Health
 from services.kernel.broker.redis import entries
-from services.kernel.broker.redis.partitions import Partitions, run
+from services.kernel.broker.redis.partitions import Partition, Partitions, run
+from services.kernel.domain.codes import OpenlineError
 from services.kernel.redis import keys
 from services.kernel.redis.errors import unavailable
 from services.kernel.redis.link import Command
@@ -19,6 +21,9 @@ T = TypeVar("T")
 CHUNK = 500
 """Channels or buckets that one script call writes, and members that one call of reap lets leave: 100,000 in one script
 would stop Redis for 200 ms."""
+
+HEALTH_SECONDS = 1.5
+"""For which each of several servers is waited for: readiness is to fit the facts within three seconds."""
 
 
 class RedisFleet:
@@ -49,11 +54,31 @@ class RedisFleet:
             full=bool(full),
         )
 
-    async def full(self) -> bool:
-        """Whether messages are refused because the server's memory is short; the first partition stands for all of it."""
-        part = self._redis.parts[0]
+    async def health(self) -> Health:
+        """Ask each server once, by its first partition; of several, one that hangs counts as away."""
+        servers = self._redis.servers
+        asked = await asyncio.gather(*(self._is_full(numbers[0]) for numbers in servers))
+        errors = [answer for answer in asked if isinstance(answer, OpenlineError)]
+        if len(errors) == len(servers):
+            raise errors[0]
+        away = (
+            number
+            for numbers, answer in zip(servers, asked, strict=True)
+            if isinstance(answer, OpenlineError)
+            for number in numbers
+        )
+        return Health(full=any(answer is True for answer in asked), away=tuple(sorted(away)))
+
+    async def _is_full(self, number: int) -> bool | OpenlineError:
+        part = self._redis.parts[number]
         command = Command(("HEXISTS", part.keys.record, "full"), again=True)
-        return bool(await self._redis.one("full", part.reads, command))
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS if len(self._redis.servers) > 1 else None):
+                return bool(await self._redis.one("health", part.reads, command))
+        except OpenlineError as error:
+            return error
+        except TimeoutError:
+            return unavailable("the server does not answer")
 
     async def reap(self, partition: int, incarnation: str) -> bool:
         """Let up to 500 members of a dead incarnation leave; True while there are more."""
@@ -68,12 +93,13 @@ class RedisFleet:
 
     async def resign(self, incarnation: str) -> None:
         """End the lease at once, in every partition."""
-        for part in self._redis.parts:
-            k = part.keys
-            names = (k.leases, k.ending, k.nodes, k.record)
-            await self._redis.one(
-                "resign", part.writes, run("resign", names, incarnation, again=True)
-            )
+        resigning = (self._resign(part, incarnation) for part in self._redis.parts)
+        _raise_first(await asyncio.gather(*resigning, return_exceptions=True))
+
+    async def _resign(self, part: Partition, incarnation: str) -> None:
+        k = part.keys
+        names = (k.leases, k.ending, k.nodes, k.record)
+        await self._redis.one("resign", part.writes, run("resign", names, incarnation, again=True))
 
     async def nodes(self) -> list[bytes]:
         """What living nodes told with their last beats."""
@@ -90,19 +116,24 @@ class RedisFleet:
         by_part: dict[int, list[str]] = defaultdict(list)
         for channel in counts:
             by_part[self._redis.partition(channel)].append(channel)
-        for number, channels in by_part.items():
-            commands = [
-                self._listening(number, incarnation, {c: counts[c] for c in some})
-                for some in _chunks(channels)
-            ]
-            replies = await self._redis.call(
-                "listeners", self._redis.parts[number].writes, commands
-            )
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
-                if not reply:
-                    raise unavailable("this node holds no lease now")
+        # All are told, whichever is away.
+        telling = (
+            self._tell(number, incarnation, {c: counts[c] for c in channels})
+            for number, channels in by_part.items()
+        )
+        _raise_first(await asyncio.gather(*telling, return_exceptions=True))
+
+    async def _tell(self, number: int, incarnation: str, counts: Mapping[str, int]) -> None:
+        commands = [
+            self._listening(number, incarnation, {c: counts[c] for c in some})
+            for some in _chunks(list(counts))
+        ]
+        replies = await self._redis.call("listeners", self._redis.parts[number].writes, commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+            if not reply:
+                raise unavailable("this node holds no lease now")
 
     def _listening(self, number: int, incarnation: str, counts: Mapping[str, int]) -> Command:
         k = self._redis.parts[number].keys
@@ -155,16 +186,33 @@ class RedisFleet:
         by_part: dict[int, list[str]] = defaultdict(list)
         for user in usage:
             by_part[keys.partition(user, self._redis.partitions)].append(user)
+        spent = await asyncio.gather(
+            *(self._spend(number, users, usage, rate, burst) for number, users in by_part.items()),
+            return_exceptions=True,
+        )
+        left = [one for one in spent if isinstance(one, dict)]
+        if not left:
+            _raise_first(spent)
+        return {name: level for one in left for name, level in one.items()}
+
+    async def _spend(
+        self, number: int, users: Sequence[str], usage: Mapping[str, float], *bounds: float
+    ) -> dict[str, float]:
+        part = self._redis.parts[number]
         left: dict[str, float] = {}
-        for number, users in by_part.items():
-            part = self._redis.parts[number]
-            for some in _chunks(users):
-                names = [part.keys.bucket(user) for user in some]
-                taken = [usage[user] for user in some]
-                command = run("spend", names, rate, burst, *taken)
-                reply = await self._redis.one("spend", part.writes, command)
-                left.update(zip(some, map(float, reply), strict=True))
+        for some in _chunks(users):
+            names = [part.keys.bucket(user) for user in some]
+            command = run("spend", names, *bounds, *(usage[user] for user in some))
+            reply = await self._redis.one("spend", part.writes, command)
+            left.update(zip(some, map(float, reply), strict=True))
         return left
+
+
+def _raise_first(results: Sequence[object]) -> None:
+    """Raise the first failure among the results of calls that did not wait for each other."""
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
 
 
 def _chunks(names: Sequence[T]) -> list[Sequence[T]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,16 +15,23 @@ from redis.exceptions import AuthenticationError, RedisError
 from services.kernel.broker.port import LEASE_SECONDS, Counters
 from services.kernel.broker.redis.bus_reader import BusReader
 from services.kernel.broker.redis.checks import ServerChecks
+from services.kernel.broker.redis.homes import Homes
 from services.kernel.broker.redis.scripts import everything, reaching, script
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis import keys, locators
+from services.kernel.redis.access import Access, passwords
 from services.kernel.redis.client import Client
 from services.kernel.redis.connections import Check, Dial
 from services.kernel.redis.errors import translate
 from services.kernel.redis.link import Command, Link
+from services.kernel.redis.locator import Locator
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.redirects import Guard
+from services.kernel.redis.servers import Server, spelled
 from services.kernel.redis.store_url import parse
+
+START_SECONDS = 1.5
+"""For which a start waits for each of several servers."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +59,7 @@ class Partition:
 
     def __init__(self, number: int, *, dial: Dial, check: Check, cluster: bool = False) -> None:
         """`dial` is this partition's own: its master may move alone. `cluster`: it is a slot that moves."""
+        self.number = number
         self.keys = keys.Keys(number)
         self._dial = dial
         self._cluster = cluster
@@ -82,6 +91,10 @@ class Partition:
         else:
             self.reset()
 
+    def authenticate(self, password: str) -> None:
+        """Give the next password on open connections."""
+        self._dial.authenticate(password)
+
     def reset(self) -> None:
         """End all connections; each is opened again when next used."""
         self.reader.reset()
@@ -96,35 +109,57 @@ class Partition:
 class Partitions:
     """What all parts of the Redis broker share: the partitions, and calls that are counted."""
 
-    def __init__(self, url: str, *, partitions: int, options: Options) -> None:
-        try:
-            store = parse(url)
-        except ValueError as error:
-            raise ConfigurationError(f"OPENLINE_REDIS_URL {error}") from error
-        self.partitions = partitions
+    def __init__(
+        self, servers: Sequence[Server], *, options: Options, access: Access | None = None
+    ) -> None:
+        """`servers` have every partition once. Raises ConfigurationError for a URL that can never work."""
+        self.partitions = sum(len(server.partitions) for server in servers)
         self.counters = Counters()
         self.options = options
+        self.servers: list[Sequence[int]] = []
+        """Partitions that live together; those of a cluster live each for itself."""
+        self._access = access or Access()
+        self._passwords = passwords(self._access, renewed=self._authenticate)
+        self._silent = [0] * len(servers)
+        self._masterless = [0] * len(servers)
         self._checked: set[int] = set()
         """Partitions whose master was found fit."""
-        self._cluster = bool(store.nodes)
-        self._servers = ServerChecks(trusted_restart=options.trusted_restart, cluster=self._cluster)
-        numbers = range(partitions)
-        self._locator = locators.of(
+        self._locators: list[Locator] = []
+        self._dials: dict[int, Dial] = {}
+        parts: list[Partition] = []
+        for place, server in enumerate(servers):
+            parts += self._parts(place, server)
+        self.parts = sorted(parts, key=lambda part: part.number)
+        self._homes = Homes(self.servers, partitions=self.partitions, dial=self._dials.__getitem__)
+
+    def _parts(self, place: int, server: Server) -> Iterator[Partition]:
+        """The partitions of one server, which share what finds its master."""
+        try:
+            store = parse(server.url)
+        except ValueError as error:
+            raise ConfigurationError(f"OPENLINE_REDIS_URL {error}") from error
+        numbers, cluster = server.partitions, bool(store.nodes)
+        self.servers += [(number,) for number in numbers] if cluster else [numbers]
+        how: dict[str, Any] = {"access": self._access, "passwords": self._passwords}
+        locator = locators.of(
             store,
             numbers,
             moved=self._moved,
-            silent=self._note_silent,
-            masterless=self._note_masterless,
+            silent=partial(self._note_silent, place),
+            masterless=partial(self._note_masterless, place),
+            **how,
         )
-        self.parts = [
-            Partition(
-                n,
-                dial=Dial(store.server, locator=self._locator, partition=n),
-                check=partial(self._check, n),
-                cluster=self._cluster,
-            )
-            for n in numbers
-        ]
+        self._locators.append(locator)
+        checks = ServerChecks(trusted_restart=self.options.trusted_restart, cluster=cluster)
+        for number in numbers:
+            dial = Dial(store.server, locator=locator, partition=number, **how)
+            self._dials[number] = dial
+            check = partial(self._check, number, checks)
+            yield Partition(number, dial=dial, check=check, cluster=cluster)
+
+    def _authenticate(self, password: str) -> None:
+        for part in self.parts:
+            part.authenticate(password)
 
     def _moved(self, numbers: Sequence[int]) -> None:
         """Their master is elsewhere: what is connected to the former one would go on writing into the void."""
@@ -133,11 +168,13 @@ class Partitions:
         for number in numbers:
             self.parts[number].moved()
 
-    def _note_silent(self, number: int) -> None:
-        self.counters.silent_sentinels = number
+    def _note_silent(self, place: int, number: int) -> None:
+        self._silent[place] = number
+        self.counters.silent_sentinels = sum(self._silent)
 
-    def _note_masterless(self, number: int) -> None:
-        self.counters.masterless_partitions = number
+    def _note_masterless(self, place: int, number: int) -> None:
+        self._masterless[place] = number
+        self.counters.masterless_partitions = sum(self._masterless)
 
     def partition(self, channel: str) -> int:
         """The partition a channel lives in."""
@@ -149,24 +186,45 @@ class Partitions:
         return self.parts[0].client
 
     async def start(self) -> None:
-        """Check server and layout; an unreachable server is checked when it is first reached.
+        """Check servers and layout; an unreachable server is checked when it is first reached.
 
         Raises ConfigurationError with one line that names the fix.
         """
+        started = await asyncio.gather(*map(self._start, self.parts), return_exceptions=True)
+        for error in started:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _start(self, part: Partition) -> None:
+        where = f"{spelled(self._beside(part.number))}: " if len(self.servers) > 1 else ""
         try:
-            await self.parts[0].writes.ask(("PING",))
+            # A server that hangs must not keep those from serving that answer.
+            async with asyncio.timeout(START_SECONDS if where else None):
+                await part.writes.ask(("PING",))
         except AuthenticationError as error:
             raise ConfigurationError(
-                "Redis refuses user name or password: correct those in OPENLINE_REDIS_URL"
+                f"{where}Redis refuses user name or password: correct those in OPENLINE_REDIS_URL,"
+                " or what OPENLINE_REDIS_PASSWORD_FILE or _COMMAND gives"
             ) from error
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{where}{error}") from error
         except (RedisError, OSError) as error:
-            _log.warning("redis_connection_failed", extra={"reason": translate(error).message})
+            if part.number == self._beside(part.number)[0]:
+                reason = f"{where}{translate(error).message}"
+                _log.warning("redis_connection_failed", extra={"reason": reason})
+
+    def _beside(self, number: int) -> Sequence[int]:
+        """The partitions that share a server with this one, itself included."""
+        return next(numbers for numbers in self.servers if number in numbers)
 
     async def close(self) -> None:
         """Give all connections back."""
         for part in self.parts:
             await part.close()
-        await self._locator.close()
+        for locator in self._locators:
+            await locator.close()
+        if self._passwords is not None:
+            await self._passwords.close()
 
     @property
     def lease(self) -> int:
@@ -212,27 +270,15 @@ class Partitions:
             raise reply
         return reply
 
-    async def _check(self, number: int, pipe: Pipe) -> None:
+    async def _check(self, number: int, checks: ServerChecks, pipe: Pipe) -> None:
         """Refuse a server that can never serve, with the partition's first connection that reaches it.
 
-        The layout is looked at with each: a flush takes it away, and whoever came next could choose another.
+        Whose partition it is is looked at with each: a flush takes that away, and whoever came next could choose another.
         """
         if number not in self._checked:
-            await self._servers.check(pipe)
+            await checks.check(pipe)
             self._checked.add(number)
-        if number == 0 or not self._cluster:
-            await self._check_layout(pipe)
-
-    async def _check_layout(self, pipe: Pipe) -> None:
-        (found,) = await pipe.ask(("GET", keys.layout()))
-        if found is None:
-            mine = ("SET", keys.layout(), self.partitions, "NX")
-            _, found = await pipe.ask(mine, ("GET", keys.layout()))
-        if isinstance(found, bytes) and found != str(self.partitions).encode():
-            raise ConfigurationError(
-                f"this Redis holds data laid out for {found.decode()} partitions:"
-                f" set OPENLINE_PARTITIONS={found.decode()}, or use an empty database"
-            )
+        await self._homes.check(number, pipe)
 
 
 def fresh() -> str:

@@ -215,3 +215,43 @@ def test_a_wrong_value_in_a_file_is_refused_without_its_secret(monkeypatch, caps
     line = refused(capsys)
     assert "OPENLINE_REDIS_URL=" in line
     assert "hunter22" not in line
+
+
+TWO = '[[servers]]\nurl = "redis://:s3cret@a/0"\npartitions = "0"\n[[servers]]\nurl = "redis://b"\npartitions = "1"\n'
+
+
+def test_one_url_has_all_partitions(monkeypatch):
+    monkeypatch.setenv("OPENLINE_PARTITIONS", "2")
+    assert load(Settings).redis == (("redis://127.0.0.1:6390/0", (0, 1)),)
+
+
+def test_a_file_says_which_server_has_which_partitions(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "servers.toml"
+    path.write_text(TWO)
+    monkeypatch.setenv("OPENLINE_REDIS_SERVERS_FILE", str(path))
+    monkeypatch.setenv("OPENLINE_PARTITIONS", "2")
+    assert load(Settings).redis == (("redis://:s3cret@a/0", (0,)), ("redis://b", (1,)))
+    monkeypatch.setenv("OPENLINE_PARTITIONS", "3")
+    line = refused(capsys)
+    assert "OPENLINE_REDIS_SERVERS_FILE gives partition 2 to no server" in line
+    monkeypatch.setenv("OPENLINE_PARTITIONS", "2")
+    path.write_text(TWO.replace("redis://b", "http://b"))
+    assert "server 2: must begin with redis://" in refused(capsys)
+    assert "s3cret" not in line
+
+
+def test_a_url_and_a_file_of_servers_contradict_each_other(monkeypatch, capsys):
+    monkeypatch.setenv("OPENLINE_REDIS_SERVERS", TWO)
+    monkeypatch.setenv("OPENLINE_REDIS_URL", "redis://:s3cret@c")
+    line = refused(capsys)
+    assert "OPENLINE_REDIS_URL and OPENLINE_REDIS_SERVERS_FILE are both set: unset" in line
+    assert "s3cret" not in line
+
+
+def test_what_opens_connections_to_redis_is_checked_together(monkeypatch, capsys):
+    monkeypatch.setenv("OPENLINE_REDIS_CA_FILE", "/ca.pem")
+    assert "write rediss://" in refused(capsys)
+    monkeypatch.setenv("OPENLINE_REDIS_URL", "rediss://line@h/0")
+    monkeypatch.setenv("OPENLINE_REDIS_PASSWORD_COMMAND", "token --region 'eu 1'")
+    access = load(Settings).redis_access
+    assert (str(access.ca_file), access.password_seconds) == ("/ca.pem", 900)
