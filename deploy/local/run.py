@@ -208,8 +208,9 @@ def _running(var: Path) -> str:
 
 def _check_redis(url: str) -> None:
     try:
-        if store_url.parse(url).sentinels:
-            asyncio.run(_ask_by_sentinels(url))
+        store = store_url.parse(url)
+        if store.sentinels or store.nodes:
+            asyncio.run(_ask_the_master(store))
             return
         with redis_client.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
             client.ping()
@@ -220,9 +221,8 @@ def _check_redis(url: str) -> None:
         ) from None
 
 
-async def _ask_by_sentinels(url: str) -> None:
+async def _ask_the_master(store: store_url.StoreUrl) -> None:
     """Raises RedisError, OSError or ConfigurationError unless a master is found and answers."""
-    store = store_url.parse(url)
     locator = locators.of(store)
     try:
         pipe = await Dial(store.server, locator=locator).connect()

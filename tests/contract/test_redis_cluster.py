@@ -95,11 +95,6 @@ async def offsets(broker) -> list[int]:
     return [result.offset for result in results]
 
 
-def another(cluster, key="{p0}"):
-    """A master that does not serve the key."""
-    return next(one for one in cluster.servers if one is not cluster.master(key))
-
-
 async def test_partitions_are_served_by_several_masters(broker, valkey):
     assert await offsets(broker) == [1] * len(ROOMS)
     assert len({valkey.master(f"{{p{n}}}").port for n in range(4)}) == 3
@@ -119,7 +114,7 @@ async def test_tickets_and_revocations_go_to_the_master_of_their_slot(broker, va
     tickets, revocations = RedisTickets(broker.client), RedisRevocations(broker.client)
     ticket = await tickets.issue("token", ttl=30)
     await revocations.add(Revocation(kind=Kind.TOKEN, value="t1", exp=time.time() + 600))
-    valkey.move("{p0}", another(valkey))
+    valkey.move("{p0}", valkey.another_master())
     with valkey.client() as client:
         assert client.keys("ol:{p0}:ticket:*")
     assert await tickets.redeem(ticket) == "token"
@@ -130,7 +125,7 @@ async def test_a_slot_that_has_moved_is_followed_and_nobody_else_is_disturbed(br
     """Without a key as well: what was sent elsewhere did not run."""
     assert await offsets(broker) == [1] * len(ROOMS)
     kept = [part.client.writes._pipe for part in broker_parts(broker)]
-    valkey.move("{p1}", another(valkey, "{p1}"))
+    valkey.move("{p1}", valkey.another_master("{p1}"))
     assert await offsets(broker) == [2] * len(ROOMS)
     assert [
         part.client.writes._pipe is pipe
@@ -156,7 +151,7 @@ async def test_a_reader_reads_on_where_the_bus_has_moved(broker, valkey):
     reading = asyncio.create_task(broker.read(0, entries[-1].id, block=10))
     await asyncio.sleep(0.05)
     room = next(room for room in ROOMS if broker.partition(room) == 0)
-    await asyncio.to_thread(valkey.move, "{p0}", another(valkey))
+    await asyncio.to_thread(valkey.move, "{p0}", valkey.another_master())
     await publish(broker, room, "next")
     (entry,) = list(await read_on(broker, reading, entries[-1].id))
     assert entry.id == entries[-1].id + 1
@@ -187,7 +182,7 @@ async def test_while_a_slot_is_moved_its_partition_waits_and_what_waits_is_store
         time.sleep(0.4)
         assert not sent[0].done()
 
-    await asyncio.to_thread(lambda: valkey.move("{p0}", another(valkey), pause=send))
+    await asyncio.to_thread(lambda: valkey.move("{p0}", valkey.another_master(), pause=send))
     assert await asyncio.wrap_future(sent[0]) == [offset + 1 for offset in first]
     assert await offsets(broker) == [offset + 2 for offset in first]
 
@@ -196,7 +191,7 @@ async def test_a_script_does_not_begin_where_a_key_has_gone_that_it_was_not_give
     """The bus's marks have gone ahead: without the guard the bus would have the entry, and the call would fail."""
     room = next(room for room in ROOMS if broker.partition(room) == 0)
     await broker.typing(room, "alice")
-    master, to = valkey.master(), another(valkey)
+    master, to = valkey.master(), valkey.another_master()
     slot = command(master, "CLUSTER", "KEYSLOT", "{p0}")
     command(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", valkey.id(master))
     command(master, "CLUSTER", "SETSLOT", slot, "MIGRATING", valkey.id(to))
@@ -214,7 +209,7 @@ async def test_a_script_does_not_begin_where_a_key_has_gone_that_it_was_not_give
 async def test_a_move_that_does_not_end_is_waited_for_and_then_refused(broker, valkey):
     room = next(room for room in ROOMS if broker.partition(room) == 0)
     await publish(broker, room, "1")
-    master, to = valkey.master(), another(valkey)
+    master, to = valkey.master(), valkey.another_master()
     slot = command(master, "CLUSTER", "KEYSLOT", "{p0}")
     command(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", valkey.id(master))
     command(master, "CLUSTER", "SETSLOT", slot, "MIGRATING", valkey.id(to))

@@ -65,7 +65,7 @@ async def test_a_slot_that_is_moved_key_by_key_loses_and_doubles_nothing(cluster
     async with traffic(cluster, 9) as publishing:
         await fill(publishing.broker, 10_000)
         begun = time.monotonic()
-        keys = await asyncio.to_thread(cluster.move, "{p0}", another_master(cluster))
+        keys = await asyncio.to_thread(cluster.move, "{p0}", cluster.another_master())
         took = time.monotonic() - begun
         _log.info(f"{keys} keys moved in {took:.2f} s")
     assert keys > 10_000
@@ -75,7 +75,7 @@ async def test_a_slot_that_is_moved_key_by_key_loses_and_doubles_nothing(cluster
 
 async def test_a_slot_that_the_servers_move_at_once_is_followed(cluster):
     """Valkey 9 copies a slot as to a replica, and hands it over within a moment."""
-    source, to = await asyncio.to_thread(cluster.master), another_master(cluster)
+    source, to = await asyncio.to_thread(cluster.master), cluster.another_master()
     slot = command(source, "CLUSTER", "KEYSLOT", "{p0}")
     if source.flavour == "redis":
         pytest.skip("only Valkey moves a slot at once")
@@ -108,13 +108,3 @@ async def fill(broker, number):
         drafts = [draft("room:filler", str(n), key=f"f/{n}") for n in range(first, first + 200)]
         results = await broker.publish(drafts)
         assert not any(isinstance(result, OpenlineError) for result in results)
-
-
-def another_master(cluster):
-    """A master that does not serve the partition."""
-    present = cluster.master()
-    return next(
-        one
-        for one in cluster.running
-        if one is not present and command(one, "ROLE")[0] == b"master"
-    )

@@ -112,6 +112,13 @@ class RedisCluster:
             if info(one)["role"] == "slave" and info(one)["master_port"] == port
         )
 
+    def another_master(self, key: str = "{p0}") -> RedisServer:
+        """A master that does not serve a key."""
+        present = self.master(key)
+        return next(
+            one for one in self.running if one is not present and info(one)["role"] == "master"
+        )
+
     def client(self, key: str = "{p0}") -> redis.Redis:
         """A new synchronous client of the node that serves a key; the caller closes it."""
         return self.master(key).client()
