@@ -58,6 +58,7 @@ ELSEWHERE = {
     ("docs/deploy/kubernetes.md", "Kubernetes", 1): "needs a cluster",
     ("docs/deploy/kubernetes.md", "Watching and loading it", 0): "tests/deploy/test_k8s_kubectl.py",
     ("docs/deploy/kubernetes.md", "Watching and loading it", 1): "needs a cluster",
+    ("docs/deploy/kubernetes.md", "Draining one gateway", 0): "tests/e2e/test_http_control.py",
     ("docs/deploy/kubernetes.md", "Signing keys", 0): "tests/deploy/test_k8s_manifests.py",
 }
 
