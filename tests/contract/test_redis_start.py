@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -39,14 +40,20 @@ async def refusal(url: str, **options) -> str:
     return str(caught.value)
 
 
-async def works(url: str, **options) -> None:
+@contextlib.asynccontextmanager
+async def broker_of(url, **options):
     broker = RedisBroker(url, **options)
-    await broker.start()
     try:
-        await publish(broker, "room:a", "1")
-        assert len(await broker.read(0, 0)) > 0
+        yield broker
     finally:
         await broker.close()
+
+
+async def works(url: str, **options) -> None:
+    async with broker_of(url, **options) as broker:
+        await broker.start()
+        await publish(broker, "room:a", "1")
+        assert len(await broker.read(0, 0)) > 0
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://x", "redis://:pw@h:port/0", "mysql://s"])
@@ -93,14 +100,14 @@ async def test_a_replica_is_refused(start):
     assert "master" in await refusal(replica.url)
 
 
-async def test_a_server_that_hides_its_replication_id_is_refused(start):
-    """Each script would fail: without it nothing tells one life of the data from the next."""
-    server = start()
+@contextlib.asynccontextmanager
+async def changed(server, was: bytes, now: bytes):
+    """The URL of a server behind something that replaces these bytes in what both sides say."""
     tasks = []
 
     async def pass_on(reader, writer):
         while data := await reader.read(65_536):
-            writer.write(data.replace(b"master_replid", b"hidden_replid"))
+            writer.write(data.replace(was, now))
         writer.close()
 
     async def serve(reader, writer):
@@ -110,12 +117,42 @@ async def test_a_server_that_hides_its_replication_id_is_refused(start):
         )
 
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    line = await refusal(f"redis://127.0.0.1:{port}/0")
-    assert "master_replid" in line
-    assert "OPENLINE_REDIS_URL" in line
+    yield f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}/0"
     listener.close()
     await asyncio.gather(*tasks)
+
+
+async def test_a_server_that_hides_its_replication_id_is_refused(start):
+    """Each script would fail: without it nothing tells one life of the data from the next."""
+    async with changed(start(), b"master_replid", b"hidden_replid") as url:
+        line = await refusal(url)
+    assert "master_replid" in line
+    assert "OPENLINE_REDIS_URL" in line
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [(b"flags=allow-oom\nlocal", b"flags=allow-all\nlocal"), (b"'0-*', 'f'", b"'0-?', 'f'")],
+)
+async def test_a_server_that_runs_no_script_of_ours_is_refused(start, was, now):
+    """Some only look like Redis 7, and each publish would fail."""
+    async with changed(start(), was, now) as url:
+        line = await refusal(url)
+    assert "XADD 0-*" in line
+    assert "OPENLINE_REDIS_URL" in line
+
+
+async def test_a_server_with_room_for_few_connections_is_warned_of(start, caplog):
+    server = start("--appendonly", "yes", "--maxclients", "40")
+    await works(server.url)
+    assert caplog.text == ""
+    async with broker_of(server.url, partitions=2) as broker:
+        with server.client() as client:
+            client.flushall()
+        await broker.start()
+    (line,) = caplog.records
+    assert (line.message, line.most) == ("redis_connection_room_doubted", 40)
+    assert line.fix == "set maxclients 10000"
 
 
 async def test_a_trusted_restart_needs_every_write_on_disk(start):

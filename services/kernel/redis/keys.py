@@ -36,6 +36,7 @@ class Keys:
             tag + "revoking"
         )  # stream of the newest revocations {revocation: end}; partition 0 only
 
+        self.probe = tag + "probe"  # stream that exists within a check
         self.guard = tag + "guard"  # never exists: see redirects.Guard
 
     def head(self, channel: str) -> str:

@@ -221,7 +221,7 @@ class Sentinels:
             self._moved(self._partitions)
 
     def _warn(self, answer: Answer) -> None:
-        for weakness in sentinel_answers.weaknesses(answer):
+        for weakness in sentinel_answers.weaknesses(answer, named=len(self._sentinels)):
             _log.warning("sentinel_setup_doubted", extra=weakness._asdict())
 
     def _refuse(self) -> NoReturn:

@@ -109,9 +109,16 @@ def pause(tries: int, spread: float) -> float:
     return max(SHORTEST_PAUSE, longest * (0.5 + 0.5 * spread))
 
 
-def weaknesses(answer: Answer) -> list[Weakness]:
-    """What an operator should mend in the Sentinels' configuration."""
+def weaknesses(answer: Answer, *, named: int) -> list[Weakness]:
+    """What an operator should mend in the Sentinels' configuration, or in a URL that names so many of them."""
     found = []
+    if named < min(answer.sentinels, LEAST_SENTINELS):
+        found.append(
+            Weakness(
+                f"{named} of {answer.sentinels} Sentinels can be asked: when they are away, nobody says where a new master is",
+                "name all of them in OPENLINE_REDIS_URL",
+            )
+        )
     if answer.sentinels < LEAST_SENTINELS:
         found.append(
             Weakness(

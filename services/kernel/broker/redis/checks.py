@@ -19,6 +19,22 @@ _IN_SCRIPTS = (
 )
 """What each script of ours asks of its server."""
 
+_WRITING = """#!lua flags=allow-oom
+local id = redis.call('XADD', KEYS[1], '0-*', 'f', 'v')
+redis.call('DEL', KEYS[1])
+return id
+"""
+"""How each writing script of ours uses a stream."""
+
+_UNKNOWN = ("shebang", "flag", "stream id", "compiling script", "unknown command", "syntax")
+"""Of the refusals of that by a server that only looks like Redis 7; others may pass, such as for lack of a replica."""
+
+ROOM = 10
+"""Further services that should find room among a server's connections: as many as a rolling update may begin at once."""
+
+CONNECTIONS = 3
+"""That a service holds for each partition."""
+
 _FORBIDDEN = (
     "can't run this command",
     "unknown redis command",
@@ -35,17 +51,36 @@ _log = logging.getLogger(__name__)
 class ServerChecks:
     """Refuses servers that cannot hold our data, and warns once of each that is set up badly."""
 
-    def __init__(self, *, trusted_restart: bool, cluster: bool = False) -> None:
+    def __init__(
+        self, *, trusted_restart: bool, partitions: int = 1, cluster: bool = False
+    ) -> None:
+        """`partitions` are those that live at the server."""
+        self._partitions = partitions
         self._cluster = cluster
         self._trusted_restart = trusted_restart
         self._known: set[bytes] = set()
         """Runs of servers that were warned of: partitions share a server."""
 
-    async def check(self, pipe: Pipe) -> None:
-        """Refuse a server that can never serve. Raises ConfigurationError, or RedisError and OSError when it does not answer."""
-        scripts, server, replication, policy, aof, fsync, coverage = await pipe.ask(
+    async def check(self, pipe: Pipe, probe: str) -> None:
+        """Refuse a server that can never serve. `probe` is a key of the partition that nobody uses.
+
+        Raises ConfigurationError, or RedisError and OSError when it does not answer.
+        """
+        (
+            scripts,
+            writing,
+            server,
+            clients,
+            replication,
+            policy,
+            aof,
+            fsync,
+            coverage,
+        ) = await pipe.ask(
             ("EVAL", _IN_SCRIPTS, 0),
+            ("EVAL", _WRITING, 1, probe),
             ("INFO", "server"),
+            ("INFO", "clients"),
             ("INFO", "replication"),
             ("CONFIG", "GET", "maxmemory-policy"),
             ("CONFIG", "GET", "appendonly"),
@@ -58,12 +93,14 @@ class ServerChecks:
         if isinstance(server, Exception):
             raise server
         _check_replication(replication)
+        _check_writing(writing)
         _check_policy(policy)
         if self._trusted_restart:
             safe = _value(aof) == b"yes" and _value(fsync) == b"always"
             _check_trust(replication, safe=safe)
         if self._is_new(server):
             _warn(aof, coverage if self._cluster else None)
+            _warn_of_clients(clients, self._partitions)
 
     def _is_new(self, server: bytes) -> bool:
         """Whether it is the first partition's check of this run of the server."""
@@ -85,6 +122,15 @@ def _check_scripts(reply: Any) -> None:
             " +info +time +eval +evalsha +script, or take a server that lets scripts call them"
         ) from reply
     raise reply
+
+
+def _check_writing(reply: Any) -> None:
+    """Refuse a server that runs no script of ours that writes, whatever version it calls itself."""
+    if isinstance(reply, Exception) and any(word in str(reply).lower() for word in _UNKNOWN):
+        raise ConfigurationError(
+            "this server does not count a stream's ids in scripts (XADD 0-*, flag allow-oom):"
+            " point OPENLINE_REDIS_URL at Redis 7.0 or newer, or Valkey"
+        ) from reply
 
 
 def _check_version(server: bytes) -> None:
@@ -140,4 +186,18 @@ def _warn(aof: Any, coverage: Any) -> None:
                 "loses": "all partitions while one has no master",
                 "fix": "set cluster-require-full-coverage no on every node",
             },
+        )
+
+
+def _warn_of_clients(clients: Any, partitions: int) -> None:
+    """Of a server whose connections may be used up: what comes then finds none, also while services are replaced."""
+    if not isinstance(clients, bytes):
+        return
+    found = dict(line.split(b":", 1) for line in clients.split() if b":" in line)
+    most, now = int(found.get(b"maxclients", 0)), int(found.get(b"connected_clients", 0))
+    needed = now + ROOM * CONNECTIONS * partitions
+    if 0 < most < needed:
+        _log.warning(
+            "redis_connection_room_doubted",
+            extra={"most": most, "now": now, "fix": f"set maxclients {max(10_000, 2 * needed)}"},
         )

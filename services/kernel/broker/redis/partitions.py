@@ -150,7 +150,9 @@ class Partitions:
             **how,
         )
         self._locators.append(locator)
-        checks = ServerChecks(trusted_restart=self.options.trusted_restart, cluster=cluster)
+        checks = ServerChecks(
+            trusted_restart=self.options.trusted_restart, partitions=len(numbers), cluster=cluster
+        )
         for number in numbers:
             dial = Dial(store.server, locator=locator, partition=number, **how)
             self._dials[number] = dial
@@ -276,7 +278,7 @@ class Partitions:
         Whose partition it is is looked at with each: a flush takes that away, and whoever came next could choose another.
         """
         if number not in self._checked:
-            await checks.check(pipe)
+            await checks.check(pipe, self.parts[number].keys.probe)
             self._checked.add(number)
         await self._homes.check(number, pipe)
 

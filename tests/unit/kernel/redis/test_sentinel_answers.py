@@ -89,8 +89,17 @@ def test_questions_in_doubt_grow_rarer_and_are_spread():
     ],
 )
 def test_weak_settings_are_named_with_what_would_do(answer, problems):
-    found = weaknesses(answer)
+    found = weaknesses(answer, named=3)
     assert len(found) == len(problems)
     for weakness, problem in zip(found, problems, strict=True):
         assert problem in weakness.problem
         assert weakness.fix
+
+
+@pytest.mark.parametrize(
+    ("named", "sentinels", "warned"), [(1, 3, True), (2, 2, False), (2, 5, True), (3, 5, False)]
+)
+def test_too_few_sentinels_in_the_url_are_told_of(named, sentinels, warned):
+    answer = Answer(A, 1, sentinels=sentinels, quorum=sentinels // 2 + 1)
+    problems = [weakness.problem for weakness in weaknesses(answer, named=named)]
+    assert any(f"{named} of {sentinels} Sentinels" in problem for problem in problems) is warned
