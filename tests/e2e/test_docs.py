@@ -54,6 +54,7 @@ ELSEWHERE = {
     ("docs/deploy/backup.md", "Restore", 0): "tests/deploy/test_compose_shipped_docs.py",
     ("docs/deploy/compose.md", "Compose", 0): "tests/deploy/test_compose_shipped_faults.py",
     ("docs/deploy/compose.md", "First message", 0): "tests/deploy/test_compose_shipped_docs.py",
+    ("docs/loadtest.md", "Scale-out", 0): "takes eight minutes",
     ("docs/deploy/kubernetes.md", "Kubernetes", 0): "tests/deploy/test_k8s_kubectl.py",
     ("docs/deploy/kubernetes.md", "Kubernetes", 1): "needs a cluster",
     ("docs/deploy/kubernetes.md", "Watching and loading it", 0): "tests/deploy/test_k8s_kubectl.py",
