@@ -318,7 +318,7 @@ def environment(plan: Plan, given: Mapping[str, str] = os.environ) -> dict[str, 
         "LOG_FORMAT": "json",
     }
     decided: dict[str, Any] = {
-        "REDIS_URL": plan.redis_url,
+        **({"REDIS_URL": plan.redis_url} if plan.redis_url else {}),
         "PUBLIC_URL": plan.public_url,
         "AUTH_PORT": plan.auth_port,
         "PUBLISHER_PORT": plan.publisher_port,

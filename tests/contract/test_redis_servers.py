@@ -128,7 +128,7 @@ async def test_while_one_server_is_away_the_others_channels_go_on(two):
         assert await broker.spend({"amy": 1.0, "bob": 1.0, "cid": 1.0}, rate=1, burst=5)
         with pytest.raises(OpenlineError):
             await broker.listeners("i1", {here: 1, there: 1})
-        await asyncio.to_thread(two.servers[1].start)
+        two.servers[1].start()
         (after,) = await publish(broker, there, "2")
         assert after.offset == before.offset + 1
         assert (await broker.health()).away == ()
@@ -157,7 +157,7 @@ async def test_a_fleet_begins_when_all_servers_can_be_asked(two):
         await broker.start()
         refused = await broker.publish([draft(channel(broker, 0))])
         expect_error(refused[0], Code.UNAVAILABLE)
-        await asyncio.to_thread(two.servers[1].start)
+        two.servers[1].start()
         await publish(broker, channel(broker, 0), "1")
 
 

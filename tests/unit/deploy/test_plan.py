@@ -64,6 +64,13 @@ def test_a_redis_that_is_given_is_used_and_none_is_started(monkeypatch):
     assert (made.redis_url, made.redis_port) == ("redis://elsewhere:1/0", None)
 
 
+def test_several_servers_that_are_given_are_used_and_none_is_started(monkeypatch, tmp_path):
+    (tmp_path / "servers").write_text('[[servers]]\nurl = "redis://a"\npartitions = "0"')
+    made = make(monkeypatch, REDIS_SERVERS_FILE=tmp_path / "servers")
+    assert (made.redis_url, made.redis_port) == ("", None)
+    assert "OPENLINE_REDIS_URL" not in plan.environment(made, {})
+
+
 def test_a_door_open_to_all_is_reached_by_loopback(monkeypatch):
     made = make(monkeypatch, HOST="0.0.0.0", PORT=9999, PUBLIC_URL="https://rt.example.org/")
     assert made.front_door == "http://127.0.0.1:9999"
