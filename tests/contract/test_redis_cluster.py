@@ -16,11 +16,13 @@ from services.kernel.tokens.revocations import Kind, Revocation
 from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.contract.steps import draft, expect_error, publish, publish_one
+from tests.contract.test_redis_sentinel import certificate
 from tests.contract.test_redis_streams import RedisContract
 from tests.support.ports import free_port
-from tests.support.redis_cluster import RedisCluster, command
+from tests.support.redis_cluster import SLOTS, RedisCluster, command
 from tests.support.redis_server import start_redis
 from tests.support.revocation_record import whole
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(60)]
 
@@ -279,6 +281,27 @@ async def test_a_wrong_password_and_full_coverage_are_told(valkey, caplog):
     url = valkey.url.replace("://", "://nobody:wr0ng@")
     assert "refuses user name or password" in await refusal(url)
     assert "wr0ng" not in caplog.text
+
+
+async def test_nodes_are_reached_by_tls(tmp_path):
+    cert, key = certificate(tmp_path, "ours")
+    port, files = free_port(), {"cert-file": cert, "key-file": key, "ca-cert-file": cert}
+    flags = [part for name, value in files.items() for part in (f"--tls-{name}", str(value))]
+    flags += ["--tls-port", str(port), "--tls-auth-clients", "no", "--tls-cluster", "yes"]
+    cluster = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    with start_redis(tmp_path, *flags, *cluster) as server:
+        command(server, "CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+        await asyncio.to_thread(
+            wait_until, lambda: b"state:ok" in command(server, "CLUSTER", "INFO")
+        )
+        url = f"rediss+cluster://127.0.0.1:{port}?ssl_ca_certs="
+        async with broker_of(f"{url}{cert}") as broker, asyncio.timeout(20):
+            while isinstance((await broker.publish([draft("room:a")]))[0], OpenlineError):  # noqa: ASYNC110 - each turn asks
+                await asyncio.sleep(0.05)
+        other, _ = certificate(tmp_path, "other")
+        async with broker_of(f"{url}{other}") as broker:
+            error = expect_error((await broker.publish([draft("room:a")]))[0], Code.UNAVAILABLE)
+            assert "no node of the cluster can be reached" in error.message
 
 
 async def test_a_closed_broker_leaves_nobody_who_asks(valkey):

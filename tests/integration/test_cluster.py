@@ -53,7 +53,7 @@ async def traffic(cluster, seconds):
 
 
 async def test_a_promoted_replica_is_followed_without_a_refusal(cluster):
-    async with traffic(cluster, 5) as publishing:
+    async with traffic(cluster, 4) as publishing:
         replica = await asyncio.to_thread(cluster.replica)
         command(replica, "CLUSTER", "FAILOVER")
     assert publishing.refused <= RATE // 10
@@ -62,7 +62,7 @@ async def test_a_promoted_replica_is_followed_without_a_refusal(cluster):
 
 
 async def test_a_slot_that_is_moved_key_by_key_loses_and_doubles_nothing(cluster):
-    async with traffic(cluster, 9) as publishing:
+    async with traffic(cluster, 7) as publishing:
         await fill(publishing.broker, 10_000)
         begun = time.monotonic()
         keys = await asyncio.to_thread(cluster.move, "{p0}", cluster.another_master())
@@ -79,7 +79,7 @@ async def test_a_slot_that_the_servers_move_at_once_is_followed(cluster):
     slot = command(source, "CLUSTER", "KEYSLOT", "{p0}")
     if source.flavour == "redis":
         pytest.skip("only Valkey moves a slot at once")
-    async with traffic(cluster, 9) as publishing:
+    async with traffic(cluster, 7) as publishing:
         await fill(publishing.broker, 10_000)
         order = ("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", cluster.id(to))
         await asyncio.to_thread(command, source, *order)
@@ -91,7 +91,7 @@ async def test_a_slot_that_the_servers_move_at_once_is_followed(cluster):
 
 async def test_the_replica_of_a_master_that_was_killed_is_written_to(cluster):
     """The nodes' timeout is 2 s. Nothing acknowledged is lost, since the replica had it."""
-    async with traffic(cluster, 10) as publishing:
+    async with traffic(cluster, 8) as publishing:
         master = await asyncio.to_thread(cluster.master)
         killed = time.monotonic()
         await asyncio.to_thread(master.stop, kill=True)

@@ -23,8 +23,8 @@ from services.kernel.redis.store_url import Address, StoreUrl
 EVERY = 15.0
 """Seconds between two questions while nothing happens."""
 
-PATIENCE = 1.0
-"""Seconds for an answer."""
+PATIENCE = 2.0
+"""Seconds for an answer, the connection and its TLS included."""
 
 SETTLE = 0.2
 """Seconds for which the others are waited for once one has answered."""

@@ -182,6 +182,8 @@ class Link:
 
     async def _attempt(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._exchange(commands)
+        if not any(isinstance(reply, Exception) for reply in replies):
+            return replies
         if self._away is None:  # else it is not asked twice: callers wait
             again = [i for i, reply in enumerate(replies) if _lost(reply) and commands[i].again]
             await self._repeat(commands, replies, again, self._exchange)
