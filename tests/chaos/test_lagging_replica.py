@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from loadtest.chaos.proxy import SteerableProxy
+from services.kernel.broker.redis.broker import RedisBroker
+from tests.contract.steps import publish
 from tests.support.people import People
 from tests.support.redis_line import RedisLine, healthy, refused_everywhere, revoke
 from tests.support.redis_server import RedisServer, start_redis
@@ -59,17 +61,22 @@ async def test_a_replica_that_lagged_loses_nothing_in_silence_and_forgets_no_rev
             line.redis.stop(kill=True)
             with contextlib.closing(replica.client()) as there:
                 there.execute_command("REPLICAOF", "NO", "ONE")
+            survived = [f"survived {number}" for number in range(30)]
+            elsewhere = RedisBroker(replica.url)
+            await publish(elsewhere, channel, *(f'"{text}"' for text in survived))
+            await elsewhere.close()
             line.proxy.target = replica.port
             line.proxy.reset()
             await line.say(healthy)
 
             told = await alice.expect("reset", where=lambda event: event["channel"] == channel)
             assert told["epoch"] != known["epoch"] == lost[-1]["epoch"]
+            assert told["offset"] == told["began"], "what the new primary stored is nobody's loss"
             again = await people.publish(channel, "after")
             assert again["epoch"] == told["epoch"]
             await alice.expect("message", where=lambda event: event.get("data") == "after")
             heard = check_continuity(alice.seen, channel, (start["epoch"], start["offset"]))
-            assert heard == [*range(8), "after"]
+            assert heard == [*range(8), *survived, "after"]
 
             late = await people.connect("alice", gateway=1)
             position = {"epoch": lost[-1]["epoch"], "offset": lost[-1]["offset"]}

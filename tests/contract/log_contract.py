@@ -330,6 +330,32 @@ class LogContract:
         assert nudge.publication.data == b""
         assert (await publish(broker, "room:a", "2"))[0].offset == 2
 
+    async def test_a_reader_of_another_epoch_resumes_where_the_new_one_began(
+        self, broker: Broker
+    ) -> None:
+        (first,) = await publish(broker, "room:a", "1")
+        await broker.drop("room:a")
+        (stored, *_) = await publish(broker, "room:a", "2", "3")
+        former = Position(first.epoch, 9)
+        resumed = await look(broker, "room:a", since=(former,), resume=True)
+        assert (resumed.start, resumed.began) == (1, 1)
+        assert texts(resumed.publications) == ["2", "3"]
+        here = await look(broker, "room:a", since=(Position(stored.epoch, 2),), resume=True)
+        assert texts(here.publications) == ["3"]
+
+    async def test_a_reader_of_another_epoch_resumes_at_the_oldest_where_the_log_was_trimmed(
+        self, broker: Broker
+    ) -> None:
+        (first,) = await publish(broker, "room:a", "1")
+        await broker.drop("room:a")
+        await broker.publish([draft("room:a", text, history_size=2) for text in "23456"])
+        former = (Position(first.epoch, 1),)
+        resumed = await look(broker, "room:a", since=former, resume=True)
+        assert (resumed.start, resumed.began) == (4, 1)
+        assert texts(resumed.publications) == ["5", "6"]
+        passed_over = await look(broker, "room:a", since=former)
+        assert (passed_over.start, passed_over.publications) == (6, ())
+
     async def test_dropping_an_unknown_channel_opens_it(self, broker: Broker) -> None:
         position = await broker.drop("room:new")
         assert (await head(broker, "room:new")).epoch == position.epoch

@@ -41,10 +41,16 @@ async def publish(broker: Broker, channel: str, *messages: str) -> list[Publishe
 
 
 async def look(
-    broker: Broker, channel: str, *, since: tuple[Position, ...] = (), last: int = 0
+    broker: Broker,
+    channel: str,
+    *,
+    since: tuple[Position, ...] = (),
+    last: int = 0,
+    resume: bool = False,
 ) -> Looked:
     """Look at what must not be stale."""
-    (looked,) = await broker.look(broker.partition(channel), [Look(channel, since, last)])
+    wanted = Look(channel, since, last, resume)
+    (looked,) = await broker.look(broker.partition(channel), [wanted])
     assert isinstance(looked, Looked), looked
     return looked
 

@@ -218,7 +218,7 @@ class Channel:
         if (
             self.listeners and not self.live
         ):  # listeners first; then most waiters join from the ring
-            return Look(self.name, (Position(self.epoch, self.offset),))
+            return Look(self.name, (Position(self.epoch, self.offset),), resume=True)
         return self._look_for_waiters()
 
     def _look_for_waiters(self) -> Look:
@@ -246,7 +246,7 @@ class Channel:
         """Move channel and waiters by a reply; whether a waiter got something."""
         call = self.looking
         self.seen = max(self.seen, reply.bus)
-        caught_up = self._compare(reply)
+        caught_up = self._compare(reply, look)
         if look.last and reply.offset - reply.start < look.last:
             self.bottom = reply.start
         paged = False
@@ -262,16 +262,17 @@ class Channel:
     def _progress(self) -> tuple[bool, str, int, int]:
         return self.live, self.epoch, self.offset, len(self.waiters)
 
-    def _compare(self, reply: Looked) -> bool:
+    def _compare(self, reply: Looked, look: Look) -> bool:
         """Move the channel by a reply; True when its position is the head's, or is live anyway."""
-        if not self.live and not self.listeners:
+        if not self.listeners and not (self.live and reply.epoch == self.epoch):
             self._place(reply)
         elif reply.epoch != self.epoch:
-            self._restart(reply, "epoch")
+            return self._change_epoch(reply, look)
         elif self.live:
             self._extend(reply)
         elif not pages.continues_from(reply, self.offset) or reply.offset < self.offset:
-            self._restart(reply, "history")
+            self._place(reply)
+            self._tell_reset("history")
         else:
             self._extend(reply)
             return self.offset >= reply.offset
@@ -279,18 +280,29 @@ class Channel:
 
     def _place(self, reply: Looked) -> None:
         """The head is the position."""
-        if reply.epoch != self.epoch:
-            self.bottom = 0  # offsets may count from 1 again, and what was empty is not any more
-        self.epoch, self.offset, self.began = reply.epoch, reply.offset, reply.began
-        self.ring.clear()
+        self._move_to(reply, reply.offset)
         if reply.start + len(reply.publications) == reply.offset:
             self.ring.prepend(reply.publications)
 
-    def _restart(self, reply: Looked, reason: str) -> None:
+    def _move_to(self, reply: Looked, offset: int) -> None:
+        if reply.epoch != self.epoch:
+            self.bottom = 0  # offsets may count from 1 again, and what was empty is not any more
+        self.epoch, self.offset, self.began = reply.epoch, offset, reply.began
+        self.ring.clear()
+
+    def _change_epoch(self, reply: Looked, look: Look) -> bool:
+        """Lead listeners to where the new epoch began and go on from there: what survived is theirs. True at the head."""
+        if not look.resume:
+            self.live = False  # it was asked for waiters: the page may begin behind that place
+            return False
+        self._move_to(reply, max(reply.start, reply.began))
+        self._tell_reset("epoch")
+        self._extend(reply)
+        return self.offset >= reply.offset
+
+    def _tell_reset(self, reason: str) -> None:
         """Listeners cannot be given what is missing: tell them, once."""
-        self._place(reply)
-        if self.listeners:
-            self.audience.reset(self.epoch, self.offset, began=self.began, reason=reason)
+        self.audience.reset(self.epoch, self.offset, began=self.began, reason=reason)
 
     def _extend(self, reply: Looked) -> None:
         """Deliver what the page has above the position; keep what it has below the ring."""

@@ -103,12 +103,14 @@ class Look:
     """Where is the channel's head, and what is missing since the lowest of these positions that the log can serve?
 
     `since`: positions of readers, any order, any epoch; those of another epoch or older than the log are passed over.
-    `last`: also reach back over the N newest. Without either: the head only.
+    `last`: also reach back over the N newest. Without either: the head only. `resume`: a `since` of another epoch stands
+    for the place where the head's epoch began, or for the oldest that the log has since, as whoever held it goes on there.
     """
 
     channel: str
     since: tuple[Position, ...] = ()
     last: int = 0
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)

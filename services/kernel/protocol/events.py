@@ -225,7 +225,7 @@ class Typing(_Event, frozen=True, kw_only=True):
 
 
 class Reset(_Event, frozen=True, kw_only=True):
-    """Continuity of a channel is lost: fetch its state again."""
+    """Continuity of a channel is lost: fetch its state again. What follows comes after `offset`, which may be below the newest."""
 
     channel: Channel
     epoch: Epoch

@@ -109,9 +109,13 @@ class Client:
         self.position = Position(position.epoch, publication.offset)
         self.segment[publication.offset] = publication.data
 
-    def reset(self, epoch: str, offset: int) -> None:
+    def reset(self, epoch: str, offset: int, *, began: int) -> None:
+        """What the new epoch has above `began` survived: nobody is led past it."""
         if self.gateway is None or self.waiting:
             self.fail("reset while it does not listen")
+        surviving = self.gateway.world.store.surviving(self.channel, epoch, began)
+        if passed := [place for place in surviving if place <= offset]:
+            self.fail(f"reset to {offset}, past {passed}, which survived")
         if self.position == (epoch, offset) and not self.stalled:
             self.fail("reset to where it is: no loss")
         self._back_in_epoch(Position(epoch, offset))

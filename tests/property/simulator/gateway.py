@@ -39,7 +39,7 @@ class Room:
 
     def reset(self, epoch: str, offset: int, *, began: int, reason: str) -> None:
         for client in self.clients:
-            client.reset(epoch, offset)
+            client.reset(epoch, offset, began=began if reason == "epoch" else offset)
 
     def add(self, subscriber: Any, joined: Joined) -> None:
         self.clients[subscriber] = None

@@ -204,6 +204,8 @@ class Store:
             for since in look.since
             if since.epoch == head.epoch and lowest <= since.offset <= head.offset
         ]
+        if look.resume and any(since.epoch != head.epoch for since in look.since):
+            starts.append(max(lowest, head.began))
         start = min(starts)
         page = tuple(
             Publication(epoch=head.epoch, offset=p.offset, data=p.data, meta=b"")
@@ -213,6 +215,14 @@ class Store:
         return Looked(
             state.record[0], state.bus_last, head.epoch, head.offset, head.began, start, page
         )
+
+    def surviving(self, channel: str, epoch: str, began: int) -> list[int]:
+        """Offsets above `began` that the master's log has in the epoch that is the channel's now; else none."""
+        state, head = self.master.state, self.master.state.heads.get(channel)
+        named = state.record is not None and state.record[1] == self.master.replid
+        if not named or head is None or head.epoch != epoch:
+            return []
+        return [p.offset for p in state.logs.get(channel, ()) if p.offset > began]
 
     # What befalls it
 

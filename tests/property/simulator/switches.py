@@ -11,7 +11,7 @@ from services.gateway.hub.bus_cursor import BusCursor
 from services.gateway.hub.channel import Channel
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.waiter import Waiter
-from services.kernel.broker.port import Entry
+from services.kernel.broker.port import Entry, Look, Looked
 from services.kernel.domain.publications import Publication
 from tests.property.simulator.client import Client
 from tests.property.simulator.store import Store
@@ -89,6 +89,19 @@ def pages_are_not_checked() -> Iterator[None]:
 
 
 @contextmanager
+def resets_lead_to_the_head() -> Iterator[None]:
+    """Beside the rules: whoever loses continuity goes on at the end of the log, past what survived."""
+
+    def patched(self: Channel, reply: Looked, _look: Look) -> bool:
+        self._move_to(reply, reply.offset)
+        self._tell_reset("epoch")
+        return True
+
+    with patch.object(Channel, "_change_epoch", patched):
+        yield
+
+
+@contextmanager
 def beats_are_not_compared() -> Iterator[None]:
     """Rule 6: a beat's reply is taken to be of the history that is read."""
     with patch.object(BusCursor, "confirmed", lambda *_: True):
@@ -150,6 +163,7 @@ SWITCHES: dict[str, Callable[[], object]] = {
         nothing_is_buffered,
         overflows_are_forgotten,
         pages_are_not_checked,
+        resets_lead_to_the_head,
         beats_are_not_compared,
         idle_channels_are_kept,
         looks_under_way_go_on,

@@ -86,8 +86,10 @@ class Channel:
         oldest = end - len(self.log)
         start = max(oldest, end - look.last)
         for epoch, offset in look.since:
-            if epoch == self.head.epoch and oldest <= offset < start:
-                start = offset
+            if epoch == self.head.epoch:
+                start = min(start, offset) if offset >= oldest else start
+            elif look.resume:
+                start = min(start, max(oldest, self.head.began))
         page, _ = self.page(start, reverse=False, limit=PAGE, budget=PAGE_BYTES)
         return start, page
 

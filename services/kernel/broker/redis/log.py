@@ -108,7 +108,8 @@ class RedisLog:
         k, channel = part.keys, look.channel
         names = (k.record, k.head(channel), k.log(channel), k.bus)
         since = [value for position in look.since for value in position]
-        args = (int(self._redis.options.trusted_restart), PAGE, PAGE_BYTES, look.last, *since)
+        trusted = int(self._redis.options.trusted_restart)
+        args = (trusted, PAGE, PAGE_BYTES, look.last, int(look.resume), *since)
         return run("look", names, *args, again=True)
 
     async def open(self, channel: str, epoch: str) -> None:

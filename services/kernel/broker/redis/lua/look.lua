@@ -2,7 +2,7 @@
 -- Where a channel's head is, and what is missing since the lowest position asked for that the log can serve.
 -- KEYS: 1 history record, 2 head, 3 log, 4 bus
 -- ARGV: 1 trusted restart (0/1), 2 entries at most, 3 bytes at most, 4 newest N to reach back over,
---       then pairs: epoch, offset of each reader
+--       5 readers of another epoch go on where this one began (0/1), then pairs: epoch, offset of each reader
 -- Returns {history, last bus id, epoch, offset, began, start, entries}, or 0 when record or head do not match.
 -- On a replica the role does not match: its answer would be late, and nobody could tell.
 --include fence
@@ -26,10 +26,12 @@ local start = offset
 if ARGV[4] ~= '0' then
   start = math.max(oldest, offset - tonumber(ARGV[4]))
 end
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
   local since = tonumber(ARGV[i + 1])
-  if ARGV[i] == head[1] and since >= oldest and since < start then
-    start = since
+  if ARGV[i] == head[1] then
+    start = since >= oldest and math.min(since, start) or start
+  elseif ARGV[5] == '1' then
+    start = math.min(math.max(tonumber(head[3]), oldest), start)
   end
 end
 local entries = {}
