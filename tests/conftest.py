@@ -6,13 +6,17 @@ a developer's machine tries new ones, and keeps those that failed. `--hypothesis
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import gc
 import importlib.util
 import os
+import time
 
 import httpx2
+import pytest
 import structlog
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True, database=None, print_blob=True)
@@ -39,6 +43,23 @@ def pytest_collection_finish() -> None:
     """Whatever is there before the first test stays to the end."""
     gc.collect()
     gc.freeze()
+
+
+_alarm_set = float("-inf")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """What the time limit of a test cannot end, as a teardown that waits for ever, says where it stands and ends its process.
+
+    pytest's own alarm (`faulthandler_timeout`) starts and joins a thread in each test, for milliseconds on busy cores.
+    """
+    global _alarm_set  # noqa: PLW0603 - one for the process, as the alarm is
+    if time.monotonic() - _alarm_set > 60:
+        _alarm_set = time.monotonic()
+        faulthandler.dump_traceback_later(
+            900, exit=True, file=item.config.stash[fault_handler_stderr_fd_key]
+        )
 
 
 # Each client of httpx2 reads the authorities of the system anew, for 30 ms of CPU; one reading is enough for all tests of
