@@ -39,7 +39,9 @@ def test_no_schedule_has_a_silent_gap_or_a_false_claim(chunk):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", [200, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number", [2 * settings.default.max_examples, pytest.param(10_000, marks=pytest.mark.slow)]
+)
 def test_no_fresh_schedule_has_a_silent_gap_or_a_false_claim(number):
     """Other seeds each time: a failure names the one to begin with."""
     first = SystemRandom().randrange(10**6, 10**9)
