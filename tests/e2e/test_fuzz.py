@@ -202,6 +202,7 @@ def test_2000_frames_neither_break_their_connection_nor_the_one_beside(
     assert target.sent >= EXAMPLES * FRAMES
 
 
+@pytest.mark.slow
 def test_fuzzed_commands_over_http_neither_break_the_stream_nor_the_gateway_that_hands_them_over(
     stack: Stack, runner: asyncio.Runner
 ) -> None:

@@ -120,9 +120,10 @@ def attempt(call, argument):
         return error
 
 
+@pytest.mark.parametrize("times", [2, pytest.param(6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
-def test_any_frame_is_a_command_or_a_named_refusal(codec):
-    @settings(max_examples=6 * EXAMPLES, deadline=None)
+def test_any_frame_is_a_command_or_a_named_refusal(codec, times):
+    @settings(max_examples=times * EXAMPLES, deadline=None)
     @given(hostile)
     @example(b"[" * 100_000)
     @example(b"\x91" * 100_000)

@@ -17,7 +17,7 @@ from tests.property.simulator.schedules import make, search, shrink, violation
 from tests.property.simulator.switches import SWITCHES
 from tests.property.simulator.world import World
 
-SCHEDULES = int(os.environ.get("OPENLINE_SCHEDULES") or 30 * settings.default.max_examples)
+SCHEDULES = int(os.environ.get("OPENLINE_SCHEDULES") or 10 * settings.default.max_examples)
 FIRST = int(os.environ.get("OPENLINE_SEED", "0"))
 CHUNKS = 6
 FOUND_WITHIN = 2000
