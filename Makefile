@@ -5,9 +5,9 @@ BIN := .venv/bin
 # For more of pytest: make test PYTEST="-k recover -x". PYTEST_ADDOPTS, which pytest reads itself, works too.
 PYTEST ?=
 NEED := scripts/setup.sh
-# Tests of running systems wait for a third of their time: half as many workers again as there are cores. In the order
+# Tests of running systems wait for more than half of their time: twice as many workers as there are cores. In the order
 # of their files, so that the short ones come last and no worker ends long after the others.
-WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
+WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 2)))
 BESIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 OVERLAY ?= dev
 export REDIS_URL DATABASE_URL
