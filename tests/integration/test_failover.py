@@ -542,3 +542,18 @@ async def test_a_full_memory_refuses_cleanly(start, connect):
     looked = await look(broker, "room:a", last=5)
     assert isinstance(looked, Looked)
     assert texts(looked.publications) == ["1", "2"]
+
+
+async def test_a_store_that_was_emptied_and_that_another_service_began_anew_is_served_on(
+    start, connect
+):
+    server = start()
+    broker = await connect(server)
+    (before,) = await publish(broker, "room:a", "1")
+    with server.client() as client:
+        client.flushall()
+        newcomer = await connect(server)
+        (other,) = await publish(newcomer, "room:a", "2")
+        client.client_kill_filter(_type="normal", skipme=True)
+    after = await publish_one(broker, draft("room:a", "3", key="sent again"))
+    assert after.epoch == other.epoch != before.epoch

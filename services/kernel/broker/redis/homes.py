@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 
 from services.kernel.domain.configuration import ConfigurationError
@@ -115,17 +115,24 @@ class Homes:
             return  # hidden, or in a cluster just moved: what is written there says why
         check_number(home.of, self._partitions)
         self._fleet = self._fleet or home.fleet
-        if home.fleet != self._fleet:
+        if home.fleet != self._fleet and not await self._is_renamed(home.fleet, number, pipe):
             raise ConfigurationError(
                 f"partition {number} of another fleet lives at its server: correct OPENLINE_REDIS_URL or"
                 " OPENLINE_REDIS_SERVERS_FILE, or use an empty database"
             )
 
-    async def _settle(self, here: int, own: Pipe) -> None:
-        """Write the homes that are missing, once all servers have been asked: what lives elsewhere must not begin anew.
+    async def _is_renamed(self, fleet: str, here: int, own: Pipe) -> bool:
+        """Whether all partitions are of this fleet by now: the store was emptied, and another service began it anew first."""
+        async with self._all_servers(here, own) as pipes:
+            found = [await _all_homes(pipe) for pipe in pipes]
+            if fleet_of(self._servers, found, self._partitions) != fleet:
+                return False
+        self._fleet = fleet
+        return True
 
-        `own` is connected to the server of partition `here`.
-        """
+    @asynccontextmanager
+    async def _all_servers(self, here: int, own: Pipe) -> AsyncIterator[list[Pipe]]:
+        """A connection to each server; `own` is the one to that of partition `here`."""
         async with AsyncExitStack() as stack:
             pipes = []
             for numbers in self._servers:
@@ -133,6 +140,11 @@ class Homes:
                 if pipe is not own:
                     stack.callback(pipe.cut)
                 pipes.append(pipe)
+            yield pipes
+
+    async def _settle(self, here: int, own: Pipe) -> None:
+        """Write the homes that are missing, once all servers have been asked: what lives elsewhere must not begin anew."""
+        async with self._all_servers(here, own) as pipes:
             found = [await _all_homes(pipe) for pipe in pipes]
             await self._check_layout(pipes[self._place(0)])
             fleet = fleet_of(self._servers, found, self._partitions)
