@@ -40,7 +40,7 @@ page, naming the nearest that is. Those of another service or tool are no fault:
 Switches are `on` or `off`, lists are separated by commas.
 
 A value may also be in a file: `OPENLINE_REDIS_URL_FILE` names one that holds what `OPENLINE_REDIS_URL` would, and so for
-every variable of the services, above all `OPENLINE_DATABASE_URL_FILE` and `OPENLINE_HS256_SECRET_FILE`. What is in an
+every variable of the services, above all `OPENLINE_REDIS_SERVERS_FILE`, `OPENLINE_DATABASE_URL_FILE` and `OPENLINE_HS256_SECRET_FILE`. What is in an
 environment is shown by many tools; a file is not. When both are given, the variable counts.
 """
 SECTIONS: tuple[tuple[str, str, type[BaseSettings], type[BaseSettings] | None], ...] = (
