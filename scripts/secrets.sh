@@ -30,9 +30,11 @@ postgres=$(cat "$folder/postgres_password")
 printf 'requirepass %s\n' "$redis" | keep redis.conf
 printf 'redis://:%s@redis:6379/0\n' "$redis" | keep redis_url
 printf '{"redis://redis:6379": "%s"}\n' "$redis" | keep redis_exporter.json
-# For compose.sentinel.yaml.
+# For compose.sentinel.yaml and compose.cluster.yaml.
 printf 'redis+sentinel://:%s@sentinel-1:26379,sentinel-2:26379,sentinel-3:26379/openline/0?sentinel_password=%s\n' \
     "$redis" "$redis" | keep redis_sentinel_url
 printf '{"redis://redis:6379": "%s", "redis://redis-2:6379": "%s", "redis://redis-3:6379": "%s"}\n' \
     "$redis" "$redis" "$redis" | keep redis_exporters.json
+printf 'redis+cluster://:%s@redis-1:6379,redis-2:6379,redis-3:6379,redis-4:6379,redis-5:6379,redis-6:6379\n' \
+    "$redis" | keep redis_cluster_url
 printf 'postgresql://openline:%s@postgres:5432/openline\n' "$postgres" | keep database_url

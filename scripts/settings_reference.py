@@ -88,6 +88,7 @@ COMPOSE_FILES = (
     "compose.production.yaml",
     "compose.external.yaml",
     "compose.sentinel.yaml",
+    "compose.cluster.yaml",
 )
 
 

@@ -29,7 +29,7 @@ def make(folder: Path) -> str:
 def test_all_that_compose_names_are_made_and_only_their_owner_can_enter(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     said = make(folder)
-    files = ("compose.yaml", "compose.sentinel.yaml")
+    files = ("compose.yaml", "compose.sentinel.yaml", "compose.cluster.yaml")
     texts = [(ROOT / "deploy" / name).read_text("utf-8") for name in files]
     declared = [one for text in texts for one in yaml.safe_load(text)["secrets"].values()]
     named = {Path(one["file"]).name for one in declared}
@@ -54,6 +54,8 @@ def test_addresses_hold_the_passwords_and_no_two_are_the_same(tmp_path: Path) ->
     sentinels = (tmp_path / "redis_sentinel_url").read_text()
     assert sentinels.startswith(f"redis+sentinel://:{redis}@sentinel-1:26379,")
     assert sentinels.endswith(f"/openline/0?sentinel_password={redis}\n")
+    cluster = (tmp_path / "redis_cluster_url").read_text()
+    assert cluster.startswith(f"redis+cluster://:{redis}@redis-1:6379,")
     exporters = json.loads((tmp_path / "redis_exporters.json").read_text())
     assert exporters == {f"redis://{name}:6379": redis for name in ("redis", "redis-2", "redis-3")}
     url = (tmp_path / "database_url").read_text()

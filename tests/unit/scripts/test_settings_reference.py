@@ -48,7 +48,7 @@ def test_every_variable_of_the_compose_files_is_explained_and_used():
     ]
     used = set(re.findall(r"\$\{(OPENLINE_\w+)[:}]", "".join(texts)))
     images = {name for name in used if name.endswith("_IMAGE")}
-    settings = {"OPENLINE_JWKS_URLS", "OPENLINE_LIMITS"}
+    settings = {"OPENLINE_JWKS_URLS", "OPENLINE_LIMITS", "OPENLINE_PARTITIONS"}
     assert used - images - settings == set(settings_reference.compose_variables())
 
 
