@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev setup unit test test-store test-slow clients site bench lint types fmt coverage contracts nginx-check rules-check dashboards lock \
-	docs ci clean load capacity images images-push up down logs scale roll test-docker \
+	docs ci clean load chaos capacity images images-push up down logs scale roll test-docker \
 	k8s-secrets k8s-rotate-keys k8s-check test-deploy
 
 ##@ Begin here
@@ -78,6 +78,13 @@ bench:  ## Measure what a delivery, connection, handshake and publish cost (BENC
 load:  ## Load what `make run` has started, or LOAD_HOST, or a system of its own; LOAD="-u 500 --shape spike"
 	@$(NEED) nginx
 	@$(BIN)/python -m loadtest.swarm $(LOAD)
+
+chaos:  ## Mistreat a system under clients of all kinds, and check what each was told (CHAOS="--minutes 3 --seed 7")
+	@$(NEED) clients
+	@cd clients/js && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+		{ [ node_modules/.package-lock.json -nt package-lock.json ] || npm install --no-save --silent; } && \
+		{ [ -e dist/index.js ] || npm run -s build; }
+	@$(BIN)/python -m loadtest.chaos $(CHAOS)
 
 capacity:  ## How much a gateway carries here, and how many of everything CAPACITY_FOR=1000000 connections need
 	@$(NEED) nginx

@@ -55,6 +55,7 @@ class Stack:
         self.gateways = gateways
         self.variables = variables or {}
         self.namespaces = folder / "namespaces.toml"
+        self.runner: tuple[str, ...] = ("-m", "deploy.local.run")
         self._process: subprocess.Popen[bytes] | None = None
         self._run: dict[str, Any] = {}
         self._tokens: list[str] = []
@@ -64,12 +65,11 @@ class Stack:
         if self._process is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        shipped = (ROOT / "deploy" / "namespaces.toml").read_text("utf-8")
-        self.namespaces.write_text(shipped + _ADDED.read_text("utf-8"), "utf-8")
+        self.namespaces.write_text(self.shipped() + _ADDED.read_text("utf-8"), "utf-8")
         screen = self.folder / "screen.txt"
         with screen.open("wb") as output, interrupts_wait():
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.local.run"],
+            self._process = subprocess.Popen(  # noqa: S603 - a module of ours
+                [sys.executable, *self.runner],
                 cwd=ROOT,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -85,6 +85,10 @@ class Stack:
                 raise RuntimeError(f"Openline did not start:\n{screen.read_text('utf-8')}")
             time.sleep(0.1)
         self._run = self.read_run()
+
+    def shipped(self) -> str:
+        """The namespaces as they are shipped."""
+        return (ROOT / "deploy" / "namespaces.toml").read_text("utf-8")
 
     def read_run(self) -> dict[str, Any]:
         """The present content of its `run.json`, which follows restarts."""

@@ -1,8 +1,8 @@
-"""Faults under clients of both packages for a while, then a verdict; the exit status is 1 when anything is wrong.
+"""Faults under clients of both packages and plain ones, then a verdict; the exit status is 1 when anything is wrong.
 
-    .venv/bin/python -m loadtest.chaos --minutes 30
+    make chaos CHAOS="--minutes 3 --seed 7"
 
-The JavaScript package has to be built (`npm run build` in clients/js).
+The JavaScript package has to be built (`npm run build` in clients/js), which `make chaos` sees to.
 """
 
 from __future__ import annotations
@@ -11,38 +11,62 @@ import argparse
 import asyncio
 import json
 import os
+import platform
 import random
 import resource
-import shutil
+import shlex
 import signal
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from loadtest.chaos import report
-from loadtest.chaos.checker import check
+from loadtest.chaos import faults, kept, page, report, stores
 from loadtest.chaos.drive import Plan, Run, drive, say
-from loadtest.chaos.figures import after
-from loadtest.chaos.histories import read
-from loadtest.chaos.schedule import KINDS, schedule
+from loadtest.chaos.judge import Allowance, judge
+from loadtest.chaos.schedule import Fault, schedule
+from loadtest.chaos.system import running
+from loadtest.chaos.target import attached
+from loadtest.chaos.without import RULES
 from loadtest.swarm.numbers import INTERRUPTED, positive, whole
+
+_GATEWAYS = 2
 
 
 def main() -> int:
     """Run, judge, keep the histories under the seed, and print."""
     arguments = _arguments()
+    if arguments.list_faults:
+        for act in faults.ACTS.values():
+            sys.stdout.write(f"{act.name:18} {act.__doc__} ({', '.join(sorted(act.stores))})\n")
+        return 0
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seconds = 60 * arguments.minutes
-    faults = schedule(
-        arguments.seed, seconds, kinds=arguments.faults or KINDS, every=arguments.fault_every
+    planned = schedule(
+        arguments.seed, seconds, kinds=_kinds(arguments), every=arguments.fault_every
     )
     folder = arguments.var.resolve() / "chaos" / str(arguments.seed)
-    shutil.rmtree(folder, ignore_errors=True)
+    kept.begin(folder)
+    say(f"seed {arguments.seed}; histories and report go to {folder}")
+    try:
+        run = asyncio.run(_run(folder, arguments, planned, seconds=seconds))
+    except KeyboardInterrupt:
+        say("stopped before the end: there is no verdict")
+        return INTERRUPTED
+    return _judge(run, folder, _about(arguments))
+
+
+async def _run(
+    folder: Path, arguments: argparse.Namespace, planned: Sequence[Fault], *, seconds: float
+) -> Run:
     plan = Plan(
         javascript=arguments.javascript,
         python=arguments.python,
+        raw=arguments.raw,
         publishers=arguments.publishers,
         every=arguments.publish_every,
         channels=arguments.channels,
@@ -50,26 +74,74 @@ def main() -> int:
         ttl=arguments.ttl,
         direct=arguments.direct,
     )
-    say(f"seed {arguments.seed}; histories go to {folder}")
-    try:
-        run = asyncio.run(drive(folder, plan, faults, seconds))
-    except KeyboardInterrupt:
-        say("stopped before the end")
-        return INTERRUPTED
-    return _judge(run, folder)
+    if arguments.target:
+        async with attached(arguments.target, _login()) as system:
+            return await drive(system, plan, planned, seconds)
+    async with running(
+        folder, store=arguments.store, engine=arguments.engine, without=arguments.without or ""
+    ) as system:
+        return await drive(system, plan, planned, seconds)
 
 
-def _judge(run: Run, folder: Path) -> int:
-    verdict = check(read(run.clients))
-    (folder / "histories.json").write_text(
-        json.dumps({"happened": run.happened, "clients": run.clients}), "utf-8"
-    )
-    text = report.text(verdict, after(run.happened, run.clients), run.clients)
+def _judge(run: Run, folder: Path, about: dict[str, Any]) -> int:
+    content = asdict(run)
+    (folder / "histories.json").write_text(json.dumps(content), "utf-8")
+    judged = judge(content, _allowance)
+    text = report.text(judged, command=about["command"])
     (folder / "report.md").write_text(text, "utf-8")
+    (folder / "report.json").write_text(report.as_json(judged, about), "utf-8")
+    (folder / "report.html").write_text(page.page(judged, about), "utf-8")
     sys.stdout.write(text)
     if not run.settled:
         say("not everything came to rest in time")
-    return 0 if run.settled and not verdict.findings else 1
+    say(f"the report is {folder / 'report.html'}")
+    kept.end(folder, ok=judged.ok)
+    return 0 if judged.ok else 1
+
+
+def _allowance(kind: str) -> Allowance:
+    cost = faults.ACTS[kind].cost
+    return Allowance(cost.loses, cost.resets, cost.heals)
+
+
+def _about(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = shlex.join(_options_again(arguments))
+    return {
+        "seed": arguments.seed,
+        "command": f"make chaos CHAOS={shlex.quote(given)}",
+        "store": arguments.target or f"{arguments.store}, {arguments.engine}",
+        "without": arguments.without or "nothing",
+        "machine": f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}",
+        "load average at the end": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def _options_again(arguments: argparse.Namespace) -> list[str]:
+    """What was given, with the seed, whoever chose it."""
+    given = [part for part in sys.argv[1:] if not part.startswith("--seed=")]
+    if "--seed" in given:
+        place = given.index("--seed")
+        del given[place : place + 2]
+    return [*given, "--seed", str(arguments.seed)]
+
+
+def _login() -> dict[str, str]:
+    """Who publishes to a system that runs elsewhere. Ends the program when it was not said."""
+    found = {
+        name: os.environ.get(f"CHAOS_{name.upper()}", "") for name in ("client_id", "client_secret")
+    }
+    if not all(found.values()):
+        say("--target needs CHAOS_CLIENT_ID and CHAOS_CLIENT_SECRET: a client with every scope")
+        sys.exit(2)
+    return found
+
+
+def _kinds(arguments: argparse.Namespace) -> list[Any]:
+    store = None if arguments.target else arguments.store
+    found = faults.kinds(store, gateways=_GATEWAYS, only=frozenset(arguments.faults or ()))
+    if arguments.direct or (arguments.target or "").startswith("https:"):
+        found = [kind for kind in found if not kind.name.startswith("clients-")]
+    return found
 
 
 def _arguments() -> argparse.Namespace:
@@ -77,15 +149,29 @@ def _arguments() -> argparse.Namespace:
         prog="python -m loadtest.chaos", description=(__doc__ or "").partition("\n")[0]
     )
     add = parser.add_argument
-    add("--minutes", type=positive, default=1.25, help="for how long (1.25)")
+    add("--minutes", type=positive, default=3.0, help="for how long (3)")
     add("--seed", type=int, default=random.randrange(1_000_000), help="repeats a schedule")  # noqa: S311
     add(
-        "--faults", nargs="+", choices=KINDS, metavar="KIND", help=f"only these: {', '.join(KINDS)}"
+        "--faults",
+        nargs="+",
+        choices=faults.ACTS,
+        metavar="FAULT",
+        help="only these (all that fit); --list-faults tells their names",
     )
-    add("--fault-every", type=positive, default=5.0, help="seconds between two faults (5)")
+    add("--list-faults", action="store_true", help="say what can happen, and end")
+    add("--fault-every", type=positive, default=4.0, help="seconds between two faults (4)")
+    add("--store", choices=stores.KINDS, default="standalone", help="what holds the messages")
+    add("--engine", default="redis", help="redis, valkey (of the lock file) or a server's path")
+    add(
+        "--target",
+        metavar="URL",
+        help="a system that runs; needs CHAOS_CLIENT_ID and CHAOS_CLIENT_SECRET",
+    )
+    add("--without", choices=RULES, metavar="RULE", help=f"break one: {', '.join(RULES)}")
     add("--javascript", type=int, default=25, help="clients of @openline/client (25)")
     add("--python", type=int, default=25, help="clients of the package openline (25)")
-    add("--publishers", type=whole, default=5, help="of each language (5)")
+    add("--raw", type=int, default=12, help="clients without a package (12)")
+    add("--publishers", type=whole, default=5, help="of each of the three (5)")
     add(
         "--publish-every",
         type=whole,
@@ -103,9 +189,11 @@ def _arguments() -> argparse.Namespace:
         help="where it is kept (var)",
     )
     arguments = parser.parse_args()
-    if arguments.direct and {"clients-reset", "clients-stall"} & {*(arguments.faults or KINDS)}:
+    if arguments.direct and any(name.startswith("clients-") for name in arguments.faults or ()):
+        parser.error("--direct leaves out the proxy that clients-... need: name other --faults")
+    if not arguments.list_faults and not _kinds(arguments):
         parser.error(
-            "--direct leaves out the proxy that clients-reset and clients-stall need: name --faults"
+            "none of these faults can happen to such a system: --list-faults tells which can"
         )
     return arguments
 

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from loadtest.chaos.histories import Ack, Failed, Got, History, Lost, Place, Record, Start
+from loadtest.chaos.histories import (
+    Ack,
+    Denied,
+    Failed,
+    Got,
+    History,
+    Log,
+    Lost,
+    Place,
+    Record,
+    Recovered,
+    Start,
+)
+
+Window = tuple[int, int]
+"""From when to when, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that must not be. `kind`: missed, doubled, reordered, foreign, echoed, failed, behind, nowhere, refused,
-    unsettled or idle.
+    """Something that must not be. `kind`: missed, doubled, reordered, unrecovered (told of a recovery that has a hole),
+    foreign, echoed, failed, behind, nowhere, refused, unsettled, idle, stays or absent (of presence), lost (acknowledged,
+    and no fault allows that it is gone), service (what a log or a probe says).
     """
 
     kind: str
@@ -25,7 +42,8 @@ class Finding:
 class Verdict:
     """What is wrong, and how much there was. `flagged`: losses that clients were told of, by reason.
     `acked_unheard`: acknowledged, heard by nobody, and everybody was told that something is missing there: the store lost
-    it, or a reset went on behind it.
+    it, or a reset went on behind it. `lost`: those of them that the store does not have. `resets`: when clients were told
+    of a loss.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -33,6 +51,9 @@ class Verdict:
     acked: int = 0
     flagged: Counter[str] = field(default_factory=Counter)
     acked_unheard: int = 0
+    recovered: int = 0
+    lost: list[Ack] = field(default_factory=list)
+    resets: list[Lost] = field(default_factory=list)
 
     def find(
         self, kind: str, client: str, channel: str, *, text: str, offset: int | None = None
@@ -54,13 +75,42 @@ def check(record: Record) -> Verdict:
     walks = [_Walk(history, verdict, known) for history in record.histories]
     for walk in walks:
         walk.run()
-    _check_ends(walks, verdict)
+    _check_ends(walks, verdict, record.logs)
     _check_acks(record, walks, verdict)
+    _check_logs(record, walks, verdict)
+    _check_presence(record, verdict)
     for client, channel, name, code in record.refused:
         verdict.find("refused", client, channel, text=f"publish {name}: {code}")
     for client, channel, name, at in record.waiting:
         verdict.find("unsettled", client, channel, text=f"{name} of {at} was never answered")
     return verdict
+
+
+def check_costs(
+    verdict: Verdict,
+    *,
+    losing: Sequence[Window],
+    refusing: Sequence[Window],
+    denied: Sequence[Denied] = (),
+) -> None:
+    """Demand that what is lost was acknowledged when a fault allows that, and refused when one is near."""
+    for ack in verdict.lost:
+        if not _is_in(ack.at, losing):
+            text = f"{ack.id} was acknowledged and is lost, and no fault then may lose it"
+            verdict.find("lost", ack.client, ack.channel, offset=ack.place.offset, text=text)
+    for one in denied:
+        if not _is_in(one.at, refusing):
+            text = f"publish {one.id}: {one.code}, and no fault was near"
+            verdict.find("refused", one.client, one.channel, text=text)
+
+
+def needless(verdict: Verdict, resetting: Sequence[Window]) -> int:
+    """How many words of a loss no fault explains."""
+    return sum(not _is_in(one.at, resetting) for one in verdict.resets)
+
+
+def _is_in(at: int, windows: Sequence[Window]) -> bool:
+    return any(begin <= at <= end for begin, end in windows)
 
 
 def _know(verdict: Verdict, known: dict[tuple[str, Place], str], ack: Ack) -> None:
@@ -81,6 +131,8 @@ class _Walk:
         self.held: dict[Place, str] = {}
         self.skipped: list[tuple[Place, Place]] = []
         """From where to where it was told that something is missing."""
+        self.claimed = False
+        """Whether the last that it was told is that all it missed follows."""
         self._ids: dict[str, Place] = {}
         self._verdict = verdict
         self._known = known
@@ -94,6 +146,9 @@ class _Walk:
                     self._got(entry)
                 case Lost():
                     self._lost(entry)
+                case Recovered():
+                    self.claimed = True
+                    self._verdict.recovered += 1
                 case Failed():
                     self._say("failed", None, f"the channel failed: {entry.code}")
         self._pass_own()
@@ -123,6 +178,9 @@ class _Walk:
             return self._say(kind, got.offset, f"{got.id} came after offset {self.at.offset}")
         for missing in range(self.at.offset + 1, got.offset):
             self._say("missed", missing, f"is missing before {got.id} at {got.offset}")
+            if self.claimed:
+                self._say("unrecovered", missing, "was told that all it missed follows")
+        self.claimed = False
         self._hold(place, got.id)
         self._verdict.delivered += 1
         return None
@@ -151,7 +209,9 @@ class _Walk:
             return self._say("reordered", lost.place.offset, "lost before the subscription stood")
         if lost.reason == "gap":
             self._say("missed", lost.place.offset, "the client found a gap that nobody told it of")
+        self.claimed = False
         self._verdict.flagged[lost.reason] += 1
+        self._verdict.resets.append(lost)
         self._pass_own()
         if lost.place.epoch != self.at.epoch:
             self._void(self.at.epoch, lost.began or 0)
@@ -167,12 +227,13 @@ class _Walk:
                 self._ids.pop(name, None)
 
 
-def _check_ends(walks: list[_Walk], verdict: Verdict) -> None:
-    """Demand that all who read a channel stand at one place, and that anything came."""
+def _check_ends(walks: list[_Walk], verdict: Verdict, logs: Mapping[str, Log]) -> None:
+    """Demand that all who read a channel stand at one place, the log's end if it is known, and that anything came."""
     ends: dict[str, Counter[Place]] = {}
     for walk in walks:
         ends.setdefault(walk.history.channel, Counter()).update([walk.at] if walk.at else [])
     heads = {channel: _head(places) for channel, places in ends.items()}
+    heads |= {name: Place(log.epoch, log.last) for name, log in logs.items() if log.ids}
     for walk in walks:
         client, channel = walk.history.client, walk.history.channel
         head = heads[channel]
@@ -180,6 +241,9 @@ def _check_ends(walks: list[_Walk], verdict: Verdict) -> None:
             text = f"ends at {walk.at}, others at {head}"
             offset = walk.at and walk.at.offset
             verdict.find("behind", client, channel, offset=offset, text=text)
+            if walk.claimed:
+                text = "was told that all it missed follows"
+                verdict.find("unrecovered", client, channel, offset=offset, text=text)
         elif not walk.held and not walk.skipped:
             verdict.find("idle", client, channel, text="nothing came at all")
 
@@ -207,6 +271,45 @@ def _check_acks(record: Record, walks: list[_Walk], verdict: Verdict) -> None:
             continue
         if all(walk.covers(ack.place) for walk in readers.get(ack.channel, [])):
             verdict.acked_unheard += 1
+            log = record.logs.get(ack.channel)
+            if log is None or ack.id not in log.names:
+                verdict.lost.append(ack)
         else:
             text = f"{ack.id} was acknowledged there, and nobody has it"
             verdict.find("nowhere", ack.client, ack.channel, offset=ack.place.offset, text=text)
+
+
+def _check_logs(record: Record, walks: list[_Walk], verdict: Verdict) -> None:
+    """Demand that what was heard and acknowledged in the last epoch is what the log has."""
+    for walk in walks:
+        client, channel = walk.history.client, walk.history.channel
+        log = record.logs.get(channel)
+        for place, name in walk.held.items() if log else ():
+            assert log is not None
+            if _differs(log, place, name):
+                text = f"{name} came where the log has {log.ids.get(place.offset)}"
+                verdict.find("foreign", client, channel, offset=place.offset, text=text)
+    for ack in record.acks:
+        log = record.logs.get(ack.channel)
+        if log and _differs(log, ack.place, ack.id):
+            text = f"{ack.id} was acknowledged where the log has {log.ids.get(ack.place.offset)}"
+            verdict.find("nowhere", ack.client, ack.channel, offset=ack.place.offset, text=text)
+
+
+def _differs(log: Log, place: Place, name: str) -> bool:
+    """Whether the log says something else; it says nothing of what is older than all that it keeps."""
+    if place.epoch != log.epoch or place.offset < log.first:
+        return False
+    return log.ids.get(place.offset) != name
+
+
+def _check_presence(record: Record, verdict: Verdict) -> None:
+    """Demand that each observer sees who is there, and nobody else."""
+    for (channel, observer), users in record.members.items():
+        there, shown = set(record.present.get(channel, ())), set(users)
+        for user in sorted(shown - there):
+            verdict.find("stays", observer, channel, text=f"{user} is shown and has left")
+        for user in sorted(there - shown):
+            verdict.find("absent", observer, channel, text=f"{user} is there and not shown")
+        for user in sorted({user for user in users if users.count(user) > 1} & there):
+            verdict.find("stays", observer, channel, text=f"{user} is shown more than once")

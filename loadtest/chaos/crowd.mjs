@@ -46,12 +46,15 @@ function listen(client, name, seen) {
     if (state === "failed") record.push(["failed", channel.error.code]);
   });
   channel.on("lost", ({ reason, began }) => {
-    record.push(["lost", channel.position.epoch, channel.position.offset, began, reason]);
+    record.push(["lost", channel.position.epoch, channel.position.offset, began, reason, Date.now()]);
     back();
   });
-  channel.on("recovered", back);
+  channel.on("recovered", () => {
+    record.push(["recovered"]);
+    back();
+  });
   channel.on("leave", () => (seen.leaves += 1));
-  channel.subscribe(({ offset, data }) => record.push(["got", offset, data.id]));
+  channel.subscribe(({ offset, data }) => record.push(["got", offset, data.id, Date.now()]));
   return channel;
 }
 
@@ -71,11 +74,12 @@ async function publish({ channels, seen }) {
     const channel = channels[count % channels.length];
     const id = `${seen.name}:${count}`;
     const echo = count % 4 !== 3;
-    seen.waiting[id] = [channel.name, Date.now()];
+    const begun = Date.now();
+    seen.waiting[id] = [channel.name, begun];
     channel
       .publish({ id }, { echo })
       .then(
-        ({ epoch, offset }) => seen.sent.push([channel.name, id, epoch, offset, echo]),
+        ({ epoch, offset }) => seen.sent.push([channel.name, id, epoch, offset, echo, begun, Date.now()]),
         (error) => seen.refused.push([channel.name, id, error.code]),
       )
       .finally(() => delete seen.waiting[id]);

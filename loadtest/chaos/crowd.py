@@ -9,7 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from openline import AsyncPublisher, Channel, Client, Leave, Lost, Message, OpenlineError, Recovered
 from openline.types import State
@@ -67,12 +67,14 @@ class Member:
                 self.channels[name] = channel
                 async for event in channel.events():
                     if isinstance(event, Message):
-                        record.append(["got", event.offset, event.data["id"]])
+                        record.append(["got", event.offset, event.data["id"], _now()])
                     elif isinstance(event, Lost):
                         where = event.position
                         record.append(
-                            ["lost", where.epoch, where.offset, event.began, event.reason]
+                            ["lost", where.epoch, where.offset, event.began, event.reason, _now()]
                         )
+                    elif isinstance(event, Recovered):
+                        record.append(["recovered"])
                     elif isinstance(event, Leave):
                         self.leaves += 1
                     elif isinstance(event, State) and event.state == "rejoining":
@@ -96,13 +98,14 @@ class Member:
             count += 1
 
     async def _publish(self, name: str, key: str, *, echo: bool) -> None:
-        self.waiting[key] = (name, _now())
+        begun = _now()
+        self.waiting[key] = (name, begun)
         try:
             done = await self.channels[name].publish({"id": key}, echo=echo)
         except OpenlineError as error:
             self.refused.append([name, key, error.code])
         else:
-            self.sent.append([name, key, done.epoch, done.offset, echo])
+            self.sent.append([name, key, done.epoch, done.offset, echo, begun, _now()])
         del self.waiting[key]
 
     def look(self) -> list[Entry]:
@@ -188,14 +191,27 @@ class Crowd:
         }
 
 
-async def main() -> None:
+class Obedient(Protocol):
+    """Clients of one process, and what they do when told a word."""
+
+    async def come(self) -> None:
+        """Connect."""
+
+    async def go(self) -> None:
+        """End all."""
+
+    def answer(self, word: str) -> dict[str, Any]:
+        """Carry out one word."""
+
+
+async def obey(make: Callable[[dict[str, Any], AsyncPublisher], Obedient]) -> None:
     """Until the end of standard input."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     told = json.loads(await reader.readline())
     async with AsyncPublisher(told["url"], **told["login"]) as mint:
-        crowd = Crowd(told, mint)
+        crowd = make(told, mint)
         coming = asyncio.create_task(crowd.come())
         try:
             while line := await reader.readline():
@@ -210,4 +226,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(obey(Crowd))

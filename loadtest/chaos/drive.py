@@ -8,15 +8,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from loadtest.bench.remote import ROOT
-from loadtest.chaos.faults import happen
+from loadtest.chaos.faults import made
+from loadtest.chaos.rest import Api
 from loadtest.chaos.schedule import Fault
-from loadtest.chaos.system import System, running
+from loadtest.chaos.system import Front
 
 _ANSWER_SECONDS = 60.0
 _REPORT_BYTES = 1 << 30
@@ -26,12 +27,13 @@ _PACKAGE = ROOT / "clients/js/dist/index.js"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who takes part: clients of each language, of whom so many publish, each about every so many milliseconds; each
-    reads `each` of the channels. `settle`: seconds in which all has to come to rest afterwards.
+    """Who takes part: clients of each language and plain ones, of whom so many publish, each about every so many
+    milliseconds; each reads `each` of the channels. `settle`: seconds in which all has to come to rest afterwards.
     """
 
     javascript: int = 25
     python: int = 25
+    raw: int = 12
     publishers: int = 5
     every: int = 250
     channels: int = 3
@@ -43,11 +45,27 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Run:
-    """What is left: when which fault happened, in milliseconds since 1970, and what each client reports."""
+class Happened:
+    """A fault that happened: from when to when, in milliseconds since 1970."""
 
-    happened: list[tuple[int, str]] = field(default_factory=list)
+    kind: str
+    target: str
+    begun: int
+    ended: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """What is left: which faults happened, what each client reports, and what was found at rest: `rest` as `histories.read`
+    takes it, `services` what their logs and probes have that must not be. `begun` and `ended` in milliseconds since 1970.
+    """
+
+    begun: int = 0
+    ended: int = 0
+    happened: list[Happened] = field(default_factory=list)
     clients: list[dict[str, Any]] = field(default_factory=list)
+    rest: dict[str, Any] = field(default_factory=dict)
+    services: list[str] = field(default_factory=list)
     settled: bool = False
 
 
@@ -104,26 +122,28 @@ class Crowd:
             await self._process.wait()
 
 
-async def drive(folder: Path, plan: Plan, faults: Sequence[Fault], seconds: float) -> Run:
-    """Everything, from an empty folder on. Raises RuntimeError when clients do not get online to begin with."""
+async def drive(system: Front, plan: Plan, faults: Sequence[Fault], seconds: float) -> Run:
+    """Everything, on a system that has no load yet. Raises RuntimeError when clients do not get online to begin with."""
     run = Run()
-    async with running(folder) as system, _crowds(system, plan) as crowds:
-        everybody = plan.javascript + plan.python
+    names = [f"room:{os.urandom(4).hex()}-{number}" for number in range(plan.channels)]
+    async with _crowds(system, plan, names) as crowds:
+        raw = crowds[-1] if plan.raw else None
+        _connect_acts(system, raw, plan)
+        everybody = plan.javascript + plan.python + plan.raw
         await _until(lambda looks: _live(looks) == everybody, crowds, seconds=plan.settle)
         await _all(crowds, "start")
-        begun = time.monotonic()
-        for fault in faults:
-            await asyncio.sleep(begun + fault.at - time.monotonic())
-            run.happened.append((int(time.time() * 1000), fault.kind))
-            say(f"{time.monotonic() - begun:6.1f} s  {fault.kind} {_detail(fault)}")
-            await happen(system, fault)
-        await asyncio.sleep(max(0.0, begun + seconds - time.monotonic()))
+        run.begun = _now()
+        await _mistreat(system, faults, run, seconds=seconds)
         await _all(crowds, "stop")
         with contextlib.suppress(RuntimeError):
             await _until(lambda looks: _rests(looks, everybody), crowds, seconds=plan.settle)
             run.settled = True
+        run.ended = _now()
         for report in await _all(crowds, "report"):
             run.clients += report["clients"]
+        async with Api(system.door, system.login) as api:
+            run.rest = await api.rest(names, _present(run.clients, names))
+        run.services += await system.complaints()
     return run
 
 
@@ -132,20 +152,67 @@ def say(text: str) -> None:
     sys.stderr.write(f"chaos: {text}\n")
 
 
-def _detail(fault: Fault) -> str:
-    parts = [f"of gateway {fault.gateway}"] if fault.kind.startswith("gateway") else []
-    hangs = fault.kind.endswith(("pause", "stall"))
-    return " ".join([*parts, *([f"for {fault.lasts} s"] if hangs else [])])
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+async def _mistreat(system: Front, faults: Sequence[Fault], run: Run, *, seconds: float) -> None:
+    begun = time.monotonic()
+    late = (
+        0.0  # what took longer puts off all that follows: each has its time, and the end its calm
+    )
+    for fault in faults:
+        late = max(late, time.monotonic() - begun - fault.at)
+        await asyncio.sleep(begun + fault.at + late - time.monotonic())
+        happened = Happened(fault.kind, fault.target, _now())
+        run.happened.append(happened)
+        lasts = f" for {fault.lasts:g} s" if fault.lasts else ""
+        target = f" of {fault.target}" if fault.target else ""
+        say(f"{time.monotonic() - begun:6.1f} s  {fault.kind}{target}{lasts}")
+        act = made(system, fault)
+        try:
+            try:
+                await act.begin()
+                await asyncio.sleep(fault.lasts)
+            finally:
+                await act.end()
+        except TimeoutError as error:
+            run.services.append(f"{fault.kind} {error}")
+        happened.ended = _now()
+    await asyncio.sleep(max(0.0, begun + seconds + late - time.monotonic()))
+
+
+def _connect_acts(system: Front, raw: Crowd | None, plan: Plan) -> None:
+    """Give the faults that clients have their hands in what they need."""
+    if raw is None:
+        return
+
+    async def readers(word: str) -> None:
+        await raw.ask(word)
+
+    async def disconnect() -> None:
+        async with Api(system.door, system.login) as api:
+            for number, kind in enumerate(("native", "msgpack", "room")[: plan.raw]):
+                await api.disconnect(f"{kind}-{number}")
+
+    system.readers, system.disconnect = readers, disconnect
+
+
+def _present(clients: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, list[str]]:
+    """Who is in each channel at rest: all who read it."""
+    return {
+        name: sorted(client["name"] for client in clients if name in client["channels"])
+        for name in names
+    }
 
 
 @contextlib.asynccontextmanager
-async def _crowds(system: System, plan: Plan) -> AsyncIterator[list[Crowd]]:
-    name = os.urandom(4).hex()
+async def _crowds(system: Front, plan: Plan, names: Sequence[str]) -> AsyncIterator[list[Crowd]]:
     told = {
         "package": str(_PACKAGE),
         "url": system.door if plan.direct else system.url,
         "login": system.login,
-        "channels": [f"room:{name}-{number}" for number in range(plan.channels)],
+        "channels": names,
         "each": plan.each,
         "publishers": plan.publishers,
         "every": plan.every,
@@ -155,6 +222,7 @@ async def _crowds(system: System, plan: Plan) -> AsyncIterator[list[Crowd]]:
     kinds = [
         ("js", plan.javascript, [node, str(_HERE / "crowd.mjs")]),
         ("python", plan.python, [sys.executable, "-m", "loadtest.chaos.crowd"]),
+        ("raw", plan.raw, [sys.executable, "-m", "loadtest.chaos.raw"]),
     ]
     crowds: list[Crowd] = []
     try:
@@ -171,7 +239,9 @@ async def _all(crowds: list[Crowd], word: str) -> list[dict[str, Any]]:
     return list(await asyncio.gather(*(crowd.ask(word) for crowd in crowds)))
 
 
-async def _until(condition: Any, crowds: list[Crowd], *, seconds: float) -> None:
+async def _until(
+    condition: Callable[[list[dict[str, Any]]], bool], crowds: list[Crowd], *, seconds: float
+) -> None:
     """Until it holds for what all crowds say, twice in a row."""
     end = time.monotonic() + seconds
     before = None

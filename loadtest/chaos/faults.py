@@ -1,64 +1,520 @@
-"""What each kind of fault does to the system."""
+"""What each kind of fault does to the system, and what it may cost."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 from loadtest.chaos.proxy import SteerableProxy
-from loadtest.chaos.schedule import Fault
-from loadtest.chaos.system import System
+from loadtest.chaos.schedule import Fault, Kind
+from loadtest.chaos.stores import Sentinel, Standalone
+from loadtest.chaos.system import Front, System
+
+_READY_SECONDS = 30.0
+_BRIEFLY = (0.1, 8.0)
+_LONG = (0.1, 20.0)
+_SLOW = (2.0, 8.0)
 
 
-async def happen(system: System, fault: Fault) -> None:
-    """Let it happen; returns when what hung goes on. What was ended is started again by its supervisor."""
-    await _ACTS[fault.kind](system, fault)
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a fault may cost. `loses`: acknowledged messages of so many seconds before it and as many after it, of which
+    everybody is told. `resets`: whether clients may be told of a loss. `heals`: seconds after its end until which publishes
+    may be refused.
+    """
+
+    loses: float = 0.0
+    resets: bool = False
+    heals: float = 10.0
 
 
-def _signal(name: str, number: signal.Signals) -> Callable[[System, Fault], Awaitable[None]]:
-    def act(system: System, fault: Fault) -> Awaitable[None]:
-        return system.signal(name.format(fault.gateway), number)
+class Act:
+    """One kind of fault. `begin` returns when it has begun, `end` when all that was spoilt has been put right; what was
+    killed is started again by its supervisor. `stores`: with which kinds of store it can be had; `host`: whether it needs
+    the machine on which the system runs.
+    """
 
-    return act
+    name: ClassVar[str]
+    cost: ClassVar[Cost] = Cost()
+    lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
+    hits: ClassVar[str] = ""
+    stores: ClassVar[frozenset[str]] = frozenset({"standalone", "sentinel"})
+    host: ClassVar[bool] = True
+
+    def __init__(self, front: Front, fault: Fault) -> None:
+        self.front = front
+        self.fault = fault
+
+    @property
+    def system(self) -> System:
+        """What runs here. A fault that needs it does not happen to what runs elsewhere."""
+        assert isinstance(self.front, System)
+        return self.front
+
+    async def begin(self) -> None:
+        """Let it happen."""
+        raise NotImplementedError
+
+    async def end(self) -> None:
+        """Put it right."""
 
 
-def _restart(number: signal.Signals) -> Callable[[System, Fault], Awaitable[None]]:
-    async def act(system: System, _fault: Fault) -> None:
-        await system.redis.end(number)
-        await system.redis.start()
-
-    return act
+# Services
 
 
-async def _pause(system: System, fault: Fault) -> None:
-    name = f"gateway-{fault.gateway}"
-    await system.signal(name, signal.SIGSTOP)
-    await asyncio.sleep(fault.lasts)
-    await system.signal(name, signal.SIGCONT)
+class _Service(Act):
+    number: ClassVar[signal.Signals]
+    service: ClassVar[str] = ""
+
+    async def begin(self) -> None:
+        await self.system.signal(self.fault.target or self.service, self.number)
 
 
-async def _stall(way: SteerableProxy, seconds: float) -> None:
-    way.hung = True
-    await asyncio.sleep(seconds)
-    way.hung = False
+class GatewayKill(_Service):
+    """SIGKILL to a gateway."""
+
+    name = "gateway-kill"
+    hits = "gateway"
+    number = signal.SIGKILL
 
 
-async def _reset(way: SteerableProxy) -> None:
+class GatewayStop(_Service):
+    """SIGTERM to a gateway, which moves its clients and is started again."""
+
+    name = "gateway-stop"
+    hits = "gateway"
+    number = signal.SIGTERM
+
+
+class PublisherKill(_Service):
+    """SIGKILL to the publisher."""
+
+    name = "publisher-kill"
+    service = "publisher"
+    number = signal.SIGKILL
+
+
+class PublisherStop(_Service):
+    """SIGTERM to the publisher, which is started again."""
+
+    name = "publisher-stop"
+    service = "publisher"
+    number = signal.SIGTERM
+
+
+class AuthKill(_Service):
+    """SIGKILL to auth."""
+
+    name = "auth-kill"
+    service = "auth"
+    number = signal.SIGKILL
+
+
+class NginxReload(_Service):
+    """SIGHUP to nginx: new workers, and the old ones' clients move."""
+
+    name = "nginx-reload"
+    service = "nginx"
+    number = signal.SIGHUP
+
+
+class _Pause(_Service):
+    lasts = _LONG
+    number = signal.SIGSTOP
+
+    async def end(self) -> None:
+        await self.system.signal(self.fault.target or self.service, signal.SIGCONT)
+
+
+class GatewayPause(_Pause):
+    """SIGSTOP to a gateway, and SIGCONT."""
+
+    name = "gateway-pause"
+    hits = "gateway"
+
+
+class PublisherPause(_Pause):
+    """SIGSTOP to the publisher, and SIGCONT."""
+
+    name = "publisher-pause"
+    service = "publisher"
+
+
+class RollingRestart(Act):
+    """SIGTERM to each gateway, the next one when the one before is ready."""
+
+    name = "rolling-restart"
+    cost = Cost(heals=15)
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        for name in self.system.gateways:
+            before = self.system.pid(name)
+            await self.system.signal(name, signal.SIGTERM)
+            await self.system.replaced(name, before, seconds=_READY_SECONDS)
+
+
+# The store
+
+_RESTARTED = Cost(resets=True)
+_KILLED = Cost(loses=3, resets=True)
+
+
+def _standalone(system: System) -> Standalone:
+    assert isinstance(system.store, Standalone)
+    return system.store
+
+
+def _sentinel(system: System) -> Sentinel:
+    assert isinstance(system.store, Sentinel)
+    return system.store
+
+
+class RedisRestart(Act):
+    """SIGTERM to Redis, which is started again with its file."""
+
+    name = "redis-restart"
+    cost = _RESTARTED
+    stores = frozenset({"standalone"})
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await self.system.store.master.restart(signal.SIGTERM)
+
+
+class RedisKill(Act):
+    """SIGKILL to Redis, which is started again with its file: its last second may be lost."""
+
+    name = "redis-kill"
+    cost = _KILLED
+    stores = frozenset({"standalone"})
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await self.system.store.master.restart(signal.SIGKILL)
+
+
+class RedisEmpty(Act):
+    """SIGKILL to Redis, which is started again without its file."""
+
+    name = "redis-empty"
+    cost = _KILLED
+    stores = frozenset({"standalone"})
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await self.system.store.master.restart(signal.SIGKILL, emptied=True)
+
+
+class RedisPause(Act):
+    """SIGSTOP to Redis, and SIGCONT; with Sentinels another server may take over."""
+
+    name = "redis-pause"
+    cost = Cost(loses=3, resets=True, heals=25)
+    lasts = _BRIEFLY
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        self._server = self.system.store.master
+        self._server.send(signal.SIGSTOP)
+
+    async def end(self) -> None:
+        """As `Act.end`."""
+        self._server.send(signal.SIGCONT)
+        await self.system.store.whole()
+
+
+class RedisFlush(Act):
+    """FLUSHALL."""
+
+    name = "redis-flush"
+    cost = _KILLED
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await self.system.store.command("FLUSHALL")
+
+
+class ScriptFlush(Act):
+    """SCRIPT FLUSH: the store forgets every script."""
+
+    name = "script-flush"
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await self.system.store.command("SCRIPT", "FLUSH")
+
+
+class BusTrim(Act):
+    """The bus between the services cut down to its newest entry, again and again."""
+
+    name = "bus-trim"
+    lasts = (0.1, 2.0)
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        self._going = True
+        self._trimming = asyncio.create_task(self._trim())
+
+    async def _trim(self) -> None:
+        while self._going:
+            for key in await self.system.store.keys("ol:{*}:bus"):
+                await self.system.store.command("XTRIM", key, "MAXLEN", "1")
+            await asyncio.sleep(0.01)
+
+    async def end(self) -> None:
+        """As `Act.end`."""
+        self._going = False  # not cancelled: redis-py may swallow that
+        await self._trimming
+
+
+class MemoryFull(Act):
+    """Maxmemory below what is used: nothing can be stored."""
+
+    name = "memory-full"
+    lasts = _SLOW
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await self.system.store.command("CONFIG", "SET", "maxmemory", "1mb")
+
+    async def end(self) -> None:
+        """As `Act.end`."""
+        await self.system.store.command("CONFIG", "SET", "maxmemory", "0")
+
+
+class FirstReplica(Act):
+    """A first replica is attached and goes again: Redis takes a new replication id."""
+
+    name = "first-replica"
+    cost = _RESTARTED
+    lasts = _SLOW
+    stores = frozenset({"standalone"})
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await _standalone(self.system).attach()
+
+    async def end(self) -> None:
+        """As `Act.end`."""
+        await _standalone(self.system).detach()
+
+
+class Failover(Act):
+    """SENTINEL FAILOVER: another server is promoted while the master is well."""
+
+    name = "failover"
+    cost = Cost(loses=3, resets=True)
+    stores = frozenset({"sentinel"})
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await _sentinel(self.system).failover()
+
+    async def end(self) -> None:
+        """As `Act.end`."""
+        await self.system.store.whole()
+
+
+class MasterKill(Act):
+    """SIGKILL to the master, which Sentinels replace; it comes back as a replica."""
+
+    name = "master-kill"
+    cost = Cost(loses=3, resets=True)
+    stores = frozenset({"sentinel"})
+    lag: ClassVar[float] = 0.0
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        store = _sentinel(self.system)
+        self._server = store.master
+        if self.lag:
+            await store.cut_replicas()
+            await asyncio.sleep(self.lag)
+        await self._server.end(signal.SIGKILL)
+        await store.moved_from(self._server)
+
+    async def end(self) -> None:
+        """As `Act.end`."""
+        await self._server.start()
+        await self.system.store.whole()
+
+
+class LaggingKill(MasterKill):
+    """The replicas hear nothing for half a second, then SIGKILL to the master."""
+
+    name = "lagging-kill"
+    lag = 0.5
+
+
+# The network
+
+
+class _Network(Act):
+    lasts = _SLOW
+
+    @property
+    def way(self) -> SteerableProxy:
+        """What is spoilt."""
+        raise NotImplementedError
+
+
+class _ToRedis(_Network):
+    stores = frozenset({"standalone"})
+
+    @property
+    def way(self) -> SteerableProxy:
+        way = self.system.store.way
+        assert way is not None
+        return way
+
+
+class _ToClients(_Network):
+    host = False
+
+    @property
+    def way(self) -> SteerableProxy:
+        return self.front.way
+
+
+Spoil = Callable[[SteerableProxy], Awaitable[None]]
+
+
+def _set(name: str, value: object) -> Spoil:
+    async def spoil(way: SteerableProxy) -> None:
+        setattr(way, name, value)
+
+    return spoil
+
+
+async def _cut(way: SteerableProxy) -> None:
     way.reset()
 
 
-_ACTS: dict[str, Callable[[System, Fault], Awaitable[None]]] = {
-    "gateway-kill": _signal("gateway-{}", signal.SIGKILL),
-    "gateway-stop": _signal("gateway-{}", signal.SIGTERM),
-    "gateway-pause": _pause,
-    "redis-reset": lambda system, _: _reset(system.redis_way),
-    "redis-stall": lambda system, fault: _stall(system.redis_way, fault.lasts),
-    "redis-restart": _restart(signal.SIGTERM),
-    "redis-kill": _restart(signal.SIGKILL),
-    "nginx-reload": _signal("nginx", signal.SIGHUP),
-    "publisher-kill": _signal("publisher", signal.SIGKILL),
-    "auth-kill": _signal("auth", signal.SIGKILL),
-    "clients-reset": lambda system, _: _reset(system.way),
-    "clients-stall": lambda system, fault: _stall(system.way, fault.lasts),
-}
+async def _again(way: SteerableProxy) -> None:
+    """What was lost on the way cannot be had again: such connections end."""
+    way.swallows = ""
+    way.reset()
+
+
+async def _halve(way: SteerableProxy) -> None:
+    way.halve()
+
+
+_WAYS: tuple[tuple[str, str, Spoil, Spoil | None], ...] = (
+    ("cut", "every connection ends by RST", _cut, None),
+    ("stall", "nothing passes, and nothing is closed", _set("hung", True), _set("hung", False)),
+    ("slow", "everything takes 200 ms, each way", _set("delay", 0.2), _set("delay", 0.0)),
+    ("trickle", "1 KB a second a connection", _set("rate", 1000), _set("rate", 0)),
+    ("deaf", "answers are lost, requests arrive", _set("swallows", "answers"), _again),
+    ("mute", "requests are lost", _set("swallows", "requests"), _again),
+    ("half-open", "the far side is gone, and nobody is told", _halve, _cut),
+)
+
+
+def _network(side: type[_Network], prefix: str, where: str) -> list[type[Act]]:
+    """The ways in which a line can be spoilt, one class each."""
+    made: list[type[Act]] = []
+    for name, about, begin, end in _WAYS:
+
+        async def begins(self: _Network, spoil: Spoil = begin) -> None:
+            await spoil(self.way)
+
+        async def ends(self: _Network, spoil: Spoil | None = end) -> None:
+            if spoil is not None:
+                await spoil(self.way)
+
+        made.append(
+            type(
+                f"{prefix}-{name}",
+                (side,),
+                {
+                    "name": f"{prefix}-{name}",
+                    "__doc__": f"{where}: {about}.",
+                    "lasts": _SLOW if end else (0.0, 0.0),
+                    "begin": begins,
+                    "end": ends,
+                },
+            )
+        )
+    return made
+
+
+# Clients
+
+
+class SlowReaders(Act):
+    """Half of the plain readers do not read for a while."""
+
+    name = "slow-readers"
+    lasts = (2.0, 12.0)
+    host = False
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await self.front.readers("slow")
+
+    async def end(self) -> None:
+        """As `Act.end`."""
+        await self.front.readers("fast")
+
+
+class Disconnect(Act):
+    """The back end closes the connections of a user of each plain kind (4004)."""
+
+    name = "disconnect"
+    host = False
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await self.front.disconnect()
+
+
+_ACTS: tuple[type[Act], ...] = (
+    GatewayKill,
+    GatewayStop,
+    GatewayPause,
+    RollingRestart,
+    PublisherKill,
+    PublisherStop,
+    PublisherPause,
+    AuthKill,
+    NginxReload,
+    RedisRestart,
+    RedisKill,
+    RedisEmpty,
+    RedisPause,
+    RedisFlush,
+    ScriptFlush,
+    BusTrim,
+    MemoryFull,
+    FirstReplica,
+    Failover,
+    MasterKill,
+    LaggingKill,
+    *_network(_ToRedis, "redis", "The line to Redis"),
+    *_network(_ToClients, "clients", "The line of clients"),
+    SlowReaders,
+    Disconnect,
+)
+
+ACTS = {act.name: act for act in _ACTS}
+
+
+def kinds(store: str | None, *, gateways: int, only: frozenset[str] = frozenset()) -> list[Kind]:
+    """What can happen to a system with a kind of store, or to one that runs elsewhere (None)."""
+    found = []
+    for act in ACTS.values():
+        possible = not act.host if store is None else store in act.stores
+        if possible and (not only or act.name in only):
+            targets = tuple(f"gateway-{n}" for n in range(1, gateways + 1)) if act.hits else ()
+            found.append(Kind(act.name, targets, act.lasts))
+    return found
+
+
+def made(front: Front, fault: Fault) -> Act:
+    """What is to be done to a system for a fault of the schedule."""
+    return ACTS[fault.kind](front, fault)

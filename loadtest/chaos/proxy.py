@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import Self
+from typing import Literal, Self
 
+_PIECES = 10
 _ON_CLOSE_RESET = struct.pack("ii", 1, 0)
 
 
@@ -14,13 +15,15 @@ class SteerableProxy:
     """Listens on a free port of loopback and passes everything on to `port`; `target` is where new connections lead.
 
     `reset` ends all connections with RST; with `greeting` set, each new one is reset after that many bytes from its client.
-    `delay`: seconds that everything takes, each way. While `hung`, nothing passes and nothing is closed. While `mute` is
-    set, the answers are lost on connections on which a client has said these bytes; afterwards those are closed, since
-    parts are missing.
+    `delay`: seconds that everything takes, each way; `rate`: bytes a second of one direction of a connection, 0 without
+    bound. While `hung`, nothing passes and nothing is closed. `swallows` is what is lost, `requests` or `answers`. While
+    `mute` is set, the answers are lost on connections on which a client has said these bytes; afterwards those are closed,
+    since parts are missing.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
         self.target = port
+        self._host = host
         self._open: dict[asyncio.Task[None], _Passage] = {}
         self._news = asyncio.Condition()
         self._flowing = asyncio.Event()
@@ -28,6 +31,8 @@ class SteerableProxy:
         self._mute: bytes | None = None
         self.greeting: int | None = None
         self.delay = 0.0
+        self.rate = 0
+        self.swallows: Literal["", "requests", "answers"] = ""
         self.connections = 0
         self.port = 0
 
@@ -79,6 +84,13 @@ class SteerableProxy:
         for passage in self._open.values():
             _reset(passage.client)
 
+    def halve(self) -> None:
+        """Let the far side of each connection go and tell nobody: what clients say is lost from then on."""
+        for passage in self._open.values():
+            passage.halved = True
+            if passage.far is not None:
+                passage.far.close()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -87,11 +99,12 @@ class SteerableProxy:
             self.connections += 1
             self._news.notify_all()
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+            far_reader, far_writer = await asyncio.open_connection(self._host, self.target)
         except OSError:
             del self._open[task]
             writer.close()
             return
+        passage.far = far_writer
         answering = asyncio.create_task(self._answer(far_reader, passage))
         try:
             await self._pass_on(reader, far_writer, passage)
@@ -99,6 +112,7 @@ class SteerableProxy:
             pass
         finally:
             answering.cancel()
+            passage.stop()
             del self._open[task]
             far_writer.close()
             writer.close()
@@ -106,7 +120,7 @@ class SteerableProxy:
     async def _pass_on(
         self, reader: asyncio.StreamReader, far: asyncio.StreamWriter, passage: _Passage
     ) -> None:
-        line = _Line(self, far)
+        line = passage.line(self, far)
         passed = 0
         while data := await reader.read(65_536):
             passed += len(data)
@@ -114,14 +128,17 @@ class SteerableProxy:
             if self.greeting is not None and passed > self.greeting:
                 _reset(passage.client)
                 break
-            await line.write(data)
+            if self.swallows != "requests" and not passage.halved:
+                await line.write(data)
 
     async def _answer(self, reader: asyncio.StreamReader, passage: _Passage) -> None:
-        line = _Line(self, passage.client)
+        line = passage.line(self, passage.client)
         while data := await reader.read(65_536):
-            if self._mute is None or self._mute not in passage.said:
+            muted = self._mute is not None and self._mute in passage.said
+            if not muted and self.swallows != "answers":
                 await line.write(data)
-        await line.close()
+        if not passage.halved:
+            await line.close()
 
     async def flow(self) -> None:
         """Until things pass."""
@@ -133,7 +150,20 @@ class _Passage:
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.client = client
+        self.far: asyncio.StreamWriter | None = None
+        self.halved = False
         self.said = b""
+        self._lines: list[_Line] = []
+
+    def line(self, proxy: SteerableProxy, writer: asyncio.StreamWriter) -> _Line:
+        """One of its directions."""
+        self._lines.append(_Line(proxy, writer))
+        return self._lines[-1]
+
+    def stop(self) -> None:
+        """Forget what is late: the connection is over."""
+        for line in self._lines:
+            line.stop()
 
     def listen(self, data: bytes) -> None:
         """Remember the beginning; what a connection is for shows there."""
@@ -152,8 +182,7 @@ class _Line:
 
     async def write(self, data: bytes) -> None:
         if self._late is None and not self._proxy.delay:
-            await self._proxy.flow()
-            self._writer.write(data)
+            await self._pass(data)
             return
         if self._late is None:
             self._late = asyncio.Queue()
@@ -166,12 +195,25 @@ class _Line:
             await self._task
         self._writer.close()
 
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
     async def _deliver(self, late: asyncio.Queue[tuple[float, bytes] | None]) -> None:
         while (piece := await late.get()) is not None:
             due, data = piece
             await asyncio.sleep(due - asyncio.get_running_loop().time())
+            await self._pass(data)
+
+    async def _pass(self, data: bytes) -> None:
+        """Write it as fast as may be, a tenth of a second's worth at once."""
+        while (rate := self._proxy.rate) and data:
+            piece, data = data[: max(1, rate // _PIECES)], data[max(1, rate // _PIECES) :]
             await self._proxy.flow()
-            self._writer.write(data)
+            self._writer.write(piece)
+            await asyncio.sleep(1 / _PIECES)
+        await self._proxy.flow()
+        self._writer.write(data)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

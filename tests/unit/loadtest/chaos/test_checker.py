@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.chaos.checker import Finding, Verdict, check
+from loadtest.chaos.checker import Finding, Verdict, check, check_costs, needless
 from loadtest.chaos.histories import read
 
 ROOM = "room:a"
@@ -57,6 +57,88 @@ def test_what_is_right_has_no_findings() -> None:
     verdict = judged(healthy())
     assert verdict == Verdict(delivered=7, acked=4)
     assert not verdict.flagged
+
+
+def at_rest(*ids: str, present: list[str], shown: list[str]) -> dict[str, Any]:
+    """What the store has, who is there, and who is shown to be there."""
+    return {
+        "logs": {ROOM: ["e", [[offset, name] for offset, name in enumerate(ids, 1)]]},
+        "members": {ROOM: {"presence": shown}},
+        "present": {ROOM: present},
+    }
+
+
+def test_at_rest_the_log_and_presence_must_agree() -> None:
+    both = ["js-0", "python-0"]
+    rest = at_rest("m1", "m2", "m3", "m4", present=both, shown=both)
+    assert check(read(healthy(), rest)).findings == []
+
+
+def test_who_has_left_and_is_shown_and_who_is_there_and_not_is_found() -> None:
+    rest = at_rest("m1", "m2", "m3", "m4", present=["a", "b", "c"], shown=["a", "a", "b", "gone"])
+    found = check(read(healthy(), rest)).findings
+    assert [(f.kind, f.client, f.channel) for f in found] == [
+        ("stays", "presence", ROOM),
+        ("absent", "presence", ROOM),
+        ("stays", "presence", ROOM),
+    ]
+    assert [f.text.split()[0] for f in found] == ["gone", "c", "a"]
+
+
+def test_what_the_log_has_in_the_place_of_a_message_is_found() -> None:
+    rest = at_rest("m1", "another", "m3", "m4", present=[], shown=[])
+    kinds = [(f.kind, f.client, f.offset) for f in check(read(healthy(), rest)).findings]
+    assert ("foreign", "python-0", 2) in kinds
+    assert ("nowhere", "js-0", 2) in kinds
+
+
+def test_who_has_not_what_the_log_ends_with_is_behind() -> None:
+    rest = at_rest("m1", "m2", "m3", "m4", "m5", present=[], shown=[])
+    found = check(read(healthy(), rest)).findings
+    assert {(f.kind, f.client, f.offset) for f in found} == {
+        ("behind", "js-0", 4),
+        ("behind", "python-0", 4),
+    }
+
+
+def test_a_recovery_with_a_hole_is_found_with_its_place() -> None:
+    clients = healthy()
+    clients[0]["channels"][ROOM][2] = ["recovered"]
+    assert findings(clients) == [
+        ("missed", "js-0", ROOM, 2),
+        ("unrecovered", "js-0", ROOM, 2),
+    ]
+    clients = healthy()
+    clients[1]["channels"][ROOM][3:] = [["recovered"]]
+    assert ("unrecovered", "python-0", ROOM, 3) in findings(clients)
+    clients = healthy()
+    clients[0]["channels"][ROOM].insert(3, ["recovered"])
+    assert judged(clients) == Verdict(delivered=7, acked=4, recovered=1)
+
+
+def test_what_is_lost_or_refused_without_a_fault_near_is_found() -> None:
+    lost = ["lost", "f", 2, 1, "reset", 5000]
+    clients = [
+        client(
+            "js-0",
+            [START, *got(1), lost],
+            sent=[[ROOM, "m1", "e", 1, True, 900, 950], [ROOM, "m2", "e", 2, True, 3000, 3100]],
+            denied=[[ROOM, "m9", "unavailable", 4000]],
+        )
+    ]
+    record = read(clients)
+    verdict = check(record)
+    assert [ack.id for ack in verdict.lost] == ["m2"]
+    near = [(2500, 4500)]
+    check_costs(verdict, losing=near, refusing=near, denied=record.denied)
+    assert verdict.findings == []
+    assert needless(verdict, near) == 1
+    assert needless(verdict, [(2500, 6000)]) == 0
+    check_costs(verdict, losing=[(0, 3099)], refusing=[(4001, 9000)], denied=record.denied)
+    assert [(f.kind, f.client, f.offset) for f in verdict.findings] == [
+        ("lost", "js-0", 2),
+        ("refused", "js-0", None),
+    ]
 
 
 def drop(clients: list[Client]) -> None:

@@ -1,0 +1,65 @@
+"""A run is judged by what its faults may cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loadtest.chaos.judge import Allowance, judge
+
+ROOM = "room:a"
+
+
+def run(**changes: Any) -> dict[str, Any]:
+    """One fault, at which the newest message is lost and its only reader told so."""
+    entries = [
+        ["start", "e", 0],
+        ["got", 1, "m1", 1150],
+        ["lost", "f", 2, 1, "reset", 2700],
+    ]
+    sent = [[ROOM, "m1", "e", 1, True, 1100, 1120], [ROOM, "m2", "e", 2, True, 1900, 1950]]
+    client = {
+        "name": "js-0",
+        "channels": {ROOM: entries},
+        "sent": sent,
+        "refused": [],
+        "waiting": {},
+        "away": [],
+        "arrivals": [],
+    }
+    fault = {"kind": "redis-kill", "target": "", "begun": 2000, "ended": 2300}
+    return {
+        "begun": 1000,
+        "ended": 4000,
+        "settled": True,
+        "happened": [fault],
+        "clients": [client],
+        "rest": {},
+        "services": [],
+        **changes,
+    }
+
+
+def losing(_kind: str) -> Allowance:
+    return Allowance(loses=1, resets=True, heals=5)
+
+
+def test_what_a_fault_may_cost_is_no_failure() -> None:
+    judged = judge(run(), losing)
+    assert judged.ok
+    assert judged.counts["acknowledged and lost"] == 1
+    assert judged.counts["needless resets"] == 0
+
+
+def test_a_loss_by_a_fault_that_may_lose_nothing_fails_and_its_reset_is_needless() -> None:
+    judged = judge(run(), lambda _: Allowance(loses=0, resets=False, heals=5))
+    assert [finding.kind for finding in judged.verdict.findings] == ["lost"]
+    assert not judged.ok
+    assert judged.needless == 1
+
+
+def test_what_services_say_and_what_did_not_come_to_rest_fails() -> None:
+    judged = judge(run(services=["gateway-1: Traceback (most recent call last)"]), losing)
+    (finding,) = judged.verdict.findings
+    assert (finding.kind, finding.client) == ("service", "gateway-1")
+    assert not judged.ok
+    assert not judge(run(settled=False), losing).ok
