@@ -125,7 +125,8 @@ k8s-check:  ## Check the manifests: built, valid for the oldest and newest Kuber
 	@$(NEED) manifests && $(BIN)/python -m scripts.check_k8s
 
 test-deploy:  ## Run the tests of manifests (kubectl, a stand-in of the API server) and of dashboards and alerts (Prometheus)
-	@$(NEED) deploy && $(BIN)/python -m pytest -m "deploy and not docker" $(PYTEST)
+	@$(NEED) deploy && $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "deploy and not docker" \
+		tests/deploy $(PYTEST)
 
 test-docker:  ## Run the tests that need a Docker engine: images, compose, faults, pods
 	@$(NEED) docker

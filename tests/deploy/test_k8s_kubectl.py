@@ -7,6 +7,7 @@ import copy
 import gzip
 import json
 import re
+from collections import deque
 from importlib import resources
 
 import pytest
@@ -21,6 +22,9 @@ pytestmark = pytest.mark.deploy
 def server(kmock, monkeypatch):
     """An API server that knows the kinds of a real one, and keeps objects; it validates nothing."""
     monkeypatch.setattr(parsing, "parse_path", parse_path)
+    # For each request it looks through all before it, by every rule: half a minute for an overlay. kubectl asks for less
+    # than this at a time.
+    object.__setattr__(kmock, "_requests", deque(maxlen=32))
     packed = resources.files("kmock._internal").joinpath("resources.json.gz").read_bytes()
     for answer in json.loads(gzip.decompress(packed)):
         group, _, version = answer["groupVersion"].rpartition("/")
