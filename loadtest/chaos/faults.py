@@ -21,7 +21,7 @@ _SLOW = (2.0, 8.0)
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a fault may cost. `loses`: acknowledged messages of so many seconds before it and as many after it, of which
+    """What a fault may cost. `loses`: acknowledged messages of so many seconds before it, and of a few after it, of which
     everybody is told. `resets`: whether clients may be told of a loss. `heals`: seconds after its end until which publishes
     may be refused.
     """
@@ -161,6 +161,8 @@ class RollingRestart(Act):
 
 _RESTARTED = Cost(resets=True)
 _KILLED = Cost(loses=3, resets=True)
+_EMPTIED = Cost(loses=60, resets=True)
+"""Whatever has not been delivered yet, which other faults may have held up."""
 
 
 def _standalone(system: System) -> Standalone:
@@ -201,7 +203,7 @@ class RedisEmpty(Act):
     """SIGKILL to Redis, which is started again without its file."""
 
     name = "redis-empty"
-    cost = _KILLED
+    cost = _EMPTIED
     stores = frozenset({"standalone"})
 
     async def begin(self) -> None:
@@ -231,7 +233,7 @@ class RedisFlush(Act):
     """FLUSHALL."""
 
     name = "redis-flush"
-    cost = _KILLED
+    cost = _EMPTIED
 
     async def begin(self) -> None:
         """As `Act.begin`."""

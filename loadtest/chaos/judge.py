@@ -14,6 +14,9 @@ from loadtest.chaos.histories import read
 _SLACK = 1000
 """Milliseconds by which a history and the schedule may differ on when something was."""
 
+_LATE = 3000
+"""Milliseconds after the end of a fault in which what is acknowledged may still be lost by it."""
+
 _RESETTING = 30_000
 """Milliseconds after the end of a fault in which clients may still be told of what it lost: away, they hear it late."""
 
@@ -22,7 +25,7 @@ _SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a kind of fault may cost: seconds of acknowledged messages lost, words of a loss, seconds of refusals."""
+    """What a kind of fault may cost: seconds before it of acknowledged messages lost, words of a loss, seconds of refusals."""
 
     loses: float
     resets: bool
@@ -56,7 +59,7 @@ def judge(run: Mapping[str, Any], allowance: Callable[[str], Allowance]) -> Judg
     checker.check_costs(
         verdict,
         losing=[
-            (event.begun - _ms(cost.loses), event.ended + _ms(cost.loses))
+            (event.begun - _ms(cost.loses), event.ended + min(_ms(cost.loses), _LATE))
             for event, cost in costs
             if cost.loses
         ],
