@@ -410,7 +410,7 @@ async def test_a_lost_lease_makes_it_someone_else_with_everybody_entered_again()
 
 
 async def test_members_of_a_dead_gateway_are_taken_away():
-    broker = MemoryBroker(lease=0.5)
+    broker = MemoryBroker(lease=0.1)
     async with running(broker) as node:
         async with running(broker) as dying:
             await opened(dying, "bob", "room:a")
