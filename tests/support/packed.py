@@ -30,6 +30,17 @@ def install(sources: Path, app: Path) -> Path:
     return app
 
 
+def use_packages(sources: Path, app: Path) -> None:
+    """Replace packages that lie beside the package in `app` by those that the lock in the folder `sources` names."""
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(sources / name, app.parent / name)
+    run("npm", "ci", "--silent", folder=app.parent, seconds=300)
+    for package in (app.parent / "node_modules").iterdir():
+        shutil.rmtree(app / "node_modules" / package.name, ignore_errors=True)
+        if not package.name.startswith("."):
+            shutil.copytree(package, app / "node_modules" / package.name)
+
+
 def tool(name: str, *arguments: str, folder: Path) -> str:
     """What a tool of our lock prints, run in a user's folder."""
     return run(str(CLIENT / "node_modules/.bin" / name), *arguments, folder=folder)

@@ -2,7 +2,7 @@
 // is that of the page's own back end. The tests look at `seen` and `client`, and call `show`.
 import { createClient } from "@openline/client";
 import { OpenlineProvider, useChannel, useConnection, usePresence, useTyping } from "@openline/client/react";
-import { StrictMode } from "react";
+import { StrictMode, version } from "react";
 import { flushSync } from "react-dom";
 import { createRoot } from "react-dom/client";
 
@@ -42,5 +42,5 @@ const page = (
 );
 const root = createRoot(document.body);
 const show = (shown = true) => flushSync(() => root.render(shown && (asked.has("strict") ? <StrictMode>{page}</StrictMode> : page)));
-Object.assign(window, { client, seen, show });
+Object.assign(window, { client, seen, show, version });
 show();

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.support.browser import chromium, window
 from tests.support.http_only import http_only
-from tests.support.packed import install, tool
+from tests.support.packed import install, tool, use_packages
 from tests.support.page_server import PageServer, page_server
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
@@ -52,6 +52,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         html = '<!doctype html><meta charset="utf-8"><body></body><script type="module" src="app.js"></script>'
         (app / mode / "index.html").write_text(html, "utf-8")
     (app / "elsewhere.html").write_text("<!doctype html><title>elsewhere</title>", "utf-8")
+    return app
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same page with React 18, built by Vite as it builds for development."""
+    sources = tmp_path_factory.mktemp("older-sources") / "js"
+    app = tmp_path_factory.mktemp("older") / "app"
+    app.mkdir()
+    install(sources, app)
+    use_packages(Path(__file__).with_name("react18"), app)
+    (app / "app.tsx").write_text(Path(__file__).with_name("app.tsx").read_text("utf-8"), "utf-8")
+    html = '<!doctype html><meta charset="utf-8"><body></body><script type="module" src="/app.tsx"></script>'
+    (app / "index.html").write_text(html, "utf-8")
+    (app / ".env.development").write_text("NODE_ENV=development\n", "utf-8")
+    options = "build --mode development --base ./ --outDir development --logLevel error"
+    tool("vite", *options.split(), folder=app)
     return app
 
 
@@ -139,14 +156,21 @@ def visit_in(context: BrowserContext, site: Path, stack: Stack, **token: Any) ->
         yield Visit(context.new_page(), server, stack, f"room:{secrets.token_hex(6)}")
 
 
+@pytest.mark.parametrize(
+    ("built", "version"),
+    [("site", "19."), ("older", "18.")],
+    ids=["React 19, esbuild", "React 18, Vite"],
+)
 def test_components_that_mount_twice_send_nothing_more(
-    browser: Browser, site: Path, stack: Stack
+    browser: Browser, built: str, version: str, stack: Stack, request: pytest.FixtureRequest
 ) -> None:
+    site: Path = request.getfixturevalue(built)
     sent = {}
     for strict in ({}, {"strict": "1"}):
         with visit(browser, site, stack) as once:
             once.go("development", **strict)
             once.page.get_by_text("online 1 here").wait_for()
+            assert once.page.evaluate("version").startswith(version)
             once.publish()
             once.hears_all()
             sent[bool(strict)] = once.sent
