@@ -219,7 +219,7 @@ OF_ALL = [
     ("namespaces", "deploy/namespaces.toml", set()),
 ]
 OF_TRIALS = [
-    ("redis", "deploy/redis/*", {"kustomization.yaml", "restore.sh"}),
+    ("redis", "deploy/redis/*", {"kustomization.yaml", "restore.sh", "cluster.sh", "member.sh"}),
     ("postgres", "deploy/postgres/*.*", {"kustomization.yaml"}),
     ("prometheus", "deploy/prometheus/**/*.yml", {"tests"}),
     ("alertmanager", "deploy/alertmanager/*.yml", set()),
