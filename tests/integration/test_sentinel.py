@@ -59,7 +59,7 @@ async def test_the_next_master_is_written_to_within_a_second_of_being_named(grou
         await asyncio.sleep(3)
         master = await asyncio.to_thread(group.master)
         os.kill(master.process.pid, signal.SIGKILL)
-        killed = time.monotonic()
+        killed = time.monotonic() + 0.05  # an answer that was on its way still arrives
         named_at = await named(group, master)
         await running
         pause = publishing.first_after(killed)

@@ -217,10 +217,14 @@ class Store:
         )
 
     def surviving(self, channel: str, epoch: str, began: int) -> list[int]:
-        """Offsets above `began` that the master's log has in the epoch that is the channel's now; else none."""
+        """Offsets above `began` that the master's log has in the epoch that is the channel's now; else none.
+
+        None as well while the epoch is one that a promotion ended, which nobody has noticed at the new master yet: what is
+        told then may come from the old one, whose log was trimmed further.
+        """
         state, head = self.master.state, self.master.state.heads.get(channel)
         named = state.record is not None and state.record[1] == self.master.replid
-        if not named or head is None or head.epoch != epoch:
+        if not named or head is None or head.epoch != epoch or head.history != state.record[0]:
             return []
         return [p.offset for p in state.logs.get(channel, ()) if p.offset > began]
 
