@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from services.kernel.domain.configuration import ConfigurationError
+from services.kernel.redis.ending import end
 from services.kernel.redis.errors import NoPasswordError
 
 PATIENCE = 10.0
@@ -162,8 +163,7 @@ class PasswordCommand:
     async def close(self) -> None:
         """As `Passwords.close`."""
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+            await end(self._keeper)
 
     async def _keep(self) -> None:
         """Fetch the next password before the time of each is over."""

@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as Lost
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis import sentinel_answers, slots
 from services.kernel.redis.connections import Dial
+from services.kernel.redis.ending import end
 from services.kernel.redis.errors import NoMasterError, NoNodeError
 from services.kernel.redis.locator import Locator, Moved
 from services.kernel.redis.slots import View
@@ -99,8 +100,7 @@ class Cluster:
         """As `Locator.close`."""
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
         self._settled.set()
 
     async def _watch(self) -> None:

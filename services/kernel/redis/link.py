@@ -14,6 +14,7 @@ from redis.exceptions import TimeoutError as Late
 
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.connections import Check, Dial, Identity
+from services.kernel.redis.ending import end
 from services.kernel.redis.errors import is_demoted
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.redirects import REDIRECTS, Guard, Waits
@@ -116,8 +117,7 @@ class Link:
         """Drop the connection and refuse what still waits."""
         runner, self._runner = self._runner, None
         if runner is not None:
-            runner.cancel()
-            await asyncio.wait([runner])
+            await end(runner)
         self._refuse(Lost("closed"))
         self._drop()
 

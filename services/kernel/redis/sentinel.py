@@ -16,6 +16,7 @@ from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis import sentinel_answers, store_url
 from services.kernel.redis.access import Access
 from services.kernel.redis.connections import Dial
+from services.kernel.redis.ending import end
 from services.kernel.redis.errors import NoSentinelError
 from services.kernel.redis.locator import Locator, Moved
 from services.kernel.redis.pipe import Pipe
@@ -188,10 +189,7 @@ class Sentinels:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(*self._tasks)
         self._settled.set()
 
     def _decide_soon(self) -> None:
