@@ -15,6 +15,7 @@ export class Wire {
   #room = "";
   #language = 0;
   #drawing = null;
+  #visible = ""; // the code that is shown
   #choose;
 
   /** `token()` is the one that this tab connected with. */
@@ -84,11 +85,14 @@ export class Wire {
     const of = { door: location.origin, channel: row?.channel || this.#room, data: publishes ? row.frame.data : undefined, key: publishes ? `copy-${row.frame.key ?? row.number}` : undefined };
     const language = LANGUAGES[this.#language];
     const text = (token) => snippet(language, { ...of, token });
-    const token = this.#token() ?? "";
+    const visible = text(short(this.#token() ?? ""));
+    // Frames come all the time. Replaced, the button would lose its focus, its word "Copied", and a click that is under way.
+    if (visible === this.#visible) return;
+    this.#visible = visible;
     const what = publishes ? `To publish this in ${of.channel}` : `To listen to ${of.channel}`;
     // The copy works as it is, with the token of this tab; what is shown may be filmed.
-    const head = h("div", { class: "caption" }, h("span", {}, what), copyButton(() => text(token)));
-    $("code").replaceChildren(h("div", { class: "code" }, head, h("pre", { tabindex: "0" }, h("code", {}, text(short(token))))));
+    const head = h("div", { class: "caption" }, h("span", {}, what), copyButton(() => text(this.#token() ?? "")));
+    $("code").replaceChildren(h("div", { class: "code" }, head, h("pre", { tabindex: "0" }, h("code", {}, visible))));
   }
 }
 

@@ -170,8 +170,11 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.mark.parametrize(
     ("path", "frames"),
-    [("/ws", json_frames), ("/ws", msgpack_frames), ("/ws/rooms/fuzz", json_frames)],
-    ids=["json", "msgpack", "room"],
+    [
+        pytest.param("/ws", json_frames, id="json"),
+        pytest.param("/ws", msgpack_frames, id="msgpack"),
+        pytest.param("/ws/rooms/fuzz", json_frames, id="room", marks=pytest.mark.slow),
+    ],
 )
 def test_2000_frames_neither_break_their_connection_nor_the_one_beside(
     stack: Stack, runner: asyncio.Runner, path: str, frames: st.SearchStrategy[Frame]

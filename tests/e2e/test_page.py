@@ -251,12 +251,24 @@ def test_what_is_copied_as_python_publishes(visit: Visits) -> None:
     ada.say("by the page")
     ada.expect_said("by the page")
     ada.page.get_by_role("tab", name="Python", exact=True).click()
+    expect(ada.page.locator("#code")).to_contain_text("by the page")
     ada.page.locator("#code").get_by_role("button", name="Copy").click()
     expect(ada.page.locator("#code").get_by_role("button", name="Copied")).to_be_visible()
     program = ada.page.evaluate("navigator.clipboard.readText()")
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python" / "src")}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=30)
     ada.expect_said("by the page", "by the page")
+
+
+def test_a_button_to_copy_outlives_the_frames_that_come(visit: Visits) -> None:
+    ada, grace = visit.join("ada"), visit.join("grace")
+    ada.say("by the page")
+    ada.expect_said("by the page")
+    expect(ada.page.locator("#code")).to_contain_text("by the page")
+    button = ada.page.locator("#code").get_by_role("button", name="Copy").element_handle()
+    grace.say("by another page")
+    expect(ada.page.locator("#frames")).to_contain_text("by another page")
+    assert button.evaluate("button => button.isConnected")
 
 
 def test_what_is_copied_as_javascript_publishes_from_a_page_of_another_origin(
@@ -266,6 +278,7 @@ def test_what_is_copied_as_javascript_publishes_from_a_page_of_another_origin(
     ada.say("by the page")
     ada.expect_said("by the page")
     ada.page.get_by_role("tab", name="JavaScript", exact=True).click()
+    expect(ada.page.locator("#code")).to_contain_text("by the page")
     ada.page.locator("#code").get_by_role("button", name="Copy").click()
     expect(ada.page.locator("#code").get_by_role("button", name="Copied")).to_be_visible()
     program = ada.page.evaluate("navigator.clipboard.readText()")

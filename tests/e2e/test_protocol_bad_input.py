@@ -222,7 +222,7 @@ async def test_the_wrong_kind_of_frame_ends_with_1003(people: People, beside: Wi
     assert (await binary.wait_closed())[0] == 1003
 
 
-@pytest.mark.parametrize("size", [2**20 + 1, 10_000_000])
+@pytest.mark.parametrize("size", [2**20 + 1, pytest.param(10_000_000, marks=pytest.mark.slow)])
 async def test_a_message_that_is_too_big_ends_with_1009(
     people: People, beside: WireClient, size: int
 ) -> None:

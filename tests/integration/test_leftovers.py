@@ -25,7 +25,13 @@ started = [running.process.pid, *running.processes()]
 """
 
 
-@pytest.mark.parametrize("start", [REDIS, STACK], ids=["a server", "the whole system"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(REDIS, id="a server"),
+        pytest.param(STACK, id="the whole system", marks=pytest.mark.slow),
+    ],
+)
 def test_what_a_killed_test_started_ends(tmp_path, start):
     tests = subprocess.Popen(
         [sys.executable, "-c", START.format(start=start), str(tmp_path)],

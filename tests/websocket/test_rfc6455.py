@@ -8,7 +8,7 @@ from wsproto.events import CloseConnection, Pong
 
 from services.gateway.node.quota import Quota
 from services.gateway.transports.echo import echo_route
-from services.gateway.websocket import WebSocketProtocol
+from services.gateway.websocket import WebSocketProtocol, connection
 from services.kernel.domain.limits import Limits
 from tests.support.uvicorn_server import serving
 from tests.support.websocket_peer import Peer, frame
@@ -21,6 +21,13 @@ MAX_BYTES = 1 << 20
 
 @pytest.fixture(scope="module")
 def port():
+    # A violation is followed by a second in which the peer has to be silent; sixty tests would wait for it.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(connection, "QUIET", 0.1)
+        yield from serve_echo()
+
+
+def serve_echo():
     application = Starlette(routes=[echo_route(MAX_BYTES, quota=Quota(Limits()))])
     with serving(application, ws=WebSocketProtocol) as server:
         yield server.port
