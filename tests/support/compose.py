@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -74,15 +75,35 @@ class ComposeStack:
             "OPENLINE_PUBLIC_URL": self.url,
         }
 
-    def down(self) -> None:
-        """End it and remove what it kept."""
-        self.compose("--profile", "load", "down", "--volumes", "--timeout", "10")
+    def down(self, patience: float = 60) -> None:
+        """End it and remove what it kept. Raises AssertionError with what is left after so many seconds.
 
-    def left(self) -> list[str]:
+        On a busy machine a volume or a network may be in use for a moment after its containers are gone, so it is asked again.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            done = self._ask(
+                "docker", "compose", "--profile", "load", "down", "--volumes", "-t", "10"
+            )
+            left = self._left()
+            if not left:
+                return
+            assert time.monotonic() < deadline, f"{self.project} left {left}:\n{done.stderr}"
+            time.sleep(1)
+
+    def _left(self) -> list[str]:
         """Containers, volumes and networks of the project that exist, running or not."""
-        mine = ("--filter", f"label=com.docker.compose.project={self.project}", "--quiet")
-        kinds = (("ps", "--all"), ("volume", "ls"), ("network", "ls"))
-        return [found for kind in kinds for found in self.docker(*kind, *mine).split()]
+        mine = ("--filter", f"label=com.docker.compose.project={self.project}", "--format")
+        kinds = (
+            ("ps", "--all", "{{.Names}}"),
+            ("volume", "ls", "{{.Name}}"),
+            ("network", "ls", "{{.Name}}"),
+        )
+        return [
+            f"{kind} {name}"
+            for kind, *rest, shown in kinds
+            for name in self.docker(kind, *rest, *mine, shown).split()
+        ]
 
     def __enter__(self) -> Self:
         try:
@@ -186,7 +207,12 @@ class ComposeStack:
         return found.returncode == 0
 
     def _run(self, *command: str, check: bool = True) -> str:
-        done = subprocess.run(
+        done = self._ask(*command)
+        assert not check or done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def _ask(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             command,
             cwd=ROOT,
             env=self.environment,
@@ -196,5 +222,3 @@ class ComposeStack:
             timeout=300,
             check=False,
         )
-        assert not check or done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
