@@ -11,7 +11,7 @@
 #   scripts/setup.sh rules      dev; Prometheus, Alertmanager                                   make rules-check
 #   scripts/setup.sh manifests  dev; kubectl, checkov                                           make k8s-check
 #   scripts/setup.sh deploy     test, rules; exporters, kubectl                                 make test-deploy
-#   scripts/setup.sh docker     deploy; podman                                                  make test-docker
+#   scripts/setup.sh docker     deploy; podman, Node                                            make test-docker
 #   scripts/setup.sh clients    test; chromium, PostgreSQL, Node, tools of the packages         make clients, test-slow, site
 #
 # Safe to run twice, also at the same time. PYTHON=/path/to/python chooses the interpreter.
@@ -30,7 +30,7 @@ case $need in
     rules) lock=requirements-dev.txt programs="prometheus alertmanager" ;;
     manifests) lock=requirements-dev.txt programs="kubectl checkov" ;;
     deploy) lock=requirements-dev.txt programs="nginx curl redis faketime prometheus alertmanager exporters kubectl" ;;
-    docker) lock=requirements-dev.txt programs="nginx curl redis faketime prometheus alertmanager exporters kubectl podman" ;;
+    docker) lock=requirements-clients.txt programs="nginx curl redis faketime prometheus alertmanager exporters kubectl podman" ;;
     clients) lock=requirements-clients.txt programs="nginx curl redis faketime chromium postgres" ;;
     *) fail "usage: scripts/setup.sh python|dev|run|nginx|test|rules|manifests|deploy|docker|clients" ;;
 esac

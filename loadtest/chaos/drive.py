@@ -22,7 +22,6 @@ from loadtest.chaos.system import Front
 _ANSWER_SECONDS = 60.0
 _REPORT_BYTES = 1 << 30
 _HERE = Path(__file__).parent
-_PACKAGE = ROOT / "clients/js/dist/index.js"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,8 @@ class Plan:
     settle: float = 90.0
     direct: bool = False
     """Without the proxy before nginx."""
+    package: Path = ROOT / "clients/js/dist/index.js"
+    """The JavaScript package, as built or bundled."""
 
 
 @dataclass(slots=True)
@@ -209,7 +210,7 @@ def _present(clients: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[st
 @contextlib.asynccontextmanager
 async def _crowds(system: Front, plan: Plan, names: Sequence[str]) -> AsyncIterator[list[Crowd]]:
     told = {
-        "package": str(_PACKAGE),
+        "package": str(plan.package),
         "url": system.door if plan.direct else system.url,
         "login": system.login,
         "channels": names,
