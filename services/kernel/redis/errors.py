@@ -18,6 +18,7 @@ _AWAY = {
     "CLUSTERDOWN": "the cluster is down",
     "OOM": "the server is out of memory",
     "RESERVE": "the server's memory for messages is used up",
+    "SEALED": "this partition is being handed over",
     "MISCONF": "the server cannot write its disk",
     "NOREPLICAS": "too few replicas are in reach",
     "UNBLOCKED": "the server has changed its role",
@@ -79,8 +80,8 @@ def is_demoted(error: Exception) -> bool:
 
 WHAT = "the message store is unavailable"
 
-_SLOW = {_AWAY["OOM"]: 5.0, _AWAY["RESERVE"]: 5.0}
-"""Reasons that do not pass in a second, and after how many seconds it is worth another try."""
+_WAITS = {_AWAY["OOM"]: 5.0, _AWAY["RESERVE"]: 5.0, _AWAY["SEALED"]: 1.0}
+"""Reasons of which is known after how many seconds it is worth another try."""
 
 
 def unavailable(
@@ -99,7 +100,7 @@ def translate(
     """
     reason = _reason(error)
     if reason is not None:
-        return unavailable(reason, what=what, retry_after=_SLOW.get(reason, retry_after))
+        return unavailable(reason, what=what, retry_after=_WAITS.get(reason, retry_after))
     _log.error("redis_call_refused", extra={"reply": str(error)})
     return OpenlineError(Code.INTERNAL, "the message store refused a call")
 

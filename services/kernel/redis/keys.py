@@ -21,7 +21,9 @@ class Keys:
     def __init__(self, partition: int) -> None:
         self._tag = tag = f"ol:{{p{partition}}}:"
         self.home = tag + "home"  # hash {fleet, number, of, layout}: whose partition this is
-        self.record = tag + "history"  # hash {id, replid, full, quiet}: the history record
+        self.record = (
+            tag + "history"
+        )  # hash {id, replid, full, quiet, seal, seal_until}: the history record
         self.bus = tag + "bus"  # stream 0-1, 0-2, ...; scripts keep a hash beside it, bus:marks
         self.leases = tag + "leases"  # ZSET incarnation -> ms of its last beat
         self.ending = tag + "ending"  # set of incarnations being reaped

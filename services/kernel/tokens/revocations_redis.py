@@ -11,7 +11,7 @@ from services.kernel.redis.keys import Keys
 from services.kernel.redis.link import Command
 from services.kernel.tokens.revocations import Changes, Mark, Revocation
 
-_RECORD, _ANNOUNCED = Keys(0).revoked, Keys(0).revoking
+_RECORD, _ANNOUNCED, _HISTORY = Keys(0).revoked, Keys(0).revoking, Keys(0).record
 BATCH = 500
 """Revocations in one command: one that writes back a whole lost record must not hold the server up."""
 
@@ -24,8 +24,13 @@ ANNOUNCED = 1000
 _WHAT = "revocations cannot be read or kept"
 
 # In one step, so that a reader that sees another size sees the announcement as well. GT: to revoke again never
-# shortens; a new member is added all the same. The flag: the user to be stopped may have filled the memory.
+# shortens; a new member is added all the same. The flag: the user to be stopped may have filled the memory. While the
+# partition is handed over (broker/redis/lua/sealed.lua) the next server would not get what is added here.
 _ADD = f"""#!lua flags=allow-oom
+local seal_until = redis.call('HGET', KEYS[3], 'seal_until')
+if seal_until and tonumber(seal_until) > redis.call('TIME')[1] * 1000 then
+  return redis.error_reply('SEALED this partition is being handed over')
+end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
 for i = 2, #ARGV, 2 do
   redis.call('ZADD', KEYS[1], 'GT', ARGV[i + 1], ARGV[i])
@@ -46,7 +51,7 @@ class RedisRevocations:
         for start in range(0, len(revocations), BATCH):
             batch = revocations[start : start + BATCH]
             pairs = (part for one in batch for part in (one.member, one.exp))
-            adding = ("EVAL", _ADD, 2, _RECORD, _ANNOUNCED, self._clock() - 1, *pairs)
+            adding = ("EVAL", _ADD, 3, _RECORD, _ANNOUNCED, _HISTORY, self._clock() - 1, *pairs)
             await self._client.write(Command(adding, again=True), what=_WHAT)
 
     async def mark(self) -> Mark:

@@ -137,7 +137,7 @@ class RedisFleet:
 
     def _listening(self, number: int, incarnation: str, counts: Mapping[str, int]) -> Command:
         k = self._redis.parts[number].keys
-        names = [k.leases, k.channels, k.heard(incarnation)]
+        names = [k.record, k.leases, k.channels, k.heard(incarnation)]
         for channel in counts:
             names += (k.listeners(channel), k.head(channel))
         pairs = [part for channel, count in counts.items() for part in (channel, count)]

@@ -10,7 +10,9 @@ from importlib.resources import files
 from services.kernel.redis.scripts import Script
 
 _INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
-_INCLUDED = frozenset({"fence", "fit", "head", "lease", "living", "memory", "page", "presence"})
+_INCLUDED = frozenset(
+    {"clock", "fence", "fit", "head", "lease", "living", "memory", "page", "presence", "sealed"}
+)
 
 
 def _read(name: str) -> str:

@@ -24,6 +24,7 @@ from services.kernel.redis.errors import translate
         ("BUSY Redis is busy running a script.", "busy"),
         ("NOREPLICAS Not enough good replicas to write.", "replicas"),
         ("MASTERDOWN Link with MASTER is down", "lost its master"),
+        ("SEALED this partition is being handed over", "handed over"),
         ("MISCONF Redis is configured to save RDB snapshots", "disk"),
         ("CLUSTERDOWN The cluster is down", "cluster is down"),
         ("TRYAGAIN Multiple keys request during rehashing of slot", "slots"),

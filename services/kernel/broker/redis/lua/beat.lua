@@ -4,6 +4,8 @@
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 bus bytes, 5 memory percent, 6 incarnation,
 --       7 the node's JSON object, 8 lease ttl ms, 9 first beat of this incarnation (0/1), 10 the incarnation before it or ''
 -- Returns {history, bus id, lost (0/1), expired incarnations, full (0/1)}
+--include clock
+--include sealed
 --include fence
 --include lease
 --include living
@@ -11,7 +13,7 @@
 
 local history = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
-  return not_master()
+  return refused()
 end
 local now, ttl, incarnation = clock(), tonumber(ARGV[8]), ARGV[6]
 

@@ -3,11 +3,13 @@
 -- KEYS: 1 history record, 2 head, 3 log, 4 bus
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 new epoch, 5 channel, 6 head ttl ms
 -- Returns the offset
+--include clock
+--include sealed
 --include fence
 
 local history = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
-  return not_master()
+  return refused()
 end
 local offset = redis.call('HGET', KEYS[2], 'offset') or '0'
 redis.call('HSET', KEYS[2], 'epoch', ARGV[4], 'offset', offset, 'began', offset, 'history', history)

@@ -6,12 +6,14 @@
 --       13 the connection that the client had before, 14 which anonymous client it is; either may be empty,
 --       15 bytes of info that a join tells at most, 16 members up to which it is told
 -- Returns {count, users}, or 0 when the incarnation has no lease: nobody would let its members leave.
+--include clock
+--include sealed
 --include fence
 --include lease
 --include presence
 
 if not fence(KEYS[1], ARGV[1], ARGV[2]) then
-  return not_master()
+  return refused()
 end
 if not has_lease(KEYS[3], ARGV[4]) then
   return 0

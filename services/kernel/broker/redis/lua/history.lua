@@ -3,6 +3,8 @@
 -- KEYS: 1 history record, 2 head, 3 log
 -- ARGV: 1 trusted restart (0/1), 2 entries at most, 3 bytes at most, 4 reverse (0/1), 5 since epoch or '', 6 since offset
 -- Returns {epoch, offset, state, entries, more}; state 0 a page, 2 `since` is of another epoch; or 0: open first.
+--include clock
+--include sealed
 --include fence
 --include page
 

@@ -1,12 +1,7 @@
--- Included by other scripts: leases of incarnations, judged by the server's own clock.
+-- Included by other scripts, behind clock: leases of incarnations, judged by the server's own clock.
 --
 -- `leases` is a ZSET incarnation -> ms of its last beat, 0 once the lease has ended. `ending` is a set of incarnations whose
 -- lease has ended and whose members are being let go.
-
-local function clock()
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
 
 -- Whether nobody has beaten for a while: then the server itself was away, or its clock has jumped, and no lease has ended
 -- before its holder had a chance to renew it.

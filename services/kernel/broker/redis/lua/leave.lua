@@ -4,11 +4,13 @@
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 incarnation, 5 channel, 6 connection,
 --       7 announce (0/1), 8 linger (0/1)
 -- Returns 1 if it was there, else 0
+--include clock
+--include sealed
 --include fence
 --include presence
 
 if not fence(KEYS[1], ARGV[1], ARGV[2]) then
-  return not_master()
+  return refused()
 end
 local keys = {members = KEYS[4], order = KEYS[5], users = KEYS[6], lingering = KEYS[7], bus = KEYS[2]}
 local channel, connection = ARGV[5], ARGV[6]

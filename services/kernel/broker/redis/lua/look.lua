@@ -5,6 +5,8 @@
 --       5 readers of another epoch go on where this one began (0/1), then pairs: epoch, offset of each reader
 -- Returns {history, last bus id, epoch, offset, began, start, entries}, or 0 when record or head do not match.
 -- On a replica the role does not match: its answer would be late, and nobody could tell.
+--include clock
+--include sealed
 --include fence
 --include page
 

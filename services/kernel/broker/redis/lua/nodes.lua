@@ -3,6 +3,7 @@
 -- KEYS: 1 leases, 2 nodes
 -- ARGV: 1 lease ttl ms
 -- Returns a list of JSON objects
+--include clock
 --include lease
 
 local living = redis.call('ZRANGEBYSCORE', KEYS[1], clock() - tonumber(ARGV[1]), '+inf')

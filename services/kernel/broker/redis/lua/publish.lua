@@ -10,6 +10,8 @@
 -- stored); or an error in the place of its epoch, which leaves the others alone
 -- No flag for writes while out of memory: Redis then refuses the script before its first line. While memory is short
 -- everything is refused, so that what is left is for those that must go on.
+--include clock
+--include sealed
 --include fence
 --include fit
 --include head
@@ -25,7 +27,7 @@ local keys_before_seen = 3 + 3 * number_of_channels
 
 local history, full, some_quiet = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
-  return not_master()
+  return refused()
 end
 if full and measure(KEYS[1], KEYS[2], ARGV[4], ARGV[5]) then
   return redis.error_reply('RESERVE more than ' .. ARGV[5] .. ' % of maxmemory is used')

@@ -6,12 +6,14 @@
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 incarnation, 5 lease ttl ms, 6 how many,
 --       7-11 key prefixes: members, order, users, lingering, listeners
 -- Returns 1 while there is more, else 0
+--include clock
+--include sealed
 --include fence
 --include lease
 --include presence
 
 if not fence(KEYS[1], ARGV[1], ARGV[2]) then
-  return not_master()
+  return refused()
 end
 local incarnation, most = ARGV[4], tonumber(ARGV[6])
 if redis.call('SISMEMBER', KEYS[4], incarnation) == 0 then

@@ -3,6 +3,7 @@
 -- KEYS: 1 leases, 2 ending, 3 nodes, 4 history record
 -- ARGV: 1 incarnation
 -- Returns 1
+--include clock
 --include lease
 
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) then

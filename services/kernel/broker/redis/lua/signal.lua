@@ -4,12 +4,14 @@
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 bus bytes, 5 memory percent,
 --       6 header (type and channel), 7 fragment
 -- Returns the entry's id; nil for typing while memory is short
+--include clock
+--include sealed
 --include fence
 --include memory
 
 local history, full = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
-  return not_master()
+  return refused()
 end
 if full and string.sub(ARGV[6], 1, 2) == 't ' then
   return nil

@@ -3,6 +3,7 @@
 -- KEYS: the buckets
 -- ARGV: 1 rate a second, 2 burst, then what to take from each
 -- Returns what each has left (text), negative when overdrawn; never below -burst, so that a wait has an end
+--include clock
 --include lease
 
 local now, rate, burst = clock(), tonumber(ARGV[1]), tonumber(ARGV[2])

@@ -3,6 +3,7 @@
 -- KEYS: 1 leases, then the listeners of each channel
 -- ARGV: 1 lease ttl ms
 -- Returns a number for each channel
+--include clock
 --include lease
 --include living
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.kernel.broker import ttls
-from services.kernel.broker.redis import scripts
+from services.kernel.broker.redis import scripts, seals
 
 FOLDER = Path(scripts.__file__).parent
 EVERY = scripts.everything()
@@ -53,6 +53,27 @@ def test_a_script_that_writes_to_the_bus_is_fenced(script):
     text = script.source.decode()
     if "'XADD'" in text:
         assert "fence(KEYS[1]" in text
+
+
+_HARMLESS = {
+    "break_seal": "ends the seal",
+    "unseal": "ends the seal",
+    "resign": "a lease that was to end ends by itself",
+    "spend": "a bucket fills again",
+}
+"""Scripts that write although a partition is sealed, and why what they write may be missing on the server that is next."""
+
+
+@pytest.mark.parametrize("script", EVERY, ids=names)
+def test_a_script_that_writes_is_refused_while_its_partition_is_sealed(script):
+    text = script.source.decode()
+    if "no-writes" not in text.splitlines()[0] and script.name not in _HARMLESS:
+        assert "fence(KEYS[1], " in text or "if stands(" in _text(script.name)
+        assert "return refused()" in text or "return sealed()" in _text(script.name)
+
+
+def test_a_seal_stands_as_long_for_the_scripts_as_for_who_makes_it():
+    assert f"local LONGEST_SEAL = {seals.LONGEST * 1000:.0f}\n" in _text("sealed")
 
 
 def test_a_script_and_the_adapters_agree_how_long_an_unpublished_head_lives():

@@ -1,0 +1,6 @@
+-- Included by other scripts: the server's own clock.
+
+local function clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
