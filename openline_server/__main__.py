@@ -24,6 +24,11 @@ _MODULES = {
     "auth": "services.auth",
     "publisher": "services.publisher",
     "admin": "services.auth.admin",
+    "handover": "services.handover",
+}
+_WHAT = {
+    "admin": "administer auth's users and clients",
+    "handover": "planned work on Redis without a reset",
 }
 _EXAMPLES = """\
 examples:
@@ -36,6 +41,7 @@ examples:
                                             one service of a deployment
   openline-server admin add-client backend --scope "publish read"
                                             a client for your back end, in auth's database
+  openline-server handover failover         another Redis becomes master, and no reader is reset
 """
 
 
@@ -83,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--gateways", type=int, help="how many gateways (2)")
     run.add_argument("--var", help="folder for everything that the run writes (var)")
     for name, module in _MODULES.items():
-        what = "administer auth's users and clients" if name == "admin" else f"the {name} alone"
+        what = _WHAT.get(name, f"the {name} alone")
         verbs.add_parser(name, help=f"{what} (python -m {module})", add_help=False)
     return parser
 

@@ -45,6 +45,7 @@ def become(monkeypatch):
         (["auth", "--help"], ["services.auth", "--help"]),
         (["publisher"], ["services.publisher"]),
         (["admin", "add-user", "ann"], ["services.auth.admin", "add-user", "ann"]),
+        (["handover", "failover"], ["services.handover", "failover"]),
     ],
 )
 def test_a_verb_becomes_a_program_that_never_imports_from_the_users_folder(

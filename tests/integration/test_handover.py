@@ -1,0 +1,149 @@
+"""Planned work under traffic: a server restarts, or a replica takes over, and nothing is lost and no channel begins anew."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+
+from services.kernel.broker.redis import seals
+from services.kernel.broker.redis.broker import RedisBroker
+from services.kernel.broker.redis.partitions import Options, Partitions
+from services.kernel.redis.servers import single
+from tests.contract.steps import beat, draft, publish_one
+from tests.support.keyed_publishing import KeyedPublishing, lost
+from tests.support.redis_cluster import RedisCluster
+from tests.support.redis_server import start_redis
+from tests.support.sentinel_group import SentinelGroup
+
+_log = logging.getLogger(__name__)
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(120)]
+
+RATE = 200
+MOST = 4.0
+"""Seconds without a publish on a busy machine; what the tool itself says is measured more closely."""
+
+
+async def handover(url, *arguments) -> tuple[int, str]:
+    """What the command line does: exit status, and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.handover", *arguments),
+        env={**os.environ, "OPENLINE_REDIS_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(60):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    _log.info(said.decode())
+    return process.returncode or 0, said.decode()
+
+
+@asynccontextmanager
+async def traffic(url, seconds):
+    """Publishes with keys while the body runs and longer; afterwards nothing is lost, and all is as it was."""
+    broker = RedisBroker(url, lease=30.0)
+    publishing = KeyedPublishing(broker, rate=RATE)
+    try:
+        await broker.start()
+        history = (await beat(broker, "i1")).history
+        running = asyncio.create_task(publishing.run(seconds))
+        await asyncio.sleep(1)
+        yield publishing
+        await running
+        gone, _ = await lost(broker, publishing.acknowledged)
+        pause = publishing.longest_pause()
+        _log.info(
+            f"refused {publishing.refused} of {len(publishing.acknowledged)}, longest pause {pause:.2f} s,"
+            f" lost {len(gone)}"
+        )
+        assert gone == []
+        epochs = {(channel, epoch) for channel, epoch, _ in publishing.acknowledged.values()}
+        assert len(epochs) == len({channel for channel, _ in epochs}), "a channel began anew"
+        beaten = await beat(broker, "i1")
+        assert (beaten.history, beaten.lost) == (history, False)
+        assert pause < MOST
+    finally:
+        await broker.close()
+
+
+def refused_ms(said: str) -> int:
+    """For how long the tool says that writers were refused."""
+    found = re.search(r"refused for (\d+) ms, no reader is reset", said)
+    assert found, said
+    return int(found[1])
+
+
+@pytest.mark.alone
+async def test_sentinels_promote_a_replica_and_nobody_is_told(tmp_path):
+    with SentinelGroup(tmp_path) as group:
+        former = group.master()
+        async with traffic(group.url, 6):
+            status, said = await handover(group.url, "failover")
+            assert status == 0, said
+        assert refused_ms(said) < MOST * 1000
+        assert group.master() is not former
+
+
+@pytest.mark.alone
+async def test_a_replica_in_a_cluster_takes_over_and_nobody_is_told(tmp_path):
+    with RedisCluster(tmp_path, flavour="valkey", replicas=1) as cluster:
+        former = cluster.master()
+        async with traffic(cluster.url, 6):
+            status, said = await handover(cluster.url, "failover")
+            assert status == 0, said
+        assert refused_ms(said) < MOST * 1000
+        assert cluster.master() is not former
+
+
+async def test_a_server_restarts_with_its_file_and_nobody_is_told(tmp_path):
+    """This test keeps it running, as a supervisor does. What cannot be done changes nothing."""
+    with start_redis(tmp_path, "--appendonly", "yes") as server:
+        async with traffic(server.url, 6):
+            shutting_down = asyncio.create_task(handover(server.url, "restart", "--shutdown"))
+            while server.process.poll() is None:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
+            server.start()
+            status, said = await shutting_down
+            assert status == 0, said
+            assert refused_ms(said) < MOST * 1000
+            status, said = await handover(server.url, "restart", "--", "false")
+            assert status == 1
+            assert "nothing has changed" in said
+            assert "false ended with status 1" in said
+            status, said = await handover(server.url, "failover")
+            assert (status, "use restart" in said) == (1, True)
+
+
+async def test_an_open_handover_is_shown_and_broken(tmp_path):
+    with start_redis(tmp_path, "--appendonly", "yes") as server:
+        assert await handover(server.url, "status") == (0, "partition 0: no handover\n")
+        status, said = await handover(server.url, "break")
+        assert (status, said) == (1, "no handover is open: there is nothing to break\n")
+        broker = RedisBroker(server.url)
+        redis = Partitions(single(server.url, 1), options=Options())
+        try:
+            first = await publish_one(broker, draft("room:a"))
+            await seals.seal(redis, 0, seconds=60)
+            status, said = await handover(server.url, "status")
+            assert re.fullmatch(r"partition 0: sealed for 5\d\.\d s more\n", said), said
+            status, said = await handover(server.url, "restart", "--", "true")
+            assert (status, "cannot seal partition 0" in said) == (1, True)
+            status, said = await handover(server.url, "break")
+            assert (status, said) == (
+                0,
+                "broken partition 0: writers go on, and readers get a reset\n",
+            )
+            assert (await publish_one(broker, draft("room:a"))).epoch != first.epoch
+        finally:
+            await redis.close()
+            await broker.close()
