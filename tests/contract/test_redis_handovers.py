@@ -103,14 +103,18 @@ async def test_readers_go_on_meanwhile_and_writers_afterwards_as_if_nothing_had_
     async with tools(server) as (broker, redis):
         first = await publish_one(broker, draft("room:a", "1"))
         history = (await beat(broker, "i1")).history
+        assert broker.counters.handovers == {0: False}
         seal = await seals.seal(redis, 0, seconds=30)
         assert seal.history == history
+        await refused(beat(broker, "i1"))
+        assert broker.counters.handovers == {0: True}
         assert texts((await head_with_all(broker)).publications) == ["1"]
         assert await broker.read(0, 0, block=0.05)
         assert await seals.unseal(redis, seal, replid=seal.replid)
         second = await publish_one(broker, draft("room:a", "2"))
         assert (second.epoch, second.offset) == (first.epoch, 2)
         assert (await beat(broker, "i1")).history == history
+        assert broker.counters.handovers == {0: False}
         assert await states(redis) is None
 
 

@@ -38,6 +38,17 @@ class BrokerCalls(Collector):
             "Partitions that no node of the Redis Cluster serves",
             value=self._counters.masterless_partitions,
         )
+        yield self._handovers(prefix)
+
+    def _handovers(self, prefix: str) -> Metric:
+        family = GaugeMetricFamily(
+            f"{prefix}_handover_open",
+            "1 while a partition is being handed over, as the last heartbeat was told: messages to its channels are refused",
+            labels=["partition"],
+        )
+        for partition, is_open in self._counters.handovers.items():
+            family.add_metric([str(partition)], is_open)
+        return family
 
     def _operations(self) -> Iterator[Metric]:
         for name, text, counts in (

@@ -218,7 +218,8 @@ class Counters:
     """What the adapter did, for metrics: calls by operation, and failures by operation.
 
     `moves` are times that the store's master was found at another address, `silent_sentinels` those that do not answer,
-    `masterless_partitions` those whose slot no node of a cluster serves.
+    `masterless_partitions` those whose slot no node of a cluster serves. `handovers` tells of each partition whether its
+    last heartbeat was refused since it is being handed over.
     """
 
     calls: dict[str, int] = field(default_factory=dict)
@@ -226,6 +227,7 @@ class Counters:
     moves: int = 0
     silent_sentinels: int = 0
     masterless_partitions: int = 0
+    handovers: dict[int, bool] = field(default_factory=dict)
 
 
 class Log(Protocol):

@@ -78,6 +78,11 @@ def is_demoted(error: Exception) -> bool:
     return isinstance(error, _DEMOTED) or str(error).startswith("UNBLOCKED")
 
 
+def is_sealed(error: OpenlineError) -> bool:
+    """Whether a partition's writers are refused since it is being handed over."""
+    return error.message.endswith(_AWAY["SEALED"])
+
+
 WHAT = "the message store is unavailable"
 
 _WAITS = {_AWAY["OOM"]: 5.0, _AWAY["RESERVE"]: 5.0, _AWAY["SEALED"]: 1.0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from services.kernel.broker.paging import unwrap, wrap
 from services.kernel.broker.port import Beat, Beaten, ChannelPage, Fleet, Health
@@ -13,7 +13,7 @@ from services.kernel.broker.redis import entries
 from services.kernel.broker.redis.partitions import Partition, Partitions, run
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.redis import keys
-from services.kernel.redis.errors import unavailable
+from services.kernel.redis.errors import is_sealed, unavailable
 from services.kernel.redis.link import Command
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class RedisFleet:
         first = (partition, name) not in self._acknowledged
         lease = (self._redis.lease, int(first), beat.former)
         args = (*self._redis.bounded(), name, beat.node, *lease)
-        reply = await self._redis.one("beat", part.writes, run("beat", names, *args, again=True))
+        reply = await self._beat(part, run("beat", names, *args, again=True))
         history, bus, lost, expired, full = reply
         self._acknowledged.add((partition, name))
         others = tuple(sorted(other.decode() for other in expired))
@@ -53,6 +53,16 @@ class RedisFleet:
             expired=others,
             full=bool(full),
         )
+
+    async def _beat(self, part: Partition, command: Command) -> Any:
+        is_open = False
+        try:
+            return await self._redis.one("beat", part.writes, command)
+        except OpenlineError as error:
+            is_open = is_sealed(error)
+            raise
+        finally:
+            self._redis.counters.handovers[part.number] = is_open
 
     async def health(self) -> Health:
         """Ask each server once, by its first partition; of several, one that hangs counts as away."""
