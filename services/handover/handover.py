@@ -56,12 +56,17 @@ class Handover:
         try:
             replid = await work(self)
         except BaseException:
-            with suppress(RefusedError):
-                await self._unseal(self.master.replid)
-                self.say(f"unsealed {self.master} where it was: nothing has changed")
+            await self._give_up()
             raise
         await self._unseal(replid)
         return time.monotonic() - self._begun
+
+    async def _give_up(self) -> None:
+        try:
+            await self._unseal(self.master.replid)
+            self.say(f"unsealed {self.master} where it was: nothing has changed")
+        except RefusedError as error:
+            self.say(str(error))
 
     async def _seal(self) -> None:
         self._begun = time.monotonic()

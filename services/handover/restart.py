@@ -43,7 +43,16 @@ async def by_command(handover: Handover, command: Sequence[str]) -> str:
     except OSError as error:
         raise RefusedError(f"{command[0]} cannot be run: {error.strerror}") from error
     handover.say(f"running {command[0]}")
-    status = await process.wait()
+    try:
+        async with asyncio.timeout(handover.left):
+            status = await process.wait()
+    except TimeoutError:
+        raise RefusedError(
+            f"{command[0]} has not ended in time: give more time with --seconds"
+        ) from None
+    finally:
+        if process.returncode is None:
+            process.terminate()
     if status != 0:
         raise RefusedError(f"{command[0]} ended with status {status}")
     return await handover.next_replid()

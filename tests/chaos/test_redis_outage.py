@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import secrets
 import signal
+import sys
 
 import pytest
 
@@ -38,5 +41,40 @@ async def test_redis_is_down_for_ten_seconds_under_traffic(
 
     await traffic.check_flagged(people, channel, starts)
     assert (503, "unavailable") in traffic.refused
+    await alice.close()
+    await bob.close()
+
+
+async def test_redis_restarts_as_planned_and_no_reader_is_told(
+    stack: Stack, people: People
+) -> None:
+    """The run keeps it running: it is started again when it has ended."""
+    channel = f"room:{secrets.token_hex(6)}"
+    alice = await people.connect("alice", gateway=0)
+    bob = await people.connect("bob", gateway=1)
+    starts = {client: position(await client.subscribe(channel)) for client in (alice, bob)}
+    traffic = Traffic()
+    publishing = asyncio.create_task(traffic.publish(people, channel, seconds=6, rate=20))
+    await asyncio.sleep(1)
+
+    command = ("services.handover", "restart", "--shutdown", "--seconds", "20")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *command),
+        env={**os.environ, "OPENLINE_REDIS_URL": stack.run["redis"]},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(60):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert re.search(rb"refused for \d+ ms, no reader is reset", said), said
+    await publishing
+
+    await traffic.check_flagged(people, channel, starts)
+    assert not [event for client in starts for event in client.seen if event["type"] == "reset"]
+    assert (503, "unavailable") in traffic.refused
+    assert {epoch for epoch, _ in traffic.acked} == {starts[alice][0]}
     await alice.close()
     await bob.close()

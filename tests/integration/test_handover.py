@@ -120,6 +120,11 @@ async def test_a_server_restarts_with_its_file_and_nobody_is_told(tmp_path):
             assert status == 1
             assert "nothing has changed" in said
             assert "false ended with status 1" in said
+            slow = ("restart", "--seconds", "1", "--", "sleep", "30")
+            status, said = await handover(server.url, *slow)
+            assert status == 1
+            assert "nothing has changed" in said
+            assert "sleep has not ended in time: give more time with --seconds" in said
             status, said = await handover(server.url, "failover")
             assert (status, "use restart" in said) == (1, True)
 
