@@ -19,7 +19,13 @@ from services.kernel.broker.port import (
     Stale,
 )
 from services.kernel.broker.redis import entries
-from services.kernel.broker.redis.log_calls import batches, command
+from services.kernel.broker.redis.log_calls import (
+    batches,
+    command,
+    is_counted,
+    is_plain,
+    single,
+)
 from services.kernel.broker.redis.partitions import Partition, Partitions, fresh, run
 from services.kernel.broker.ttls import HEAD_TTL
 from services.kernel.domain.codes import Code, OpenlineError
@@ -67,12 +73,43 @@ class RedisLog:
     async def _store(
         self, part: Partition, drafts: Sequence[Draft]
     ) -> list[Published | OpenlineError]:
+        fence = self._redis.bounded()
+        if len(drafts) == 1 and is_plain(drafts[0]) and not is_counted(fence[0]):
+            results = await self._store_single(part, drafts[0])
+        else:
+            results = None
+        if results is None:
+            results = await self._store_batches(part, drafts, fence)
+        failed = sum(
+            isinstance(result, OpenlineError) and result.code is not Code.CONFLICT
+            for result in results
+        )
+        self._redis.count("publish", len(drafts), failed)
+        return results
+
+    async def _store_single(
+        self, part: Partition, draft: Draft
+    ) -> list[Published | OpenlineError] | None:
+        """What became of a plain draft; None where the script leaves it to the one for batches."""
+        bus_length = self._redis.options.bus_length
+        (reply,) = await part.writes.call(
+            [single(part.keys, draft, bus_length=bus_length, epoch=fresh())]
+        )
+        if reply is None:
+            return None
+        if isinstance(reply, Exception):
+            return [translate(reply)]
+        return [_published(draft, *reply)]
+
+    async def _store_batches(
+        self, part: Partition, drafts: Sequence[Draft], fence: Sequence[Any]
+    ) -> list[Published | OpenlineError]:
         stored_together = list(batches(drafts))
         replies = await part.writes.call(
             [
                 command(
                     part.keys,
-                    self._redis.bounded(),
+                    fence,
                     epoch=fresh(),
                     lease=self._redis.lease,
                     drafts=batch,
@@ -90,11 +127,6 @@ class RedisLog:
                     _published(draft, next(each), next(each), next(each), next(each))
                     for draft in batch
                 ]
-        failed = sum(
-            isinstance(result, OpenlineError) and result.code is not Code.CONFLICT
-            for result in results
-        )
-        self._redis.count("publish", len(drafts), failed)
         return results
 
     async def look(self, partition: int, looks: Sequence[Look]) -> list[Looked | Stale]:

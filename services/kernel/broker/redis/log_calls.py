@@ -18,6 +18,9 @@ MOST = 64
 MOST_BYTES = 65_536
 """Bytes of data after which no further draft joins a call."""
 
+SMALL = 4096
+"""Bytes of data and metadata from which on each is counted; below, one call in sixteen is (`SMALL` in publish.lua)."""
+
 _KINDS = {kind: f"{kind.value} " for kind in Kind}
 
 
@@ -81,3 +84,29 @@ def command(
     args = (*fence, epoch, KEY_TTL, len(numbers), lease, *channels, *messages)
     lanes = tuple(numbers)
     return run("publish", names, *args, again=bool(seen), lanes=lanes, size=len(drafts))
+
+
+def is_plain(draft: Draft) -> bool:
+    """Whether `single` can store it: kept, not to be recognized again, and expecting nothing; and not so large that it counts."""
+    return (
+        draft.key is None
+        and draft.expect is None
+        and not draft.ephemeral
+        and draft.history_size > 0
+        and len(draft.data) + len(draft.meta) < SMALL
+    )
+
+
+def single(keys: Keys, draft: Draft, *, bus_length: int, epoch: str) -> Command:
+    """The script call that stores a plain draft. No reply: it is for `command` to store."""
+    channel, ttl = draft.channel, draft.history_ttl
+    names = (keys.record, keys.bus, keys.head(channel), keys.log(channel), keys.listeners(channel))
+    bounds = (draft.history_size, draft.history_bytes, log_ttl(ttl), head_ttl(ttl))
+    about = _KINDS[draft.kind] + draft.token
+    args = (bus_length, epoch, channel, *bounds, about, draft.data, draft.meta)
+    return run("publish_one", names, *args, lanes=(channel,))
+
+
+def is_counted(candidate: str) -> bool:
+    """Whether a call with this candidate id counts what it puts on the bus: one in sixteen does, as in publish.lua."""
+    return candidate[0] == "0"

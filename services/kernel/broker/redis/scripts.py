@@ -11,7 +11,19 @@ from services.kernel.redis.scripts import Script
 
 _INCLUDE = re.compile(r"^--include (\w+)$", re.MULTILINE)
 _INCLUDED = frozenset(
-    {"clock", "fence", "fit", "head", "lease", "living", "memory", "page", "presence", "sealed"}
+    {
+        "clock",
+        "fence",
+        "fit",
+        "head",
+        "lease",
+        "living",
+        "memory",
+        "page",
+        "presence",
+        "sealed",
+        "settled",
+    }
 )
 
 

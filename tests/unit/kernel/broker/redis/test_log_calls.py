@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from services.kernel.broker.port import Draft, Published
+from services.kernel.broker.redis import log_calls
 from services.kernel.broker.redis.broker import RedisBroker
-from services.kernel.broker.redis.log_calls import MOST, MOST_BYTES, batches, command
+from services.kernel.broker.redis.log_calls import MOST, MOST_BYTES, SMALL, batches, command
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.redis.keys import Keys
@@ -138,3 +139,92 @@ async def test_out_of_memory_refuses_a_call_before_it_writes(broker, server):
         assert client.xlen("ol:{p0}:bus") == 1
     (after,) = await broker.publish([draft()])
     assert after.offset == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"key": "k"},
+        {"expect": Position("e", 1)},
+        {"ephemeral": True},
+        {"history_size": 0},
+        {"data": b"x" * SMALL},
+    ],
+    ids=str,
+)
+def test_a_draft_that_asks_for_more_than_to_be_kept_is_not_plain(options):
+    assert log_calls.is_plain(draft())
+    assert not log_calls.is_plain(draft(**options))
+
+
+def stored(server):
+    """All that publishing leaves: of hashes the fields, of streams the entries, and how long each lives."""
+    with server.client() as client:
+        return {
+            key: (
+                client.hgetall(key) if b"head" in key else client.xrange(key),
+                client.pttl(key) // 100_000,
+            )
+            for key in client.keys("*")
+            if b"head" in key or b":log:" in key or key.endswith(b":bus")
+        }
+
+
+async def test_one_by_one_leaves_what_one_call_leaves(broker, server, monkeypatch):
+    """The script for one publication and the one for many: by number, by bytes, with new and with known heads."""
+    drafts = [
+        draft(f"room:{n % 3}", data=b"%d" % n * (n % 7 + 1), history_size=5, history_bytes=20)
+        for n in range(1, 61)
+    ]
+    left, results = [], []
+    for plain in (log_calls.is_plain, lambda _: False):
+        monkeypatch.setattr("services.kernel.broker.redis.log.is_plain", plain)
+        monkeypatch.setattr("services.kernel.broker.redis.log.is_counted", lambda _: False)
+        monkeypatch.setattr("services.kernel.broker.redis.log.fresh", lambda: "Epoch")
+        with server.client() as client:
+            client.flushall()
+            await broker.open("room:0", "Epoch")
+            client.hset("ol:{p0}:listeners:room:0", mapping={"one": 2, "other": 3})
+            client.config_resetstat()
+        results.append([(await broker.publish([one]))[0] for one in drafts])
+        left.append(stored(server))
+        with server.client() as client:
+            calls = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        assert calls == len(drafts)
+    for which in left:
+        for key, (value, _) in which.items():
+            if b"head" in key:
+                value.pop(b"epoch"), value.pop(b"history")
+            elif key.endswith(b":bus"):
+                assert [fields.pop(b"h").split()[1::2] for _, fields in value]
+    assert left[0] == left[1]
+    assert [(one.offset, one.subscribers) for one in results[0]] == [
+        (one.offset, one.subscribers) for one in results[1]
+    ]
+    assert results[0][2].subscribers == 5
+
+
+async def test_a_publication_lengthens_the_life_of_its_log_and_head_as_it_would_in_a_batch(
+    broker, server
+):
+    await broker.publish([draft()])
+    with server.client() as client:
+        keys = ("ol:{p0}:log:room:a", "ol:{p0}:head:room:a")
+        before = [client.pttl(key) for key in keys]
+        for key in keys:
+            client.pexpire(key, 1000)
+        await broker.publish([draft()])
+        assert all(client.pttl(key) > then - 5000 for key, then in zip(keys, before, strict=True))
+
+
+@pytest.mark.parametrize("field", ["full", "quiet", "seal_until", "replid"])
+async def test_one_publication_is_left_to_the_other_script_unless_the_record_is_settled(
+    broker, server, monkeypatch, field
+):
+    monkeypatch.setattr("services.kernel.broker.redis.log.is_counted", lambda _: False)
+    await broker.publish([draft()])
+    with server.client() as client:
+        client.hset("ol:{p0}:history", field, "1")
+        client.config_resetstat()
+        await broker.publish([draft()])
+        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
