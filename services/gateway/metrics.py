@@ -118,6 +118,15 @@ class Metrics:
         self.slow_consumers = counter(
             "slow_consumers", "Messages withheld from slow consumers", "namespace", "policy"
         )
+        self.conflated = counter(
+            "conflated_messages",
+            "Messages left out for a connection, as a newer one of the same conflate_key took their place",
+            "namespace",
+        )
+        self.conflated_of = Children(self.conflated)
+        self.lag_bytes = self._gauge(
+            "lag_bytes", "Bytes that are kept for slow consumers until they have read what was sent"
+        )
 
     def _of_the_bus(self) -> None:
         counter, gauge = self._counter, self._gauge
@@ -148,6 +157,7 @@ class Metrics:
             for recovered in ("true", "false"):
                 self.recoveries.labels(namespace.name, recovered)
             self.slow_consumers.labels(namespace.name, namespace.slow)
+            self.conflated.labels(namespace.name)
             self.messages_out.labels(namespace.name)
             self.latency.labels(namespace.name)
             self.subscriptions.labels(namespace.name)
@@ -169,9 +179,9 @@ class Metrics:
         self.handshakes.labels(transport, "draining" if leaving else code).inc()
 
     def swept(self, namespace: str, publications: Sequence[Publication], written: int) -> None:
-        """A sweep wrote these publications to `written` connections."""
+        """A sweep over these publications wrote `written` messages."""
         self._sweeps_of[namespace].inc()
-        self._messages_out_of[namespace].inc(written * len(publications))
+        self._messages_out_of[namespace].inc(written)
         now = time.time()
         latency = self._latency_of[namespace]
         for publication in publications:

@@ -42,6 +42,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
     kind: Kind = Kind.JSON
     key: str | None = None
+    conflate_key: str | None = None
     tags: Mapping[str, str] | None = None
     ephemeral: bool = False
     expect: Position | None = None
@@ -139,6 +140,7 @@ class Publisher:
             http=True,
             subject=subject,
             key=message.key,
+            conflate_key=message.conflate_key,
             tags=message.tags,
             ephemeral=message.ephemeral,
             expect=message.expect,

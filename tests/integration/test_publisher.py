@@ -171,12 +171,22 @@ class TestPublishing:
         assert "[1.0, 1e2, 12345678901234567890]" in text
 
     def test_key_and_tags_travel_and_there_is_no_sender(self, api, channel):
-        publish(api, channel, data=1, key="order-7 ü", tags={"lang": "de"})
+        publish(api, channel, data=1, key="order-7 ü", conflate_key="€", tags={"lang": "de"})
         message = history(api, channel)["messages"][0]
+        assert message["conflate_key"] == "€"
         assert message["key"] == "order-7 ü"
         assert message["tags"] == {"lang": "de"}
         assert "from" not in message
         assert abs(message["ts"] / 1000 - time.time()) < 60
+
+    @pytest.mark.parametrize("type", ["application/octet-stream", "application/json"])
+    def test_a_conflate_key_may_stand_in_the_query(self, api, channel, type):
+        api.post(
+            f"/v1/channels/{channel}/messages?conflate_key=k",
+            content=b'{"data":1}',
+            headers={"content-type": type},
+        )
+        assert history(api, channel)["messages"][0]["conflate_key"] == "k"
 
     def test_a_key_of_a_raw_body_is_the_same_key(self, api, channel):
         publish(api, channel, data=1, key="k")
@@ -285,7 +295,13 @@ class TestManyAtOnce:
             {"channel": "no channel", "data": 1},
             {"channel": "typed:a", "data": {"n": "no"}},
             {"channel": "typed:a", "data": {"n": 1, "pad": "x" * 1000}},
-            {"channel": channel, "data": 1e300, "key": "k", "tags": {"a": "b"}},
+            {
+                "channel": channel,
+                "data": 1e300,
+                "key": "k",
+                "conflate_key": "c",
+                "tags": {"a": "b"},
+            },
             {"channel": channel, "data": 3, "expect": {"epoch": "none", "offset": 1}},
             {"channel": channel, "data": 4, "ephemeral": True},
             {"channel": channel, "data": 2**70},
@@ -334,11 +350,13 @@ class TestManyAtOnce:
     def test_a_broadcast_reaches_each_channel(self, api, channel):
         channels = [channel, "bad", channel + "b", "nowhere:x"]
         body = {"channels": channels, "data": {"n": 1}, "key": "k", "tags": {"a": "b"}}
+        body["conflate_key"] = "c"
         results = api.post("/v1/broadcast", json=body).json()["results"]
         assert [result["status"] for result in results] == [201, 400, 201, 404]
         for name in (channel, channel + "b"):
             message = history(api, name)["messages"][0]
             assert (message["data"], message["key"], message["tags"]) == ({"n": 1}, "k", {"a": "b"})
+            assert message["conflate_key"] == "c"
         again = api.post("/v1/broadcast", json=body).json()["results"]
         assert [result.get("duplicate") for result in again] == [True, None, True, None]
 
@@ -858,6 +876,8 @@ class TestBadInput:
             (b'{"data":1,"key":"a\\n"}', 400, "bad_request"),
             (b'{"data":1,"key":"\xff"}', 400, "bad_request"),
             (b'{"data":1,"key":"' + b"x" * 129 + b'"}', 400, "bad_request"),
+            (b'{"data":1,"conflate_key":""}', 400, "bad_request"),
+            (b'{"data":1,"conflate_key":"a\\nb"}', 400, "bad_request"),
             (b'{"data":1,"tags":[]}', 400, "bad_request"),
             (b'{"data":1,"tags":{"a":1}}', 400, "bad_request"),
             (b'{"data":1,"tags":{"":"x"}}', 400, "bad_request"),

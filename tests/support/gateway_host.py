@@ -10,6 +10,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from services.gateway.fanout.audience import Audience
+from services.gateway.fanout.lag_budget import LagBudget
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import LookCall, OpenCall
@@ -93,6 +94,7 @@ class ManualHost:
         self.replay_budget: ReplayBudget[Session | Subscription] = ReplayBudget(
             self.limits.replay_bytes, now=self.now, end=end_slow
         )
+        self.lag_budget = LagBudget(self.limits.conflate_bytes)
         self.namespaces = namespaces.parse(tables or TABLES)
         self.schemas = Schemas(self.namespaces)
         self.announcement = announcement(self.name, self.limits, self.namespaces, version="1.0")
@@ -170,9 +172,14 @@ class ManualHost:
         """How many callbacks wait for the clock."""
         return len(self._timers)
 
-    def publish_http(self, channel: str, data: object = "x", **changes: Any) -> Any:
+    def publish_http(
+        self, channel: str, data: object = "x", *, conflate_key: str | None = None, **changes: Any
+    ) -> Any:
         """A publication by the back end."""
-        draft = Draft(channel=channel, data=msgspec.json.encode(data), meta=b'"ts":1', **changes)
+        meta = b'"ts":1'
+        if conflate_key is not None:
+            meta = b'"conflate_key":"%b",%b' % (conflate_key.encode(), meta)
+        draft = Draft(channel=channel, data=msgspec.json.encode(data), meta=meta, **changes)
         (result,) = now(self.broker.publish([draft]))
         self.run()
         return result

@@ -28,6 +28,8 @@ class Closed(AssertionError):  # noqa: N818 - what happened, not what failed
 class WireClient:
     """One connection. `seen` is everything that came, in order; `expect` takes events that were not taken yet.
 
+    While `reading` is cleared it reads no further than what its library buffers.
+
     What the reference does not list ends the connection, and its `close` fails.
     """
 
@@ -39,6 +41,8 @@ class WireClient:
         self._taken: set[int] = set()
         self._first = 0
         self._news = asyncio.Event()
+        self.reading = asyncio.Event()
+        self.reading.set()
         self._ids = 0
         self._path = socket.request.path if socket.request else ""
         self._reader = asyncio.create_task(self._read())
@@ -177,6 +181,7 @@ class WireClient:
                 _check(self._path, event)
                 self.seen.append(event)
                 self._news.set()
+                await self.reading.wait()
         except ConnectionClosed:
             pass
         finally:

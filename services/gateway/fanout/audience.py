@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from services.gateway.fanout import wire_format
+from services.gateway.fanout.conflation import conflate
+from services.gateway.fanout.lag import Lag
 from services.gateway.fanout.port import ChannelHost
 from services.gateway.fanout.presence_events import PresenceEvents
 from services.gateway.fanout.subscriber import Subscriber, Subscription
@@ -18,7 +20,7 @@ from services.gateway.fanout.wire_format import SIGNALS, WireFormat
 from services.gateway.hub.port import Joined
 from services.kernel.broker.port import Entry, EntryType
 from services.kernel.domain.codes import Close, OpenlineError
-from services.kernel.domain.namespaces import Namespace, Slow
+from services.kernel.domain.namespaces import Conflate, Namespace, Slow
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 
@@ -49,7 +51,7 @@ class Group:
         for subscription in self.subscriptions:
             session = subscription.session
             # One that lags must catch up first, or would get its newest message twice.
-            if session.unhindered and subscription.sent < 0:
+            if session.unhindered and subscription.lag is None:
                 self.writes.append(session.write)
             else:
                 self.hindered.append(subscription)
@@ -60,6 +62,7 @@ class Audience:
     """All subscribers of a channel here. The hub calls it in the channel's order."""
 
     __slots__ = (
+        "_conflates",
         "_events",
         "_flushed_at",
         "_groups",
@@ -79,6 +82,7 @@ class Audience:
         self.namespace = namespace
         self._host = host
         self._window = namespace.window_ms / 1000
+        self._conflates = namespace.conflate is Conflate.KEY
         self._groups: dict[str, Group] = {}
         self._size = 0
         self._pending: list[Publication] = []
@@ -125,7 +129,7 @@ class Audience:
             )
             group.stale = True
             for subscription in list(group.subscriptions):
-                subscription.sent = -1
+                subscription.session.end_lag(subscription)
                 subscription.session.reset(subscription, position, event)
         self._host.metrics.reset(self.namespace.name, reason, len(self))
 
@@ -153,6 +157,7 @@ class Audience:
             return
         if (self._pending or self._jobs) and not subscriber.session.is_closed:
             self.flush()
+        subscriber.session.end_lag(subscriber)
         del group.subscriptions[subscriber]
         self._size -= 1
         group.stale = True
@@ -175,32 +180,35 @@ class Audience:
             group.stale = True
 
     def catch_up(self, subscription: Subscription) -> None:
-        """The lagging subscription's connection has drained: the newest publication, or a reset."""
-        session = subscription.session
-        if subscription.sent < 0 or subscription.audience is not self or session.is_stalled:
+        """The lagging subscription's connection has drained: of each key the newest publication, or a reset."""
+        session, lag = subscription.session, subscription.lag
+        if lag is None or subscription.audience is not self or session.is_stalled:
             return
         self.flush()
         position = self._host.position(self.channel)
         if position is None:
             self._host.later(CATCH_UP_SECONDS, partial(self.catch_up, subscription))
             return
-        sent, subscription.sent = subscription.sent, -1
-        acked = session.caught(subscription)
+        while lag and not session.is_stalled:
+            session.catch_up(subscription, lag.take())
+        if lag or session.is_closed:
+            return  # stalled again: the rest when it has drained
+        session.end_lag(subscription)
         self.regroup(session)
-        missed = position.offset - sent - acked
-        if position.epoch == subscription.epoch and missed <= 0:
+        missed = lag.missed(position.offset)
+        if position.epoch == lag.epoch and missed <= 0:
             return
         newest = self._host.newest(self.channel)
         if (
             newest is None
             or newest.offset != position.offset
-            or newest.epoch != subscription.epoch
+            or newest.epoch != lag.epoch
             or newest.token.partition(".")[0] == session.id  # its ack came: it cannot come again
         ):
             session.reset(subscription, position, self.lagged(session.wire_format, position))
             self._host.metrics.reset(self.namespace.name, "lagged", 1)
             return
-        session.caught_up(subscription, newest, missed - 1)
+        session.catch_up(subscription, [(newest, missed - 1)])
 
     def lagged(self, wire: WireFormat, position: Position) -> bytes:
         """The event for one that is at `position` again and was not sent all before it."""
@@ -250,24 +258,32 @@ class Audience:
     def _sweep(self, without: Subscription | None = None) -> None:
         publications, self._pending = self._pending, []
         self._flushed_at = self._host.now()
-        written = 0
+        counting: Sequence[Publication] = publications
+        if self._conflates and len(publications) > 1:
+            counting = conflate(publications)
+        written = left_out = 0
         for group in list(self._groups.values()):  # closing a slow consumer may end its group
             if group.stale:
                 group.refresh()
             message = group.wire_format.message
-            frames = [message(self.channel, publication) for publication in publications]
+            told = counting if group.wire_format.numbers else publications
+            frames = [message(self.channel, publication) for publication in told]
             frame = frames[0] if len(frames) == 1 else b"".join(frames)
-            written += len(group.subscriptions)
+            written += len(group.subscriptions) * len(told)
+            left_out += len(group.subscriptions) * (len(publications) - len(told))
             if without is not None and without in group.subscriptions:
                 self._write_others(group, frame, publications, without)
                 continue
             for subscription in group.hindered:
-                self._offer(subscription, frame, publications)
+                if not self._offer(subscription, frame, told):
+                    self._lag(subscription, publications)
             if group.writes:
                 self._jobs.append((group.writes, frame))
         if self._jobs:
             self._slice(SLICE)
-        self._host.metrics.swept(self.namespace.name, publications, written)
+        self._host.metrics.swept(self.namespace.name, counting, written)
+        if left_out:
+            self._host.metrics.conflated_of[self.namespace.name].inc(left_out)
         self._go_on()
 
     def _slice(self, limit: int) -> None:
@@ -284,19 +300,19 @@ class Audience:
         self, group: Group, frame: bytes, publications: Sequence[Publication], without: Subscription
     ) -> None:
         for subscription in list(group.subscriptions):
-            if subscription is not without:
-                self._offer(subscription, frame, publications)
+            if subscription is not without and not self._offer(subscription, frame, publications):
+                self._lag(subscription, publications)
 
     def _offer(
         self, subscription: Subscription, frame: bytes, publications: Sequence[Publication]
-    ) -> None:
-        """Write to a subscriber that may be opening, dressing its own events, or stalled."""
+    ) -> bool:
+        """Write to a subscriber that may be opening, dressing its own events, or stalled; False when it is behind."""
         session = subscription.session
-        if subscription.sent >= 0 or (session.is_stalled and not self._keeps(session, len(frame))):
-            if not session.is_closed and self.namespace.slow is not Slow.DISCONNECT:
-                self._lag(subscription, publications)
-            return
+        stalled = session.is_stalled
+        if subscription.lag is not None or (stalled and not self._keeps(session, len(frame))):
+            return False
         session.send(session.personalize(subscription, publications, frame))
+        return True
 
     def _keeps(self, session: Subscriber, size: int) -> bool:
         """Whether a stalled session still gets a frame of this size; a full one may be closed for it."""
@@ -308,14 +324,21 @@ class Audience:
         return keeps
 
     def _lag(self, subscription: Subscription, publications: Sequence[Publication]) -> None:
-        if subscription.sent >= 0:
+        """Keep what was not written, for the time when its connection has drained."""
+        session = subscription.session
+        if session.is_closed or self.namespace.slow is Slow.DISCONNECT:
             return
+        superseded = 0
         for publication in publications:
-            if publication.offset:
-                subscription.sent = publication.offset - 1
-                subscription.epoch = publication.epoch
-                subscription.session.lag(subscription)
-                return
+            if not publication.offset:
+                continue
+            if subscription.lag is None:
+                before = Position(publication.epoch, publication.offset - 1)
+                session.fall_behind(subscription, Lag(before, self._host.lag_budget))
+            assert subscription.lag is not None
+            superseded += subscription.lag.keep(publication)
+        if superseded:
+            self._host.metrics.conflated_of[self.namespace.name].inc(superseded)
 
     def _echo(self, publication: Publication) -> bool:
         """Deliver an `echo: false` publication whose sender is here and waits: its ack takes the message's place."""
@@ -326,8 +349,8 @@ class Audience:
         if not sender.awaits(publication.token):
             return False
         self.flush()
-        if subscription.sent >= 0:
-            sender.acked_behind(subscription)
+        if subscription.lag is not None:
+            subscription.lag.acked(publication)
         self._pending.append(publication)
         self._sweep(without=subscription)
         sender.echoed(publication)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from services.gateway.fanout.lag_budget import LagBudget
 from services.gateway.fanout.subscriber import Subscriber
 from services.gateway.metrics import Metrics
 from services.kernel.domain.positions import Position
@@ -14,6 +15,7 @@ from services.kernel.domain.publications import Publication
 class ChannelHost(Protocol):
     """The node as an audience sees it. `now` is seconds of a monotonic clock."""
 
+    lag_budget: LagBudget
     metrics: Metrics
 
     def now(self) -> float:

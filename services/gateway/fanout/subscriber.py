@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from services.gateway.fanout.backlog import Backlog
+from services.gateway.fanout.lag import Kept, Lag
 from services.gateway.fanout.wire_format import WireFormat
 from services.gateway.hub.port import Joined
 from services.gateway.websocket import Connection
@@ -24,20 +25,19 @@ if TYPE_CHECKING:
 class Subscription:
     """Ties a subscriber to the audience of one channel.
 
-    `sent` is the last offset written while the subscriber lags (-1: it does not lag), in epoch `epoch`. `server` marks
-    one that the server made; `joined` one whose join has been answered; `present` one that was entered into presence,
-    `count` the members counted then. `typed_at` is when its typing was last passed on, in seconds.
+    `lag` is there while the subscriber is behind. `server` marks one that the server made; `joined` one whose join has
+    been answered; `present` one that was entered into presence, `count` the members counted then. `typed_at` is when its
+    typing was last passed on, in seconds.
     """
 
     __slots__ = (
         "audience",
         "channel",
         "count",
-        "epoch",
         "id",
         "joined",
+        "lag",
         "present",
-        "sent",
         "server",
         "session",
         "typed_at",
@@ -59,8 +59,7 @@ class Subscription:
         self.audience: Audience | None = None
         self.present = False
         self.count: Present | None = None
-        self.sent = -1
-        self.epoch = ""
+        self.lag: Lag | None = None
         self.typed_at = float("-inf")
 
 
@@ -129,8 +128,7 @@ class Subscriber:
         self.is_stalled = False
         self.is_closed = False
         self.allowance = limit
-        # Made when needed: most never lag. Of each subscription, how many of its own publications were acked meanwhile.
-        self._lagging: dict[Subscription, int] | None = None
+        self._lagging: dict[Subscription, None] | None = None  # made when needed: most never lag
 
     @property
     def limit(self) -> int:
@@ -196,24 +194,19 @@ class Subscriber:
         """Whether `size` more bytes exceed what may wait for it."""
         return self.unread + size > self.allowance
 
-    def lag(self, subscription: Subscription) -> None:
+    def fall_behind(self, subscription: Subscription, lag: Lag) -> None:
         """A subscription is behind: let it catch up when the write buffer has drained."""
+        subscription.lag = lag
         if self._lagging is None:
             self._lagging = {}
-        self._lagging.setdefault(subscription, 0)
+        self._lagging[subscription] = None
 
-    def acked_behind(self, subscription: Subscription) -> None:
-        """A publication of its own was acked while the subscription is behind: it was not left out."""
-        if self._lagging is not None and subscription in self._lagging:
-            self._lagging[subscription] += 1
-
-    def caught(self, subscription: Subscription) -> int:
-        """A subscription is behind no more; how many of its own publications were acked meanwhile."""
-        return self._lagging.pop(subscription, 0) if self._lagging is not None else 0
-
-    def forget(self, subscription: Subscription) -> None:
-        """A subscription has ended: it is behind no more."""
-        self.caught(subscription)
+    def end_lag(self, subscription: Subscription) -> None:
+        """A subscription is behind no more, or has ended."""
+        lag, subscription.lag = subscription.lag, None
+        if lag is not None and self._lagging is not None:
+            lag.clear()
+            del self._lagging[subscription]
 
     def stalled(self) -> None:
         """The write buffer rose above its high-water mark."""
@@ -238,13 +231,16 @@ class Subscriber:
         """The frame as this session wants it."""
         return frame
 
-    def caught_up(self, subscription: Subscription, publication: Publication, skipped: int) -> None:
-        """The newest publication after `skipped` that were left out."""
-        if skipped:
-            frame = self.wire_format.skipped(subscription.channel, publication, skipped)
-        else:
-            frame = self.wire_format.message(subscription.channel, publication)
-        self.send(self.personalize(subscription, (publication,), frame))
+    def catch_up(self, subscription: Subscription, kept: Sequence[Kept]) -> None:
+        """What was kept of that which a subscription missed, in one write."""
+        channel, wire = subscription.channel, self.wire_format
+        frames = [
+            wire.skipped(channel, publication, skipped)
+            if skipped
+            else wire.message(channel, publication)
+            for publication, skipped in kept
+        ]
+        self.send(b"".join(frames))
 
     # What an audience calls
 

@@ -33,6 +33,10 @@ class WireFormat(Protocol):
     def name(self) -> str:
         """Under which `Publication.frames` keeps what this wire format made of it."""
 
+    @property
+    def numbers(self) -> bool:
+        """Whether its messages have their offsets, so that `skipped` can say what was left out."""
+
     def message(self, channel: str, publication: Publication) -> bytes:
         """A publication; the same bytes object each time for the same one."""
 
@@ -71,6 +75,8 @@ class Framed:
     """a wire format over WebSocket: a codec's payloads, each in a frame."""
 
     __slots__ = ("codec", "frame", "name")
+
+    numbers = True
 
     def __init__(self, codec: Codec) -> None:
         self.name = f"ws.{codec.name}"
@@ -126,6 +132,8 @@ class Notifications(Framed):
 
     __slots__ = ()
 
+    numbers = False
+
     def signal(self, event: str, channel: str, fragment: bytes) -> bytes:  # noqa: ARG002
         """Nothing: presence is not spoken of here."""
         return b""
@@ -145,6 +153,7 @@ class Blocks:
     __slots__ = ()
 
     name = "sse"
+    numbers = True
 
     def message(self, channel: str, publication: Publication) -> bytes:
         """See WireFormat; without an id."""

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from services.gateway.fanout.audience import Audience
+from services.gateway.fanout.lag_budget import LagBudget
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.metrics import Metrics
@@ -89,6 +90,7 @@ class Node:
         self.replay_budget: ReplayBudget[Session | Subscription] = ReplayBudget(
             limits.replay_bytes, now=self.now, end=end_slow
         )
+        self.lag_budget = LagBudget(limits.conflate_bytes)
         self._is_shedding = shedding
         self._leaving = False
         self._loop = asyncio.get_running_loop()
@@ -187,6 +189,7 @@ class Node:
         metrics.begin(self.namespaces)
         metrics.draining.set_function(lambda: self.draining)
         metrics.store_up.set_function(lambda: self.started and not self.buses.unavailable())
+        metrics.lag_bytes.set_function(lambda: self.lag_budget.held)
         metrics.store_full.set_function(lambda: self.buses.full)
 
     # Its life

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from services.gateway.fanout.lag import Kept
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.fanout.wire_format import NOTIFY, ROOM
 from services.gateway.hub.port import Joined
@@ -18,7 +19,6 @@ from services.kernel.broker.port import Published
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Close, Code, OpenlineError
 from services.kernel.domain.positions import Position
-from services.kernel.domain.publications import Publication
 from services.kernel.protocol import commands, json_codec, plain
 from services.kernel.protocol.commands import BadCommand
 
@@ -179,12 +179,13 @@ class NotifySession(PlainSession):
     def greet(self, places: Mapping[str, Joined]) -> None:
         """Nothing: the route speaks of notifications alone."""
 
-    def caught_up(self, subscription: Subscription, publication: Publication, skipped: int) -> None:
+    def catch_up(self, subscription: Subscription, kept: Sequence[Kept]) -> None:
         """See Subscriber; a notification has no `skipped`, so a reset tells that some are missing."""
-        if skipped and subscription.audience is not None:
-            before = Position(publication.epoch, publication.offset - 1)
+        if subscription.audience is not None and any(skipped for _, skipped in kept):
+            first, _ = kept[0]
+            before = Position(first.epoch, first.offset - 1)
             self.send(subscription.audience.lagged(self.wire_format, before))
-        self.send(self.wire_format.message(subscription.channel, publication))
+        super().catch_up(subscription, kept)
 
     def received(self, text: bytes) -> None:
         """What is said here is not heard, but counted: whoever never stops is closed with 4000."""

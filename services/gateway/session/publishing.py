@@ -58,6 +58,7 @@ def draft(session: Session, command: Publish, *, token: str = "") -> Draft:
         sender=session.user,
         subject=session.user or f"/{session.returning.client or session.id}",
         key=command.key,
+        conflate_key=command.conflate_key,
         ephemeral=command.ephemeral,
         token=token,
     )

@@ -260,7 +260,6 @@ class Session(Subscriber):
 
     def drop(self, subscription: Subscription, *, linger: bool = False) -> None:
         """Receive nothing more of a subscription, and leave its presence."""
-        self.forget(subscription)
         if self.has(subscription):
             del self.subscriptions[subscription.channel]
         self.node.unsubscribe(subscription)

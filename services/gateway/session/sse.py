@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from services.gateway.fanout.lag import Kept
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.fanout.wire_format import SSE
 from services.gateway.hub.port import Joined
@@ -138,11 +139,22 @@ class StreamSession(Session):
     ) -> bytes:
         """Each message with the id that recovers all channels from behind it."""
         del frame
-        channel = subscription.channel
+        return self._blocks(
+            subscription.channel, [(publication, 0) for publication in publications]
+        )
+
+    def catch_up(self, subscription: Subscription, kept: Sequence[Kept]) -> None:
+        """See Subscriber."""
+        self.send(self._blocks(subscription.channel, kept))
+
+    def _blocks(self, channel: str, kept: Sequence[Kept]) -> bytes:
         parts: list[bytes] = []
         size = 0
-        for publication in publications:
-            block = self.wire_format.message(channel, publication)
+        for publication, skipped in kept:
+            if skipped:
+                block = self.wire_format.skipped(channel, publication, skipped)
+            else:
+                block = self.wire_format.message(channel, publication)
             if publication.offset:
                 position = Position(publication.epoch, publication.offset)
                 block = self._moved(channel, position, block, behind=size)
@@ -159,13 +171,6 @@ class StreamSession(Session):
             self._held = []
         self._held.append((len(self.opening.frames) + behind, channel, position))
         return block
-
-    def caught_up(self, subscription: Subscription, publication: Publication, skipped: int) -> None:
-        """See Session."""
-        channel = subscription.channel
-        block = self.wire_format.skipped(channel, publication, skipped)
-        position = Position(publication.epoch, publication.offset)
-        self.send(self._moved(channel, position, block))
 
     def reset(self, subscription: Subscription, position: Position, event: bytes) -> None:
         """See Session; the id moves with it, or a return would be told once more."""

@@ -29,6 +29,7 @@ def compose(
     sender: str | None = None,
     subject: str = "",
     key: str | None = None,
+    conflate_key: str | None = None,
     tags: Mapping[str, str] | None = None,
     ephemeral: bool = False,
     expect: Position | None = None,
@@ -45,7 +46,7 @@ def compose(
         channel=channel,
         data=data,
         kind=kind,
-        meta=_meta(http, sender, ts_ms=ts_ms, key=key, tags=tags),
+        meta=_meta(http, sender, ts_ms=ts_ms, key=key, conflate_key=conflate_key, tags=tags),
         # A subject holds no slash, so two subjects' keys can never meet.
         key=None if key is None else f"{subject}/{key}",
         token=token,
@@ -82,11 +83,16 @@ def _meta(
     *,
     ts_ms: int,
     key: str | None,
+    conflate_key: str | None,
     tags: Mapping[str, str] | None,
 ) -> bytes:
-    if http and key is None and not tags:
+    if http and key is None and conflate_key is None and not tags:
         return b'"ts":%d' % ts_ms
-    fields: dict[str, object] = {} if http else {"from": sender}
+    fields: dict[str, object] = {}
+    if conflate_key is not None:  # first, where a gateway looks for it
+        fields["conflate_key"] = conflate_key
+    if not http:
+        fields["from"] = sender
     fields["ts"] = ts_ms
     if key is not None:
         fields["key"] = key

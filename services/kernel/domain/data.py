@@ -89,11 +89,11 @@ def _check_integers(integers: list[int]) -> None:
         raise _invalid("integers must be within 64 bits")
 
 
-def check_key(key: object) -> str:
-    """An idempotency key from outside. Raises `bad_request` unless it is 1-128 printable characters."""
+def check_key(key: object, name: str = "key") -> str:
+    """A key from outside, called `name` there. Raises `bad_request` unless it is 1-128 printable characters."""
     if isinstance(key, str) and 1 <= len(key) <= MAX_KEY and key.isprintable():
         return key
-    raise OpenlineError(Code.BAD_REQUEST, f"key must be 1-{MAX_KEY} printable characters")
+    raise OpenlineError(Code.BAD_REQUEST, f"{name} must be 1-{MAX_KEY} printable characters")
 
 
 def _unreadable(raw: bytes, error: Exception) -> str:

@@ -188,6 +188,13 @@ class Limits:
         low=1_048_576,
         high=68_719_476_736,
     )
+    conflate_bytes: int = _limit(
+        67_108_864,
+        "bytes of newest values by key that wait on a gateway for all its slow readers, with what they take as objects; beyond, "
+        "a slow reader gets the channel's newest message alone",
+        low=0,
+        high=68_719_476_736,
+    )
     presence_page: int = _limit(1000, "members on a page of presence", low=1, high=1000)
     handshake_seconds: float = _limit(
         15,

@@ -33,6 +33,16 @@ class Slow(StrEnum):
     DROP = "drop"
 
 
+class Conflate(StrEnum):
+    """What supersedes what within the flush window.
+
+    `key`: of the publications with one `conflate_key` only the newest is written, with `skipped`. `off`: nothing.
+    """
+
+    OFF = "off"
+    KEY = "key"
+
+
 class NamespacesError(ValueError):
     """The namespaces file says something that cannot be: the message names the namespace, the option and the fix."""
 
@@ -55,6 +65,7 @@ class Namespace:
     publish_rate: float = 0
     publish_burst: int = 0
     slow: Slow = Slow.DISCONNECT
+    conflate: Conflate = Conflate.OFF
     window_ms: int = 5
     schema: Mapping[str, Any] | None = None
 
@@ -74,6 +85,7 @@ _ENUMS: dict[str, type[StrEnum]] = {
     "read_presence": Access,
     "read_history": Access,
     "slow": Slow,
+    "conflate": Conflate,
 }
 _FLAGS = frozenset({"presence", "join_leave"})
 _OPTIONS = tuple(f.name for f in fields(Namespace) if f.name != "name")

@@ -87,6 +87,7 @@ class Publish(_Command, frozen=True, kw_only=True):
     data: bytes
     kind: Kind = Kind.JSON
     key: str | None = None
+    conflate_key: str | None = None
     ephemeral: Ephemeral = False
     echo: Echo = True
 

@@ -75,6 +75,9 @@ class Stored(_Part, frozen=True, kw_only=True):
     ) = msgspec.field(default=UNSET, name="from")
     ts: Ts
     key: Annotated[str, Meta(description="the publish's `key`")] | UnsetType = UNSET
+    conflate_key: Annotated[str, Meta(description="the publish's `conflate_key`")] | UnsetType = (
+        UNSET
+    )
     tags: Annotated[dict[str, str], Meta(description="the publish's `tags`")] | UnsetType = UNSET
 
 

@@ -84,12 +84,21 @@ class Publish(_Wire, frozen=True, kw_only=True, tag="publish"):
     key: Annotated[
         str | None, Meta(description="makes a repeated publish one, within 5 minutes")
     ] = None
+    conflate_key: Annotated[
+        str | None,
+        Meta(
+            description="what the message is the newest of: a slow reader may get it in place of those before it"
+        ),
+    ] = None
     ephemeral: commands.Ephemeral = False
     echo: commands.Echo = True
 
     def command(self, check: Check) -> Command:
-        """The command; raises `bad_request` for its key and `invalid_data` for its data."""
+        """The command; raises `bad_request` for its keys and `invalid_data` for its data."""
         key = None if self.key is None else data.check_key(self.key)
+        conflate_key = self.conflate_key
+        if conflate_key is not None:
+            data.check_key(conflate_key, "conflate_key")
         kind, checked = check(bytes(self.data))
         return commands.Publish(
             id=self.id,
@@ -97,6 +106,7 @@ class Publish(_Wire, frozen=True, kw_only=True, tag="publish"):
             data=checked,
             kind=kind,
             key=key,
+            conflate_key=conflate_key,
             ephemeral=self.ephemeral,
             echo=self.echo,
         )

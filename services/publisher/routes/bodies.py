@@ -54,15 +54,27 @@ DATA_SCHEMA: dict[str, Any] = {
 Data: TypeAlias = Annotated[
     Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/Data"}, examples=[{"text": "hi"}])
 ]
+# Python's `$` would let a last line break pass, and JSON Schema has no `\Z`.
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*(?!\n)$"
+
 Key: TypeAlias = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=128,
-        # Python's `$` would let a last line break pass, and JSON Schema has no `\Z`.
-        pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$",
+        pattern=_PRINTABLE,
         description="Idempotency key: for five minutes a repetition of it by the same caller on the same channel "
         "stores nothing and answers with the first one's position and `duplicate`.",
+    ),
+]
+ConflateKey: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=_PRINTABLE,
+        description="What the message is the newest of, such as `EURUSD`: a slow reader may get the newest message of each "
+        "conflate_key in place of all, with `skipped`. The history keeps all.",
     ),
 ]
 Tags: TypeAlias = Annotated[
@@ -94,6 +106,7 @@ class Publish(_Body, frozen=True, kw_only=True):
 
     data: Data
     key: Key | None = None
+    conflate_key: ConflateKey | None = None
     tags: Tags | None = None
     ephemeral: Annotated[
         bool, Meta(description="Only for current subscribers: no history, no offset.")
@@ -125,6 +138,7 @@ class Broadcast(_Body, frozen=True, kw_only=True):
     ]
     data: Data
     key: Key | None = None
+    conflate_key: ConflateKey | None = None
     tags: Tags | None = None
     ephemeral: bool = False
 

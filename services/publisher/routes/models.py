@@ -74,6 +74,14 @@ class PublishQuery(BaseModel):
         description="Idempotency key, mostly for raw bodies: the field of a JSON body counts before it, and it before the "
         "header Idempotency-Key.",
     )
+    conflate_key: Annotated[
+        str | None,
+        _matching("conflate_key", _KEY, expected="1-128 characters without control characters"),
+        _text(r"^[^\x00-\x1f\x7f]{1,128}$"),
+    ] = Field(
+        None,
+        description="What the message is the newest of; mostly for raw bodies: a JSON body has a field for it.",
+    )
     ephemeral: Annotated[bool, _flag("ephemeral"), _FLAG] = Field(
         False,
         description="Only for current subscribers; mostly for raw bodies: a JSON body has a field for it.",
@@ -162,6 +170,7 @@ class HistoryMessage(BaseModel):
     ts: int
     sender: str | None = Field(None, alias="from")
     key: str | None = None
+    conflate_key: str | None = None
     tags: dict[str, str] | None = None
     encoding: str | None = Field(None, description="`base64` when the data was binary.")
 

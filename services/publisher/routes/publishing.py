@@ -77,6 +77,7 @@ class Publishing:
                     channel=channel,
                     data=data,
                     key=body.key or header,
+                    conflate_key=body.conflate_key,
                     tags=body.tags,
                     ephemeral=body.ephemeral,
                 ),
@@ -102,22 +103,24 @@ async def _message(request: BareRequest, channel: str) -> Message:
             data=raw,
             kind=Kind.BINARY,
             key=query.key or header,
+            conflate_key=query.conflate_key,
             ephemeral=query.ephemeral,
         )
     body = reading.decode(raw, _PUBLISH)
-    return _from_body(channel, body, key=query.key or header, ephemeral=query.ephemeral)
+    return _from_body(channel, body, query, key=query.key or header)
 
 
 def _from_body(
-    channel: str, body: bodies.Publish, *, key: str | None = None, ephemeral: bool = False
+    channel: str, body: bodies.Publish, query: PublishQuery = _NO_QUERY, *, key: str | None = None
 ) -> Message:
     """What the body says counts before what stands beside it."""
     return Message(
         channel=channel,
         data=bytes(body.data),
         key=body.key or key,
+        conflate_key=body.conflate_key or query.conflate_key,
         tags=body.tags,
-        ephemeral=body.ephemeral or ephemeral,
+        ephemeral=body.ephemeral or query.ephemeral,
         expect=None if body.expect is None else body.expect.checked(),
     )
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from services.gateway.fanout import audience as module
+from services.gateway.fanout.lag import Lag
 from services.gateway.fanout.wire_format import JSON, MSGPACK, NOTIFY
 from services.gateway.session import publishing
 from services.gateway.session.echoes import Echoes
@@ -15,11 +16,14 @@ from services.gateway.session.sse import StreamSession
 from services.kernel.broker.port import Entry, EntryType
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.limits import Limits
+from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind, Publication
 from services.kernel.protocol.commands import Publish
 from tests.support.gateway_host import ManualHost, RecordingConnection, brief, now
 
 QUIET = Limits(outbox_bytes=100_000)
+ROOMLESS = Limits(outbox_bytes=100_000, conflate_bytes=0)
+"""Slow readers get the newest alone."""
 
 
 @pytest.fixture
@@ -55,6 +59,11 @@ def say(session, data, channel="live:a"):
     session.received_text(msgspec.json.encode(command))
     session.node.run()
     session.node.advance(1)
+
+
+def fall_behind(host, subscription, sent, epoch=None):
+    before = Position(epoch or host.position(subscription.channel).epoch, sent)
+    subscription.session.fall_behind(subscription, Lag(before, host.lag_budget))
 
 
 def signal(host, kind, fragment, channel="chat:a"):
@@ -339,14 +348,14 @@ def test_who_missed_nothing_but_its_own_is_told_nothing(host):
     heard(bob)
     bob.connection.stall()
     subscription = bob.subscriptions["live:a"]
-    subscription.sent, subscription.epoch = 1, host.position("live:a").epoch
-    bob.lag(subscription)
+    fall_behind(host, subscription, 1)
     say(bob, 2)
     bob.connection.drain()
     assert [e["type"] for e in bob.connection.events()] == ["ack"]
 
 
-def test_a_reset_for_one_that_lagged_names_where_the_epoch_began(host):
+def test_a_reset_for_one_that_lagged_names_where_the_epoch_began():
+    host = ManualHost(limits=ROOMLESS)
     publish(host, 1, 2, channel="live:a")
     bob = member(host, "live:a")
     host.broker.fence()
@@ -374,7 +383,8 @@ def test_drop_skips_only_when_the_buffer_is_full(host):
     assert [(e["offset"], e.get("skipped")) for e in bob.connection.events()] == [(4, 2)]
 
 
-def test_who_has_drained_when_the_newest_is_gone_is_reset(host):
+def test_who_has_drained_when_the_newest_is_gone_is_reset():
+    host = ManualHost(limits=ROOMLESS)
     bob = member(host, "live:a")
     bob.connection.stall()
     publish(host, 1, 2, channel="live:a")
@@ -405,7 +415,7 @@ def test_who_lagged_in_another_epoch_is_reset_wherever_its_offset_was(host, sent
     publish(host, 1, channel="live:a")
     heard(bob)
     subscription = bob.subscriptions["live:a"]
-    subscription.sent, subscription.epoch = sent, "former"
+    fall_behind(host, subscription, sent, epoch="former")
     host.audiences["live:a"].catch_up(subscription)
     (event,) = bob.connection.events()
     assert (event["type"], event["offset"], event["reason"]) == ("reset", 1, "lagged")
@@ -479,10 +489,10 @@ def test_who_has_what_it_lagged_behind_is_given_nothing(host):
     publish(host, 1, channel="live:a")
     heard(bob)
     subscription = bob.subscriptions["live:a"]
-    subscription.sent, subscription.epoch = 1, host.position("live:a").epoch
+    fall_behind(host, subscription, 1)
     host.audiences["live:a"].catch_up(subscription)
     assert heard(bob) == []
-    assert subscription.sent == -1
+    assert subscription.lag is None
 
 
 def test_a_closed_session_is_not_counted_as_lagging(host):
@@ -491,12 +501,168 @@ def test_a_closed_session_is_not_counted_as_lagging(host):
     bob.allowance = 0
     publish(host, "x", channel="feed:a")
     bob.is_closed = True
-    bob.subscriptions["feed:a"].sent = -1
-    bob._lagging.clear()
+    bob.end_lag(bob.subscriptions["feed:a"])
     publish(host, "y", channel="feed:a")
     host.advance(1)
     assert not bob._lagging
     assert heard(amy) == [1, 2]
+
+
+# Latest per key
+
+
+CONFLATED = {
+    "namespaces": {
+        "live": {"publish": "authenticated", "slow": "latest", "conflate": "key"},
+        "notify": {"slow": "latest", "conflate": "key"},
+    }
+}
+
+
+def keyed(host, *keys, channel="live:a", data=None):
+    """Publish data with each key, by default its number in the row."""
+    for number, key in enumerate(keys, 1):
+        host.publish_http(channel, data or number, conflate_key=key)
+
+
+def told(session):
+    """Of each message its offset, key, and how many were left out before it."""
+    return [
+        (event["offset"], event.get("conflate_key"), event.get("skipped", 0))
+        for event in session.connection.events()
+        if event["type"] == "message"
+    ]
+
+
+def conflated(host):
+    return host.metrics.conflated.labels("live")._value.get()
+
+
+@pytest.mark.parametrize("channel", ["live:a", "feed:a"])
+def test_who_has_drained_gets_the_newest_of_each_key_in_the_channels_order(host, channel):
+    bob = member(host, channel)
+    bob.connection.stall()
+    bob.allowance = 0  # `drop` waits until it is full
+    keyed(host, "a", "b", "a", None, "c", "b", None, channel=channel)
+    host.advance(1)
+    sent = len(bob.connection.sent)
+    bob.connection.drain()
+    assert len(bob.connection.sent) == sent + 1, "one write"
+    assert told(bob) == [(3, "a", 2), (5, "c", 1), (6, "b", 0), (7, None, 0)]
+    keyed(host, "a", channel=channel)
+    assert told(bob) == [(8, "a", 0)]
+    assert host.lag_budget.held == 0
+
+
+def test_messages_that_gave_way_to_a_newer_one_of_their_key_are_counted(host):
+    bob, amy = member(host, "live:a"), member(host, "live:a")
+    bob.connection.stall()
+    keyed(host, "a", "a", None, None, "a")
+    host.advance(1)
+    assert conflated(host) == 2
+    assert len(told(amy)) == 5
+
+
+def test_who_stalls_while_it_catches_up_gets_the_rest_with_what_is_newer_then(host):
+    bob = member(host, "live:a")
+    bob.connection.stall()
+    keyed(host, "a", "b", "c", "d", data="x" * 40_000)
+    host.advance(1)
+    bob.connection.waiting = 0
+    bob.is_stalled = bob.connection._stalled = False
+    bob.writable()  # and does not read on: a piece is as much as fills its buffer
+    assert [offset for offset, _, _ in told(bob)] == [1, 2]
+    keyed(host, "c")
+    host.advance(1)
+    assert told(bob) == []
+    bob.connection.drain()
+    assert told(bob) == [(4, "d", 1), (5, "c", 0)]
+    assert host.lag_budget.held == 0
+
+
+def test_its_own_publication_supersedes_what_waits_of_the_same_key(host):
+    """The ack told it of a newer one: an older one behind it would be taken for news."""
+    bob = member(host, "live:a")
+    bob.connection.stall()
+    keyed(host, "a", "b")
+    host.advance(1)
+    echo(host, bob, channel="live:a", conflate_key="a")
+    keyed(host, "c")
+    host.advance(1)
+    bob.connection.drain()
+    assert told(bob) == [(2, "b", 1), (4, "c", 0)]
+
+
+def test_who_is_behind_keeps_what_another_one_published_without_echo(host):
+    bob, amy = member(host, "live:a"), member(host, "live:a", user="amy")
+    bob.connection.stall()
+    echo(host, amy, channel="live:a", conflate_key="a")
+    keyed(host, "b")
+    host.advance(1)
+    bob.connection.drain()
+    assert told(bob) == [(1, "a", 0), (2, "b", 0)]
+
+
+def test_without_room_for_all_slow_readers_each_gets_the_newest_alone():
+    host = ManualHost(limits=ROOMLESS)
+    bob = member(host, "live:a")
+    bob.connection.stall()
+    keyed(host, "a", "b", "c")
+    host.advance(1)
+    bob.connection.drain()
+    assert told(bob) == [(3, "c", 2)]
+
+
+@pytest.mark.parametrize("end", ["reset", "unsubscribe", "close", "window"])
+def test_the_room_of_who_is_behind_no_more_is_given_back(host, end):
+    bob = member(host, "live:a")
+    bob.connection.stall()
+    keyed(host, "a", "b")
+    if end != "window":
+        host.advance(1)
+        assert host.lag_budget.held > 0
+    if end == "reset":
+        host.audiences["live:a"].reset("other", 0, began=0, reason="epoch")
+    elif end == "close":
+        bob.closed(1006, "", False)
+    else:
+        bob.unsubscribe_by_server("live:a", "enough")
+    host.advance(1)
+    assert host.lag_budget.held == 0
+    assert not bob._lagging
+
+
+def test_a_namespace_that_conflates_writes_the_newest_of_each_key_within_the_window():
+    host = ManualHost(limits=QUIET, tables=CONFLATED)
+    bob, amy = member(host, "live:a"), member(host, "live:a", wire_format=MSGPACK)
+    keyed(host, "a", "a", "b", "a", None, "b")
+    host.advance(1)
+    assert told(bob) == [(1, "a", 0), (4, "a", 2), (5, None, 0), (6, "b", 0)]
+    last = [msgspec.msgpack.decode(payload) for payload in amy.connection.payloads()[-3:]]
+    assert [(each["offset"], each.get("skipped", 0)) for each in last] == [(4, 2), (5, 0), (6, 0)]
+    assert conflated(host) == 2 * 2
+    assert host.metrics.messages_out.labels("live")._value.get() == 2 * 4
+
+
+def test_a_slow_reader_of_a_namespace_that_conflates_counts_each_that_was_left_out_once():
+    host = ManualHost(limits=QUIET, tables=CONFLATED)
+    bob = member(host, "live:a")
+    bob.connection.stall()
+    keyed(host, "a", "a", "b", "a", "b")
+    host.advance(1)
+    bob.connection.drain()
+    assert told(bob) == [(4, "a", 3), (5, "b", 0)]
+
+
+def test_notifications_are_all_written_as_they_have_no_word_for_what_is_left_out():
+    host = ManualHost(limits=QUIET, tables=CONFLATED)
+    session = NotifySession(host, RecordingConnection(host), channel="notify:a", since=None, last=0)
+    session.connection.start(session)
+    session.start(Claims(sub="bob"))
+    host.run()
+    keyed(host, "a", "a", "a", channel="notify:a")
+    host.advance(1)
+    assert [event["data"] for event in session.connection.events()] == [1, 2, 3]
 
 
 # Opening sessions, and those that dress
@@ -530,12 +696,14 @@ def test_refusals_reach_the_session(host):
 # Publishes without echo
 
 
-def echo(host, session, data=b"1", channel="chat:a"):
+def echo(host, session, data=b"1", channel="chat:a", conflate_key=None):
     session._echoes = Echoes()
     token = session._echoes.token(session.id)
     session._echoes.add(token, channel=channel, command=7, position=host.position(channel))
     draft = publishing.draft(
-        session, Publish(channel=channel, data=data, kind=Kind.JSON), token=token
+        session,
+        Publish(channel=channel, data=data, kind=Kind.JSON, conflate_key=conflate_key),
+        token=token,
     )
     host.publish(draft, lambda result: None)
     host.run()

@@ -146,22 +146,6 @@ def test_too_much_behind_a_replay_ends_a_connection_that_opens():
     assert (session.connection.code, session.connection.sent) == (4104, [])
 
 
-def test_who_was_acked_its_own_while_it_lagged_is_not_told_that_they_were_skipped(host):
-    session = lagging(host)
-    subscription = session.subscriptions["live:a"]
-    session.acked_behind(subscription)  # not behind yet
-    host.publish_http("live:a", 1)
-    host.advance(1)
-    host.publish_http("live:a", 2)
-    session.acked_behind(subscription)
-    host.publish_http("live:a", 3)
-    host.advance(1)
-    session.connection.drain()
-    (event,) = session.connection.events()
-    assert (event["data"], event["skipped"]) == (3, 1)
-    assert session.caught(subscription) == 0
-
-
 def now_at(host):
     """The position of chat:a, known to the hub because somebody listens."""
     opened(host).subscribe_by_server("chat:a")

@@ -143,6 +143,21 @@ def test_notifications_that_were_skipped_are_told_by_a_reset():
     assert lag(3) == [{"n": 3}]
 
 
+def test_a_slow_reader_of_notifications_is_told_once_before_the_newest_of_each_key():
+    tables = {"namespaces": {**TABLES["namespaces"], "notify": {"slow": "latest"}}}
+    host = ManualHost(tables=tables)
+    session = opened(host, "notify:x", NotifySession)
+    session.connection.stall()
+    session.connection.payloads()
+    for number, key in enumerate("abab"):
+        host.publish_http("notify:x", {"n": number}, conflate_key=key)
+        host.advance(1)
+    session.connection.drain()
+    reset, *rest = [msgspec.json.decode(payload) for payload in session.connection.payloads()]
+    assert (reset["type"], reset["offset"]) == ("reset", 2)
+    assert rest == [{"n": 2}, {"n": 3}]
+
+
 def test_typing_ping_and_pong(host):
     bob, amy = opened(host), opened(host, user="amy")
     bob.connection.events()

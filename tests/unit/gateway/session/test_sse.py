@@ -153,6 +153,19 @@ def test_a_slow_reader_of_a_feed_gets_the_newest_and_its_id(host):
     assert offsets(block) == {"live:a": 3}
 
 
+def test_a_slow_reader_of_a_feed_gets_the_newest_of_each_key_with_an_id_each(host):
+    session = opened(host, "live:a")
+    session.connection.stall()
+    for key in "abab":
+        host.publish_http("live:a", key, conflate_key=key)
+    host.advance(1)
+    blocks(session)
+    session.connection.drain()
+    first, second = blocks(session)
+    assert ('"skipped":2' in first[1], "skipped" in second[1]) == (True, False)
+    assert (offsets(first), offsets(second)) == ({"live:a": 3}, {"live:a": 4})
+
+
 def test_the_server_adds_and_ends_channels(host):
     session = opened(host, "chat:a")
     blocks(session)

@@ -38,6 +38,13 @@ def test_key_and_tags_are_shown_as_they_were_given():
     assert got == {"ts": 5, "key": 'k"\n', "tags": {"a": "ü"}}
 
 
+@pytest.mark.parametrize(
+    "more", [{"http": True}, {"sender": "bob", "key": "k", "tags": {"a": "b"}}]
+)
+def test_a_conflate_key_stands_first_where_gateways_look_for_it(more):
+    assert next(iter(meta(conflate_key="EURUSD", **more).items())) == ("conflate_key", "EURUSD")
+
+
 def test_empty_tags_are_left_out():
     assert meta(http=True, tags={}) == {"ts": 5}
 

@@ -6,7 +6,7 @@ import pytest
 
 from services.kernel.domain import namespaces
 from services.kernel.domain.codes import Code
-from services.kernel.domain.namespaces import Access, Namespace, NamespacesError, Slow
+from services.kernel.domain.namespaces import Access, Conflate, Namespace, NamespacesError, Slow
 from tests.support.refusals import refused
 
 
@@ -24,6 +24,7 @@ def test_every_kind_of_option_is_read():
         "presence": True,
         "publish": "members",
         "slow": "latest",
+        "conflate": "key",
         "publish_rate": 2.5,
         "schema": {"type": "object"},
     }
@@ -32,6 +33,7 @@ def test_every_kind_of_option_is_read():
     assert isinstance(room.history_ttl, int)
     assert room.history_bytes == 70_000
     assert (room.publish, room.slow, room.publish_rate) == (Access.MEMBERS, Slow.LATEST, 2.5)
+    assert room.conflate is Conflate.KEY
     assert room.schema == {"type": "object"}
 
 
@@ -88,6 +90,7 @@ def document(**options):
         (document(presence=1), "'presence': must be true or false"),
         (document(publish="all"), "'publish': must be one of anyone"),
         (document(slow=["latest"]), "'slow': must be one of disconnect"),
+        (document(conflate=True), "'conflate': must be one of off, key"),
         (document(schema="x"), "'schema': must be a JSON Schema"),
         (document(history_size=0), "must be a number from 1 to 1000000"),
         (document(history_size=True), "must be a number"),

@@ -49,9 +49,15 @@ AT = b'{"epoch":"e","offset":4}'
             commands.Publish(channel="a:b", data=b'{"x":1}'),
         ),
         (
-            b'{"type":"publish","id":2,"channel":"a:b","data":null,"key":"k","ephemeral":true,"echo":false}',
+            b'{"type":"publish","id":2,"channel":"a:b","data":null,"key":"k","conflate_key":"c","ephemeral":true,"echo":false}',
             commands.Publish(
-                id=2, channel="a:b", data=b"null", key="k", ephemeral=True, echo=False
+                id=2,
+                channel="a:b",
+                data=b"null",
+                key="k",
+                conflate_key="c",
+                ephemeral=True,
+                echo=False,
             ),
         ),
         (b'{"type":"history","channel":"a:b"}', commands.History(channel="a:b")),
@@ -76,6 +82,7 @@ def test_a_written_command_becomes_the_command(text, command):
         (b'{"type":"auth","since":{"a:b":{"epoch":"e","offset":-1}}}', "offset"),
         (b'{"type":"history","channel":"a:b","since":{"epoch":"","offset":1}}', "epoch"),
         (b'{"type":"publish","channel":"a:b","data":1,"key":""}', "key"),
+        (b'{"type":"publish","channel":"a:b","data":1,"conflate_key":""}', "^conflate_key must be"),
     ],
 )
 def test_what_cannot_be_is_refused(text, reason):

@@ -74,7 +74,11 @@ def test_a_bad_body(raw, reason):
     ("kind", "raw", "reason"),
     [
         (bodies.Publish, b'{"data":1,"ephemral":true}', "no member 'ephemral' .*'ephemeral'"),
-        (bodies.Publish, b'{"dta":1}', "nearest is 'data', and known are data, key, tags,"),
+        (
+            bodies.Publish,
+            b'{"dta":1}',
+            "nearest is 'data', and known are data, key, conflate_key, tags,",
+        ),
         (bodies.Publish, b'{"data":1,"idempotency_key":"a"}', "the nearest is 'key'"),
         (
             bodies.Publish,
@@ -94,7 +98,7 @@ def test_a_bad_body(raw, reason):
         (bodies.Batch, b'{"message":[]}', "no member 'message' here; the nearest is 'messages'"),
         (bodies.Broadcast, b'{"channel":"a:b","data":1}', "the nearest is 'channels'"),
         (bodies.DirectMessage, b'{"data":1,"key":"a"}', "no member 'key' .*known are data"),
-        (bodies.Publish, b'{"a` - at `$.x":1}', "known are data, key, tags"),
+        (bodies.Publish, b'{"a` - at `$.x":1}', "known are data, key, conflate_key, tags"),
         (bodies.Publish, b'{"a\\n`":1}', r"no member 'a\\n`' here"),
         (bodies.Publish, b'{"%s":1}' % (b"x" * 100_000), r"'x+\.\.\.' here; the nearest is"),
     ],
