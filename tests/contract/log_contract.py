@@ -248,6 +248,21 @@ class LogContract:
         (stored,) = await publish(broker, "room:a", "1")
         assert (stored.epoch, stored.offset) == ("Epoch1", 1)
 
+    async def test_a_look_with_an_epoch_opens_what_is_stale_in_the_same_call(
+        self, broker: Broker
+    ) -> None:
+        await publish(broker, "room:a", "1", "2")
+        was = await head(broker, "room:a")
+        here = Position(was.epoch, 1)
+        looked, opened = await broker.look(
+            0, [Look("room:a", (here,), epoch="Epoch1"), Look("room:b", epoch="Epoch2")]
+        )
+        assert isinstance(looked, Looked)
+        assert isinstance(opened, Looked)
+        assert (looked.epoch, looked.offset, texts(looked.publications)) == (was.epoch, 2, ["2"])
+        assert (opened.epoch, opened.offset, opened.history) == ("Epoch2", 0, looked.history)
+        assert (await head(broker, "room:b")).epoch == "Epoch2"
+
     async def test_a_channel_in_which_nothing_was_published_is_forgotten_after_an_hour(
         self, broker: Broker, pass_hour
     ) -> None:

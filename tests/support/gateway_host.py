@@ -13,7 +13,7 @@ from services.gateway.fanout.audience import Audience
 from services.gateway.fanout.lag_budget import LagBudget
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.hub import Hub
-from services.gateway.hub.port import LookCall, OpenCall
+from services.gateway.hub.port import LookCall
 from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.metrics import Metrics
 from services.gateway.session.announcement import announcement
@@ -229,10 +229,6 @@ class ManualHost:
                 if not self.broker.down:
                     replies = now(self.broker.look(0, effect.looks))
                 self.hub.looked(effect, replies, self.clock)
-            elif isinstance(effect, OpenCall):
-                if not self.broker.down:
-                    now(self.broker.open(effect.channel, effect.epoch))
-                self.hub.opened(effect, not self.broker.down, self.clock)
             else:
                 self.hub.reconnected(self.clock)
                 self.soon(self.beat)

@@ -21,10 +21,9 @@ from services.kernel.domain.publications import Publication
 class Channel:
     """Position, listeners and waiters of one channel.
 
-    `looking` is the call whose reply is awaited, `proposed_epoch` the epoch proposed by an open call, `opened` whether one
-    succeeded since the last look, `due` when the next look is wanted, `failures` how many looks in a row did not
-    count, `advances` how many brought something new, `seen` the bus id that the newest reply includes, `bottom` an offset
-    below which the log was found to hold nothing.
+    `looking` is the call whose reply is awaited, `stale` whether head or history record may not match the server, `due` when
+    the next look is wanted, `failures` how many looks in a row did not count, `advances` how many brought something new,
+    `seen` the bus id that the newest reply includes, `bottom` an offset below which the log was found to hold nothing.
     """
 
     __slots__ = (
@@ -45,10 +44,9 @@ class Channel:
         "looking",
         "name",
         "offset",
-        "opened",
-        "proposed_epoch",
         "ring",
         "seen",
+        "stale",
         "waiters",
     )
 
@@ -73,8 +71,7 @@ class Channel:
         self.waiters: dict[Any, Waiter] = {}
         self.ring = Ring(limits.ring_count, limits.ring_bytes)
         self.looking: int | None = None
-        self.proposed_epoch: str | None = None
-        self.opened = False
+        self.stale = False
         self.due: float | None = None
         self.failures = 0
         self.advances = 0
@@ -127,7 +124,6 @@ class Channel:
         """Something may be missing; a look that is under way was not asked for that and is void."""
         self.live = False
         self.looking = None
-        self.proposed_epoch = None
 
     def _buffer_up(self, entry: Entry) -> None:
         """Keep an entry until the look under way has been merged, within bounds (rule 4)."""
@@ -207,8 +203,8 @@ class Channel:
 
     # Looks
 
-    def look(self, call: int) -> Look:
-        """What to ask now. The buffer is emptied: the reply will include all that the reader has read so far."""
+    def look(self, call: int, *, epoch: str = "") -> Look:
+        """What to ask now; `epoch` names the history that begins where none is valid. The buffer is emptied: the reply will include all that the reader has read so far."""
         self.looking = call
         self._buffer.clear()
         self._buffer_bytes = 0
@@ -218,10 +214,11 @@ class Channel:
         if (
             self.listeners and not self.live
         ):  # listeners first; then most waiters join from the ring
-            return Look(self.name, (Position(self.epoch, self.offset),), resume=True)
-        return self._look_for_waiters()
+            here = (Position(self.epoch, self.offset),)
+            return Look(self.name, here, resume=True, epoch=epoch)
+        return self._look_for_waiters(epoch)
 
-    def _look_for_waiters(self) -> Look:
+    def _look_for_waiters(self, epoch: str) -> Look:
         """Pass on the lowest positions: one scan of the log from there serves everyone above as well."""
         haves = {waiter.have for waiter in self.waiters.values() if waiter.have and not waiter.lost}
         ordered = sorted(haves, key=lambda have: (have.epoch != self.epoch, have.offset))
@@ -229,7 +226,7 @@ class Channel:
         if self.live:
             since += (Position(self.epoch, self.offset),)
         last = max((w.last for w in self.waiters.values() if w.have is None), default=0)
-        return Look(self.name, since, last)
+        return Look(self.name, since, last, epoch=epoch)
 
     def merge_look(self, reply: Looked, look: Look) -> bool:
         """Merge a reply that counts. False when it brought nothing new, so that asking again at once is no use."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.gateway.hub.port import LookCall, OpenCall, ReconnectCall
+from services.gateway.hub.port import LookCall, ReconnectCall
 
-Effect = LookCall | OpenCall | ReconnectCall
+Effect = LookCall | ReconnectCall
 
 
 class PendingCalls:
@@ -18,7 +18,7 @@ class PendingCalls:
         self.patience = patience
         self._serial = 0
         self._new: list[Effect] = []
-        self._pending: dict[int | str, tuple[float, Effect]] = {}
+        self._pending: dict[int, tuple[float, Effect]] = {}
 
     def serial(self) -> int:
         """A number for the next look call."""
@@ -54,11 +54,5 @@ class PendingCalls:
         return found
 
 
-def _key(effect: Effect) -> int | str:
-    match effect:
-        case LookCall():
-            return effect.id
-        case OpenCall():
-            return effect.epoch
-        case ReconnectCall():
-            return ""
+def _key(effect: Effect) -> int:
+    return effect.id if isinstance(effect, LookCall) else 0

@@ -23,11 +23,11 @@ from services.gateway.hub.look_schedule import LookSchedule
 from services.gateway.hub.port import (
     HubLimits,
     LookCall,
-    OpenCall,
     ReconnectCall,
     Sink,
 )
 from services.gateway.hub.replay_budget import ReplayBudget
+from services.gateway.hub.resync_queue import QUEUED, ResyncQueue
 from services.gateway.hub.waiter import Waiter
 from services.kernel.broker.port import Beaten, Entry, EntryType, Look, Looked, Stale
 from services.kernel.domain.codes import Code, OpenlineError
@@ -46,7 +46,8 @@ _NUDGE = EntryType.NUDGE
 class Hub:
     """One partition's channels. Subscribers may be any hashable objects; only audiences look into them.
 
-    A method may call audiences before it returns; they may call `subscribe` and `unsubscribe` back.
+    A method may call audiences before it returns; they may call `subscribe` and `unsubscribe` back. `gateways` is their number
+    in the fleet, as far as it is known.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class Hub:
         self._budget = ReplayBudget(UNBOUNDED) if budget is None else budget
         self._cursor = BusCursor()
         self._channels: dict[str, Channel] = {}
+        self.gateways = 1
         self._look_schedule = LookSchedule()
+        self._resync_queue = ResyncQueue(self._limits)
         self._calls = PendingCalls(self._limits.answer)
         self._deadlines: deque[tuple[Channel, Waiter]] = deque()
         self._idle = IdleChannels(self._limits.idle_seconds, self._limits.idle_most)
@@ -99,6 +102,7 @@ class Hub:
         if not (state.live and state.join(waiter)):
             state.waiters[subscriber] = waiter
             self._deadlines.append((state, waiter))
+            self._hasten(state)
         self._settle(state)
 
     def unsubscribe(self, channel: str, subscriber: Any, now: float) -> None:
@@ -224,12 +228,14 @@ class Hub:
         self._now = now
         if reply is None:
             return
+        before = self._cursor.history
         verdict = self._cursor.beaten(reply, sent_position)
         if verdict is Verdict.RECONNECT:
             self._calls.add(ReconnectCall(), now)
         elif verdict is Verdict.RETAKEN:
             for channel in self._channels.values():
                 channel.seen = 0  # a bus id of the history before
+                channel.stale |= reply.history != before
             self._resync()
 
     def reconnected(self, now: float) -> None:
@@ -242,11 +248,18 @@ class Hub:
         """Compare everything again from the position just read: any channel may have missed entries (rule 7)."""
         self.forget_idle()
         wanted = sorted(self._channels.values(), key=lambda channel: -len(channel.listeners))
-        for index, channel in enumerate(wanted):
+        for channel in wanted:
             self.recompare(channel)
-            batch = index // self._limits.batch
-            self._look_schedule.move(channel, self._now + batch * self._limits.spacing)
+        self._resync_queue.begin(wanted, self._now)
+        for channel in wanted:
+            if channel.waiters:
+                self._hasten(channel)
         self._sink.resynced(self._now)
+
+    def _hasten(self, channel: Channel) -> None:
+        """Do not wait for the channel's turn in a resync, which may take longer than the patience of who waits there."""
+        if channel.due == QUEUED:
+            self._look_schedule.move(channel, self._now)
 
     def forget_idle(self) -> None:
         """Drop channels that nobody wants: nothing would ever compare them (rule 7)."""
@@ -262,6 +275,11 @@ class Hub:
     def looked(self, call: LookCall, replies: Sequence[Looked | Stale] | None, now: float) -> None:
         """A look was answered, one reply a channel in the call's order, or failed (None)."""
         self._now = now
+        if self._resync_queue.answered(call.id):
+            if replies is None:
+                self._postpone(call)
+            else:
+                self._resync_queue.succeeded()
         answers = replies if replies is not None else [None] * len(call.looks)
         for look, reply in zip(call.looks, answers, strict=True):
             channel = self._channels.get(look.channel)
@@ -271,11 +289,21 @@ class Hub:
             call
         )  # not before: if an audience fails, what is left counts as failed later
 
+    def _postpone(self, call: LookCall) -> None:
+        """A batch of a resync failed."""
+        found = (self._channels.get(look.channel) for look in call.looks)
+        again = [channel for channel in found if channel is not None and channel.looking == call.id]
+        for channel in again:
+            channel.looking = None
+        self._resync_queue.put_back(again, self._now)
+        for channel in again:
+            self._settle(channel)
+
     def _merge(
         self, channel: Channel, call: LookCall, *, look: Look, reply: Looked | Stale | None
     ) -> None:
         if isinstance(reply, Stale):
-            self._open(channel)
+            self._reopen(channel, look)
         elif (
             reply is None or not self.counts(call, reply, channel) or not pages.is_consistent(reply)
         ):
@@ -285,7 +313,7 @@ class Hub:
             self._later(channel)
         elif channel.merge_look(reply, look):
             channel.failures = 0
-            channel.opened = False
+            channel.stale = False
             channel.advances += 1
             self._refuse_crowded(channel)
             self._settle(channel)
@@ -293,16 +321,15 @@ class Hub:
             self._refuse_crowded(channel)
             self._later(channel)
 
-    def _open(self, channel: Channel) -> None:
-        """Head or history record do not match (rule 2). If they were just made to, looks do not reach the master."""
+    def _reopen(self, channel: Channel, look: Look) -> None:
+        """Head or history record do not match (rule 2). If they were to be made to, looks do not reach the master."""
         channel.looking = None
-        if channel.opened:
-            channel.opened = False
+        channel.stale = True
+        if look.epoch:
             self._lose()
             self._later(channel)
-            return
-        channel.proposed_epoch = self._new_epoch()
-        self._calls.add(OpenCall(channel.name, channel.proposed_epoch), self._now)
+        else:
+            self._settle(channel)
 
     def _lose(self) -> None:
         if self._cursor.following:
@@ -318,20 +345,6 @@ class Hub:
         known = max(call.position, channel.seen)
         return reply.history == self._cursor.history and reply.bus >= known
 
-    def opened(self, call: OpenCall, ok: bool, now: float) -> None:  # noqa: FBT001
-        """An open call was carried out, or failed: not the master, or not reachable."""
-        self._now = now
-        self._calls.answered(call)
-        channel = self._channels.get(call.channel)
-        if channel is None or channel.proposed_epoch != call.epoch:
-            return
-        channel.proposed_epoch = None
-        channel.opened = ok
-        if ok:
-            self._settle(channel)
-        else:
-            self._later(channel)
-
     # What is due
 
     @property
@@ -341,6 +354,7 @@ class Hub:
             self._deadlines.popleft()
         times = (
             self._look_schedule.next if self._cursor.following else None,
+            self._resync_queue.next if self._cursor.following else None,
             self._calls.next,
             self._deadlines[0][1].deadline if self._deadlines else None,
             self._idle.next,
@@ -377,26 +391,35 @@ class Hub:
         match effect:
             case LookCall():
                 self.looked(effect, None, self._now)
-            case OpenCall():
-                self.opened(effect, False, self._now)
             case ReconnectCall():
                 self.reconnected(self._now)
 
     def _make_looks(self) -> None:
-        """One call for up to a batch of channels whose look is due."""
+        """One call for up to a batch of channels whose look is due; of a resync's, one call at a time."""
         ready = [
             channel for channel in self._look_schedule.pop_due(self._now) if self._is_ready(channel)
         ]
         size = self._limits.batch
         for start in range(0, len(ready), size):
-            serial = self._calls.serial()
-            looks = tuple(channel.look(serial) for channel in ready[start : start + size])
-            self._calls.add(LookCall(serial, looks, self._cursor.position), self._now)
+            self._ask(ready[start : start + size])
+        while batch := self._resync_queue.pop_due(self._now):
+            if ready := [channel for channel in batch if self._is_ready(channel)]:
+                self._resync_queue.sent(self._ask(ready), self._now, gateways=self.gateways)
+
+    def _ask(self, channels: Sequence[Channel]) -> int:
+        """Look at channels; the call's number."""
+        serial = self._calls.serial()
+        looks = tuple(
+            channel.look(serial, epoch=self._new_epoch() if channel.stale else "")
+            for channel in channels
+        )
+        self._calls.add(LookCall(serial, looks, self._cursor.position), self._now)
+        return serial
 
     def _is_ready(self, channel: Channel) -> bool:
         """Whether a look is wanted and none is under way: looks are single-flight."""
-        free = channel.looking is None and channel.proposed_epoch is None
-        return free and channel.wants_look and self._channels.get(channel.name) is channel
+        free = channel.looking is None and channel.wants_look
+        return free and self._channels.get(channel.name) is channel
 
     def _settle(self, channel: Channel) -> None:
         """After a change: look, keep for a while, or drop."""

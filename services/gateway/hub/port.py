@@ -83,13 +83,6 @@ class LookCall(NamedTuple):
     position: int
 
 
-class OpenCall(NamedTuple):
-    """Ask `Broker.open`; answer with `Hub.opened`."""
-
-    channel: str
-    epoch: str
-
-
 class ReconnectCall(NamedTuple):
     """Ask `Broker.reconnect`; answer with `Hub.reconnected`, then beat."""
 
@@ -103,7 +96,8 @@ class HubLimits:
     buffer_count: int = 512
     buffer_bytes: int = 1_048_576
     batch: int = 100  # channels a look call compares at most
-    spacing: float = 0.02  # between the batches of a resync
+    spacing: float = 0.02  # between the batches of a resync at least, of up to `spaced` gateways
+    spaced: int = 4  # of more, it grows with their number: they share what the store can do
     positions: int = 16  # positions of waiters a look passes on at most
     patience: float = 5.0  # a subscriber that saw no progress until then is refused
     answer: float = 15.0  # a call that was not answered by then has failed

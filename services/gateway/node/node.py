@@ -140,6 +140,7 @@ class Node:
             incarnation=self._incarnation,
             now=self.now,
             full=self._probes.order,
+            counted=self._note_gateways,
         )
         self._presence = Presence(self.broker, self.namespaces, incarnation=self._incarnation)
         self._shedder = Shedder(
@@ -175,6 +176,12 @@ class Node:
             end=end,
             now=self.now,
         )
+
+    def _note_gateways(self, number: int) -> None:
+        """As many share the fleet's rates, and what the store can do after a failover."""
+        self.quota.divide(number)
+        for worker in self.buses.workers:
+            worker.hub.gateways = number
 
     def _audience(self, channel: str) -> Audience:
         return Audience(channel, self.namespaces.of(channel), self)

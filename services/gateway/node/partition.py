@@ -10,7 +10,7 @@ import structlog
 
 from services.gateway.hub.effects import Effect
 from services.gateway.hub.hub import Hub
-from services.gateway.hub.port import LookCall, OpenCall
+from services.gateway.hub.port import LookCall
 from services.gateway.metrics import Metrics
 from services.kernel.broker.port import Beat, Beaten, Broker, Looked, Stale
 from services.kernel.domain.codes import OpenlineError
@@ -175,8 +175,6 @@ class PartitionWorker:
     async def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, LookCall):
             await self._look(effect)
-        elif isinstance(effect, OpenCall):
-            await self._open(effect)
         else:
             await self._renew()
         self._pump()
@@ -188,15 +186,6 @@ class PartitionWorker:
         except OpenlineError as error:
             log.debug("look_failed", partition=self.partition, error=error.message)
         self.hub.looked(call, replies, self._loop.time())
-
-    async def _open(self, call: OpenCall) -> None:
-        ok = True
-        try:
-            await self._broker.open(call.channel, call.epoch)
-        except OpenlineError as error:
-            ok = False
-            log.debug("channel_open_failed", partition=self.partition, error=error.message)
-        self.hub.opened(call, ok, self._loop.time())
 
     async def _renew(self) -> None:
         with suppress(OpenlineError):

@@ -38,14 +38,16 @@ class Reports:
         incarnation: Callable[[], str],
         now: Callable[[], float],
         full: Callable[[str], None],
+        counted: Callable[[int], None],
     ) -> None:
-        """`full` gets each user that has too many connections over the fleet."""
+        """`full` gets each user that has too many connections over the fleet, `counted` the number of its gateways."""
         self._broker = broker
         self._limits = limits
         self._quota = quota
         self._incarnation = incarnation
         self._now = now
         self._full = full
+        self._counted = counted
         self._counts: dict[str, int] = {}
         self._newcomers: dict[str, list[Session]] = {}
 
@@ -70,7 +72,7 @@ class Reports:
         for number in itertools.count():
             if number % COUNTED_EVERY == 0:
                 with suppress(OpenlineError):
-                    self._quota.divide(len(await self._broker.nodes()))
+                    self._counted(len(await self._broker.nodes()))
             await pace.pause(REPORT_SECONDS)
             await self.send_counts()
             await self._send_rates()

@@ -105,12 +105,14 @@ class Look:
     `since`: positions of readers, any order, any epoch; those of another epoch or older than the log are passed over.
     `last`: also reach back over the N newest. Without either: the head only. `resume`: a `since` of another epoch stands
     for the place where the head's epoch began, or for the oldest that the log has since, as whoever held it goes on there.
+    `epoch` (fresh, random): where head or history record do not match, make them valid as `open` does, then look: in one call.
     """
 
     channel: str
     since: tuple[Position, ...] = ()
     last: int = 0
     resume: bool = False
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A look cannot answer: the history record or the head does not match this server. Call `open`, then look again."""
+    """A look cannot answer: the history record or the head does not match this server. Look again with an `epoch`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +254,10 @@ class Log(Protocol):
         """Drop the history: a new epoch, the offset goes on. Readers are told through a nudge."""
 
     async def look(self, partition: int, looks: Sequence[Look]) -> list[Looked | Stale]:
-        """Compare channels of one partition with their logs; read-only; one round trip."""
+        """Compare channels of one partition with their logs; one round trip; read-only but for looks with an `epoch`.
+
+        Those raise `unavailable` on a server that is not the master, and none of them is answered with Stale.
+        """
 
     async def open(self, channel: str, epoch: str) -> None:
         """Make head and history record valid on the master: `epoch` (fresh, random) names a new history if one begins.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from services.gateway.hub.hub import Hub
-from services.gateway.hub.port import HubLimits, Joined, LookCall, OpenCall
+from services.gateway.hub.port import HubLimits, Joined, LookCall
 from services.kernel.broker.port import Beaten, Entry
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 from tests.property.simulator.client import Client
-from tests.property.simulator.store import UnavailableError
+from tests.property.simulator.store import DemotedError, UnavailableError
 
 if TYPE_CHECKING:
     from tests.property.simulator.world import World
@@ -111,8 +112,6 @@ class Gateway:
         for effect in self.hub.effects():
             if isinstance(effect, LookCall):
                 self._look(effect)
-            elif isinstance(effect, OpenCall):
-                self._open(effect)
             else:
                 self._renew()
         self._read()
@@ -131,21 +130,17 @@ class Gateway:
         self.hub.tick(self.world.now)
         self._drain()
 
-    def _call(
-        self, ask: Callable[[], Any], answer: Callable[..., None], *, failed: Any = None
-    ) -> None:
+    def _call(self, ask: Callable[[], Any], answer: Callable[..., None]) -> None:
         """Carry out a call: a delay there, a delay back; it or its answer may be lost, its answer may come again."""
         world = self.world
 
         def there() -> None:
-            reply = failed
+            reply = None
             if not world.loses():
-                try:
+                with suppress(UnavailableError):
                     reply = ask()
-                except UnavailableError:
-                    reply = failed
                 if world.loses():
-                    reply = failed
+                    reply = None
             world.after(world.delay(), self._back, answer, reply)
             if world.repeats():
                 world.after(world.delay() * 3, self._back, answer, reply)
@@ -162,18 +157,16 @@ class Gateway:
             self._drain()
 
     def _look(self, call: LookCall) -> None:
-        self._call(
-            lambda: self.world.store.look(self.looks, call.looks),
-            lambda replies: self.hub.looked(call, replies, self.world.now),
-        )
+        def ask() -> Any:
+            try:
+                return self.world.store.look(self.looks, call.looks)
+            except DemotedError:
+                self._reconnect()  # as the adapter's link does
+                raise
+            finally:
+                self.world.written()
 
-    def _open(self, call: OpenCall) -> None:
-        def ask() -> bool:
-            self.world.store.open(call.channel, call.epoch)
-            self.world.written()
-            return True
-
-        self._call(ask, lambda ok: self.hub.opened(call, ok, self.world.now), failed=False)
+        self._call(ask, lambda replies: self.hub.looked(call, replies, self.world.now))
 
     def _renew(self) -> None:
         self._call(self._reconnect, lambda _: self.hub.reconnected(self.world.now))

@@ -14,6 +14,10 @@ class UnavailableError(Exception):
     """The server is down, or is not the master."""
 
 
+class DemotedError(UnavailableError):
+    """The server is a replica by now."""
+
+
 class Head(NamedTuple):
     epoch: str
     offset: int
@@ -185,7 +189,19 @@ class Store:
     def look(self, server: Server, looks: Sequence[Look]) -> list[Looked | Stale]:
         if not server.up:
             raise UnavailableError
-        return [self._look(server, look) for look in looks]
+        return [self._look(self._reopened(server, look), look) for look in looks]
+
+    def _reopened(self, server: Server, look: Look) -> Server:
+        """A look with an epoch makes record and head valid first. One that was cut off answers with what it has."""
+        if look.epoch and server.demoted:
+            raise DemotedError
+        if look.epoch and server is self.master and (self.fenced or self._unknown(look.channel)):
+            self.open(look.channel, look.epoch)
+        return server
+
+    def _unknown(self, channel: str) -> bool:
+        state = self.master.state
+        return state.record is None or channel not in state.heads
 
     def _look(self, server: Server, look: Look) -> Looked | Stale:
         state = server.state

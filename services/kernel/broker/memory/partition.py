@@ -110,6 +110,8 @@ class MemoryPartition:
     def look(self, look: Look, *, now: int) -> Looked | Stale:
         """Compare a channel with its log."""
         channel = self.channel(look.channel, now)
+        if look.epoch:
+            self.opened(look.channel, epoch=look.epoch, now=now)
         head = channel.head
         if head is None or head.history != self.history:
             return Stale()

@@ -130,7 +130,7 @@ class RedisLog:
         return results
 
     async def look(self, partition: int, looks: Sequence[Look]) -> list[Looked | Stale]:
-        """Compare channels of one partition with their logs; read-only; one round trip."""
+        """Compare channels of one partition with their logs; one round trip."""
         part = self._redis.parts[partition]
         commands = [self._look(part, look) for look in looks]
         replies = await self._redis.call("look", part.reads, commands)
@@ -140,16 +140,17 @@ class RedisLog:
         k, channel = part.keys, look.channel
         names = (k.record, k.head(channel), k.log(channel), k.bus)
         since = [value for position in look.since for value in position]
-        trusted = int(self._redis.options.trusted_restart)
-        args = (trusted, PAGE, PAGE_BYTES, look.last, int(look.resume), *since)
-        return run("look", names, *args, again=True)
+        asked = (PAGE, PAGE_BYTES, look.last, int(look.resume), *since)
+        candidate, trusted, _ = self._redis.fence()
+        if look.epoch:
+            args = (candidate, trusted, look.epoch, *asked)
+            return run("open", names, *args, again=True, lanes=(channel,))
+        return run("look", names, trusted, *asked, again=True)
 
     async def open(self, channel: str, epoch: str) -> None:
         """Make head and history record valid on the master."""
         part = self._redis.of(channel)
-        names = (part.keys.record, part.keys.head(channel), part.keys.log(channel))
-        candidate, trusted, _ = self._redis.fence()
-        command = run("open", names, candidate, trusted, epoch, again=True, lanes=(channel,))
+        command = self._look(part, Look(channel, epoch=epoch))
         await self._redis.one("open", part.writes, command)
 
     async def history(

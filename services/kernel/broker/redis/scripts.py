@@ -22,6 +22,7 @@ _INCLUDED = frozenset(
         "page",
         "presence",
         "sealed",
+        "seek",
         "settled",
     }
 )

@@ -8,9 +8,9 @@ from itertools import count
 import pytest
 
 from services.gateway.hub.hub import Hub
-from services.gateway.hub.port import HubLimits, LookCall, OpenCall, ReconnectCall
+from services.gateway.hub.port import HubLimits, LookCall, ReconnectCall
 from services.gateway.hub.replay_budget import ReplayBudget
-from services.kernel.broker.port import Beaten, Entry, EntryType, Stale
+from services.kernel.broker.port import Beaten, Entry, EntryType, Look, Stale
 from services.kernel.domain.codes import Code
 from services.kernel.domain.positions import Position
 from tests.support.recording_audience import RecordingSink, looked, message, publication
@@ -306,63 +306,43 @@ def test_after_a_gap_the_look_that_was_under_way_is_void():
 # Opening
 
 
-def test_a_stale_head_is_opened_and_looked_at_again():
+def test_a_stale_head_is_opened_with_the_next_look():
     bench = Bench()
     bench.subscribe("one")
-    bench.answer(Stale())
+    assert bench.hub.effects()[0].looks[0].epoch == ""
+    bench.answer(Stale(), call=LookCall(1, (Look("room:a"),), 10))
     call = bench.call()
-    assert call == OpenCall("room:a", "new1")
+    assert call.looks == (Look("room:a", epoch="new1"),)
     assert bench.hub.effects() == []
-    bench.hub.opened(call, True, bench.now)
-    bench.answer(looked(0, bus=10, epoch="new1"))
+    bench.answer(looked(0, bus=10, epoch="new1"), call=call)
     assert bench.told() == [("add", "one", "new1", 0, None, [])]
 
 
-def test_an_open_that_fails_is_followed_by_a_look_after_a_pause():
+def test_an_opening_look_that_fails_is_made_again_after_a_pause():
     bench = Bench()
     bench.subscribe("one")
     bench.answer(Stale())
-    bench.hub.opened(bench.call(), False, bench.now)
+    bench.hub.looked(bench.call(), None, bench.now)
     assert bench.hub.effects() == []
-    assert isinstance(bench.tick(0.05)[0], LookCall)
+    assert bench.tick(0.05)[0].looks[0].epoch == "new2"
 
 
-def test_a_second_reply_to_an_open_is_ignored():
+def test_a_channel_that_was_opened_is_looked_at_without_until_it_is_stale_again():
     bench = Bench()
     bench.subscribe("one")
     bench.answer(Stale())
-    call = bench.call()
-    bench.hub.opened(call, True, bench.now)
-    bench.hub.opened(call, False, bench.now)
-    assert isinstance(bench.call(), LookCall)
-
-
-def test_stale_long_after_an_open_is_opened_again():
-    bench = Bench()
-    bench.subscribe("one")
-    bench.answer(Stale())
-    bench.hub.opened(bench.call(), True, bench.now)
     bench.answer(looked(0, bus=10, epoch="new1"))
     bench.read(message(11, 1, epoch="F"))
-    bench.answer(Stale())
-    assert isinstance(bench.call(), OpenCall)
-
-
-def test_stale_after_an_open_that_failed_is_opened_again():
-    bench = Bench()
-    bench.subscribe("one")
-    bench.answer(Stale())
-    bench.hub.opened(bench.call(), False, bench.now)
-    (call,) = bench.tick(0.05)
+    call = bench.call()
+    assert call.looks[0].epoch == ""
     bench.answer(Stale(), call=call)
-    assert isinstance(bench.call(), OpenCall)
+    assert bench.call().looks[0].epoch == "new2"
 
 
-def test_stale_after_an_open_means_that_looks_do_not_reach_the_master():
+def test_stale_where_it_was_to_be_opened_means_that_looks_do_not_reach_the_master():
     bench = Bench()
     bench.subscribe("one")
     bench.answer(Stale())
-    bench.hub.opened(bench.call(), True, bench.now)
     bench.answer(Stale())
     assert bench.call() == ReconnectCall()
     assert not bench.hub.following
@@ -377,7 +357,7 @@ def test_stale_after_an_open_means_that_looks_do_not_reach_the_master():
 
 def test_a_hole_between_ids_compares_every_channel_that_is_wanted():
     bench = listening("room:a", "room:b")
-    bench.subscribe("two", "room:b")
+    bench.subscribe("two", "room:b", since=Position("E", 5))
     bench.told("room:b")
     generation = bench.hub.generation
     bench.read(message(15, 7, channel="room:b"))
@@ -394,8 +374,74 @@ def test_a_hole_between_ids_compares_every_channel_that_is_wanted():
 def test_a_resync_goes_in_batches_with_pauses():
     bench = listening("room:a", "room:b", "room:c")
     bench.read(Entry(20, EntryType.BEAT))
-    assert len(bench.call().looks) == 2
-    assert len(bench.tick(0.02)[0].looks) == 1
+    bench.answer(looked(5, bus=20), looked(5, bus=20))
+    assert bench.hub.effects() == []
+    assert bench.hub.wake == 0.02
+    assert [look.channel for look in bench.tick(0.02)[0].looks] == ["room:c"]
+
+
+def test_the_next_batch_of_a_resync_waits_for_the_answer_to_the_last_one():
+    bench = listening("room:a", "room:b", "room:c")
+    bench.read(Entry(20, EntryType.BEAT))
+    first = bench.call()
+    assert bench.tick(1.0) == []
+    bench.answer(looked(5, bus=20), looked(5, bus=20), call=first)
+    assert len(bench.call().looks) == 1
+
+
+def test_a_large_fleet_resyncs_more_slowly():
+    bench = listening("room:a", "room:b", "room:c")
+    bench.hub.gateways = 20
+    bench.read(Entry(20, EntryType.BEAT))
+    bench.answer(looked(5, bus=20), looked(5, bus=20))
+    assert bench.tick(0.05) == []
+    assert len(bench.tick(0.05)[0].looks) == 1
+
+
+def test_a_batch_of_a_resync_that_fails_is_the_next_one_again_after_a_pause_that_grows():
+    bench = listening("room:a", "room:b", "room:c")
+    bench.read(Entry(20, EntryType.BEAT))
+    bench.leave("one", "room:b")
+    call = bench.call()
+    for pause in (0.05, 0.1):
+        bench.hub.looked(call, None, bench.now)
+        assert bench.tick(pause - 0.01) == []
+        (call,) = bench.tick(0.01)
+        assert [look.channel for look in call.looks] == ["room:a", "room:c"]
+    bench.answer(looked(5, bus=20), looked(5, bus=20), call=call)
+    assert bench.hub.wake is None
+
+
+def test_who_leaves_while_a_batch_of_a_resync_is_under_way_is_not_asked_for_again():
+    bench = listening("room:a", "room:b")
+    bench.read(Entry(20, EntryType.BEAT))
+    call = bench.call()
+    bench.leave("one", "room:b")
+    bench.hub.looked(call, None, bench.now)
+    assert [look.channel for look in bench.tick(0.05)[0].looks] == ["room:a"]
+    assert bench.hub.position("room:b") is None
+
+
+def test_a_resync_goes_past_channels_that_were_left_meanwhile():
+    bench = listening("room:a", "room:b", "room:c")
+    bench.read(Entry(20, EntryType.BEAT))
+    for channel in ("room:a", "room:b"):
+        bench.leave("one", channel)
+    assert [look.channel for look in bench.call().looks] == ["room:c"]
+
+
+def test_a_newcomer_does_not_wait_for_its_channel_s_turn_and_a_message_does():
+    bench = listening("room:a", "room:b", "room:c", "room:d")
+    bench.read(Entry(20, EntryType.BEAT))
+    first = bench.call()
+    bench.read(message(21, 6, channel="room:c"))
+    assert bench.hub.effects() == []
+    bench.subscribe("two", "room:d", since=Position("E", 5))
+    ahead = bench.call()
+    assert [look.channel for look in ahead.looks] == ["room:d"]
+    bench.answer(looked(5, bus=21), call=ahead)
+    bench.answer(looked(5, bus=20), looked(5, bus=20), call=first)
+    assert [look.channel for look in bench.tick(0.02)[0].looks] == ["room:c"]
 
 
 def test_in_a_resync_those_with_most_listeners_come_first():
@@ -437,7 +483,9 @@ def test_another_history_means_reconnect_and_resync():
     bench.hub.reconnected(bench.now)
     bench.beat("I", 4)
     assert (bench.hub.bus_position, bench.hub.history) == (4, "I")
-    bench.answer(looked(3, bus=4, epoch="F", began=3, history="I"))
+    call = bench.call()
+    assert call.looks == (Look("room:a", (Position("E", 5),), resume=True, epoch="new1"),)
+    bench.answer(looked(3, bus=4, epoch="F", began=3, history="I"), call=call)
     assert bench.told() == [("reset", "F", 3, 3, "epoch")]
     assert len(bench.sink.resyncs) == 1
 
@@ -557,7 +605,7 @@ def test_a_call_that_is_never_answered_counts_as_failed():
     bench.tick(15.0)
     (call,) = bench.tick(0.05)
     bench.answer(Stale(), call=call)
-    assert isinstance(bench.call(), OpenCall)
+    assert bench.call().looks[0].epoch
     bench.tick(15.0)
     assert isinstance(bench.tick(0.1)[0], LookCall)
     bench.beat("I", 5)

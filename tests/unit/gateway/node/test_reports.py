@@ -29,7 +29,16 @@ async def broker():
 
 def reports(broker, name="here", limits=None, *, now=lambda: 0.0, full=lambda _: None):
     limits = limits or Limits()
-    return Reports(broker, limits, Quota(limits), incarnation=lambda: name, now=now, full=full)
+    quota = Quota(limits)
+    return Reports(
+        broker,
+        limits,
+        quota,
+        incarnation=lambda: name,
+        now=now,
+        full=full,
+        counted=quota.divide,
+    )
 
 
 def come(reports, user="bob", count=1):
