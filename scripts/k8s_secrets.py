@@ -1,8 +1,8 @@
 """Makes the secret files of an overlay that are missing: `make k8s-secrets [OVERLAY=prod REDIS_URL=... DATABASE_URL=...]`.
 
 `k8s/overlays/dev` gets random passwords and the URLs of its own stores; `prod` takes the URLs of yours. Both get a
-keyring for auth, which `make k8s-rotate-keys` rotates. `load` is dev and the secret of the load's client, `sentinel` dev and
-the address of its Sentinels. What exists stays as it is.
+keyring for auth, which `make k8s-rotate-keys` rotates. `load` is dev and the secret of the load's client, `sentinel` and
+`cluster` are dev and the address of its Redis by Sentinels or as a Cluster. What exists stays as it is.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if wanted.overlay == "load":
         _client(folder)
         return main(["dev", "--overlays", str(wanted.overlays)])
-    if wanted.overlay == "sentinel":
+    if address := _ADDRESSES.get(wanted.overlay):
         done = main(["dev", "--overlays", str(wanted.overlays)])
-        _sentinels(folder, wanted.overlays / "dev" / FOLDER)
+        _readdress(folder, wanted.overlays / "dev" / FOLDER, address)
         return done
     if wanted.overlay == "dev":
         _passwords(folder)  # its stores are its own, whatever the environment says
@@ -66,11 +66,20 @@ def _passwords(folder: Path) -> None:
     subprocess.run([str(ROOT / "scripts" / "secrets.sh")], check=True, env=environment)  # noqa: S603 - our own
 
 
-def _sentinels(folder: Path, dev: Path) -> None:
-    """The address of the same servers by their Sentinels."""
-    password = (dev / "redis_password").read_text("utf-8").strip()
-    hosts = ",".join(f"redis-{number}.redis:26379" for number in range(3))
-    url = f"redis+sentinel://:{password}@{hosts}/openline/0?sentinel_password={password}"
+def _hosts(count: int, port: int) -> str:
+    return ",".join(f"redis-{number}.redis:{port}" for number in range(count))
+
+
+_ADDRESSES = {
+    "sentinel": f"redis+sentinel://:{{0}}@{_hosts(3, 26379)}/openline/0?sentinel_password={{0}}",
+    "cluster": f"redis+cluster://:{{0}}@{_hosts(6, 6379)}",
+}
+"""The address of Redis in overlays of dev that have another one; {0} is the password."""
+
+
+def _readdress(folder: Path, dev: Path, address: str) -> None:
+    """The address of the same servers, with their password."""
+    url = address.format((dev / "redis_password").read_text("utf-8").strip())
     path = folder / "redis_url"
     if not path.exists() or path.read_text("utf-8").strip() != url:
         _keep(path, url)

@@ -15,7 +15,7 @@ import yaml
 from scripts.k8s_secrets import ROOT
 
 SOURCES = ("deploy", "k8s", "nginx", "web")
-OVERLAYS = ("dev", "load", "sentinel", "prod")
+OVERLAYS = ("dev", "load", "sentinel", "cluster", "prod")
 OLDEST, NEWEST = "1.29", "1.37"
 """The Kubernetes versions that the manifests are checked against."""
 _URLS = {
@@ -51,7 +51,7 @@ def copy(folder: Path) -> Path:
 
 def make_secrets(overlays: Path) -> None:
     """What `make k8s-secrets` makes, with stores for prod that do not exist. Raises CalledProcessError."""
-    for overlay in ("load", "sentinel", "prod"):  # load makes those of dev as well
+    for overlay in ("load", "sentinel", "cluster", "prod"):  # load makes those of dev as well
         command = [sys.executable, "-m", "scripts.k8s_secrets", overlay, "--overlays", overlays]
         environment = {**os.environ, **_URLS}
         subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)  # noqa: S603

@@ -131,7 +131,9 @@ def test_settings_are_accepted(built, overlay, service, monkeypatch, tmp_path):
             given[name] = str(tmp_path / Path(value).name)
         monkeypatch.setenv(name, given[name])
     settings = SERVICES[service]()
-    assert settings.redis_url.startswith(("redis://:", "rediss://:", "redis+sentinel://:"))
+    assert settings.redis_url.startswith(
+        ("redis://:", "rediss://:", "redis+sentinel://:", "redis+cluster://:")
+    )
     assert settings.public_url == given["OPENLINE_PUBLIC_URL"]
 
 
@@ -219,7 +221,7 @@ OF_ALL = [
     ("namespaces", "deploy/namespaces.toml", set()),
 ]
 OF_TRIALS = [
-    ("redis", "deploy/redis/*", {"kustomization.yaml", "restore.sh", "cluster.sh", "member.sh"}),
+    ("redis", "deploy/redis/*", {"kustomization.yaml", "restore.sh", "cluster.sh"}),
     ("postgres", "deploy/postgres/*.*", {"kustomization.yaml"}),
     ("prometheus", "deploy/prometheus/**/*.yml", {"tests"}),
     ("alertmanager", "deploy/alertmanager/*.yml", set()),
@@ -373,7 +375,7 @@ def asked_by_prometheus():
     return {one for one in found if one[0].removesuffix("-instances") in SERVICES}
 
 
-@pytest.mark.parametrize("overlay", ["dev", "load", "sentinel"])
+@pytest.mark.parametrize("overlay", ["dev", "load", "sentinel", "cluster"])
 def test_prometheus_sees_pods_that_are_not_ready_and_nginx_does_not(built, overlay):
     pods = dict(manifests.pods(built[overlay]))
     found = set()
@@ -456,6 +458,28 @@ def test_each_server_of_the_sentinels_names_itself_and_is_asked_and_watched_by_i
     assert "redis-exporter" not in dict(manifests.pods(built["sentinel"]))
 
 
+def test_each_server_of_the_cluster_is_named_to_the_others_to_services_and_to_prometheus(built):
+    objects = built["cluster"]
+    pod = dict(manifests.pods(objects))["redis"]
+    claimed = of(objects, "StatefulSet", "redis")["spec"]
+    hosts = [f"redis-{n}.{claimed['serviceName']}:6379" for n in range(claimed["replicas"])]
+    told = {c["name"]: environment(objects, c) for c in pod["containers"]}
+    assert told["meet"]["NODES"].split() == hosts
+    assert told["meet"]["SELF"] == "$(POD).redis:6379"
+    secret = of(objects, "Secret", "services")["data"]["redis_url"]
+    assert base64.b64decode(secret).decode().strip().partition("@")[2].split(",") == hosts
+    partitions = {
+        environment(objects, dict(manifests.pods(objects))[service]["containers"][0])[
+            "OPENLINE_PARTITIONS"
+        ]
+        for service in SERVICES
+    }
+    assert partitions == {"4"}
+    exporter = of(objects, "Service", "redis-exporter")["spec"]
+    assert exporter["selector"] == {"app.kubernetes.io/name": "redis"}
+    assert "redis-exporter" not in dict(manifests.pods(objects))
+
+
 def test_production_without_its_stores_is_refused(overlays, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "overlays" / "prod"
     shutil.copytree(overlays / "prod", folder)
@@ -511,7 +535,7 @@ def test_nginx_runs_a_worker_for_each_core_that_it_may_use(built, overlay, tmp_p
     monkeypatch.setenv("CPUS", str(cores))
     assert fill(tmp_path).returncode == 0
     assert f"\nworker_processes {cores};\n" in (tmp_path / "containers-main.conf").read_text()
-    assert cores == {"dev": 1, "load": 1, "sentinel": 1, "prod": 2}[overlay]
+    assert cores == {"prod": 2}.get(overlay, 1)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

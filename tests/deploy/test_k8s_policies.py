@@ -23,6 +23,7 @@ NEEDED = {
     ("publisher", 8300): {"nginx", "prometheus"},
     ("redis", 6379): {"redis-exporter", *SERVICES},
     ("redis", 26379): set(),
+    ("redis", 16379): set(),
     ("postgres", 5432): {"auth", "loadtest-client"},
     ("nginx", 9113): {"prometheus"},
     ("redis-exporter", 9121): {"prometheus"},
@@ -35,6 +36,13 @@ NEEDED = {
 SENTINELS = {
     ("redis", 6379): {"redis", *SERVICES},
     ("redis", 26379): {"redis", *SERVICES},
+    ("redis", 9121): {"prometheus"},
+}
+
+# Servers of a Cluster talk to each other, by their bus as well.
+CLUSTER = {
+    ("redis", 6379): {"redis", *SERVICES},
+    ("redis", 16379): {"redis"},
     ("redis", 9121): {"prometheus"},
 }
 
@@ -99,8 +107,10 @@ def passes(objects, direction, pod, other, port):
 
 def test_only_those_who_need_to_connect_can(objects):
     pods = labels(objects)
-    sentinels = any(one["metadata"]["name"] == "redis-sentinel" for one in objects)
-    for (target, port), needed in (NEEDED | (SENTINELS if sentinels else {})).items():
+    policies = {one["metadata"]["name"] for one in objects if one["kind"] == "NetworkPolicy"}
+    needs = NEEDED | (SENTINELS if "redis-sentinel" in policies else {})
+    needs |= CLUSTER if "redis-cluster" in policies else {}
+    for (target, port), needed in needs.items():
         if target not in pods:
             continue
         allowed = {

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Literal, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.support.ports import free_port
 from tests.support.tied import tied
@@ -71,7 +73,7 @@ def binary(flavour: Flavour) -> str:
 
 
 class RedisServer:
-    """One server process. `url` and `port` stay the same over `restart`."""
+    """One server process. `url` and `port` stay the same over `restart`; `args` count from the next start on."""
 
     def __init__(self, folder: Path, *args: str, flavour: Flavour) -> None:
         self.folder = folder
@@ -79,7 +81,7 @@ class RedisServer:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process: subprocess.Popen[bytes]
-        self._args = args
+        self.args = args
         self.start()
 
     def start(self) -> None:
@@ -99,12 +101,14 @@ class RedisServer:
     def _command(self) -> list[str]:
         options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, "save": ""}
         flags = [part for key, value in options.items() for part in (f"--{key}", str(value))]
-        return [binary(self.flavour), *flags, *self._args]
+        return [binary(self.flavour), *flags, *self.args]
 
     def _answers(self) -> bool:
-        client = redis.Redis(port=self.port, socket_timeout=1)
+        client = redis.Redis(port=self.port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
         try:
             return bool(client.ping())
+        except redis.AuthenticationError:  # it asks for a password: it runs
+            return True
         except redis.RedisError:
             return False
         finally:
