@@ -23,6 +23,7 @@ def fleet() -> Dashboard:
             ("Do messages arrive?", _MESSAGES),
             ("Do clients get in, and stay?", _CLIENTS),
             ("Does each gateway keep up?", _GATEWAYS),
+            ("Do clients move as they should?", _MOVES),
             ("Will the objectives hold?", _OBJECTIVES),
             ("Does the way in work?", _WAY_IN),
         ],
@@ -166,12 +167,6 @@ _CLIENTS = [
         unit="cps",
     ),
     graph(
-        "Do drains move clients gently?",
-        {"{{outcome}}": rate("openline_gateway_drained_connections_total", "outcome")},
-        help="moved: clients that left when asked. closed: clients that had to be closed. Both recover. Empty while no gateway drains.",
-        unit="cps",
-    ),
-    graph(
         "How many subscriptions are there?",
         {"{{namespace}}": total("openline_gateway_subscriptions", "namespace", at=_IN)},
         help="A message of a namespace costs this many deliveries at most.",
@@ -217,6 +212,45 @@ _GATEWAYS = [
         help="Every delivery and handshake of that gateway waits this long. Late while CPU is low: the machine is overbooked.",
         unit="s",
         steps=LATE,
+        to_gateway=True,
+    ),
+]
+
+
+_MOVES = [
+    graph(
+        "Which gateways drain?",
+        {"{{instance}}": "max by (instance) (openline_gateway_draining)"},
+        help="1 from SIGTERM, or a drain by name, until it ends or is taken back. One that stays: see its page on this board, "
+        "and docs/deploy/upgrades.md. Several at once: the others must take all of their clients.",
+        to_gateway=True,
+    ),
+    graph(
+        "Do drains move clients gently?",
+        {"{{outcome}}": rate("openline_gateway_drained_connections_total", "outcome")},
+        help="moved: clients that left when asked. closed: clients that had to be closed. Both recover. 0 while no gateway drains.",
+        unit="cps",
+    ),
+    graph(
+        "Who hands clients over to gateways with fewer?",
+        {
+            "{{instance}} {{outcome}}": rate(
+                "openline_gateway_shed_connections_total", "instance, outcome"
+            )
+        },
+        help="After a scale-out, with OPENLINE_SHEDDING=on. moved: who went when asked. closed: who did not, and recovers. Without "
+        "an end: the load balancer brings them back, see docs/deploy/kubernetes.md.",
+        unit="cps",
+        to_gateway=True,
+    ),
+    graph(
+        "Is the fleet even?",
+        {
+            "{{instance}}": f"{total('openline_gateway_connections', 'instance')}"
+            f" / scalar(avg({total('openline_gateway_connections', 'instance')}) > 0)"
+        },
+        help="Clients of each gateway, of the mean of all. Shedding begins above 1.1 and ends at 1.05.",
+        steps=((1.1, "yellow"),),
         to_gateway=True,
     ),
 ]

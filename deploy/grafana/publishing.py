@@ -23,6 +23,7 @@ def publishing() -> Dashboard:
             ("What do they publish?", _PUBLICATIONS),
             ("How do publisher and auth answer?", _HTTP),
             ("How is Redis?", _REDIS),
+            ("How is each partition and server?", _PARTITIONS),
         ],
     )
 
@@ -251,5 +252,58 @@ _REDIS = [
         "How many keys does it hold?",
         {"{{instance}}": 'redis_db_keys{db="db0"}'},
         help="A few for each channel with a history, and for each user and channel that is present.",
+    ),
+]
+
+
+_PARTITIONS = [
+    graph(
+        "Which partition carries the traffic?",
+        {
+            "partition {{partition}}": "max by (partition) (rate(openline_gateway_bus_entries_total[$__rate_interval]))"
+        },
+        help="Entries a second; every gateway reads all of them. One much above the others: one busy channel, which no partition "
+        "more helps, or two partitions on one server that could be two.",
+        unit="cps",
+    ),
+    graph(
+        "Does each partition's bus answer?",
+        {"partition {{partition}}": "max by (partition) (openline_gateway_canary_age_seconds)"},
+        help="Age of the newest heartbeat that came back, at the gateway that is worst off; about 1 s. One partition rises: its "
+        "server, see redis-down and partitions-masterless. All rise on one gateway: that gateway.",
+        unit="s",
+        steps=((3, "yellow"), (5, "red")),
+    ),
+    graph(
+        "Is any partition read too slowly?",
+        {
+            "partition {{partition}}": "max by (partition) (openline_gateway_bus_lag_entries)",
+            "place lost {{partition}}": rate("openline_gateway_resyncs_total", "partition"),
+        },
+        help="Entries that the slowest gateway has not read. A place that is lost is a resync: the runbook is bus-overrun.",
+        steps=((1000, "red"),),
+    ),
+    graph(
+        "Has a master moved?",
+        {
+            service: f"max(increase(openline_{service}_broker_master_moves_total[5m]))"
+            for service in ("gateway", "publisher")
+        },
+        help="Failovers, moved slots and promotions of the last 5 minutes. Unplanned ones: see the runbook master-moved.",
+        steps=((1e-9, "yellow"),),
+    ),
+    graph(
+        "Is a partition without a master, or nobody there to name it?",
+        {
+            "partitions without a master": "max(openline_gateway_broker_masterless_partitions)",
+            "Sentinels that are silent": "max(openline_gateway_broker_silent_sentinels)",
+        },
+        help="0 both. What to do is in the runbooks partitions-masterless and sentinels-silent.",
+        steps=ANY,
+    ),
+    graph(
+        "Which servers have replicas?",
+        {"{{instance}}": "max by (instance) (redis_connected_slaves)"},
+        help="Masters have one or more, replicas none. A master with none: if it dies now, its partitions wait until it is back.",
     ),
 ]
