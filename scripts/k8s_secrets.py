@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif missing := _urls(folder):
         return _refuse(
             f"{wanted.overlay} needs {' and '.join(missing)}: make k8s-secrets OVERLAY={wanted.overlay} "
-            "REDIS_URL=rediss://:PASSWORD@HOST:6379/0 DATABASE_URL=postgresql://USER:PASSWORD@HOST/NAME"
+            "REDIS_URL=rediss://:PASSWORD@HOST:6379/0 DATABASE_URL=postgresql://USER:PASSWORD@HOST/NAME, "
+            "or REDIS_SERVERS=FILE in place of the former for several servers"
         )
     _keyring(folder)
     return 0
@@ -87,11 +88,16 @@ def _readdress(folder: Path, dev: Path, address: str) -> None:
 
 def _urls(folder: Path) -> list[str]:
     """Keep the URLs that the environment gives; answers those that are neither given nor there."""
+    if path := os.environ.get("REDIS_SERVERS"):
+        _keep(folder / "redis_servers", Path(path).read_text("utf-8").strip())
     names = ("redis_url", "database_url")
     for name in names:
         if value := os.environ.get(name.upper()):
             _keep(folder / name, value)
-    return [name.upper() for name in names if not (folder / name).exists()]
+    missing = [name for name in names if not (folder / name).exists()]
+    if (folder / "redis_servers").exists() and "redis_url" in missing:
+        missing.remove("redis_url")
+    return [name.upper() for name in missing]
 
 
 def _keep(path: Path, value: str) -> None:

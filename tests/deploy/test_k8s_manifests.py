@@ -117,24 +117,61 @@ def test_variables_are_settings(built, overlay):
             assert {name.removesuffix(FILE) for name in given} <= known
 
 
+def settings_of(objects, service, monkeypatch, folder):
+    """The settings of a service's pod, with its files in place; its variables."""
+    pod = dict(manifests.pods(objects))[service]
+    given = environment(objects, pod["containers"][0])
+    for name, value in given.items():
+        if name.endswith(FILE) and value:
+            volume = of(objects, "Secret", "auth" if service == "auth" else "services")
+            content = base64.b64decode(volume["data"][Path(value).name])
+            (folder / Path(value).name).write_bytes(content)
+            given[name] = str(folder / Path(value).name)
+        monkeypatch.setenv(name, given[name])
+    return SERVICES[service](), given
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("service", SERVICES)
 def test_settings_are_accepted(built, overlay, service, monkeypatch, tmp_path):
     """The settings of a pod, with its files in place, are settings that the service starts with."""
-    pod = dict(manifests.pods(built[overlay]))[service]
-    given = environment(built[overlay], pod["containers"][0])
-    for name, value in given.items():
-        if name.endswith(FILE):
-            volume = of(built[overlay], "Secret", "auth" if service == "auth" else "services")
-            content = base64.b64decode(volume["data"][Path(value).name])
-            (tmp_path / Path(value).name).write_bytes(content)
-            given[name] = str(tmp_path / Path(value).name)
-        monkeypatch.setenv(name, given[name])
-    settings = SERVICES[service]()
-    assert settings.redis_url.startswith(
+    found, given = settings_of(built[overlay], service, monkeypatch, tmp_path)
+    assert found.redis_url.startswith(
         ("redis://:", "rediss://:", "redis+sentinel://:", "redis+cluster://:")
     )
-    assert settings.public_url == given["OPENLINE_PUBLIC_URL"]
+    assert found.public_url == given["OPENLINE_PUBLIC_URL"]
+
+
+SERVERS = """
+[[servers]]
+url = "rediss://:password@redis-a.example.org:6379/0"
+partitions = "0-1"
+
+[[servers]]
+url = "rediss+cluster://:password@redis-b.example.org:6379"
+partitions = "2-3"
+"""
+
+
+def test_production_may_have_several_servers_of_redis(overlays, monkeypatch, tmp_path):
+    shutil.copytree(overlays.parents[1], tmp_path / "sources")
+    overlay = tmp_path / "sources" / "k8s" / "overlays" / "prod"
+    (overlay / FOLDER / "redis_url").unlink()
+    (tmp_path / "servers.toml").write_text(SERVERS)
+    monkeypatch.setenv("REDIS_SERVERS", str(tmp_path / "servers.toml"))
+    assert k8s_secrets.main(["prod", "--overlays", str(overlay.parent)]) == 0
+    text = (overlay / "kustomization.yaml").read_text("utf-8")
+    text = text.replace(
+        "  # - ../../components/redis-servers", "  - ../../components/redis-servers"
+    )
+    text = text.replace(f"{FOLDER}/redis_url", f"{FOLDER}/redis_servers")
+    (overlay / "kustomization.yaml").write_text(text)
+    with (overlay / "settings.env").open("a") as file:
+        file.write("OPENLINE_PARTITIONS=4\n")
+    objects = manifests.documents(manifests.build(overlay))
+    for service in SERVICES:
+        found, _ = settings_of(objects, service, monkeypatch, tmp_path)
+        assert [server.partitions for server in found.redis] == [(0, 1), (2, 3)]
 
 
 @pytest.mark.parametrize("service", SERVICES)
