@@ -49,16 +49,18 @@ async def handover(url, *arguments) -> tuple[int, str]:
 
 
 @asynccontextmanager
-async def traffic(url, seconds):
-    """Publishes with keys while the body runs and longer; afterwards nothing is lost, and all is as it was."""
+async def traffic(url):
+    """Publishes with keys while the body runs and a second longer; afterwards nothing is lost, and all is as it was."""
     broker = RedisBroker(url, lease=30.0)
     publishing = KeyedPublishing(broker, rate=RATE)
     try:
         await broker.start()
         history = (await beat(broker, "i1")).history
-        running = asyncio.create_task(publishing.run(seconds))
+        running = asyncio.create_task(publishing.run(60))
         await asyncio.sleep(1)
-        yield publishing
+        yield
+        await asyncio.sleep(1)
+        publishing.done = True
         await running
         gone, _ = await lost(broker, publishing.acknowledged)
         pause = publishing.longest_pause()
@@ -87,7 +89,7 @@ def refused_ms(said: str) -> int:
 async def test_sentinels_promote_a_replica_and_nobody_is_told(tmp_path):
     with SentinelGroup(tmp_path) as group:
         former = group.master()
-        async with traffic(group.url, 6):
+        async with traffic(group.url):
             status, said = await handover(group.url, "failover")
             assert status == 0, said
         assert refused_ms(said) < MOST * 1000
@@ -98,7 +100,7 @@ async def test_sentinels_promote_a_replica_and_nobody_is_told(tmp_path):
 async def test_a_replica_in_a_cluster_takes_over_and_nobody_is_told(tmp_path):
     with RedisCluster(tmp_path, flavour="valkey", replicas=1) as cluster:
         former = cluster.master()
-        async with traffic(cluster.url, 6):
+        async with traffic(cluster.url):
             status, said = await handover(cluster.url, "failover")
             assert status == 0, said
         assert refused_ms(said) < MOST * 1000
@@ -108,7 +110,7 @@ async def test_a_replica_in_a_cluster_takes_over_and_nobody_is_told(tmp_path):
 async def test_a_server_restarts_with_its_file_and_nobody_is_told(tmp_path):
     """This test keeps it running, as a supervisor does. What cannot be done changes nothing."""
     with start_redis(tmp_path, "--appendonly", "yes") as server:
-        async with traffic(server.url, 6):
+        async with traffic(server.url):
             shutting_down = asyncio.create_task(handover(server.url, "restart", "--shutdown"))
             while server.process.poll() is None:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.01)

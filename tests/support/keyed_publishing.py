@@ -24,12 +24,13 @@ class KeyedPublishing:
     accepted_at: list[float] = field(default_factory=list)
     refused: int = 0
     rate: int = RATE
+    done: bool = False
 
     async def run(self, seconds: float) -> None:
-        """Publish for so long; done when all is stored."""
+        """Publish for so long, or until `done` is set; returns when all is stored."""
         end, number = time.monotonic() + seconds, 0
         async with asyncio.TaskGroup() as tasks:
-            while time.monotonic() < end:
+            while not self.done and time.monotonic() < end:
                 number += 1
                 tasks.create_task(self._one(number))
                 await asyncio.sleep(1 / self.rate)
