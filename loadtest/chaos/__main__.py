@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.chaos import faults, kept, page, report, stores
-from loadtest.chaos.drive import Plan, Run, drive, say
+from loadtest.chaos.drive import SETTLE, Plan, Run, drive, say
 from loadtest.chaos.judge import Allowance, judge
 from loadtest.chaos.schedule import Fault, schedule
 from loadtest.chaos.system import running
@@ -32,6 +32,8 @@ from loadtest.chaos.without import RULES
 from loadtest.swarm.numbers import INTERRUPTED, positive, whole
 
 _GATEWAYS = 2
+_REST_SECONDS = 30.0
+"""In which all has to come to rest after each fault, where that is asked for."""
 
 
 def main() -> int:
@@ -73,14 +75,20 @@ async def _run(
         each=min(arguments.each, arguments.channels),
         ttl=arguments.ttl,
         direct=arguments.direct,
+        rests=arguments.rests,
+        settle=_REST_SECONDS if arguments.rests else SETTLE,
     )
     if arguments.target:
         async with attached(arguments.target, _login()) as system:
-            return await drive(system, plan, planned, seconds)
+            return await drive(system, plan, planned, seconds, passes=_passes)
     async with running(
         folder, store=arguments.store, engine=arguments.engine, without=arguments.without or ""
     ) as system:
-        return await drive(system, plan, planned, seconds)
+        return await drive(system, plan, planned, seconds, passes=_passes)
+
+
+def _passes(run: Run) -> bool:
+    return judge(asdict(run), _allowance).ok
 
 
 def _judge(run: Run, folder: Path, about: dict[str, Any]) -> int:
@@ -160,14 +168,24 @@ def _arguments() -> argparse.Namespace:
     )
     add("--list-faults", action="store_true", help="say what can happen, and end")
     add("--fault-every", type=positive, default=4.0, help="seconds between two faults (4)")
-    add("--store", choices=stores.KINDS, default="standalone", help="what holds the messages")
+    add("--store", choices=stores.KINDS, help="what holds the messages (standalone)")
     add("--engine", default="redis", help="redis, valkey (of the lock file) or a server's path")
     add(
         "--target",
         metavar="URL",
         help="a system that runs; needs CHAOS_CLIENT_ID and CHAOS_CLIENT_SECRET",
     )
-    add("--without", choices=RULES, metavar="RULE", help=f"break one: {', '.join(RULES)}")
+    add(
+        "--without",
+        choices=RULES,
+        metavar="RULE",
+        help=f"break one of {', '.join(RULES)}, with the store and the faults that bring it to light, and --rests",
+    )
+    add(
+        "--rests",
+        action="store_true",
+        help="stop publishing while each fault lasts, and judge when all is at rest; the first finding ends the run",
+    )
     add("--javascript", type=int, default=25, help="clients of @openline/client (25)")
     add("--python", type=int, default=25, help="clients of the package openline (25)")
     add("--raw", type=int, default=12, help="clients without a package (12)")
@@ -188,13 +206,24 @@ def _arguments() -> argparse.Namespace:
         default=Path(os.environ.get("OPENLINE_VAR") or "var"),
         help="where it is kept (var)",
     )
-    arguments = parser.parse_args()
+    arguments = _fitting(parser.parse_args())
     if arguments.direct and any(name.startswith("clients-") for name in arguments.faults or ()):
         parser.error("--direct leaves out the proxy that clients-... need: name other --faults")
     if not arguments.list_faults and not _kinds(arguments):
         parser.error(
             "none of these faults can happen to such a system: --list-faults tells which can"
         )
+    return arguments
+
+
+def _fitting(arguments: argparse.Namespace) -> argparse.Namespace:
+    """With what a broken rule needs to come to light, where nothing else was given."""
+    if arguments.without:
+        rule = RULES[arguments.without]
+        arguments.store = arguments.store or rule.store
+        arguments.faults = arguments.faults or list(rule.faults)
+        arguments.rests = True
+    arguments.store = arguments.store or "standalone"
     return arguments
 
 

@@ -12,6 +12,8 @@ from loadtest.chaos.histories import (
     Failed,
     Got,
     History,
+    Joined,
+    Left,
     Log,
     Lost,
     Place,
@@ -28,7 +30,7 @@ Window = tuple[int, int]
 class Finding:
     """Something that must not be. `kind`: missed, doubled, reordered, unrecovered (told of a recovery that has a hole),
     foreign, echoed, failed, behind, nowhere, refused, unsettled, idle, stays or absent (of presence), lost (acknowledged,
-    and no fault allows that it is gone), service (what a log or a probe says).
+    and no fault allows that it is gone), again (a leave that was told before, and no fault takes that back), service (what a log or a probe says).
     """
 
     kind: str
@@ -43,7 +45,7 @@ class Verdict:
     """What is wrong, and how much there was. `flagged`: losses that clients were told of, by reason.
     `acked_unheard`: acknowledged, heard by nobody, and everybody was told that something is missing there: the store lost
     it, or a reset went on behind it. `lost`: those of them that the store does not have. `resets`: when clients were told
-    of a loss.
+    of a loss. `again`: client, channel and leave, of those told a second time on one line.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -54,6 +56,7 @@ class Verdict:
     recovered: int = 0
     lost: list[Ack] = field(default_factory=list)
     resets: list[Lost] = field(default_factory=list)
+    again: list[tuple[str, str, Left]] = field(default_factory=list)
 
     def find(
         self, kind: str, client: str, channel: str, *, text: str, offset: int | None = None
@@ -91,13 +94,20 @@ def check_costs(
     *,
     losing: Sequence[Window],
     refusing: Sequence[Window],
+    resetting: Sequence[Window] = (),
     denied: Sequence[Denied] = (),
 ) -> None:
-    """Demand that what is lost was acknowledged when a fault allows that, and refused when one is near."""
+    """Demand that what is lost was acknowledged when a fault allows that, and refused when one is near. A store that lost
+    what it knew of a leave may tell it again.
+    """
     for ack in verdict.lost:
         if not _is_in(ack.at, losing):
             text = f"{ack.id} was acknowledged and is lost, and no fault then may lose it"
             verdict.find("lost", ack.client, ack.channel, offset=ack.place.offset, text=text)
+    for client, channel, left in verdict.again:
+        if not _is_in(left.at, resetting):
+            text = f"{left.connection} left, as was told before"
+            verdict.find("again", client, channel, text=text)
     for one in denied:
         if not _is_in(one.at, refusing):
             text = f"publish {one.id}: {one.code}, and no fault was near"
@@ -129,11 +139,14 @@ class _Walk:
         self.history = history
         self.at: Place | None = None
         self.held: dict[Place, str] = {}
-        self.skipped: list[tuple[Place, Place]] = []
-        """From where to where it was told that something is missing."""
+        self.skipped: list[tuple[Place, Place, int]] = []
+        """From where to where it was told that something is missing, and when."""
+        self._epochs: set[str] = set()
         self.claimed = False
         """Whether the last that it was told is that all it missed follows."""
         self._ids: dict[str, Place] = {}
+        self._gone: set[str] = set()
+        """Connections that left while this line stood: after a return, what is told may be told again."""
         self._verdict = verdict
         self._known = known
 
@@ -142,21 +155,31 @@ class _Walk:
             match entry:
                 case Start():
                     self.at = entry.place
+                    self._epochs.add(entry.place.epoch)
                 case Got():
                     self._got(entry)
                 case Lost():
                     self._lost(entry)
                 case Recovered():
                     self.claimed = True
+                    self._gone.clear()
                     self._verdict.recovered += 1
+                case Joined():
+                    self._gone.discard(entry.connection)
+                case Left():
+                    self._left(entry)
                 case Failed():
                     self._say("failed", None, f"the channel failed: {entry.code}")
         self._pass_own()
 
-    def covers(self, place: Place) -> bool:
-        """Whether it was told that something is missing there: between two places, or in an epoch that has ended."""
-        for before, after in self.skipped:
+    def covers(self, place: Place, begun: int) -> bool:
+        """Whether it was told that something is missing there, of what was sent at that time: between two places, in an
+        epoch that has ended, or in one that began and ended while it heard nothing.
+        """
+        for before, after, at in self.skipped:
             if before.epoch != after.epoch and place.epoch in (before.epoch, after.epoch):
+                return True
+            if before.epoch != after.epoch and place.epoch not in self._epochs and at >= begun:
                 return True
             if before.epoch == place.epoch and before.offset < place.offset <= after.offset:
                 return True
@@ -185,6 +208,11 @@ class _Walk:
         self._verdict.delivered += 1
         return None
 
+    def _left(self, left: Left) -> None:
+        if left.connection in self._gone:
+            self._verdict.again.append((self.history.client, self.history.channel, left))
+        self._gone.add(left.connection)
+
     def _hold(self, place: Place, id: str) -> None:
         there = self._known.setdefault((self.history.channel, place), id)
         if there != id:
@@ -210,12 +238,14 @@ class _Walk:
         if lost.reason == "gap":
             self._say("missed", lost.place.offset, "the client found a gap that nobody told it of")
         self.claimed = False
+        self._gone.clear()
         self._verdict.flagged[lost.reason] += 1
         self._verdict.resets.append(lost)
         self._pass_own()
         if lost.place.epoch != self.at.epoch:
             self._void(self.at.epoch, lost.began or 0)
-        self.skipped.append((self.at, lost.place))
+        self.skipped.append((self.at, lost.place, lost.at))
+        self._epochs.add(lost.place.epoch)
         self.at = lost.place
         return None
 
@@ -269,7 +299,7 @@ def _check_acks(record: Record, walks: list[_Walk], verdict: Verdict) -> None:
     for ack in record.acks:
         if ack.place in held.get(ack.channel, ()):
             continue
-        if all(walk.covers(ack.place) for walk in readers.get(ack.channel, [])):
+        if all(walk.covers(ack.place, ack.begun) for walk in readers.get(ack.channel, [])):
             verdict.acked_unheard += 1
             log = record.logs.get(ack.channel)
             if log is None or ack.id not in log.names:

@@ -53,24 +53,27 @@ function listen(client, name, seen) {
     record.push(["recovered"]);
     back();
   });
-  channel.on("leave", () => (seen.leaves += 1));
+  channel.on("join", ({ connection }) => record.push(["join", connection, Date.now()]));
+  channel.on("leave", ({ connection }) => record.push(["leave", connection, Date.now()]));
   channel.subscribe(({ offset, data }) => record.push(["got", offset, data.id, Date.now()]));
   return channel;
 }
 
 function join(number) {
-  const seen = { name: `${told.name}-${number}`, channels: {}, sent: [], refused: [], waiting: {}, away: [], arrivals: [], leaves: 0 };
+  const seen = { name: `${told.name}-${number}`, channels: {}, sent: [], refused: [], waiting: {}, away: [], arrivals: [] };
   const client = createClient({ url: told.url, transports: ["websocket"], token: () => mint(seen.name) });
   client.on("state", ({ state }) => state === "online" && seen.arrivals.push(Date.now()));
   const mine = Array.from({ length: told.each }, (_, n) => told.channels[(number * told.each + n) % told.channels.length]);
   const channels = mine.map((name) => listen(client, name, seen));
   client.connect();
-  return { client, channels, seen };
+  return { client, channels, seen, count: 0 };
 }
 
-let publishing = false;
-async function publish({ channels, seen }) {
-  for (let count = 0; publishing; count += 1) {
+let round = 0; // a new one with each `start` and each `stop`
+async function publish(member) {
+  const { channels, seen } = member;
+  for (const mine = round; mine === round; member.count += 1) {
+    const { count } = member;
     const channel = channels[count % channels.length];
     const id = `${seen.name}:${count}`;
     const echo = count % 4 !== 3;
@@ -90,12 +93,12 @@ async function publish({ channels, seen }) {
 const crowd = [];
 const commands = {
   start() {
-    publishing = true;
+    round += 1;
     crowd.slice(0, told.publishers).forEach(publish);
     return {};
   },
   stop() {
-    publishing = false;
+    round += 1;
     return {};
   },
   look: () => ({
@@ -112,5 +115,5 @@ for (let number = 0; number < told.clients; number += 1) {
   if (number % 20 === 19) await pause(100); // as people come, not as one
 }
 for await (const line of lines) say(commands[line.trim()]());
-publishing = false;
+round += 1;
 for (const { client } of crowd) client.close();

@@ -11,7 +11,17 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from openline import AsyncPublisher, Channel, Client, Leave, Lost, Message, OpenlineError, Recovered
+from openline import (
+    AsyncPublisher,
+    Channel,
+    Client,
+    Join,
+    Leave,
+    Lost,
+    Message,
+    OpenlineError,
+    Recovered,
+)
 from openline.types import State
 
 Entry = list[Any]
@@ -37,7 +47,7 @@ class Member:
         self.refused: list[Entry] = []
         self.away: list[tuple[int, int]] = []
         self.arrivals: list[int] = []
-        self.leaves = 0
+        self._count = 0
         self._connection: str | None = None
         self.waiting: dict[str, tuple[str, int]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
@@ -75,8 +85,10 @@ class Member:
                         )
                     elif isinstance(event, Recovered):
                         record.append(["recovered"])
+                    elif isinstance(event, Join):
+                        record.append(["join", event.connection, _now()])
                     elif isinstance(event, Leave):
-                        self.leaves += 1
+                        record.append(["leave", event.connection, _now()])
                     elif isinstance(event, State) and event.state == "rejoining":
                         left = left or _now()
                     if left is not None and isinstance(event, Recovered | Lost):
@@ -87,15 +99,14 @@ class Member:
 
     async def publish(self, seconds: float, going: Callable[[], bool]) -> None:
         """Go on as long as told; the pauses differ."""
-        count = 0
         while going():
-            name = self.names[count % len(self.names)]
-            echo = (count + 1) % _MUTED != 0
-            task = asyncio.create_task(self._publish(name, f"{self.name}:{count}", echo=echo))
+            name = self.names[self._count % len(self.names)]
+            key = f"{self.name}:{self._count}"
+            self._count += 1
+            task = asyncio.create_task(self._publish(name, key, echo=self._count % _MUTED != 0))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
             await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - a pause
-            count += 1
 
     async def _publish(self, name: str, key: str, *, echo: bool) -> None:
         begun = _now()
@@ -131,8 +142,29 @@ class Member:
             "waiting": self.waiting,
             "away": self.away,
             "arrivals": self.arrivals,
-            "leaves": self.leaves,
         }
+
+
+class Rounds:
+    """Times in which there is something to be done, one after another."""
+
+    def __init__(self) -> None:
+        self._present = asyncio.Event()
+
+    def begin(self) -> Callable[[], bool]:
+        """A new one begins; whether it goes on."""
+        self.end()
+        present = self._present = asyncio.Event()
+        return lambda: not present.is_set()
+
+    def end(self) -> None:
+        """It is over."""
+        self._present.set()
+
+    async def pause(self, seconds: float) -> None:
+        """So many seconds, or until it is over."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._present.wait(), seconds)
 
 
 class Crowd:
@@ -140,7 +172,7 @@ class Crowd:
 
     def __init__(self, told: dict[str, Any], mint: AsyncPublisher) -> None:
         self._told = told
-        self._publishing = False
+        self._rounds = Rounds()
         self._members = [Member(told, number, mint) for number in range(told["clients"])]
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -161,7 +193,7 @@ class Crowd:
 
     async def go(self) -> None:
         """End all."""
-        self._publishing = False
+        self._rounds.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -169,12 +201,12 @@ class Crowd:
     def answer(self, word: str) -> dict[str, Any]:
         """Carry out one word."""
         if word == "start":
-            self._publishing = True
+            going = self._rounds.begin()
             for member in self._members[: self._told["publishers"]]:
-                publish = member.publish(self._told["every"] / 1000, lambda: self._publishing)
+                publish = member.publish(self._told["every"] / 1000, going)
                 self._tasks.append(asyncio.create_task(publish))
         elif word == "stop":
-            self._publishing = False
+            self._rounds.end()
         elif word == "look":
             return self._look()
         elif word == "report":

@@ -14,12 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.bench.remote import ROOT
-from loadtest.chaos.faults import made
+from loadtest.chaos.faults import made, now
 from loadtest.chaos.rest import Api
 from loadtest.chaos.schedule import Fault
 from loadtest.chaos.system import Front
 
+SETTLE = 90.0
+"""Seconds in which all has to come to rest."""
+
 _ANSWER_SECONDS = 60.0
+_LAST_ANSWERS = 0.5
+"""Seconds in which what was published last is answered, where nothing holds it up."""
+
 _REPORT_BYTES = 1 << 30
 _HERE = Path(__file__).parent
 
@@ -38,21 +44,28 @@ class Plan:
     channels: int = 3
     each: int = 3
     ttl: int = 60
-    settle: float = 90.0
+    settle: float = SETTLE
     direct: bool = False
     """Without the proxy before nginx."""
     package: Path = ROOT / "clients/js/dist/index.js"
     """The JavaScript package, as built or bundled."""
+    rests: bool = False
+    """Publishers stop while each fault lasts, and all comes to rest after it: what only the next message would bring to
+    light must be right without one.
+    """
 
 
 @dataclass(slots=True)
 class Happened:
-    """A fault that happened: from when to when, in milliseconds since 1970."""
+    """A fault that happened: from when to when, in milliseconds since 1970, and when it could do no more harm, where that
+    is before its end.
+    """
 
     kind: str
     target: str
     begun: int
     ended: int = 0
+    over: int = 0
 
 
 @dataclass(slots=True)
@@ -123,64 +136,124 @@ class Crowd:
             await self._process.wait()
 
 
-async def drive(system: Front, plan: Plan, faults: Sequence[Fault], seconds: float) -> Run:
-    """Everything, on a system that has no load yet. Raises RuntimeError when clients do not get online to begin with."""
-    run = Run()
+async def drive(
+    system: Front,
+    plan: Plan,
+    faults: Sequence[Fault],
+    seconds: float,
+    *,
+    passes: Callable[[Run], bool] = lambda _: True,
+) -> Run:
+    """Everything, on a system that has no load yet. `passes` judges what is left at each of `plan.rests`: the first that
+    does not ends the run. Raises RuntimeError when clients do not get online to begin with.
+    """
     names = [f"room:{os.urandom(4).hex()}-{number}" for number in range(plan.channels)]
     async with _crowds(system, plan, names) as crowds:
-        raw = crowds[-1] if plan.raw else None
-        _connect_acts(system, raw, plan)
-        everybody = plan.javascript + plan.python + plan.raw
-        await _until(lambda looks: _live(looks) == everybody, crowds, seconds=plan.settle)
-        await _all(crowds, "start")
-        run.begun = _now()
-        await _mistreat(system, faults, run, seconds=seconds)
+        scene = _Scene(system, plan, names, crowds)
+        _connect_acts(system, crowds[-1] if plan.raw else None, plan)
+        await scene.come()
+        await scene.begin()
+        if await scene.mistreat(faults, seconds, passes):
+            await scene.rest()
+    scene.run.services += await system.complaints()
+    return scene.run
+
+
+class _Scene:
+    """A system, who is there, and what happens."""
+
+    def __init__(
+        self, system: Front, plan: Plan, names: Sequence[str], crowds: list[Crowd]
+    ) -> None:
+        self.run = Run()
+        self._system = system
+        self._plan = plan
+        self._names = names
+        self._crowds = crowds
+        self._everybody = plan.javascript + plan.python + plan.raw
+        self._begun = 0.0
+
+    async def come(self) -> None:
+        """Until everybody is there. Raises RuntimeError."""
+        await _until(
+            lambda looks: _live(looks) == self._everybody, self._crowds, seconds=self._plan.settle
+        )
+
+    async def begin(self) -> None:
+        """Let everybody publish."""
+        await _all(self._crowds, "start")
+        self.run.begun = now()
+        self._begun = time.monotonic()
+
+    @property
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._begun
+
+    async def mistreat(
+        self, faults: Sequence[Fault], seconds: float, passes: Callable[[Run], bool]
+    ) -> bool:
+        """One fault after another, and then calm. False as soon as something is found.
+
+        What took longer puts off all that follows: each fault has its time, and the end its calm.
+        """
+        late = 0.0
+        for fault in faults:
+            late = max(late, self._elapsed - fault.at)
+            await asyncio.sleep(fault.at + late - self._elapsed)
+            await self._happen(fault)
+            if self._plan.rests:
+                await self.rest()
+                if not passes(self.run):
+                    say(f"{self._elapsed:6.1f} s  found")
+                    return False
+                if self._elapsed > seconds:
+                    return True
+                await _all(self._crowds, "start")
+        await asyncio.sleep(max(0.0, seconds + late - self._elapsed))
+        return True
+
+    async def _happen(self, fault: Fault) -> None:
+        happened = Happened(fault.kind, fault.target, now())
+        self.run.happened.append(happened)
+        lasts = f" for {fault.lasts:g} s" if fault.lasts else ""
+        target = f" of {fault.target}" if fault.target else ""
+        say(f"{self._elapsed:6.1f} s  {fault.kind}{target}{lasts}")
+        act = made(self._system, fault)
+        try:
+            try:
+                await act.begin()
+                await asyncio.sleep(fault.lasts)
+                if self._plan.rests:
+                    await _all(self._crowds, "stop")
+                    await asyncio.sleep(_LAST_ANSWERS)
+            finally:
+                await act.end()
+        except TimeoutError as error:
+            self.run.services.append(f"{fault.kind} {error}")
+        happened.ended = now()
+        happened.over = act.over
+
+    async def rest(self) -> None:
+        """Nobody publishes any more, all settles, and what is left is gathered."""
+        run, crowds = self.run, self._crowds
         await _all(crowds, "stop")
+        run.settled = False
         with contextlib.suppress(RuntimeError):
-            await _until(lambda looks: _rests(looks, everybody), crowds, seconds=plan.settle)
+            await _until(
+                lambda looks: _rests(looks, self._everybody), crowds, seconds=self._plan.settle
+            )
             run.settled = True
-        run.ended = _now()
-        for report in await _all(crowds, "report"):
-            run.clients += report["clients"]
-        async with Api(system.door, system.login) as api:
-            run.rest = await api.rest(names, _present(run.clients, names))
-        run.services += await system.complaints()
-    return run
+        run.ended = now()
+        run.clients = [
+            client for report in await _all(crowds, "report") for client in report["clients"]
+        ]
+        async with Api(self._system.door, self._system.login) as api:
+            run.rest = await api.rest(self._names, _present(run.clients, self._names))
 
 
 def say(text: str) -> None:
     """To whoever watches."""
     sys.stderr.write(f"chaos: {text}\n")
-
-
-def _now() -> int:
-    return int(time.time() * 1000)
-
-
-async def _mistreat(system: Front, faults: Sequence[Fault], run: Run, *, seconds: float) -> None:
-    begun = time.monotonic()
-    late = (
-        0.0  # what took longer puts off all that follows: each has its time, and the end its calm
-    )
-    for fault in faults:
-        late = max(late, time.monotonic() - begun - fault.at)
-        await asyncio.sleep(begun + fault.at + late - time.monotonic())
-        happened = Happened(fault.kind, fault.target, _now())
-        run.happened.append(happened)
-        lasts = f" for {fault.lasts:g} s" if fault.lasts else ""
-        target = f" of {fault.target}" if fault.target else ""
-        say(f"{time.monotonic() - begun:6.1f} s  {fault.kind}{target}{lasts}")
-        act = made(system, fault)
-        try:
-            try:
-                await act.begin()
-                await asyncio.sleep(fault.lasts)
-            finally:
-                await act.end()
-        except TimeoutError as error:
-            run.services.append(f"{fault.kind} {error}")
-        happened.ended = _now()
-    await asyncio.sleep(max(0.0, begun + seconds + late - time.monotonic()))
 
 
 def _connect_acts(system: Front, raw: Crowd | None, plan: Plan) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from loadtest.chaos.proxy import SteerableProxy
+from loadtest.chaos.cluster_store import Cluster
+from loadtest.chaos.proxy import SteerableProxy, spare_none
 from loadtest.chaos.schedule import Fault, Kind
-from loadtest.chaos.stores import Sentinel, Standalone
+from loadtest.chaos.stores import KINDS, Replicated, Server, Standalone, Store
 from loadtest.chaos.system import Front, System
 
 _READY_SECONDS = 30.0
@@ -41,12 +43,14 @@ class Act:
     cost: ClassVar[Cost] = Cost()
     lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
     hits: ClassVar[str] = ""
-    stores: ClassVar[frozenset[str]] = frozenset({"standalone", "sentinel"})
+    stores: ClassVar[frozenset[str]] = frozenset(KINDS)
     host: ClassVar[bool] = True
 
     def __init__(self, front: Front, fault: Fault) -> None:
         self.front = front
         self.fault = fault
+        self.over = 0
+        """When it could do no more harm, in milliseconds since 1970; 0: that is when it ends."""
 
     @property
     def system(self) -> System:
@@ -165,54 +169,90 @@ _EMPTIED = Cost(loses=60, resets=True)
 """Whatever has not been delivered yet, which other faults may have held up."""
 
 
-def _standalone(system: System) -> Standalone:
-    assert isinstance(system.store, Standalone)
-    return system.store
+_LAG = 0.5
+_STANDALONE = frozenset({"standalone"})
+_REPLICATED = frozenset({"sentinel", "cluster"})
 
 
-def _sentinel(system: System) -> Sentinel:
-    assert isinstance(system.store, Sentinel)
-    return system.store
+class _OfStore(Act):
+    """What happens to servers of the store."""
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self.system.store
+
+    async def chosen(self) -> Server:
+        """One master: of several another one each time, and with the same seed the same."""
+        return await self.store.master(int(self.fault.at * 100))
+
+    async def everywhere(self, *command: object) -> None:
+        """Ask each master. Raises RedisError."""
+        for server in await self.store.masters():
+            await server.command(*command)
 
 
-class RedisRestart(Act):
+class _OfStandalone(_OfStore):
+    stores = _STANDALONE
+
+    @property
+    def store(self) -> Standalone:
+        """The store."""
+        assert isinstance(self.system.store, Standalone)
+        return self.system.store
+
+    @property
+    def way(self) -> SteerableProxy:
+        """The line to it."""
+        assert self.store.way is not None
+        return self.store.way
+
+
+class _OfReplicated(_OfStore):
+    stores = _REPLICATED
+
+    @property
+    def store(self) -> Replicated:
+        """The store."""
+        assert isinstance(self.system.store, Replicated)
+        return self.system.store
+
+
+class RedisRestart(_OfStandalone):
     """SIGTERM to Redis, which is started again with its file."""
 
     name = "redis-restart"
     cost = _RESTARTED
-    stores = frozenset({"standalone"})
 
     async def begin(self) -> None:
         """As `Act.begin`."""
-        await self.system.store.master.restart(signal.SIGTERM)
+        await (await self.chosen()).restart(signal.SIGTERM)
 
 
-class RedisKill(Act):
+class RedisKill(_OfStandalone):
     """SIGKILL to Redis, which is started again with its file: its last second may be lost."""
 
     name = "redis-kill"
     cost = _KILLED
-    stores = frozenset({"standalone"})
 
     async def begin(self) -> None:
         """As `Act.begin`."""
-        await self.system.store.master.restart(signal.SIGKILL)
+        await (await self.chosen()).restart(signal.SIGKILL)
 
 
-class RedisEmpty(Act):
+class RedisEmpty(_OfStandalone):
     """SIGKILL to Redis, which is started again without its file."""
 
     name = "redis-empty"
     cost = _EMPTIED
-    stores = frozenset({"standalone"})
 
     async def begin(self) -> None:
         """As `Act.begin`."""
-        await self.system.store.master.restart(signal.SIGKILL, emptied=True)
+        await (await self.chosen()).restart(signal.SIGKILL, emptied=True)
 
 
-class RedisPause(Act):
-    """SIGSTOP to Redis, and SIGCONT; with Sentinels another server may take over."""
+class RedisPause(_OfStore):
+    """SIGSTOP to Redis, and SIGCONT; a replica may take over."""
 
     name = "redis-pause"
     cost = Cost(loses=3, resets=True, heals=25)
@@ -220,16 +260,16 @@ class RedisPause(Act):
 
     async def begin(self) -> None:
         """As `Act.begin`."""
-        self._server = self.system.store.master
+        self._server = await self.chosen()
         self._server.send(signal.SIGSTOP)
 
     async def end(self) -> None:
         """As `Act.end`."""
         self._server.send(signal.SIGCONT)
-        await self.system.store.whole()
+        await self.store.whole()
 
 
-class RedisFlush(Act):
+class RedisFlush(_OfStore):
     """FLUSHALL."""
 
     name = "redis-flush"
@@ -237,20 +277,20 @@ class RedisFlush(Act):
 
     async def begin(self) -> None:
         """As `Act.begin`."""
-        await self.system.store.command("FLUSHALL")
+        await self.everywhere("FLUSHALL")
 
 
-class ScriptFlush(Act):
+class ScriptFlush(_OfStore):
     """SCRIPT FLUSH: the store forgets every script."""
 
     name = "script-flush"
 
     async def begin(self) -> None:
         """As `Act.begin`."""
-        await self.system.store.command("SCRIPT", "FLUSH")
+        await self.everywhere("SCRIPT", "FLUSH")
 
 
-class BusTrim(Act):
+class BusTrim(_OfStore):
     """The bus between the services cut down to its newest entry, again and again."""
 
     name = "bus-trim"
@@ -263,8 +303,7 @@ class BusTrim(Act):
 
     async def _trim(self) -> None:
         while self._going:
-            for key in await self.system.store.keys("ol:{*}:bus"):
-                await self.system.store.command("XTRIM", key, "MAXLEN", "1")
+            await self.store.trim_buses()
             await asyncio.sleep(0.01)
 
     async def end(self) -> None:
@@ -273,7 +312,7 @@ class BusTrim(Act):
         await self._trimming
 
 
-class MemoryFull(Act):
+class MemoryFull(_OfStore):
     """Maxmemory below what is used: nothing can be stored."""
 
     name = "memory-full"
@@ -281,75 +320,146 @@ class MemoryFull(Act):
 
     async def begin(self) -> None:
         """As `Act.begin`."""
-        await self.system.store.command("CONFIG", "SET", "maxmemory", "1mb")
+        await self.everywhere("CONFIG", "SET", "maxmemory", "1mb")
 
     async def end(self) -> None:
         """As `Act.end`."""
-        await self.system.store.command("CONFIG", "SET", "maxmemory", "0")
+        await self.everywhere("CONFIG", "SET", "maxmemory", "0")
 
 
-class FirstReplica(Act):
+class FirstReplica(_OfStandalone):
     """A first replica is attached and goes again: Redis takes a new replication id."""
 
     name = "first-replica"
     cost = _RESTARTED
     lasts = _SLOW
-    stores = frozenset({"standalone"})
 
     async def begin(self) -> None:
         """As `Act.begin`."""
-        await _standalone(self.system).attach()
+        await self.store.attach()
 
     async def end(self) -> None:
         """As `Act.end`."""
-        await _standalone(self.system).detach()
+        await self.store.detach()
 
 
-class Failover(Act):
-    """SENTINEL FAILOVER: another server is promoted while the master is well."""
+def _marked(said: bytes) -> bool:
+    """Whether it is the connection on which a gateway hears its bus."""
+    return b"XREAD" in said
+
+
+class BusHole(_OfStandalone):
+    """Gateways hear their bus late, and find that it was trimmed meanwhile."""
+
+    name = "bus-hole"
+    lasts = (1.0, 4.0)
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        self.way.spares = lambda said: not _marked(said)
+        self.way.hung = True
+
+    async def end(self) -> None:
+        """As `Act.end`."""
+        await self.store.trim_buses()
+        self.way.hung = False
+        self.way.spares = spare_none
+
+
+class AnswersLate(BusHole):
+    """A hole in the bus; then all else comes 400 ms late each way, and the bus at once."""
+
+    name = "answers-late"
+    lasts = (2.0, 5.0)
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        await super().begin()
+        await asyncio.sleep(1)
+        await super().end()
+        self.way.spares = lambda said: _marked(said) or b"EVALSHA" not in said
+        self.way.delay = 0.4
+
+    async def end(self) -> None:
+        """As `Act.end`."""
+        self.way.delay = 0.0
+        self.way.spares = spare_none
+
+
+class Failover(_OfReplicated):
+    """A replica is promoted by command while the master is well."""
 
     name = "failover"
     cost = Cost(loses=3, resets=True)
-    stores = frozenset({"sentinel"})
 
     async def begin(self) -> None:
         """As `Act.begin`."""
-        await _sentinel(self.system).failover()
+        await self.store.failover(await self.chosen())
 
     async def end(self) -> None:
         """As `Act.end`."""
-        await self.system.store.whole()
+        await self.store.whole()
 
 
-class MasterKill(Act):
-    """SIGKILL to the master, which Sentinels replace; it comes back as a replica."""
+class MasterKill(_OfReplicated):
+    """SIGKILL to a master, which a replica replaces; it comes back as a replica."""
 
     name = "master-kill"
     cost = Cost(loses=3, resets=True)
-    stores = frozenset({"sentinel"})
     lag: ClassVar[float] = 0.0
 
     async def begin(self) -> None:
         """As `Act.begin`."""
-        store = _sentinel(self.system)
-        self._server = store.master
+        self._server = await self.chosen()
         if self.lag:
-            await store.cut_replicas()
+            await self.store.cut_replicas(self._server)
             await asyncio.sleep(self.lag)
         await self._server.end(signal.SIGKILL)
-        await store.moved_from(self._server)
+        await self.store.moved_from(self._server)
 
     async def end(self) -> None:
         """As `Act.end`."""
         await self._server.start()
-        await self.system.store.whole()
+        await self.store.rejoin(self._server)
 
 
 class LaggingKill(MasterKill):
     """The replicas hear nothing for half a second, then SIGKILL to the master."""
 
     name = "lagging-kill"
-    lag = 0.5
+    lag = _LAG
+
+
+class MasterCut(_OfReplicated):
+    """A master is cut off from its replicas and from all who watch it, and not from the services."""
+
+    name = "master-cut"
+    cost = Cost(loses=3, resets=True, heals=25)
+    lasts = (6.0, 9.0)
+
+    async def begin(self) -> None:
+        """As `Act.begin`: until another one is promoted, from when on nobody may write to this one."""
+        self._server = await self.chosen()
+        await self.store.cut_off(self._server)
+        await self.store.moved_from(self._server)
+        self.over = now()
+
+    async def end(self) -> None:
+        """As `Act.end`."""
+        await self.store.rejoin(self._server)
+
+
+class SlotMove(_OfStore):
+    """A partition is moved to another master, key by key."""
+
+    name = "slot-move"
+    cost = _RESTARTED
+    stores = frozenset({"cluster"})
+
+    async def begin(self) -> None:
+        """As `Act.begin`."""
+        assert isinstance(self.store, Cluster)
+        await self.store.move_slot(int(self.fault.at * 100))
 
 
 # The network
@@ -364,14 +474,8 @@ class _Network(Act):
         raise NotImplementedError
 
 
-class _ToRedis(_Network):
-    stores = frozenset({"standalone"})
-
-    @property
-    def way(self) -> SteerableProxy:
-        way = self.system.store.way
-        assert way is not None
-        return way
+class _ToRedis(_OfStandalone, _Network):
+    pass
 
 
 class _ToClients(_Network):
@@ -494,9 +598,13 @@ _ACTS: tuple[type[Act], ...] = (
     BusTrim,
     MemoryFull,
     FirstReplica,
+    BusHole,
+    AnswersLate,
     Failover,
     MasterKill,
     LaggingKill,
+    MasterCut,
+    SlotMove,
     *_network(_ToRedis, "redis", "The line to Redis"),
     *_network(_ToClients, "clients", "The line of clients"),
     SlowReaders,
@@ -515,6 +623,11 @@ def kinds(store: str | None, *, gateways: int, only: frozenset[str] = frozenset(
             targets = tuple(f"gateway-{n}" for n in range(1, gateways + 1)) if act.hits else ()
             found.append(Kind(act.name, targets, act.lasts))
     return found
+
+
+def now() -> int:
+    """In milliseconds since 1970."""
+    return int(time.time() * 1000)
 
 
 def made(front: Front, fault: Fault) -> Act:

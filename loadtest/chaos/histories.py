@@ -52,7 +52,23 @@ class Failed:
     code: str
 
 
-Entry = Start | Got | Lost | Recovered | Failed
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The client was told that a connection came."""
+
+    connection: str
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The client was told that a connection left."""
+
+    connection: str
+    at: int = 0
+
+
+Entry = Start | Got | Lost | Recovered | Failed | Joined | Left
 
 
 @dataclass(slots=True)
@@ -166,4 +182,6 @@ def entry(raw: list[Any]) -> Entry:
             return Recovered()
         case ["failed", code]:
             return Failed(code)
+        case ["join" | "leave" as how, connection, *at]:
+            return (Joined if how == "join" else Left)(connection, *at)
     raise ValueError(f"no entry of a history: {raw}")

@@ -56,22 +56,26 @@ def judge(run: Mapping[str, Any], allowance: Callable[[str], Allowance]) -> Judg
         for one in run["happened"]
     ]
     costs = [(event, allowance(event.kind)) for event in happened]
+    overs = [
+        one.get("over") or event.ended for one, event in zip(run["happened"], happened, strict=True)
+    ]
+    resetting = [
+        (event.begun - _SLACK, event.ended + _RESETTING) for event, cost in costs if cost.resets
+    ]
     checker.check_costs(
         verdict,
         losing=[
-            (event.begun - _ms(cost.loses), event.ended + min(_ms(cost.loses), _LATE))
-            for event, cost in costs
+            (event.begun - _ms(cost.loses), over + min(_ms(cost.loses), _LATE))
+            for (event, cost), over in zip(costs, overs, strict=True)
             if cost.loses
         ],
         refusing=[(event.begun - _SLACK, event.ended + _ms(cost.heals)) for event, cost in costs],
+        resetting=resetting,
         denied=record.denied,
     )
     for complaint in run["services"][:_SHOWN]:
         service, _, text = complaint.partition(" ")
         verdict.find("service", service.rstrip(":"), "", text=text)
-    resetting = [
-        (event.begun - _SLACK, event.ended + _RESETTING) for event, cost in costs if cost.resets
-    ]
     window = (run["begun"], run["ended"])
     return Judgement(
         ok=bool(run["settled"] and not verdict.findings),

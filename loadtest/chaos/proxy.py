@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Literal, Self
 
 _PIECES = 10
@@ -16,7 +17,9 @@ class SteerableProxy:
 
     `reset` ends all connections with RST; with `greeting` set, each new one is reset after that many bytes from its client.
     `delay`: seconds that everything takes, each way; `rate`: bytes a second of one direction of a connection, 0 without
-    bound. While `hung`, nothing passes and nothing is closed. `swallows` is what is lost, `requests` or `answers`. While
+    bound. While `hung`, nothing passes and nothing is closed; `spares` tells of which connections neither this nor the delay
+    holds, by what their clients have said. `swallows` is what is lost, `requests` or `answers`, and `barred` are the hosts
+    from which and to which everything is. While
     `mute` is set, the answers are lost on connections on which a client has said these bytes; afterwards those are closed,
     since parts are missing.
     """
@@ -33,6 +36,8 @@ class SteerableProxy:
         self.delay = 0.0
         self.rate = 0
         self.swallows: Literal["", "requests", "answers"] = ""
+        self.spares: Callable[[bytes], bool] = spare_none
+        self.barred: set[str] = set()
         self.connections = 0
         self.port = 0
 
@@ -128,28 +133,41 @@ class SteerableProxy:
             if self.greeting is not None and passed > self.greeting:
                 _reset(passage.client)
                 break
-            if self.swallows != "requests" and not passage.halved:
+            lost = self.swallows == "requests" or passage.host in self.barred
+            if not lost and not passage.halved:
                 await line.write(data)
 
     async def _answer(self, reader: asyncio.StreamReader, passage: _Passage) -> None:
         line = passage.line(self, passage.client)
         while data := await reader.read(65_536):
             muted = self._mute is not None and self._mute in passage.said
-            if not muted and self.swallows != "answers":
+            lost = self.swallows == "answers" or passage.host in self.barred
+            if not muted and not lost:
                 await line.write(data)
         if not passage.halved:
             await line.close()
 
-    async def flow(self) -> None:
-        """Until things pass."""
-        await self._flowing.wait()
+    async def flow(self, said: bytes) -> None:
+        """Until things pass on a connection whose client has said this."""
+        if self.hung and not self.spares(said):
+            await self._flowing.wait()
+
+    def late(self, said: bytes) -> float:
+        """The delay of a connection whose client has said this."""
+        return 0.0 if self.delay and self.spares(said) else self.delay
+
+
+def spare_none(_said: bytes) -> bool:
+    """No connection is spared."""
+    return False
 
 
 class _Passage:
-    """One connection: its client, and which commands it has sent."""
+    """One connection: its client and the host of that, and which commands it has sent."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.client = client
+        self.host = str((client.get_extra_info("peername") or [""])[0])
         self.far: asyncio.StreamWriter | None = None
         self.halved = False
         self.said = b""
@@ -157,7 +175,7 @@ class _Passage:
 
     def line(self, proxy: SteerableProxy, writer: asyncio.StreamWriter) -> _Line:
         """One of its directions."""
-        self._lines.append(_Line(proxy, writer))
+        self._lines.append(_Line(proxy, writer, self))
         return self._lines[-1]
 
     def stop(self) -> None:
@@ -174,20 +192,24 @@ class _Passage:
 class _Line:
     """One direction: in order, each piece after the delay, none while the proxy hangs."""
 
-    def __init__(self, proxy: SteerableProxy, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, proxy: SteerableProxy, writer: asyncio.StreamWriter, passage: _Passage
+    ) -> None:
         self._proxy = proxy
         self._writer = writer
+        self._passage = passage
         self._late: asyncio.Queue[tuple[float, bytes] | None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, data: bytes) -> None:
-        if self._late is None and not self._proxy.delay:
+        delay = self._proxy.late(self._passage.said)
+        if self._late is None and not delay:
             await self._pass(data)
             return
         if self._late is None:
             self._late = asyncio.Queue()
             self._task = asyncio.create_task(self._deliver(self._late))
-        self._late.put_nowait((asyncio.get_running_loop().time() + self._proxy.delay, data))
+        self._late.put_nowait((asyncio.get_running_loop().time() + delay, data))
 
     async def close(self) -> None:
         if self._late is not None and self._task is not None:
@@ -209,10 +231,10 @@ class _Line:
         """Write it as fast as may be, a tenth of a second's worth at once."""
         while (rate := self._proxy.rate) and data:
             piece, data = data[: max(1, rate // _PIECES)], data[max(1, rate // _PIECES) :]
-            await self._proxy.flow()
+            await self._proxy.flow(self._passage.said)
             self._writer.write(piece)
             await asyncio.sleep(1 / _PIECES)
-        await self._proxy.flow()
+        await self._proxy.flow(self._passage.said)
         self._writer.write(data)
 
 

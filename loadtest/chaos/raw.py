@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any
 
-from loadtest.chaos.crowd import Obedient, obey
+from loadtest.chaos.crowd import Obedient, Rounds, obey
 from loadtest.chaos.raw_http import HttpPublisher, Stream
 from loadtest.chaos.raw_reader import Reader
 from loadtest.chaos.raw_sockets import Native, Packed, Room
@@ -25,7 +26,7 @@ class Crowd:
 
     def __init__(self, told: dict[str, Any], mint: AsyncPublisher) -> None:
         self._told = told
-        self._publishing = False
+        self._rounds = Rounds()
         self._readers = [
             _KINDS[number % len(_KINDS)](told, number, mint) for number in range(told["clients"])
         ]
@@ -34,28 +35,25 @@ class Crowd:
             HttpPublisher(told, number, keyed=number % 2 == 0)
             for number in range(told["publishers"])
         ]
-        self._visiting = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def come(self) -> None:
-        """Connect. Visitors come and go, by a close and without a word."""
+        """Connect."""
         for reader in self._readers:
             self._tasks.append(asyncio.create_task(reader.live()))
-        for visitor in self._visitors:
-            self._tasks.append(asyncio.create_task(self._visit(visitor)))
 
-    async def _visit(self, visitor: Native) -> None:
-        await self._visiting.wait()
-        while self._publishing:
+    async def _visit(self, visitor: Native, going: Callable[[], bool]) -> None:
+        """Come and go, by a close and without a word."""
+        while going():
             visitor.forget()
             there = asyncio.create_task(visitor.live())
-            await asyncio.sleep(random.uniform(*_VISITS))  # noqa: S311 - a pause
+            await self._rounds.pause(random.uniform(*_VISITS))  # noqa: S311 - a pause
             await visitor.go(there)
-            await asyncio.sleep(random.uniform(*_VISITS))  # noqa: S311 - a pause
+            await self._rounds.pause(random.uniform(*_VISITS))  # noqa: S311 - a pause
 
     async def go(self) -> None:
         """End all."""
-        self._publishing = False
+        self._rounds.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -65,13 +63,12 @@ class Crowd:
     def answer(self, word: str) -> dict[str, Any]:
         """Carry out one word."""
         if word == "start":
-            self._publishing = True
-            self._visiting.set()
-            for publisher in self._publishers:
-                publish = publisher.publish(lambda: self._publishing)
-                self._tasks.append(asyncio.create_task(publish))
+            going = self._rounds.begin()
+            works = [publisher.publish(going) for publisher in self._publishers]
+            works += [self._visit(visitor, going) for visitor in self._visitors]
+            self._tasks += [asyncio.create_task(work) for work in works]
         elif word == "stop":
-            self._publishing = False
+            self._rounds.end()
         elif word in ("slow", "fast"):
             for reader in self._readers[::2]:
                 reader.reading = word == "fast"

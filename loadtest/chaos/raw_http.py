@@ -72,8 +72,8 @@ class Stream(Reader):
         elif event == "reset":
             self._until.pop(channel, None)
             self.lost(channel, told, told["reason"])
-        elif event == "leave":
-            self.leaves += 1
+        elif event in ("join", "leave"):
+            self.passed(event, channel, told)
 
     def _rejoined(self, channel: str, told: dict[str, Any]) -> None:
         self._until.pop(channel, None)
@@ -92,6 +92,7 @@ class HttpPublisher:
         self._names: list[str] = told["channels"]
         self._http = httpx2.AsyncClient(base_url=told["url"], timeout=5)
         self._bearer = ""
+        self._count = 0
         self.sent: list[Entry] = []
         self.refused: list[Entry] = []
         self.denied: list[Entry] = []
@@ -103,14 +104,13 @@ class HttpPublisher:
 
     async def publish(self, going: Callable[[], bool]) -> None:
         """Go on as long as told; the pauses differ."""
-        count = 0
         async with asyncio.TaskGroup() as group:
             while going():
-                name = self._names[count % len(self._names)]
-                group.create_task(self._deliver(name, f"{self.name}:{count}"))
+                name = self._names[self._count % len(self._names)]
+                group.create_task(self._deliver(name, f"{self.name}:{self._count}"))
+                self._count += 1
                 pause = self._told["every"] / 1000 * random.uniform(0.5, 1.5)  # noqa: S311
                 await asyncio.sleep(pause)
-                count += 1
 
     async def _deliver(self, channel: str, key: str) -> None:
         begun = now()
@@ -163,5 +163,4 @@ class HttpPublisher:
             "waiting": self.waiting,
             "away": [],
             "arrivals": [],
-            "leaves": 0,
         }

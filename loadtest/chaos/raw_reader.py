@@ -45,7 +45,6 @@ class Reader:
         self.records: dict[str, list[Entry]] = {name: [] for name in self.names}
         self.away: list[tuple[int, int]] = []
         self.arrivals: list[int] = []
-        self.leaves = 0
         self.reading = True
         self.is_connected = False
         self.live_in: set[str] = set()
@@ -122,6 +121,10 @@ class Reader:
         self.records[channel].append(["lost", *place, told.get("began"), reason, now()])
         self.at[channel] = place
 
+    def passed(self, how: str, channel: str, told: dict[str, Any]) -> None:
+        """Somebody came or went: `join` or `leave`."""
+        self.records[channel].append([how, told["connection"], now()])
+
     def failed(self, channel: str, code: str) -> None:
         """It will never be told anything of it."""
         self.records[channel].append(["failed", code])
@@ -158,5 +161,4 @@ class Reader:
             "waiting": {},
             "away": self.away,
             "arrivals": self.arrivals,
-            "leaves": self.leaves,
         }

@@ -75,8 +75,8 @@ class Native(Reader):
                 self.lost(event["channel"], event, event["reason"])
             case "unsubscribed" if event["channel"] in self.names:
                 await self._subscribe(socket, event["channel"])
-            case "leave":
-                self.leaves += 1
+            case "join" | "leave" if event["channel"] in self.names:
+                self.passed(event["type"], event["channel"], event)
             case _:
                 await self._obey(socket, event)
 
@@ -168,5 +168,5 @@ class Room(Native):
                 self.got(channel, event)
             case "reset":
                 self.lost(channel, event, event["reason"])
-            case "leave":
-                self.leaves += 1
+            case "join" | "leave":
+                self.passed(event["type"], channel, event)

@@ -21,6 +21,7 @@ MUST_NOT_BE = (
     "nowhere",
     "behind",
     "lost",
+    "again",
 )
 HEADS = (
     "fault",

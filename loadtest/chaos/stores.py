@@ -11,7 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -28,7 +28,11 @@ _FAILOVER_SECONDS = 20.0
 _NOWHERE = 1
 """A port on which nobody listens."""
 
-KINDS = ("standalone", "sentinel")
+_REPLICA = "replica"
+_SENTINEL = "sentinel"
+"""Users of servers that Sentinels watch; the name is the password."""
+
+KINDS = ("standalone", "sentinel", "cluster")
 
 
 def program(engine: str) -> str:
@@ -47,7 +51,7 @@ class Server:
     """One server, which keeps its data over a restart: all of it, or after SIGKILL all but its last second."""
 
     def __init__(self, engine: str, folder: Path, options: Mapping[str, object]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._engine = engine
         self._folder = folder
         self._options = options
@@ -68,8 +72,7 @@ class Server:
             "logfile": "server.log",
             **self._options,
         }
-        flags = [part for key, value in options.items() for part in (f"--{key}", str(value))]
-        await self._spawn(program(self._engine), *flags)
+        await self._spawn(program(self._engine), *_flags(options))
 
     async def _spawn(self, *command: str) -> None:
         self._process = await asyncio.create_subprocess_exec(
@@ -88,6 +91,15 @@ class Server:
         client: Any = redis.asyncio.Redis(port=self.port, socket_timeout=5)
         async with client:
             return await client.execute_command(*parts)
+
+    def client(self) -> redis.Redis:
+        """A new synchronous client; the caller closes it."""
+        return redis.Redis(port=self.port, socket_timeout=5)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.returncode is None
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -131,24 +143,56 @@ class _Sentinel(Server):
 
 
 class Store:
-    """What holds the messages. `way`: the proxy before it, where the services reach it through one."""
+    """What holds the messages. `way`: the proxy before it, where the services reach it through one; `settings`: what the
+    services have to be told beside its URL.
+    """
 
     kind = ""
     url = ""
+    settings: ClassVar[Mapping[str, str]] = {}
     way: SteerableProxy | None = None
-    master: Server
 
-    async def command(self, *parts: Any) -> Any:
-        """Ask the master. Raises RedisError."""
-        return await self.master.command(*parts)
+    async def masters(self) -> Sequence[Server]:
+        """The servers that hold messages now, in an order that stays."""
+        raise NotImplementedError
 
-    async def keys(self, pattern: str) -> Sequence[bytes]:
-        """The keys of the master that fit."""
-        found: Sequence[bytes] = await self.command("KEYS", pattern)
-        return found
+    async def master(self, number: int = 0) -> Server:
+        """One of them."""
+        masters = await self.masters()
+        return masters[number % len(masters)]
 
     async def whole(self) -> None:
         """Until everything that belongs to it is there and knows of the others."""
+
+    async def trim_buses(self) -> None:
+        """Cut every bus down to its newest entry."""
+        for server in await self.masters():
+            for key in await server.command("KEYS", "ol:{*}:bus"):
+                await server.command("XTRIM", key, "MAXLEN", "1")
+
+
+class Replicated(Store):
+    """Its masters have replicas, one of which takes over when a master is gone."""
+
+    async def failover(self, master: Server) -> None:
+        """Have a replica promoted while the master is well; until it is. Raises TimeoutError."""
+        raise NotImplementedError
+
+    async def moved_from(self, master: Server, *, seconds: float = 60) -> None:
+        """Until another server is the master. Raises TimeoutError."""
+        raise NotImplementedError
+
+    async def cut_replicas(self, master: Server) -> None:
+        """Have the replicas of a master hear nothing, for some seconds at least."""
+        raise NotImplementedError
+
+    async def cut_off(self, master: Server) -> None:
+        """Keep a master apart from all that belongs to the store, and not from the services."""
+        raise NotImplementedError
+
+    async def rejoin(self, master: Server) -> None:
+        """A former master that is there again, or within reach again, takes part; until all is whole."""
+        raise NotImplementedError
 
 
 class Standalone(Store):
@@ -157,8 +201,12 @@ class Standalone(Store):
     kind = "standalone"
 
     def __init__(self, engine: str, folder: Path) -> None:
-        self.master = Server(engine, folder / "redis", {})
+        self._server = Server(engine, folder / "redis", {})
         self._replica = Server(engine, folder / "replica", {})
+
+    async def masters(self) -> Sequence[Server]:
+        """As `Store.masters`."""
+        return [self._server]
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -166,37 +214,39 @@ class Standalone(Store):
         """Started, and ended with the block."""
         store = cls(engine, folder)
         try:
-            await store.master.start()
-            async with SteerableProxy(store.master.port) as way:
+            await store._server.start()
+            async with SteerableProxy(store._server.port) as way:
                 store.way = way
                 store.url = f"redis://127.0.0.1:{way.port}/0"
                 yield store
                 way.hung = False
         finally:
             await store.detach()
-            await store.master.end()
+            await store._server.end()
 
     async def attach(self) -> None:
         """Give it a replica, and wait until that has everything."""
         await self._replica.start()
-        await self._replica.command("REPLICAOF", "127.0.0.1", self.master.port)
-        await until(lambda: _follows(self._replica), "a replica that follows")
+        await self._replica.command("REPLICAOF", "127.0.0.1", self._server.port)
+        await until(lambda: follows(self._replica), "a replica that follows")
 
     async def detach(self) -> None:
         """Take the replica away."""
         await self._replica.end(signal.SIGKILL)
 
 
-class Sentinel(Store):
-    """A master, two replicas and three Sentinels. `master` is whom they named last."""
+class Sentinel(Replicated):
+    """A master, two replicas and three Sentinels, who log in to it each as a user of its own."""
 
     kind = "sentinel"
 
     def __init__(self, engine: str, folder: Path) -> None:
         self._engine, self._folder = engine, folder
-        self._servers = [Server(engine, folder / f"redis-{n}", {}) for n in range(3)]
+        users = [f"{name} on >{name} ~* &* +@all" for name in (_REPLICA, _SENTINEL)]
+        options = {"user": users, "masteruser": _REPLICA, "masterauth": _REPLICA}
+        self._servers = [Server(engine, folder / f"redis-{n}", options) for n in range(3)]
         self._sentinels: list[_Sentinel] = []
-        self.master = self._servers[0]
+        self._master = self._servers[0]
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -214,10 +264,12 @@ class Sentinel(Store):
         for server in self._servers:
             await server.start()
         for replica in self._servers[1:]:
-            await replica.command("REPLICAOF", "127.0.0.1", self.master.port)
-            await until(partial(_follows, replica), "a replica that follows")
+            await replica.command("REPLICAOF", "127.0.0.1", self._master.port)
+            await until(partial(follows, replica), "a replica that follows")
         config = (
-            f"sentinel monitor {NAME} 127.0.0.1 {self.master.port} 2\n"
+            f"sentinel monitor {NAME} 127.0.0.1 {self._master.port} 2\n"
+            f"sentinel auth-user {NAME} {_SENTINEL}\n"
+            f"sentinel auth-pass {NAME} {_SENTINEL}\n"
             f"sentinel down-after-milliseconds {NAME} 3000\n"
             f"sentinel failover-timeout {NAME} 10000\n"
         )
@@ -229,6 +281,10 @@ class Sentinel(Store):
         self.url = f"redis+sentinel://{hosts}/{NAME}/0"
         await self.whole()
 
+    async def masters(self) -> Sequence[Server]:
+        """As `Store.masters`: whom the Sentinels named last."""
+        return [self._master]
+
     async def whole(self) -> None:
         """As `Store.whole`."""
         await until(self._is_whole, "Sentinels that know of a master with two replicas", seconds=90)
@@ -236,9 +292,9 @@ class Sentinel(Store):
     async def _is_whole(self) -> bool:
         """Whether all Sentinels name the same master, which says so too, and see both replicas follow it."""
         named = [await self._named(sentinel) for sentinel in self._sentinels]
-        self.master = next(server for server in self._servers if server.port == named[0])
+        self._master = next(server for server in self._servers if server.port == named[0])
         for server in self._servers:
-            if server is not self.master and not await _follows(server, self.master.port):
+            if server is not self._master and not await follows(server, self._master.port):
                 return False
         known = [_pairs(await one.command("SENTINEL", "MASTER", NAME)) for one in self._sentinels]
         told = [(one[b"num-slaves"], one[b"num-other-sentinels"], one[b"flags"]) for one in known]
@@ -248,29 +304,40 @@ class Sentinel(Store):
         _, port = await sentinel.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
         return int(port)
 
-    async def failover(self) -> None:
-        """Have another server promoted; until it is. A Sentinel that could not be elected does not try again by itself."""
-        before = self.master
+    async def failover(self, master: Server) -> None:
+        """As `Replicated.failover`. A Sentinel that could not be elected does not try again by itself."""
         for _ in range(_TRIES):
             with contextlib.suppress(RedisError, TimeoutError):
                 await self._sentinels[0].command("SENTINEL", "FAILOVER", NAME)
-                return await self.moved_from(before, seconds=_FAILOVER_SECONDS)
+                return await self.moved_from(master, seconds=_FAILOVER_SECONDS)
             await asyncio.sleep(1)
         raise TimeoutError(f"the Sentinels promoted nobody in {_TRIES} tries")
 
-    async def moved_from(self, before: Server, *, seconds: float = 60) -> None:
-        """Until another server is named the master."""
+    async def moved_from(self, master: Server, *, seconds: float = 60) -> None:
+        """As `Replicated.moved_from`: as the Sentinels say."""
 
         async def moved() -> bool:
-            return await self._named(self._sentinels[0]) != before.port
+            return await self._named(self._sentinels[0]) != master.port
 
         await until(moved, "another master", seconds=seconds)
 
-    async def cut_replicas(self) -> None:
-        """Have the replicas hear nothing: Sentinel would lead them back after some ten seconds."""
+    async def cut_replicas(self, master: Server) -> None:
+        """As `Replicated.cut_replicas`: Sentinels would lead them back after some ten seconds."""
         for server in self._servers:
-            if server is not self.master:
+            if server is not master:
                 await server.command("REPLICAOF", "127.0.0.1", _NOWHERE)
+
+    async def cut_off(self, master: Server) -> None:
+        """As `Replicated.cut_off`: it refuses Sentinels and replicas."""
+        for user in (_SENTINEL, _REPLICA):
+            await master.command("ACL", "SETUSER", user, "off")
+            await master.command("CLIENT", "KILL", "USER", user)
+
+    async def rejoin(self, master: Server) -> None:
+        """As `Replicated.rejoin`."""
+        for user in (_SENTINEL, _REPLICA):
+            await master.command("ACL", "SETUSER", user, "on")
+        await self.whole()
 
 
 async def until(condition: Callable[[], Any], what: str, *, seconds: float = PATIENCE) -> None:
@@ -286,7 +353,8 @@ async def until(condition: Callable[[], Any], what: str, *, seconds: float = PAT
         raise TimeoutError(f"{what} did not come about within {seconds:g} s") from None
 
 
-async def _follows(replica: Server, port: int | None = None) -> bool:
+async def follows(replica: Server, port: int | None = None) -> bool:
+    """Whether a server is a replica, of whoever listens on `port`, that has its master's data. Raises RedisError."""
     text = await replica.command("INFO", "replication")
     about = (
         text
@@ -295,6 +363,15 @@ async def _follows(replica: Server, port: int | None = None) -> bool:
     )
     up = about.get("master_link_status") == "up"
     return up and (port is None or int(about["master_port"]) == port)
+
+
+def _flags(options: Mapping[str, object]) -> list[str]:
+    """As a server's command line takes them: several values of one option are given one after another."""
+    found: list[str] = []
+    for name, value in options.items():
+        for one in value if isinstance(value, list) else [value]:
+            found += [f"--{name}", *(str(one).split(" ") if name == "user" else [str(one)])]
+    return found
 
 
 def _pairs(reply: Any) -> dict[bytes, bytes]:
@@ -307,7 +384,8 @@ def _raw(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback on which nobody listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from loadtest.bench.openline import Stack
+from loadtest.chaos.cluster_store import Cluster
 from loadtest.chaos.proxy import SteerableProxy
 from loadtest.chaos.stores import PATIENCE, Sentinel, Standalone, Store
 
@@ -27,9 +28,10 @@ _LINE = 400
 _TOLD = frozenset({"store_memory_exhausted"})
 """Errors that tell an operator of a fault that was made here."""
 
-_STORES: dict[str, type[Standalone | Sentinel]] = {
+_STORES: dict[str, type[Standalone | Sentinel | Cluster]] = {
     "standalone": Standalone,
     "sentinel": Sentinel,
+    "cluster": Cluster,
 }
 
 
@@ -178,6 +180,7 @@ async def running(
     """A system in a folder of its own, ended with the block."""
     async with _STORES[store].running(engine, folder) as kept:
         variables = {
+            **kept.settings,
             "OPENLINE_REDIS_URL": kept.url,
             "OPENLINE_DRAIN_SECONDS": str(DRAIN_SECONDS),
         }

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import runpy
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deploy.local import programs
@@ -21,21 +21,14 @@ from services.kernel.broker.redis import scripts
 from services.kernel.redis.sentinel import Sentinels
 
 _CURRENT = "return record[2] and string.find(info, 'master_replid:' .. record[2], 1, true) ~= nil"
+_POPPED = "local left = redis.call('SPOP', KEYS[8], most)"
+_TAKEN = "    take(keys, connection, member)"
+_MORE = "if #left == most or"
 
 
 def _fence() -> None:
     """The history record counts under whatever replication id it was made: nobody is told that a store lost its newest."""
-    read = scripts._read  # noqa: SLF001 - broken on purpose, as all below
-
-    def unfenced(name: str) -> str:
-        source = read(name)
-        if name == "fence":
-            if _CURRENT not in source:
-                raise SystemExit("fence.lua has changed: say anew what breaks it")
-            source = source.replace(_CURRENT, "return record[2] ~= false")
-        return source
-
-    scripts._read = unfenced  # noqa: SLF001
+    _rewrite("fence", {_CURRENT: "return record[2] ~= false"})
 
 
 def _beats() -> None:
@@ -57,10 +50,35 @@ def _watch() -> None:
     """Nobody is told that the master has moved: connections to the former one stay."""
     begin = Sentinels.__init__
 
-    def deaf(sentinels: Sentinels, store: Any, **options: Any) -> None:
-        begin(sentinels, store, **{**options, "moved": lambda *_: None})
+    def deaf(sentinels: Sentinels, *given: Any, **options: Any) -> None:
+        begin(sentinels, *given, **{**options, "moved": lambda *_: None})
 
     _break(Sentinels, "__init__", deaf)
+
+
+def _reap() -> None:
+    """Members of a dead gateway are not claimed by whoever lets them leave: the next one lets them leave again."""
+    first = "local first = redis.call('SADD', KEYS[4] .. ':told', incarnation) == 1"
+    unclaimed = (
+        f"{first}\nlocal left = redis.call(first and 'SRANDMEMBER' or 'SPOP', KEYS[8], most)"
+    )
+    taken = f"    if not first then {_TAKEN.strip()} end"
+    _rewrite("reap", {_POPPED: unclaimed, _TAKEN: taken, _MORE: "if first or #left == most or"})
+
+
+def _rewrite(script: str, changes: Mapping[str, str]) -> None:
+    """Have a script read otherwise than it is."""
+    read = scripts._read  # noqa: SLF001 - broken on purpose, as all here
+
+    def otherwise(name: str) -> str:
+        source = read(name)
+        for said, instead in changes.items() if name == script else ():
+            if said not in source:
+                raise SystemExit(f"{script}.lua has changed: say anew what breaks it")
+            source = source.replace(said, instead)
+        return source
+
+    scripts._read = otherwise  # noqa: SLF001
 
 
 def _break(where: type, name: str, how: Callable[..., Any]) -> None:
@@ -69,12 +87,22 @@ def _break(where: type, name: str, how: Callable[..., Any]) -> None:
     setattr(where, name, how)
 
 
-RULES: dict[str, Callable[[], None]] = {
-    "fence": _fence,
-    "beats": _beats,
-    "resync": _resync,
-    "buffer": _buffer,
-    "watch": _watch,
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What breaks it, the store with which, and the faults under which, that comes to light."""
+
+    broken: Callable[[], None]
+    store: str
+    faults: tuple[str, ...]
+
+
+RULES = {
+    "fence": Rule(_fence, "sentinel", ("lagging-kill",)),
+    "beats": Rule(_beats, "standalone", ("redis-empty",)),
+    "resync": Rule(_resync, "standalone", ("bus-hole",)),
+    "buffer": Rule(_buffer, "standalone", ("answers-late",)),
+    "watch": Rule(_watch, "sentinel", ("master-cut",)),
+    "reap": Rule(_reap, "standalone", ("gateway-kill",)),
 }
 
 
@@ -82,7 +110,7 @@ def main() -> None:
     """Run what was asked for."""
     rule, *service = sys.argv[1:]
     if service:
-        RULES[rule]()
+        RULES[rule].broken()
         (module,) = service[1:]
         sys.argv[1:] = []
         runpy.run_module(f"services.{module}", run_name="__main__", alter_sys=True)

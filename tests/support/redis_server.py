@@ -114,6 +114,11 @@ class RedisServer:
         finally:
             client.close()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs."""
+        return self.process.poll() is None
+
     def client(self) -> redis.Redis:
         """A new synchronous client; the caller closes it."""
         return redis.Redis(port=self.port, socket_timeout=5)

@@ -278,6 +278,40 @@ def test_an_ack_of_an_ended_epoch_that_some_were_told_nothing_of_is_nowhere() ->
     assert findings(clients) == [("nowhere", "python-0", ROOM, 2)]
 
 
+def test_an_epoch_that_began_and_ended_while_a_reader_heard_nothing_is_covered_by_the_word_that_follows() -> (
+    None
+):
+    """Two failovers in a row: what was stored between them lies in an epoch that no reader has seen."""
+    lost = ["lost", "g", 3, 3, "epoch", 5000]
+    between = [ROOM, "m3", "f", 3, True, 3000, 3100]
+    clients = [client("js-0", [START, *got(1, 2), lost, *got(4)], sent=[between])]
+    verdict = judged(clients)
+    assert (verdict.findings, verdict.acked_unheard) == ([], 1)
+    between[5:] = [6000, 6100]
+    assert findings(clients) == [("nowhere", "js-0", ROOM, 3)], "it was sent after that word"
+
+
+def test_a_leave_that_is_told_again_on_one_line_is_found_where_no_store_forgot_the_first() -> None:
+    left, again = ["leave", "c1", 1000], ["leave", "c1", 2000]
+    verdict = judged([client("js-0", [START, *got(1), left, again])])
+    check_costs(verdict, losing=[], refusing=[], resetting=[(1500, 2500)])
+    assert verdict.findings == []
+    check_costs(verdict, losing=[], refusing=[], resetting=[(0, 1500)])
+    assert [(f.kind, f.client, f.channel) for f in verdict.findings] == [("again", "js-0", ROOM)]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [["join", "c1", 1500], ["recovered"], ["lost", "e", 1, 1, "slow", 1500], ["leave", "c2", 1500]],
+)
+def test_a_leave_after_a_join_or_a_return_and_that_of_another_are_no_repetition(
+    between: list[Any],
+) -> None:
+    later = ["leave", "c1" if between[0] != "leave" else "c3", 2000]
+    verdict = judged([client("js-0", [START, *got(1), ["leave", "c1", 1000], between, later])])
+    assert verdict.again == []
+
+
 def test_a_finding_is_told_in_words() -> None:
     clients = healthy()
     drop(clients)

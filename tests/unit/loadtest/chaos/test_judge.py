@@ -63,3 +63,15 @@ def test_what_services_say_and_what_did_not_come_to_rest_fails() -> None:
     assert (finding.kind, finding.client) == ("service", "gateway-1")
     assert not judged.ok
     assert not judge(run(settled=False), losing).ok
+
+
+def test_what_is_lost_after_a_fault_could_do_no_more_harm_fails_though_the_fault_lasts() -> None:
+    """A master that was cut off: another one is promoted, and it is reached all the same for a while."""
+    cut = {"kind": "master-cut", "target": "", "begun": 1000, "ended": 9000, "over": 1500}
+    given = run(happened=[cut], ended=20_000)
+    given["clients"][0]["sent"][1][5:] = [2000, 2400]
+    assert judge(given, losing).ok
+    given["clients"][0]["sent"][1][5:] = [2000, 2600]
+    given["clients"][0]["channels"][ROOM][2][5] = 9500
+    judged = judge(given, losing)
+    assert [finding.kind for finding in judged.verdict.findings] == ["lost"]
