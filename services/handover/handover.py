@@ -23,6 +23,9 @@ AGAIN = 0.02
 MARGIN = 0.5
 """Seconds before the seals' end at which the work is given up: time to unseal the server that has not changed."""
 
+LONGEST_WAIT = 3.0
+"""Seconds for which replicas are waited for at most: a connection that is silent for longer counts as lost."""
+
 Say = Callable[[str], None]
 """Takes a line of progress."""
 
@@ -86,7 +89,7 @@ class Handover:
     async def copied(self) -> None:
         """Wait until every replica that is in step has all that was written. Raises RefusedError."""
         wanted = len(self.master.replicas)
-        milliseconds = max(1, int(self.left * 500))
+        milliseconds = max(1, int(min(LONGEST_WAIT, self.left / 2) * 1000))
         waiting = (
             self.redis.parts[number].writes.ask(("WAIT", wanted, milliseconds))
             for number in self.master.partitions
@@ -101,7 +104,7 @@ class Handover:
         if min(have) < wanted:
             raise RefusedError(
                 f"only {min(have)} of {wanted} replicas had everything after {milliseconds / 1000:.1f} s:"
-                " see why the others lag, or give more time with --seconds"
+                " see why the others lag, and try again"
             )
         self.say(f"{wanted} of {wanted} replicas have everything")
 

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from services.handover.handover import Handover
+from services.handover.masters import RefusedError, masters
 from services.kernel.broker.redis import seals
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.broker.redis.partitions import Options, Partitions
@@ -19,13 +21,14 @@ from tests.contract.steps import beat, draft, publish_one
 from tests.support.keyed_publishing import KeyedPublishing, lost
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import start_redis
-from tests.support.sentinel_group import SentinelGroup
+from tests.support.sentinel_group import SentinelGroup, until
 
 _log = logging.getLogger(__name__)
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(120)]
 
 RATE = 200
+ROOMS = [f"room:{n}" for n in range(20)]
 MOST = 4.0
 """Seconds without a publish on a busy machine; what the tool itself says is measured more closely."""
 
@@ -129,6 +132,59 @@ async def test_a_server_restarts_with_its_file_and_nobody_is_told(tmp_path):
             assert "sleep has not ended in time: give more time with --seconds" in said
             status, said = await handover(server.url, "failover")
             assert (status, "use restart" in said) == (1, True)
+
+
+@asynccontextmanager
+async def work_at(url, partitions=4):
+    """A handover of all that is there, and what publishes to each partition."""
+    broker = RedisBroker(url, partitions=partitions)
+    redis = Partitions(single(url, partitions), options=Options())
+    try:
+        first = [await publish_one(broker, draft(name)) for name in ROOMS]
+        (master,) = await masters(redis, single(url, partitions))
+        assert master.partitions == tuple(range(partitions))
+        said = []
+        yield Handover(redis, master, seconds=4, say=said.append), said
+        after = [await publish_one(broker, draft(name)) for name in ROOMS]
+        assert [one.epoch for one in after] == [one.epoch for one in first]
+        assert {one.offset for one in after} == {2}
+    finally:
+        await redis.close()
+        await broker.close()
+
+
+async def test_a_replica_that_lags_is_not_waited_for_and_nothing_changes(tmp_path):
+    options = ("--appendonly", "yes", "--repl-diskless-sync-delay", "0")
+    with start_redis(tmp_path, *options) as server, start_redis(tmp_path, *options) as replica:
+        with server.client() as here, replica.client() as there:
+            there.replicaof("127.0.0.1", server.port)
+            until(lambda: here.info("replication").get("slave0", {}).get("state") == "online")
+        async with work_at(server.url) as (handover, said):
+            replica.pause()
+            with pytest.raises(
+                RefusedError, match=r"only 0 of 1 replicas had everything after 1\.\d s"
+            ):
+                await handover.run(Handover.copied)
+            replica.resume()
+            assert said[-1] == "unsealed partitions 0-3 where it was: nothing has changed"
+
+
+async def test_who_interrupts_a_handover_leaves_all_as_it_was(tmp_path):
+    with start_redis(tmp_path, "--appendonly", "yes") as server:
+        async with work_at(server.url) as (handover, said):
+            begun = asyncio.Event()
+
+            async def work(_) -> str:
+                begun.set()
+                await asyncio.Event().wait()
+                return ""
+
+            running = asyncio.create_task(handover.run(work))
+            await begun.wait()
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            assert said[-1] == "unsealed partitions 0-3 where it was: nothing has changed"
 
 
 async def test_an_open_handover_is_shown_and_broken(tmp_path):
