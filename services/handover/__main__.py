@@ -9,12 +9,16 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from redis.exceptions import RedisError
 
 from services.handover import failover, restart
 from services.handover.handover import Handover
+from services.handover.maps import Maps
 from services.handover.masters import Master, RefusedError, choose, masters
+from services.handover.move import Move
+from services.handover.prompt import ask_to_install
 from services.kernel.broker.redis import seals
 from services.kernel.broker.redis.partitions import Options, Partitions
 from services.kernel.domain.codes import OpenlineError
@@ -37,6 +41,14 @@ examples:
                                 Sentinels, or a node of a cluster, promote a replica that has everything
   python -m services.handover failover --partition 3
                                 of several servers the one that holds partition 3
+  python -m services.handover move --to servers.new.toml --install
+                                the partition that the new map gives to another server moves there
+"""
+
+
+_MOVE = """\
+Copies a partition to another server while services run, refuses its writers for a moment, and goes on there; readers are not
+reset. Where it ends before the switch nothing has changed; run it again after a failure, it goes on where things are.
 """
 
 
@@ -105,6 +117,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     _common(promoting)
     promoting.set_defaults(command=_failover)
+    moving = commands.add_parser(
+        "move",
+        help="a partition moves to another server of OPENLINE_REDIS_SERVERS_FILE",
+        description=_MOVE,
+    )
+    moving.add_argument(
+        "--to",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="the servers file as it will be: one partition stands at another server",
+    )
+    moving.add_argument(
+        "--from",
+        dest="former",
+        type=Path,
+        metavar="FILE",
+        help="the servers file as it is, where OPENLINE_REDIS_SERVERS_FILE is the new one already",
+    )
+    moving.add_argument(
+        "--install",
+        action="store_true",
+        help="put the new file in the place of OPENLINE_REDIS_SERVERS_FILE in time, when all services read that one; "
+        "else you are asked to do it, and press Enter",
+    )
+    moving.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=SECONDS,
+        metavar="S",
+        help=f"for which writers are refused at most ({SECONDS:.0f}); when they are over nothing has changed",
+    )
+    moving.set_defaults(command=_move)
     status = commands.add_parser("status", help="which partitions are being handed over")
     status.set_defaults(command=_status)
     breaking = commands.add_parser(
@@ -173,6 +218,15 @@ async def _hand_over(handover: Handover, work: Callable[[Handover], Awaitable[st
     _say(
         f"unsealed {handover.master}: writers were refused for {refused * 1000:.0f} ms, no reader is reset"
     )
+
+
+async def _move(redis: Partitions, settings: Common, arguments: argparse.Namespace) -> None:  # noqa: ARG001
+    maps = Maps.of(settings, former=arguments.former, new=arguments.to)
+    async with maps.stores(settings) as (source, target):
+        move = Move(
+            maps.partition, source=source, target=target, seconds=arguments.seconds, say=_say
+        )
+        await move.run(maps.install if arguments.install else partial(ask_to_install, _say))
 
 
 async def _status(redis: Partitions, settings: Common, arguments: argparse.Namespace) -> None:  # noqa: ARG001

@@ -299,7 +299,17 @@ class Common(FromEnvironment):
         """The servers of Redis and the partitions that live on each."""
         if self.redis_servers is None:
             return servers.single(self.redis_url, self.partitions)
-        text = self.redis_servers.get_secret_value()
+        return self.redis_map(self.redis_servers.get_secret_value())
+
+    def redis_anew(self) -> tuple[Server, ...]:
+        """The same as the file says it now, where one does. Raises ValueError or OSError, which show no URL."""
+        path = os.environ.get("OPENLINE_REDIS_SERVERS_FILE")
+        if self.redis_servers is None or not path or os.environ.get("OPENLINE_REDIS_SERVERS"):
+            return self.redis
+        return self.redis_map(Path(path).read_text("utf-8"))
+
+    def redis_map(self, text: str) -> tuple[Server, ...]:
+        """The servers in the text of such a file. Raises ValueError, which shows no URL."""
         return servers.read(text, self.partitions, check=_redis_url)
 
     @property

@@ -59,6 +59,19 @@ class Dial:
         self._options: dict[str, Any] = {}
         self._make: type[AbstractConnection] | None = None
         self._opening: set[asyncio.Timeout] = set()
+        self._given_passwords = passwords
+        self._aims = 0
+
+    @property
+    def partition(self) -> int:
+        """The partition whose connections these are."""
+        return self._partition
+
+    def aim(self, url: str, locator: Locator) -> None:
+        """From now on lead to another server; what is being opened begins anew, what is open stays."""
+        self._url, self._locator = url, locator
+        self._passwords, self._make = self._given_passwords, None
+        self._aims += 1
 
     def _read_url(self) -> type[AbstractConnection]:
         try:
@@ -88,6 +101,7 @@ class Dial:
         server that was found and is not the master raises ReadOnlyError.
         """
         while True:
+            aims = self._aims
             address = await self._locator.find(self._partition)
             limit = asyncio.timeout(None)
             self._opening.add(limit)
@@ -99,7 +113,9 @@ class Dial:
             except (RedisError, OSError) as error:
                 if self._passwords is not None and isinstance(error, AuthenticationError):
                     self._passwords.refuse()
-                if not limit.expired():  # else the master has moved meanwhile
+                if (
+                    not limit.expired() and aims == self._aims
+                ):  # else the master has moved meanwhile
                     self._locator.doubt(self._partition)
                     raise
             finally:
@@ -219,8 +235,10 @@ class Identity:
     its successor. Ending it first keeps our commands in their order.
     """
 
-    def __init__(self, scripts: Sequence[Script] = ()) -> None:
+    def __init__(self, scripts: Sequence[Script] = (), *, name: str = "") -> None:
+        """`name` is what the server calls the connection, so that whoever moves a partition can end those to it."""
         self._scripts = scripts
+        self._name = name
         self._former: tuple[int, bytes] | None = None
 
     async def introduce(self, pipe: Pipe) -> None:
@@ -230,7 +248,7 @@ class Identity:
         if scripts:
             asked.append(("SCRIPT", "EXISTS", *(script.sha for script in scripts)))
         number, info, *known = await pipe.ask(*asked)
-        todo: list[tuple[Any, ...]] = []
+        todo: list[tuple[Any, ...]] = [("CLIENT", "SETNAME", self._name)] if self._name else []
         run = _RUN_ID.search(info) if isinstance(info, bytes) else None
         if run is not None and isinstance(number, int):
             if self._former is not None and self._former[1] == run[1]:

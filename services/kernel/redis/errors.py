@@ -19,6 +19,7 @@ _AWAY = {
     "OOM": "the server is out of memory",
     "RESERVE": "the server's memory for messages is used up",
     "SEALED": "this partition is being handed over",
+    "RELOCATED": "this partition has moved to another server",
     "MISCONF": "the server cannot write its disk",
     "NOREPLICAS": "too few replicas are in reach",
     "UNBLOCKED": "the server has changed its role",
@@ -74,8 +75,8 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
 
 
 def is_demoted(error: Exception) -> bool:
-    """Whether a reply says that this server is not the master, so that another one is."""
-    return isinstance(error, _DEMOTED) or str(error).startswith("UNBLOCKED")
+    """Whether a reply says that this server is not the partition's master, so that another one is."""
+    return isinstance(error, _DEMOTED) or str(error).startswith(("UNBLOCKED", "RELOCATED"))
 
 
 def is_sealed(error: OpenlineError) -> bool:
@@ -85,7 +86,7 @@ def is_sealed(error: OpenlineError) -> bool:
 
 WHAT = "the message store is unavailable"
 
-_WAITS = {_AWAY["OOM"]: 5.0, _AWAY["RESERVE"]: 5.0, _AWAY["SEALED"]: 1.0}
+_WAITS = {_AWAY["OOM"]: 5.0, _AWAY["RESERVE"]: 5.0, _AWAY["SEALED"]: 1.0, _AWAY["RELOCATED"]: 1.0}
 """Reasons of which is known after how many seconds it is worth another try."""
 
 

@@ -15,15 +15,20 @@ def layout() -> str:
     return "ol:{p0}:layout"
 
 
+def connection(partition: int) -> str:
+    """The name that a server knows the partition's connections by, in CLIENT LIST."""
+    return f"openline-p{partition}"
+
+
 class Keys:
     """The keys of one partition."""
 
     def __init__(self, partition: int) -> None:
         self._tag = tag = f"ol:{{p{partition}}}:"
-        self.home = tag + "home"  # hash {fleet, number, of, layout}: whose partition this is
-        self.record = (
-            tag + "history"
-        )  # hash {id, replid, full, quiet, seal, seal_until}: the history record
+        # hash {fleet, number, of, layout, state, move}: whose partition this is; homes.State
+        self.home = tag + "home"
+        # hash {id, replid, full, quiet, seal, seal_until}: the history record
+        self.record = tag + "history"
         self.bus = tag + "bus"  # stream 0-1, 0-2, ...; scripts keep a hash beside it, bus:marks
         self.leases = tag + "leases"  # ZSET incarnation -> ms of its last beat
         self.ending = tag + "ending"  # set of incarnations being reaped
@@ -38,6 +43,8 @@ class Keys:
             tag + "revoking"
         )  # stream of the newest revocations {revocation: end}; partition 0 only
 
+        self.mover = tag + "mover"  # string: who moves the partition to this server
+        self.every = tag + "*"  # the pattern of all of them
         self.probe = tag + "probe"  # stream that exists within a check
         self.guard = tag + "guard"  # never exists: see redirects.Guard
 

@@ -13,6 +13,7 @@ from redis.exceptions import MovedError, NoScriptError, RedisError
 from redis.exceptions import TimeoutError as Late
 
 from services.kernel.domain.configuration import ConfigurationError
+from services.kernel.redis import keys
 from services.kernel.redis.connections import Check, Dial, Identity
 from services.kernel.redis.ending import end
 from services.kernel.redis.errors import is_demoted
@@ -77,7 +78,7 @@ class Link:
         self._dial = dial
         self._check = check
         self._demoted = demoted
-        self._identity = Identity(scripts)
+        self._identity = Identity(scripts, name=keys.connection(dial.partition))
         self._guard = guard
         self._pipe: Pipe | None = None
         self._retired: Pipe | None = None

@@ -50,6 +50,21 @@ def read(text: str, partitions: int, *, check: Callable[[str], str] = str) -> tu
     return tuple(sorted(servers, key=lambda server: server.partitions))
 
 
+def moving(before: Sequence[Server], after: Sequence[Server]) -> int:
+    """The one partition that is at another URL after than it was before. Raises ValueError, which shows no URL."""
+    was, will = (
+        {n: server.url for server in map_ for n in server.partitions} for map_ in (before, after)
+    )
+    moved = [number for number in sorted(was) if was[number] != will[number]]
+    if not moved:
+        raise ValueError(
+            "gives every partition to the server that it has: give one to another server, or, to finish a move, name the former map by --from"
+        )
+    if len(moved) > 1:
+        raise ValueError(f"moves {spelled(moved)}: move one after the other, with a map for each")
+    return moved[0]
+
+
 def _server(row: _Row, place: int, check: Callable[[str], str]) -> Server:
     try:
         return Server(check(row.url), tuple(_numbers(row.partitions)))

@@ -16,6 +16,7 @@ from services.handover.__main__ import main
         (["failover", "--seconds", "0"], "'0' is not a number of seconds from 1 to 60"),
         (["failover", "--seconds", "soon"], "'soon' is not a number of seconds"),
         (["break", "--partition", "x"], "--partition"),
+        (["move"], "the following arguments are required: --to"),
     ],
 )
 def test_wrong_usage_says_what_would_be_right(capsys, arguments, says):
@@ -25,7 +26,7 @@ def test_wrong_usage_says_what_would_be_right(capsys, arguments, says):
     assert says in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["restart", "failover", "status", "break"])
+@pytest.mark.parametrize("command", ["restart", "failover", "move", "status", "break"])
 def test_each_command_explains_itself(capsys, command):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self
 
 from services.kernel.broker.port import Broker
@@ -21,6 +21,9 @@ class StoreSettings(Protocol):
     @property
     def redis(self) -> tuple[Server, ...]:
         """Where it is, and which partitions are there."""
+
+    def redis_anew(self) -> Sequence[Server]:
+        """The same as it is by now: partitions move. Raises ValueError or OSError."""
 
     @property
     def redis_access(self) -> Access:
@@ -52,6 +55,7 @@ class RedisBroker:
         return cls(
             settings.redis,
             access=settings.redis_access,
+            reread=settings.redis_anew,
             bus_length=settings.bus_length,
             bus_bytes=settings.bus_bytes,
             memory_percent=settings.memory_percent,
@@ -64,14 +68,16 @@ class RedisBroker:
         *,
         partitions: int = 1,
         access: Access | None = None,
+        reread: Callable[[], Sequence[Server]] | None = None,
         **options: Any,
     ) -> None:
-        """`where` is the URL of a server that has all `partitions`, or says which servers have which.
+        """`where` is the URL of a server that has all `partitions`, or says which servers have which; `reread` as for
+        `Partitions`.
 
         `options` are those of `Options`. Connects in `start` or when first used.
         """
         servers = single(where, partitions) if isinstance(where, str) else where
-        redis = Partitions(servers, options=Options(**options), access=access)
+        redis = Partitions(servers, options=Options(**options), access=access, reread=reread)
         self.partitions, self.counters = redis.partitions, redis.counters
         self.client = redis.client
         self.start, self.close, self.partition = redis.start, redis.close, redis.partition

@@ -11,8 +11,9 @@ from redis.exceptions import MovedError
 
 from services.kernel.broker.port import Entry
 from services.kernel.broker.redis import entries
-from services.kernel.redis.connections import Dial, check_master
+from services.kernel.redis.connections import Check, Dial, check_master
 from services.kernel.redis.errors import is_demoted
+from services.kernel.redis.keys import connection as connection_name
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.redirects import REDIRECTS, Waits
 
@@ -41,11 +42,14 @@ class BusReader:
     or a read brought something else than the next entry, what was sent is given up with the connection.
     """
 
-    def __init__(self, dial: Dial, bus: str, *, demoted: Callable[[], None]) -> None:
-        """`demoted` is called when the server says that it is not the master any more."""
+    def __init__(
+        self, dial: Dial, bus: str, *, demoted: Callable[[], None], check: Check | None = None
+    ) -> None:
+        """`demoted` is called when the server says that it is not the master any more. `check` as for a link."""
         self._dial = dial
         self._bus = bus
         self._demoted = demoted
+        self._check = check
         self._connection: Pipe | None = None
         self._rest = 0.0
         self._reading = False
@@ -124,9 +128,15 @@ class BusReader:
         return found
 
     async def _dialled(self) -> Pipe:
-        connection = await self._dial.connect(blocking=LONGEST, prepare=check_master)
+        connection = await self._dial.connect(blocking=LONGEST, prepare=self._prepare)
         self._connection = connection
         return connection
+
+    async def _prepare(self, pipe: Pipe) -> None:
+        await check_master(pipe)
+        if self._check is not None:
+            await self._check(pipe)
+        pipe.send([("CLIENT", "SETNAME", connection_name(self._dial.partition))])
 
     def reset(self) -> None:
         """End the connection; a read that waits fails, the next one connects again."""

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from services.kernel.domain.configuration import ConfigurationError
@@ -27,27 +28,40 @@ _SETTLE = """#!lua flags=allow-oom
 if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('HSET', KEYS[1], 'fleet', ARGV[1], 'number', ARGV[2], 'of', ARGV[3], 'layout', ARGV[4])
 end
-return redis.call('HMGET', KEYS[1], 'fleet', 'of')
+return redis.call('HMGET', KEYS[1], 'fleet', 'of', 'state')
 """
 
 
+class State(StrEnum):
+    """What a partition that is moved from one server to another is at either of them."""
+
+    LIVING = ""
+    ARRIVING = "arriving"  # not yet whole; where it came from it may be in use
+    MOVED = "moved"  # it lives elsewhere, and must never be begun anew here
+
+
+class ElsewhereError(ConfigurationError):
+    """The partition lives at another server than it was looked for at."""
+
+
 class Home(NamedTuple):
-    """What a partition's key says: the fleet's name, and of how many partitions it is one."""
+    """What a partition's key says: the fleet's name, of how many partitions it is one, and whether it lives here."""
 
     fleet: str
     of: int
+    state: State = State.LIVING
 
 
 def of_reply(reply: Any) -> Home | None:
     """The home in the reply to `question`; None where there is none, or another server of a cluster would have it."""
     if isinstance(reply, Exception) or reply[0] is None or reply[1] is None:
         return None
-    return Home(reply[0].decode(), int(reply[1]))
+    return Home(reply[0].decode(), int(reply[1]), State((reply[2] or b"").decode()))
 
 
 def question(number: int) -> tuple[Any, ...]:
     """The command that asks for a partition's home."""
-    return ("HMGET", keys.Keys(number).home, "fleet", "of")
+    return ("HMGET", keys.Keys(number).home, "fleet", "of", "state")
 
 
 def fleet_of(
@@ -77,6 +91,20 @@ def fleet_of(
             " OPENLINE_REDIS_SERVERS_FILE, or use an empty database for one of them"
         )
     return next(iter(fleets), None)
+
+
+def check_state(number: int, home: Home) -> None:
+    """Refuse a partition that has left this server, or is still on its way to it. Raises ElsewhereError."""
+    if home.state is State.MOVED:
+        raise ElsewhereError(
+            f"partition {number} has moved to another server:"
+            " put the OPENLINE_REDIS_SERVERS_FILE in place that names it"
+        )
+    if home.state is State.ARRIVING:
+        raise ElsewhereError(
+            f"partition {number} has not arrived at its new server: finish the move, or put the former"
+            " OPENLINE_REDIS_SERVERS_FILE back"
+        )
 
 
 def check_number(of: int, partitions: int) -> None:
@@ -114,6 +142,7 @@ class Homes:
         if not isinstance(home, Home):
             return  # hidden, or in a cluster just moved: what is written there says why
         check_number(home.of, self._partitions)
+        check_state(number, home)
         self._fleet = self._fleet or home.fleet
         if home.fleet != self._fleet and not await self._is_renamed(home.fleet, number, pipe):
             raise ConfigurationError(
@@ -124,7 +153,7 @@ class Homes:
     async def _is_renamed(self, fleet: str, here: int, own: Pipe) -> bool:
         """Whether all partitions are of this fleet by now: the store was emptied, and another service began it anew first."""
         async with self._all_servers(here, own) as pipes:
-            found = [await _all_homes(pipe) for pipe in pipes]
+            found = [await all_homes(pipe) for pipe in pipes]
             if fleet_of(self._servers, found, self._partitions) != fleet:
                 return False
         self._fleet = fleet
@@ -145,7 +174,7 @@ class Homes:
     async def _settle(self, here: int, own: Pipe) -> None:
         """Write the homes that are missing, once all servers have been asked: what lives elsewhere must not begin anew."""
         async with self._all_servers(here, own) as pipes:
-            found = [await _all_homes(pipe) for pipe in pipes]
+            found = [await all_homes(pipe) for pipe in pipes]
             await self._check_layout(pipes[self._place(0)])
             fleet = fleet_of(self._servers, found, self._partitions)
             # Partition 0 comes first: of two services that begin, both take the name that stands there then.
@@ -179,7 +208,8 @@ async def _asked(number: int, pipe: Pipe) -> Home | Exception | None:
     return reply if isinstance(reply, Exception) else of_reply(reply)
 
 
-async def _all_homes(pipe: Pipe) -> dict[int, Home]:
+async def all_homes(pipe: Pipe) -> dict[int, Home]:
+    """The homes of the partitions that live at a server. Raises RedisError or OSError."""
     replies = await pipe.ask(*(question(number) for number in range(MOST)))
     homes = {number: of_reply(reply) for number, reply in enumerate(replies)}
-    return {number: home for number, home in homes.items() if home is not None}
+    return {number: home for number, home in homes.items() if home and not home.state}

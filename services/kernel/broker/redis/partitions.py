@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import ConnectionError as Lost
 
 from services.kernel.broker.port import LEASE_SECONDS, Counters
 from services.kernel.broker.redis.bus_reader import BusReader
 from services.kernel.broker.redis.checks import ServerChecks
-from services.kernel.broker.redis.homes import Homes
+from services.kernel.broker.redis.homes import ElsewhereError, Homes
 from services.kernel.broker.redis.scripts import everything, reaching, script
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis import keys, locators
@@ -28,7 +29,7 @@ from services.kernel.redis.locator import Locator
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.redirects import Guard
 from services.kernel.redis.servers import Server, spelled
-from services.kernel.redis.store_url import parse
+from services.kernel.redis.store_url import StoreUrl, parse
 
 START_SECONDS = 1.5
 """For which a start waits for each of several servers."""
@@ -72,7 +73,7 @@ class Partition:
         )
         self.writes = self.client.writes
         self.reads = self.client.reads
-        self.reader = BusReader(dial, self.keys.bus, demoted=self._demoted)
+        self.reader = BusReader(dial, self.keys.bus, demoted=self._demoted, check=check)
 
     def _demoted(self) -> None:
         """Another server is the master by now, while what was connected stays with the former one."""
@@ -110,9 +111,17 @@ class Partitions:
     """What all parts of the Redis broker share: the partitions, and calls that are counted."""
 
     def __init__(
-        self, servers: Sequence[Server], *, options: Options, access: Access | None = None
+        self,
+        servers: Sequence[Server],
+        *,
+        options: Options,
+        access: Access | None = None,
+        reread: Callable[[], Sequence[Server]] | None = None,
     ) -> None:
-        """`servers` have every partition once. Raises ConfigurationError for a URL that can never work."""
+        """`servers` have every partition once; `reread` answers with those of now, or raises ValueError or OSError.
+
+        Raises ConfigurationError for a URL that can never work.
+        """
         self.partitions = sum(len(server.partitions) for server in servers)
         self.counters = Counters()
         self.options = options
@@ -126,6 +135,8 @@ class Partitions:
         """Partitions whose master was found fit."""
         self._locators: list[Locator] = []
         self._dials: dict[int, Dial] = {}
+        self._reread = reread or (lambda: servers)
+        self._urls = {number: server.url for server in servers for number in server.partitions}
         parts: list[Partition] = []
         for place, server in enumerate(servers):
             parts += self._parts(place, server)
@@ -140,24 +151,31 @@ class Partitions:
             raise ConfigurationError(f"OPENLINE_REDIS_URL {error}") from error
         numbers, cluster = server.partitions, bool(store.nodes)
         self.servers += [(number,) for number in numbers] if cluster else [numbers]
-        how: dict[str, Any] = {"access": self._access, "passwords": self._passwords}
+        locator = self._locator(store, numbers, place)
+        checks = ServerChecks(
+            trusted_restart=self.options.trusted_restart, partitions=len(numbers), cluster=cluster
+        )
+        for number in numbers:
+            dial = Dial(store.server, locator=locator, partition=number, **self._credentials)
+            self._dials[number] = dial
+            check = partial(self._check, number, checks)
+            yield Partition(number, dial=dial, check=check, cluster=cluster)
+
+    @property
+    def _credentials(self) -> dict[str, Any]:
+        return {"access": self._access, "passwords": self._passwords}
+
+    def _locator(self, store: StoreUrl, numbers: Sequence[int], place: int) -> Locator:
         locator = locators.of(
             store,
             numbers,
             moved=self._moved,
             silent=partial(self._note_silent, place),
             masterless=partial(self._note_masterless, place),
-            **how,
+            **self._credentials,
         )
         self._locators.append(locator)
-        checks = ServerChecks(
-            trusted_restart=self.options.trusted_restart, partitions=len(numbers), cluster=cluster
-        )
-        for number in numbers:
-            dial = Dial(store.server, locator=locator, partition=number, **how)
-            self._dials[number] = dial
-            check = partial(self._check, number, checks)
-            yield Partition(number, dial=dial, check=check, cluster=cluster)
+        return locator
 
     def _authenticate(self, password: str) -> None:
         for part in self.parts:
@@ -233,6 +251,10 @@ class Partitions:
         """Milliseconds without a beat after which a lease has ended."""
         return int(self.options.lease * 1000)
 
+    def dial(self, number: int) -> Dial:
+        """What makes connections to a partition's server."""
+        return self._dials[number]
+
     def of(self, channel: str) -> Partition:
         """The partition a channel lives in, with its connections."""
         return self.parts[self.partition(channel)]
@@ -280,7 +302,47 @@ class Partitions:
         if number not in self._checked:
             await checks.check(pipe, self.parts[number].keys.probe)
             self._checked.add(number)
-        await self._homes.check(number, pipe)
+        try:
+            await self._homes.check(number, pipe)
+        except ElsewhereError as error:
+            if not self._follow(number):
+                raise
+            raise Lost(str(error)) from error  # the next try leads to its server
+
+    def _follow(self, number: int) -> bool:
+        """Go where the servers' file says by now that a partition lives; whether that is elsewhere."""
+        try:
+            urls = {one: server.url for server in self._reread() for one in server.partitions}
+        except (ValueError, OSError) as error:
+            _log.warning("servers_file_refused", extra={"reason": str(error)})
+            return False
+        url = urls[number]
+        if url == self._urls[number] or (store := parse(url)).nodes:
+            return False
+        self._urls[number] = url
+        self.servers[:] = together(self.servers, number, self._urls)
+        self._silent.append(0)
+        self._masterless.append(0)
+        self._checked.discard(number)
+        locator = self._locator(store, (number,), len(self._silent) - 1)
+        self._dials[number].aim(store.server, locator)
+        self.parts[number].reset()
+        _log.info("partition_moved", extra={"partition": number})
+        return True
+
+
+def together(
+    servers: Sequence[Sequence[int]], moved: int, urls: Mapping[int, str]
+) -> list[tuple[int, ...]]:
+    """The partitions that live together once one has moved to the server of its URL."""
+    found = [tuple(one for one in numbers if one != moved) for numbers in servers]
+    for place, numbers in enumerate(found):
+        if numbers and urls[numbers[0]] == urls[moved]:
+            found[place] = tuple(sorted((*numbers, moved)))
+            break
+    else:
+        found.append((moved,))
+    return [numbers for numbers in found if numbers]
 
 
 def fresh() -> str:

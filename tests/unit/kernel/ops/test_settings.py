@@ -240,6 +240,32 @@ def test_a_file_says_which_server_has_which_partitions(monkeypatch, capsys, tmp_
     assert "s3cret" not in line
 
 
+def test_the_file_of_servers_is_read_anew_when_it_is_asked_for(monkeypatch, tmp_path):
+    path = tmp_path / "servers.toml"
+    path.write_text(TWO)
+    monkeypatch.setenv("OPENLINE_REDIS_SERVERS_FILE", str(path))
+    monkeypatch.setenv("OPENLINE_PARTITIONS", "2")
+    settings = load(Settings)
+    path.write_text(TWO.replace("redis://b", "redis://c"))
+    assert settings.redis[1] == ("redis://b", (1,))
+    assert settings.redis_anew()[1] == ("redis://c", (1,))
+    monkeypatch.setenv("OPENLINE_REDIS_SERVERS", TWO)
+    assert settings.redis_anew() == settings.redis, "a variable comes first, and stays as it is"
+    monkeypatch.delenv("OPENLINE_REDIS_SERVERS")
+    path.write_text("[[servers]")
+    with pytest.raises(ValueError, match="is no TOML"):
+        settings.redis_anew()
+    path.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        settings.redis_anew()
+
+
+def test_a_url_is_the_same_when_it_is_asked_for_again(monkeypatch):
+    monkeypatch.setenv("OPENLINE_REDIS_URL", "redis://a")
+    settings = load(Settings)
+    assert settings.redis_anew() == settings.redis
+
+
 def test_a_url_and_a_file_of_servers_contradict_each_other(monkeypatch, capsys):
     monkeypatch.setenv("OPENLINE_REDIS_SERVERS", TWO)
     monkeypatch.setenv("OPENLINE_REDIS_URL", "redis://:s3cret@c")

@@ -25,6 +25,7 @@ from services.kernel.redis.errors import translate
         ("NOREPLICAS Not enough good replicas to write.", "replicas"),
         ("MASTERDOWN Link with MASTER is down", "lost its master"),
         ("SEALED this partition is being handed over", "handed over"),
+        ("RELOCATED this partition has moved to another server", "moved to another"),
         ("MISCONF Redis is configured to save RDB snapshots", "disk"),
         ("CLUSTERDOWN The cluster is down", "cluster is down"),
         ("TRYAGAIN Multiple keys request during rehashing of slot", "slots"),

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from services.kernel.redis.servers import Server, read, single, spelled
+from services.kernel.redis.servers import Server, moving, read, single, spelled
 
 TWO = """
 [[servers]]
@@ -68,3 +68,12 @@ def test_each_url_is_checked():
 def test_partitions_are_spelled_as_ranges():
     assert spelled([3]) == "partition 3"
     assert spelled([7, 0, 1, 2]) == "partitions 0-2,7"
+
+
+def test_the_one_partition_that_moves_is_found():
+    before = (Server("redis://a", (0, 1)), Server("redis://b", (2,)))
+    assert moving(before, (Server("redis://a", (0,)), Server("redis://b", (1, 2)))) == 1
+    with pytest.raises(ValueError, match="gives every partition to the server that it has"):
+        moving(before, before[::-1])
+    with pytest.raises(ValueError, match="moves partitions 0-1: move one after the other"):
+        moving(before, (Server("redis://b", (0, 1, 2)),))

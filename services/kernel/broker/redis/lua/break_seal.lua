@@ -11,6 +11,9 @@ local master, info = replication()
 if not master then
   return refused()
 end
+if redis.call('HGET', KEYS[1], 'seal_until') == 'moved' then
+  return sealed()
+end
 if redis.call('HDEL', KEYS[1], 'seal', 'seal_until') == 0 then
   return 0
 end

@@ -3,6 +3,8 @@
 -- Meanwhile the history record has the fields `seal`, the name of the handover, and `seal_until`, ms of the server's clock
 -- at which it is over. What has the seal has all that was written before it: replicas and files keep the order. Writers are
 -- refused, so what was read stays true; readers go on, also where the record speaks of another replication id.
+--
+-- Where the partition has moved to another server (moving.py) the record is {seal_until: moved} for ever: it answers nobody.
 
 -- Milliseconds that a seal may stand. One that lies further ahead is of a clock that was set back: it is over.
 local LONGEST_SEAL = 60000
@@ -11,10 +13,17 @@ local function stands(seal_until)
   if not seal_until then
     return false
   end
+  if seal_until == 'moved' then
+    return true
+  end
   local left = tonumber(seal_until) - clock()
   return left > 0 and left <= LONGEST_SEAL
 end
 
+-- KEYS[1] must be the history record.
 local function sealed()
+  if redis.call('HGET', KEYS[1], 'seal_until') == 'moved' then
+    return redis.error_reply('RELOCATED this partition has moved to another server')
+  end
   return redis.error_reply('SEALED this partition is being handed over')
 end
