@@ -179,6 +179,8 @@ interface Message<T = unknown> {
     tags?: {
         [name: string]: string;
     };
+    /** What it is the newest of. */
+    conflate_key?: string;
     /** So many publications were left out just before this one, as the namespace wants for slow readers. */
     skipped?: number;
     /** Sent while we were away, and delivered now. */
@@ -355,6 +357,7 @@ interface Channel<T = unknown> {
      */
     publish(data: T, o?: Until & {
         key?: string;
+        conflate_key?: string;
         echo?: boolean;
         ephemeral?: boolean;
     }): Promise<Published>;

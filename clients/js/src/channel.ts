@@ -277,10 +277,10 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
     subscribe: (listener, o) => core.enter(name, room).subscribe(listener, o?.signal),
     on: (event, listener, o) => core.enter(name, room).on(event, listener, o?.signal),
     messages: (o) => iterate(facade, o),
-    async publish(data, { signal, key: own, ephemeral, echo } = {}): Promise<Published> {
+    async publish(data, { signal, key: own, conflate_key, ephemeral, echo } = {}): Promise<Published> {
       const issues = check(data)?.issues;
       if (issues) throw new OpenlineError("invalid_data", `the data does not fit the schema: ${issues[0]?.message}`, { cause: issues });
-      const command = { type: "publish", channel: name, data, ...(echo === false && { echo }) };
+      const command = { type: "publish", channel: name, data, conflate_key, ...(echo === false && { echo }) };
       if (ephemeral) return request(ready(), { ...command, ephemeral }) as Promise<Published>;
       return core.call(
         { ...command, key: own ?? key() },

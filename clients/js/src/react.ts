@@ -133,7 +133,7 @@ export interface ChannelView<T> {
   error: OpenlineError | null;
   /** The newest loss since the component was mounted, or null. */
   readonly lost: Lost | null;
-  publish: (data: T, o?: Until & { key?: string; echo?: boolean; ephemeral?: boolean }) => Promise<Published>;
+  publish: (data: T, o?: Until & { key?: string; conflate_key?: string; echo?: boolean; ephemeral?: boolean }) => Promise<Published>;
 }
 
 const SILENCE = { messages: [], state: "idle", error: null, lost: null } as const;

@@ -5,13 +5,13 @@ import type { AnyChannels, Channels, Client, ClientOptions, Frame, Member, Posit
 /** What a test may do to the server's side, and see of it. */
 export interface TestServer {
   /** What the client has published, in order: data, key and whether it was ephemeral. */
-  readonly published: { channel: string; data: unknown; key?: string; ephemeral?: boolean }[];
+  readonly published: { channel: string; data: unknown; key?: string; conflate_key?: string; ephemeral?: boolean }[];
   /** Every command that came, in order. */
   readonly received: Frame[];
   /** How many lines are open. */
   readonly connections: number;
   /** Publish as somebody else, or as the back end without `from`. */
-  publish(channel: string, data: unknown, o?: { from?: string | null; key?: string; tags?: { [name: string]: string } }): Position;
+  publish(channel: string, data: unknown, o?: { from?: string | null; key?: string; conflate_key?: string; tags?: { [name: string]: string } }): Position;
   /** Somebody comes into a channel, or into all that the client subscribes; calling what is returned leaves. */
   join(user: string | null, channel?: string, info?: unknown): () => void;
   /** Somebody types in a channel. */
@@ -189,13 +189,14 @@ export const createTestClient = <C extends Channels = AnyChannels>({
       exit(channel, peer.id);
       ack({ channel });
     } else if (type === "publish") {
-      const { data, key, ephemeral, echo = true } = command;
-      published.push({ channel, data, ...(key && { key }), ...(ephemeral && { ephemeral }) });
+      const { data, key, conflate_key, ephemeral, echo = true } = command;
+      const kept = { data, ...(key && { key }), ...(conflate_key && { conflate_key }) };
+      published.push({ channel, ...kept, ...(ephemeral && { ephemeral }) });
       if (ephemeral) {
         tell(channel, { type: "message", data, from: peer.user, ts: Date.now() }, echo ? undefined : peer);
         return ack({});
       }
-      ack(store(channel, { data, from: peer.user, ...(key && { key }) }, { peer, id, echo }));
+      ack(store(channel, { ...kept, from: peer.user }, { peer, id, echo }));
     } else if (type === "typing") {
       tell(channel, { type: "typing", user: peer.user }, peer);
     } else if (type === "presence") {

@@ -121,6 +121,8 @@ export interface Message<T = unknown> {
   ts: number;
   key?: string;
   tags?: { [name: string]: string };
+  /** What it is the newest of. */
+  conflate_key?: string;
   /** So many publications were left out just before this one, as the namespace wants for slow readers. */
   skipped?: number;
   /** Sent while we were away, and delivered now. */
@@ -280,7 +282,7 @@ export interface Channel<T = unknown> {
    * `echo: false`: not to this connection. `ephemeral`: now or never, without history.
    * Rejects with the server's error, `queue_full`, `expired`, `disconnected`, `aborted`; `invalid_data` by the schema.
    */
-  publish(data: T, o?: Until & { key?: string; echo?: boolean; ephemeral?: boolean }): Promise<Published>;
+  publish(data: T, o?: Until & { key?: string; conflate_key?: string; echo?: boolean; ephemeral?: boolean }): Promise<Published>;
   /** At most `limit` (100, up to 500) messages after `since`, or before it and newest first with `reverse`. */
   history(o?: { since?: Position; limit?: number; reverse?: boolean }): Promise<History<T>>;
   presence(o?: { cursor?: string }): Promise<PresencePage>;

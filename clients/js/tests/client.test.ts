@@ -495,6 +495,20 @@ describe("a publish", () => {
     expect([(await mine).offset, got, lost]).toEqual([1, ["yours"], []]);
   });
 
+  test("with a conflate_key is heard with it, there and in the history", async () => {
+    using made = await online();
+    const channel = made.client.channel(NAME);
+    const got: unknown[] = [];
+    channel.subscribe(({ conflate_key }) => got.push(conflate_key));
+    await made.server.settle();
+    const mine = channel.publish(1, { conflate_key: "EURUSD" });
+    await made.server.settle();
+    await mine;
+    const { messages } = await channel.history();
+    expect([got, messages[0]?.conflate_key]).toEqual([["EURUSD"], "EURUSD"]);
+    expect(made.server.published[0]).toMatchObject({ data: 1, conflate_key: "EURUSD" });
+  });
+
   test("150 leave at once, then 45 a second", async () => {
     using made = await online();
     for (let n = 0; n < 200; n++) void made.client.channel(`room:${n}`).publish(n);

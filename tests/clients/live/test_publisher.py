@@ -98,10 +98,15 @@ def stored(publisher: Publisher, channel: str) -> list[Any]:
 
 
 def test_a_message_is_published(stack, login, do, room, publisher):
-    done = do(stack.url, login, lambda p: p.publish(room, {"n": 1}, key="k", tags={"a": "b"}))
+    done = do(
+        stack.url,
+        login,
+        lambda p: p.publish(room, {"n": 1}, key="k", conflate_key="c", tags={"a": "b"}),
+    )
     assert (done.channel, done.offset, done.duplicate) == (room, 1, False)
     (message,) = publisher.history(room).messages
     assert (message.data, message.key, message.tags) == ({"n": 1}, "k", {"a": "b"})
+    assert message.conflate_key == "c"
 
 
 def test_the_readme_publishes(stack, publisher, room, monkeypatch, capsys):

@@ -85,10 +85,11 @@ def test_what_is_published_comes_typed_and_in_order(stack, room, run):
             Client(stack.url, token=stack.user_token("alice")) as client,
             client.channel(room, Chat) as channel,
         ):
-            published = [await channel.publish(Chat(f"hi {n}")) for n in range(3)]
+            published = [await channel.publish(Chat(f"hi {n}"), conflate_key="c") for n in range(3)]
             messages = await take(channel, 3)
             assert [m.data for m in messages] == [Chat("hi 0"), Chat("hi 1"), Chat("hi 2")]
             assert [m.offset for m in messages] == [p.offset for p in published] == [1, 2, 3]
+            assert [m.conflate_key for m in messages] == ["c"] * 3
             assert {m.sender for m in messages} == {"alice"}
             page = await channel.history(limit=2, reverse=True)
             assert ([m.data.text for m in page.messages], page.more) == (["hi 2", "hi 1"], True)

@@ -45,6 +45,7 @@ DRAFTS = st.builds(
     | st.builds(
         Position, st.from_regex("[A-Za-z0-9]{1,32}", fullmatch=True), st.integers(0, 10**15)
     ),
+    KEYS,
 )
 
 
@@ -76,6 +77,7 @@ def test_the_server_reads_a_publish_as_it_was_meant(draft):
     body = reading.decode(call.body, reading.decoder(bodies.Publish))
     assert json.loads(bytes(body.data)) == draft.data
     assert body.key == (draft.key or "made")
+    assert body.conflate_key == draft.conflate_key
     assert (body.tags or {}) == (draft.tags or {})
     assert body.ephemeral is draft.ephemeral
     assert (body.expect and (body.expect.epoch, body.expect.offset)) == draft.expect
@@ -103,9 +105,12 @@ def test_the_size_of_a_message_is_that_in_a_batch():
     assert len(calls.publish(two).body) == sum(one.size for one in two) + len('{"messages":[,]}')
 
 
-def test_bytes_go_alone_with_key_and_ephemeral_in_the_query():
-    call = calls.publish([item("room:a|b", b"\x00\x01", ephemeral=True, key="k 1")])
-    assert call.path == "/v1/channels/room:a|b/messages?key=k+1&ephemeral=true"
+def test_bytes_go_alone_with_their_keys_and_ephemeral_in_the_query():
+    call = calls.publish(
+        [item("room:a|b", b"\x00\x01", ephemeral=True, key="k 1", conflate_key="é")]
+    )
+    query = "key=k+1&conflate_key=%C3%A9&ephemeral=true"
+    assert call.path == f"/v1/channels/room:a|b/messages?{query}"
     assert (call.body, call.headers()["Content-Type"]) == (b"\x00\x01", "application/octet-stream")
 
 
@@ -142,6 +147,7 @@ def test_what_json_cannot_hold_is_refused_here(value, said):
         ({"key": "a\nb"}, "without control characters"),
         ({"tags": {"a" * 65: ""}}, "a tag has a name"),
         ({"tags": {"a": 1}}, "are strings"),
+        ({"conflate_key": "a\n"}, "a conflate_key is 1 to 128"),
         ({"tags": {str(n): "" for n in range(17)}}, "at most 16 tags"),
         ({"channel": "lobby"}, "namespace:name"),
         ({"data": b"x", "tags": {"a": "b"}}, "bytes are published without tags"),
@@ -251,6 +257,7 @@ def test_a_history_is_read_with_bytes_as_bytes():
                         "offset": 4,
                         "ts": 1,
                         "from": "bob",
+                        "conflate_key": "c",
                         "tags": {"a": "b"},
                     },
                     {"data": {"n": 1}, "offset": 5, "ts": 2, "key": "k"},
@@ -262,6 +269,7 @@ def test_a_history_is_read_with_bytes_as_bytes():
         ),
         "room:a",
     )
+    assert [m.conflate_key for m in page.messages] == ["c", None]
     assert [(m.data, m.offset, m.sender, m.key) for m in page.messages] == [
         (b"\x00\x01", 4, "bob", None),
         ({"n": 1}, 5, None, "k"),

@@ -96,9 +96,10 @@ def test_a_message_has_all_that_came():
         "key": "k",
         "tags": {"a": "b"},
         "skipped": 2,
+        "conflate_key": "c",
     }
     assert protocol.message(frame, "room:a", recovered=True) == Message(
-        "room:a", b"\x00\xff", 3, "ada", 9, "k", {"a": "b"}, 2, recovered=True
+        "room:a", b"\x00\xff", 3, "ada", 9, "k", {"a": "b"}, 2, recovered=True, conflate_key="c"
     )
 
 

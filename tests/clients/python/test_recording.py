@@ -38,13 +38,17 @@ def test_every_way_to_publish_is_recorded(published, publisher):
     publisher.publish_many([Draft("room:a", 1), Draft("room:b", 2)])
     publisher.broadcast(["room:a", "room:c"], 3)
     publisher.to_user("ann", 4)
-    publisher.publish("room:bytes", b"\x00\xff")
+    publisher.publish("room:bytes", b"\x00\xff", conflate_key="b")
+    publisher.publish("room:d", 5, conflate_key="d")
+    assert published["room:bytes"][0].conflate_key == "b"
+    assert published["room:d"][0].conflate_key == "d"
     found = {name: [draft.data for draft in published[name]] for name in published.channels}
     assert found == {
         "room:a": [1, 3],
         "room:b": [2],
         "room:c": [3],
         "user:ann": [4],
+        "room:d": [5],
         "room:bytes": [b"\x00\xff"],
     }
 

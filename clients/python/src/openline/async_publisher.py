@@ -83,6 +83,7 @@ class AsyncPublisher(Publishing):
         data: Any,
         *,
         key: str | None = None,
+        conflate_key: str | None = None,
         tags: Mapping[str, str] | None = None,
         ephemeral: bool = False,
         expect: Position | None = None,
@@ -90,9 +91,10 @@ class AsyncPublisher(Publishing):
         """Publish to a channel. `data` is JSON, a pydantic model, a dataclass, or bytes.
 
         `key` makes messages with the same key, on this channel within five minutes, one. `expect` is where the channel
-        must stand, else `conflict` with its `position`. Raises OpenlineError; InvalidData when `data` is not JSON.
+        must stand, else `conflict` with its `position`. `conflate_key` says what the message is the newest of, such as a
+        symbol: a reader that falls behind may get the newest message of each. Raises OpenlineError; InvalidData when `data` is not JSON.
         """
-        draft = Draft(channel, data, key, tags, ephemeral, expect)
+        draft = Draft(channel, data, key, tags, ephemeral, expect, conflate_key)
         item = calls.item(draft, key=deliveries.new_key())
         outcome = await self._loop().joiner.deliver(item, time.monotonic())
         if isinstance(outcome, OpenlineError):
@@ -112,12 +114,16 @@ class AsyncPublisher(Publishing):
         data: Any,
         *,
         key: str | None = None,
+        conflate_key: str | None = None,
         tags: Mapping[str, str] | None = None,
         ephemeral: bool = False,
     ) -> list[Outcome]:
         """Publish one message in many channels; one `Published` or error a channel."""
         key = key or deliveries.new_key()
-        drafts = (Draft(channel, data, key, tags, ephemeral) for channel in channels)
+        drafts = (
+            Draft(channel, data, key, tags, ephemeral, conflate_key=conflate_key)
+            for channel in channels
+        )
         return await self._deliver_all(deliveries.checked(drafts), build=calls.broadcast)
 
     async def notify(self, topic: str, **fields: Any) -> Published:
@@ -125,9 +131,11 @@ class AsyncPublisher(Publishing):
         draft = calls.notification(topic, fields, now=time.time())
         return await self.publish(draft.channel, draft.data)
 
-    async def to_user(self, user: str, data: Any, *, key: str | None = None) -> Published:
+    async def to_user(
+        self, user: str, data: Any, *, key: str | None = None, conflate_key: str | None = None
+    ) -> Published:
         """Publish to all connections of a user, those of the next days included: to the channel `user:{user}`."""
-        return await self.publish(f"user:{user}", data, key=key)
+        return await self.publish(f"user:{user}", data, key=key, conflate_key=conflate_key)
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator[Batch]:

@@ -27,12 +27,13 @@ class Batch:
         data: Any,
         *,
         key: str | None = None,
+        conflate_key: str | None = None,
         tags: Mapping[str, str] | None = None,
         ephemeral: bool = False,
         expect: Position | None = None,
     ) -> None:
         """Collect one message; arguments as those of the publisher."""
-        self._drafts.append(Draft(channel, data, key, tags, ephemeral, expect))
+        self._drafts.append(Draft(channel, data, key, tags, ephemeral, expect, conflate_key))
 
     def add(self, draft: Draft) -> None:
         """Collect one message."""

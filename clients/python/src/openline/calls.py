@@ -98,13 +98,17 @@ class Answer(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A draft that has been checked and has a key. `body` is the JSON object of a publish, without the channel."""
+    """A draft that has been checked and has a key. `body` is the JSON object of a publish, without the channel.
+
+    With `octets` it is the data alone, and what else there is stands beside it.
+    """
 
     channel: str
     body: bytes
     key: str
     octets: bool = False
     ephemeral: bool = False
+    conflate_key: str | None = None
 
     @property
     def size(self) -> int:
@@ -116,11 +120,23 @@ def item(draft: Draft, *, key: str) -> Item:
     """The draft as it is sent; `key` counts when it has none. Raises OpenlineError (`bad_request`, `invalid_data`)."""
     channel = check_channel(draft.channel)
     key = _checked_key(key if draft.key is None else draft.key)
+    conflate_key = draft.conflate_key
+    if conflate_key is not None:
+        _checked_key(conflate_key, "conflate_key")
     if isinstance(draft.data, (bytes, bytearray, memoryview)):
         if draft.tags or draft.expect:
             raise _bad("bytes are published without tags and expect; publish JSON to have them")
-        return Item(channel, bytes(draft.data), key, octets=True, ephemeral=draft.ephemeral)
+        return Item(
+            channel,
+            bytes(draft.data),
+            key,
+            octets=True,
+            ephemeral=draft.ephemeral,
+            conflate_key=conflate_key,
+        )
     fields: dict[str, Any] = {"data": draft.data, "key": key}
+    if conflate_key is not None:
+        fields["conflate_key"] = conflate_key
     if draft.tags:
         fields["tags"] = _checked_tags(draft.tags)
     if draft.ephemeral:
@@ -166,7 +182,11 @@ def _publish_one(one: Item) -> Call:
     path = f"/v1/channels/{_quoted(one.channel)}/messages"
     if not one.octets:
         return Call("POST", path, one.body)
-    query = {"key": one.key, **({"ephemeral": "true"} if one.ephemeral else {})}
+    query = {"key": one.key}
+    if one.conflate_key is not None:
+        query["conflate_key"] = one.conflate_key
+    if one.ephemeral:
+        query["ephemeral"] = "true"
     return Call("POST", f"{path}?{urlencode(query)}", one.body, OCTETS)
 
 
@@ -233,6 +253,7 @@ def _message(channel: str, content: Mapping[str, Any]) -> Message[Any]:
         ts=content["ts"],
         key=content.get("key"),
         tags=content.get("tags"),
+        conflate_key=content.get("conflate_key"),
     )
 
 
@@ -411,9 +432,9 @@ def _plain(value: Any) -> Any:
     return plain
 
 
-def _checked_key(key: str) -> str:
+def _checked_key(key: str, name: str = "key") -> str:
     if not 1 <= len(key) <= MAX_KEY or any(ord(sign) < 32 or ord(sign) == 127 for sign in key):  # noqa: PLR2004 - controls
-        raise _bad(f"a key is 1 to {MAX_KEY} characters without control characters")
+        raise _bad(f"a {name} is 1 to {MAX_KEY} characters without control characters")
     return key
 
 

@@ -56,6 +56,7 @@ class Host(Protocol):
         data: Any,
         *,
         key: str | None,
+        conflate_key: str | None,
         echo: bool,
         ephemeral: bool,
         ordered: bool,
@@ -229,12 +230,19 @@ class Channel(Generic[T]):
     # ---------------------------------------------------------------------------------------------- speak and ask
 
     async def publish(
-        self, data: T, *, key: str | None = None, echo: bool = True, ephemeral: bool = False
+        self,
+        data: T,
+        *,
+        key: str | None = None,
+        conflate_key: str | None = None,
+        echo: bool = True,
+        ephemeral: bool = False,
     ) -> Published:
         """Publish once, behind what this client has published here before. Waits through reconnects.
 
         `key` makes a repeated publish one, within 5 minutes; without it each call has its own. `echo=False`: it does
         not come back to this client. `ephemeral`: it is not stored, and not repeated when the connection breaks.
+        `conflate_key`: what the message is the newest of; a reader that falls behind may get the newest of each.
 
         Raises InvalidData when it does not fit the channel's type, OpenlineError when it was refused, waited too long
         (`expired`), found the queue full (`queue_full`), or the client ended (`disconnected`).
@@ -242,7 +250,13 @@ class Channel(Generic[T]):
         plain = to_plain(data)
         self._validate(plain)
         return await self._host.publish_plain(
-            self.name, plain, key=key, echo=echo, ephemeral=ephemeral, ordered=self._ordered
+            self.name,
+            plain,
+            key=key,
+            conflate_key=conflate_key,
+            echo=echo,
+            ephemeral=ephemeral,
+            ordered=self._ordered,
         )
 
     async def history(

@@ -263,11 +263,14 @@ class Client:
         data: Any,
         *,
         key: str | None = None,
+        conflate_key: str | None = None,
         echo: bool = True,
         ephemeral: bool = False,
     ) -> Published:
         """Publish in a channel that need not be entered; see `Channel.publish`."""
-        return await self.channel(channel).publish(data, key=key, echo=echo, ephemeral=ephemeral)
+        return await self.channel(channel).publish(
+            data, key=key, conflate_key=conflate_key, echo=echo, ephemeral=ephemeral
+        )
 
     async def publish_plain(
         self,
@@ -275,6 +278,7 @@ class Client:
         data: Any,
         *,
         key: str | None,
+        conflate_key: str | None,
         echo: bool,
         ephemeral: bool,
         ordered: bool,
@@ -287,6 +291,8 @@ class Client:
             frame["ephemeral"] = True
         else:
             frame["key"] = key = key or secrets.token_hex(16)
+        if conflate_key is not None:
+            frame["conflate_key"] = conflate_key
         if not echo:
             frame["echo"] = False
         answer: asyncio.Future[Published | OpenlineError] = self._loop.create_future()

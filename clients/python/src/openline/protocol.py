@@ -143,6 +143,7 @@ def message(frame: Frame, channel: str, *, recovered: bool = False) -> Message[A
         get("tags"),
         get("skipped", 0),
         recovered,
+        get("conflate_key"),
     )
 
 

@@ -73,6 +73,7 @@ class Publisher(Publishing):
         data: Any,
         *,
         key: str | None = None,
+        conflate_key: str | None = None,
         tags: Mapping[str, str] | None = None,
         ephemeral: bool = False,
         expect: Position | None = None,
@@ -80,9 +81,10 @@ class Publisher(Publishing):
         """Publish to a channel. `data` is JSON, a pydantic model, a dataclass, or bytes.
 
         `key` makes messages with the same key, on this channel within five minutes, one. `expect` is where the channel
-        must stand, else `conflict` with its `position`. Raises OpenlineError; InvalidData when `data` is not JSON.
+        must stand, else `conflict` with its `position`. `conflate_key` says what the message is the newest of, such as a
+        symbol: a reader that falls behind may get the newest message of each. Raises OpenlineError; InvalidData when `data` is not JSON.
         """
-        draft = Draft(channel, data, key, tags, ephemeral, expect)
+        draft = Draft(channel, data, key, tags, ephemeral, expect, conflate_key)
         delivery = self._deliver([calls.item(draft, key=deliveries.new_key())])
         return _good(delivery.outcomes[0])
 
@@ -99,12 +101,16 @@ class Publisher(Publishing):
         data: Any,
         *,
         key: str | None = None,
+        conflate_key: str | None = None,
         tags: Mapping[str, str] | None = None,
         ephemeral: bool = False,
     ) -> list[Outcome]:
         """Publish one message in many channels; one `Published` or error a channel."""
         key = key or deliveries.new_key()
-        drafts = (Draft(channel, data, key, tags, ephemeral) for channel in channels)
+        drafts = (
+            Draft(channel, data, key, tags, ephemeral, conflate_key=conflate_key)
+            for channel in channels
+        )
         return self._deliver_all(deliveries.checked(drafts), build=calls.broadcast)
 
     def notify(self, topic: str, **fields: Any) -> Published:
@@ -112,9 +118,11 @@ class Publisher(Publishing):
         draft = calls.notification(topic, fields, now=time.time())
         return self.publish(draft.channel, draft.data)
 
-    def to_user(self, user: str, data: Any, *, key: str | None = None) -> Published:
+    def to_user(
+        self, user: str, data: Any, *, key: str | None = None, conflate_key: str | None = None
+    ) -> Published:
         """Publish to all connections of a user, those of the next days included: to the channel `user:{user}`."""
-        return self.publish(f"user:{user}", data, key=key)
+        return self.publish(f"user:{user}", data, key=key, conflate_key=conflate_key)
 
     @contextmanager
     def batch(self) -> Iterator[Batch]:

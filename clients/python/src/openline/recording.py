@@ -106,7 +106,14 @@ def _one(channel: str, call: Call) -> Draft:
 
 def _octets(channel: str, call: Call) -> Draft:
     query = parse_qs(urlsplit(call.path).query)
-    return Draft(channel, call.body, query["key"][0], ephemeral="ephemeral" in query)
+    (conflate_key,) = query.get("conflate_key", [None])
+    return Draft(
+        channel,
+        call.body,
+        query["key"][0],
+        ephemeral="ephemeral" in query,
+        conflate_key=conflate_key,
+    )
 
 
 def _draft(channel: str, content: Mapping[str, Any]) -> Draft:
@@ -118,6 +125,7 @@ def _draft(channel: str, content: Mapping[str, Any]) -> Draft:
         content.get("tags"),
         ephemeral=content.get("ephemeral", False),
         expect=Position(**expect) if expect else None,
+        conflate_key=content.get("conflate_key"),
     )
 
 

@@ -59,7 +59,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message to publish. `key`: what makes a repeated publish one. `expect`: where the channel must stand."""
+    """A message to publish. `key`: what makes a repeated publish one. `expect`: where the channel must stand.
+
+    `conflate_key`: what it is the newest of; a reader that falls behind may get the newest message of each.
+    """
 
     channel: str
     data: Any
@@ -67,6 +70,7 @@ class Draft:
     tags: Mapping[str, str] | None = None
     ephemeral: bool = False
     expect: Position | None = None
+    conflate_key: str | None = None
 
 
 @dataclass(slots=True)
@@ -75,7 +79,8 @@ class Message(Generic[T]):
 
     `offset` is None when it is ephemeral. `sender` is the user who published, None when that was anonymous or a back
     end over HTTP. `ts` is in milliseconds since 1970. `skipped` publications just before it were left out, as the
-    namespace orders for readers who are too slow. `recovered`: it had been missed and was sent again.
+    namespace orders for readers who are too slow. `recovered`: it had been missed and was sent again. `conflate_key`: what
+    it is the newest of.
     """
 
     channel: str
@@ -87,6 +92,7 @@ class Message(Generic[T]):
     tags: Mapping[str, str] | None = None
     skipped: int = 0
     recovered: bool = False
+    conflate_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
