@@ -11,6 +11,12 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _USER_TIME = 11
 """Place of utime after the name in /proc/PID/stat; stime follows it (proc(5), fields 14 and 15)."""
 
+_IDLE = slice(3, 5)
+"""idle and iowait in the first line of /proc/stat."""
+
+_GUEST = 8
+"""What follows there is part of what came before; what was stolen is work that others had done meanwhile."""
+
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process, all its threads, in seconds; 0 when it has ended.
@@ -32,6 +38,13 @@ def stat_seconds(pid: int) -> float:
         return 0.0
     fields = text.rpartition(")")[2].split()
     return (int(fields[_USER_TIME]) + int(fields[_USER_TIME + 1])) / _TICKS
+
+
+def busy_seconds(text: str | None = None) -> float:
+    """Seconds in which the machine's cores did anything since it started, summed up; from /proc/stat (proc(5)) or its text."""
+    text = Path("/proc/stat").read_text("utf-8") if text is None else text
+    fields = [int(field) for field in text.split("\n", 1)[0].split()[1:]]
+    return (sum(fields[:_GUEST]) - sum(fields[_IDLE])) / _TICKS
 
 
 def pss_bytes(pid: int) -> int:

@@ -105,7 +105,13 @@ def _measure(
         connections=_held(crowds, settings.slo),
         capped=_held(crowds, settings.slo) >= settings.most,
     )
-    wish = Wish(arguments.size, arguments.each, arguments.audience)
+    wish = Wish(
+        arguments.size,
+        arguments.each,
+        arguments.audience,
+        servers=arguments.servers,
+        partitions=arguments.partitions,
+    )
     return report.Result(
         machine=described,
         command=_command(),
@@ -148,6 +154,15 @@ def _arguments() -> argparse.Namespace:
         help="connections to plan for (CAPACITY_FOR; 1000000)",
     )
     add("--each", type=positive, default=0.1, help="messages a second that each gets (0.1)")
+    add(
+        "--servers",
+        type=int,
+        choices=range(257),
+        metavar="N",
+        default=0,
+        help="Redis servers to plan with, 1 to 256 (as many as it takes)",
+    )
+    add("--partitions", type=whole, default=1, help="partitions on each of them (1)")
     add("--audience", type=whole, default=100, help="readers of a message (100)")
     add(
         "--slo-p99",

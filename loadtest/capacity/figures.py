@@ -16,7 +16,8 @@ _ARRIVED = 0.999
 
 class Step(NamedTuple):
     """One step of deliveries. `offered` and `rate` in deliveries a second, latencies in milliseconds, `cores` that each
-    program used, `messages` a second, `arrived` the share of what was offered that came.
+    program used, `messages` a second, `arrived` the share of what was offered that came. `driver`: cores of the busier of the two
+    processes that publish and read, `machine`: share of all cores that was used by anything.
     """
 
     offered: float
@@ -27,12 +28,15 @@ class Step(NamedTuple):
     arrived: float
     gaps: int
     cores: dict[str, float]
+    driver: float = 0.0
+    machine: float = 0.0
 
 
 class Crowd(NamedTuple):
     """One step of connections. `opened` connections a second when the last ones came, `handshake_us` of the gateway's CPU
     for each, `memory` of gateway and Redis in MB over that without anybody, `core` of the gateway while each connection
-    got little, with its `p99` in milliseconds; `arrived` is the share of connections that stayed.
+    got little, with its `p99` in milliseconds; `arrived` is the share of connections that stayed. `driver` and `machine` as of a
+    step.
     """
 
     connections: int
@@ -44,6 +48,8 @@ class Crowd(NamedTuple):
     p99: float
     arrived: float
     gaps: int
+    driver: float = 0.0
+    machine: float = 0.0
 
 
 class Slo(NamedTuple):

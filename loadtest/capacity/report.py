@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from loadtest.capacity.bounds import bound
 from loadtest.capacity.figures import SHARE, Cost, Crowd, Figures, Slo, Step, delivery_us, knee
 from loadtest.capacity.sizing import FILES, Plan, Wish
 from loadtest.capacity.trial import PROXIED, PROXIED_RATE, READ_RATE
 
-_BUSY = 0.9
 _PROGRAMS = ("gateway", "gateway-2", "redis", "publisher")
 
 
@@ -42,6 +42,10 @@ def as_json(result: Result) -> str:
         "slo": result.slo._asdict(),
         "deliveries": [step._asdict() for step in result.steps],
         "connections": [crowd._asdict() for crowd in result.crowds],
+        "ended_by": {
+            "deliveries": _ended_by(result.steps[-1], result.slo),
+            "connections": _ended_by(result.crowds[-1], result.slo),
+        },
         "idle": dict(result.idle),
         "figures": asdict(result.figures),
         "measured_at": {name: cost.step.rate for name, cost in result.costs.items()},
@@ -68,6 +72,12 @@ def markdown(result: Result, *, images: str) -> str:
     )
 
 
+def _ended_by(last: Step | Crowd, slo: Slo) -> list[str]:
+    """Empty where a trial went as far as was asked."""
+    found = bound(last, slo)
+    return list(found.by) if found else []
+
+
 def _head(result: Result) -> list[str]:
     machine = result.machine
     return [
@@ -91,19 +101,20 @@ def _head(result: Result) -> list[str]:
 
 
 def _deliveries(result: Result, images: str) -> list[str]:
-    top, broken = knee(result.steps, result.slo), result.slo.broken(result.steps[-1])
+    top = knee(result.steps, result.slo)
     first = (
         f"**The knee**: {top.rate:,.0f} deliveries/s with p99 {top.p99:.0f} ms and {top.cores['gateway']:.2f} of a core "
-        f"for the gateway. The next step broke the SLO (p99 within {result.slo.p99:g} ms, nothing missing): {broken}."
+        f"for the gateway. The next step broke the SLO (p99 within {result.slo.p99:g} ms, nothing missing)."
         if top
-        else f"No step held the SLO: {broken}."
+        else "No step held the SLO."
     )
-    if top and top.cores["gateway"] < _BUSY:
-        first += " The gateway had not used up its core: the machine gave out."
+    ended = bound(result.steps[-1], result.slo)
+    if ended:
+        first += f" {ended.text}"
     rows = [
         f"| {step.offered:,.0f} | {step.rate:,.0f} | {step.messages:,.0f} | {step.p50:.1f} | {step.p99:.1f} | "
         f"{step.arrived:.4f} | {step.gaps} | {step.cores['gateway']:.2f} | {step.cores['gateway-2']:.2f} | "
-        f"{step.cores['redis']:.2f} | {step.cores['publisher']:.2f} |"
+        f"{step.cores['redis']:.2f} | {step.cores['publisher']:.2f} | {step.driver:.2f} | {step.machine:.0%} |"
         for step in result.steps
     ]
     return [
@@ -120,10 +131,10 @@ def _deliveries(result: Result, images: str) -> list[str]:
         "",
         (
             "| offered/s | delivered/s | messages/s | p50, ms | p99, ms | arrived | missing | gateway, of a core | "
-            "gateway without readers | Redis | publisher |"
+            "gateway without readers | Redis | publisher | load generator | machine |"
         ),
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-        f"| 0 | 0 | 0 | | | | | {' | '.join(f'{result.idle[name]:.3f}' for name in _PROGRAMS)} |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        f"| 0 | 0 | 0 | | | | | {' | '.join(f'{result.idle[name]:.3f}' for name in _PROGRAMS)} | | |",
         *rows,
         "",
     ]
@@ -131,8 +142,8 @@ def _deliveries(result: Result, images: str) -> list[str]:
 
 def _connections(result: Result, images: str) -> list[str]:
     last = result.crowds[-1]
-    broken = result.slo.broken(last)
-    ended = f"there it ended: {broken}" if broken else "as many as were asked for"
+    found = bound(last, result.slo)
+    ended = "where it ended" if found else "as many as were asked for"
     rows = [
         f"| {crowd.connections:,} | {crowd.opened:,.0f} | {crowd.handshake_us:.0f} | {crowd.gateway_mb:.0f} | "
         f"{crowd.redis_mb:.0f} | {crowd.core:.2f} | {crowd.p99:.1f} |"
@@ -144,6 +155,7 @@ def _connections(result: Result, images: str) -> list[str]:
         (
             f"One gateway held {last.connections:,} connections, {ended}: native sessions, each with a token and a personal "
             f"channel of its own, listening to a topic besides, with {result.wish.each:g} messages a second for each."
+            + (f" {found.text}" if found else "")
         ),
         "",
         f"![Memory and CPU over connections]({images}/capacity-connections.png)",
@@ -240,7 +252,8 @@ def _plan(result: Result) -> list[str]:
         f"| | workers in all, a core each | {plan.nginx_workers} |",
         f"| | `worker_connections` of all workers together | {2 * wish.connections:,} |",
         f"| publisher | replicas | {plan.publishers} |",
-        f"| Redis | of its one core | {plan.redis_core:.2f} |",
-        f"| | servers, a partition on each | {plan.partitions or 'no number would do'} |",
+        f"| Redis | servers | {plan.servers or 'no number would do'} |",
+        f"| | of the one core of each | {plan.redis_core:.2f} |",
+        f"| | `OPENLINE_PARTITIONS` | {plan.partitions} |",
         "",
     ]

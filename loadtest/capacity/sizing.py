@@ -28,12 +28,14 @@ _ENTRY_BYTES = 400
 
 class Wish(NamedTuple):
     """The size that is wished for: so many `connections`, each getting `each` messages a second on average, of which one
-    reaches an `audience` of so many.
+    reaches an `audience` of so many. `servers` of Redis, 0 for as many as it takes, with so many `partitions` on each.
     """
 
     connections: int
     each: float
     audience: float
+    servers: int = 0
+    partitions: int = 1
 
     @property
     def deliveries(self) -> float:
@@ -55,8 +57,8 @@ class Line(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What the wished-for size takes. `holds` is what limits a gateway; `warnings` what does not fit. `partitions` is on
-    how many Redis servers the channels must be spread, 0 when no number would do.
+    """What the wished-for size takes. `holds` is what limits a gateway; `warnings` what does not fit. `servers` of Redis, 0 when
+    no number would do, each of which uses `redis_core`; `partitions` is of all of them.
     """
 
     holds: str
@@ -66,10 +68,11 @@ class Plan(NamedTuple):
     publishers: int
     nginx_workers: int
     nginx_pods: int
+    servers: int
     redis_core: float
-    partitions: int
     lines: tuple[Line, ...] = ()
     warnings: tuple[str, ...] = ()
+    partitions: int = 1
 
     @property
     def memory_limit_mb(self) -> int:
@@ -84,6 +87,7 @@ def plan(figures: Figures, wish: Wish) -> Plan:
     each = max(1, math.floor(limits[holds]))
     needed = math.ceil(wish.connections / each)
     gateways = needed + max(1, math.ceil(_SPARE * needed))
+    servers = wish.servers or _servers(figures, wish, gateways)
     found = Plan(
         holds=holds,
         per_gateway=each,
@@ -92,8 +96,9 @@ def plan(figures: Figures, wish: Wish) -> Plan:
         publishers=max(2, _cores(wish.messages, figures.publish_us)),
         nginx_workers=_cores(wish.deliveries, figures.nginx_us),
         nginx_pods=max(2, math.ceil(2 * wish.connections / (FILES - _RESERVED))),
-        redis_core=wish.messages * figures.redis_us / 1e6 + gateways * figures.reader_core,
-        partitions=_partitions(figures, wish, gateways),
+        servers=servers,
+        redis_core=_redis_core(figures, wish, gateways, servers=servers),
+        partitions=max(1, servers) * wish.partitions,
     )
     return found._replace(
         lines=(
@@ -103,7 +108,7 @@ def plan(figures: Figures, wish: Wish) -> Plan:
             *_redis_lines(figures, wish, found),
             *_front_lines(figures, wish, found),
         ),
-        warnings=tuple(_warnings(figures, found)),
+        warnings=tuple(_warnings(figures, wish, found)),
     )
 
 
@@ -123,10 +128,21 @@ def _cores(often: float, microseconds: float) -> int:
     return max(1, math.ceil(often * microseconds / 1e6 / SHARE))
 
 
-def _partitions(figures: Figures, wish: Wish, gateways: int) -> int:
+def _reads(figures: Figures, wish: Wish, gateways: int) -> float:
+    """Cores that reading takes of each server: every gateway reads each of its partitions."""
+    return wish.partitions * gateways * figures.reader_core
+
+
+def _servers(figures: Figures, wish: Wish, gateways: int) -> int:
     """Each server has a part of the messages, and all gateways as readers."""
-    left = SHARE - gateways * figures.reader_core
-    return math.ceil(wish.messages * figures.redis_us / 1e6 / left) if left > 0 else 0
+    left = SHARE - _reads(figures, wish, gateways)
+    return max(1, math.ceil(wish.messages * figures.redis_us / 1e6 / left)) if left > 0 else 0
+
+
+def _redis_core(figures: Figures, wish: Wish, gateways: int, *, servers: int) -> float:
+    """Of each server."""
+    messages = wish.messages / max(1, servers)
+    return messages * figures.redis_us / 1e6 + _reads(figures, wish, gateways)
 
 
 def _load_lines(wish: Wish) -> list[Line]:
@@ -182,27 +198,31 @@ def _gateway_lines(figures: Figures, wish: Wish, found: Plan, needed: int) -> li
 
 
 def _redis_lines(figures: Figures, wish: Wish, found: Plan) -> list[Line]:
-    messages, gateways = wish.messages, found.gateways
+    messages, gateways, servers = wish.messages, found.gateways, max(1, found.servers)
+    reads = f"{wish.partitions} x {gateways} gateways x {figures.reader_core:.4f}"
     return [
         Line(
-            "Redis, one server",
-            f"{messages:,.0f}/s x {figures.redis_us:.0f} us + {gateways} gateways x {figures.reader_core:.4f}",
+            "Redis servers",
+            f"as --servers says: {wish.servers}"
+            if wish.servers
+            else f"{messages:,.0f}/s x {figures.redis_us:.0f} us / ({SHARE:g} - {reads})",
+            f"{found.servers or 'none would do'}",
+        ),
+        Line(
+            "each of them",
+            f"{messages:,.0f}/s / {servers} x {figures.redis_us:.0f} us + {reads}",
             f"{found.redis_core:.2f} of a core",
         ),
+        Line("partitions", f"{servers} x {wish.partitions} on each", f"{found.partitions}"),
         Line(
-            "partitions, each on a server of its own",
-            f"{messages:,.0f}/s x {figures.redis_us:.0f} us / ({SHARE:g} - {gateways} x {figures.reader_core:.4f})",
-            f"{found.partitions or 'none would do'}",
+            "memory of each for counts and presence",
+            f"{wish.connections:,} x {figures.redis_kb:.2f} KB / {servers}",
+            f"{wish.connections * figures.redis_kb / 1000 / servers:,.0f} MB, and its histories",
         ),
         Line(
-            "memory of Redis for counts and presence",
-            f"{wish.connections:,} x {figures.redis_kb:.2f} KB",
-            f"{wish.connections * figures.redis_kb / 1000:,.0f} MB, and the histories",
-        ),
-        Line(
-            "out of Redis",
-            f"{messages:,.0f}/s x {gateways} gateways x some {_ENTRY_BYTES} bytes",
-            f"{messages * gateways * _ENTRY_BYTES / 1e6:,.0f} MB/s",
+            "out of each",
+            f"{messages:,.0f}/s / {servers} x {gateways} gateways x some {_ENTRY_BYTES} bytes",
+            f"{messages / servers * gateways * _ENTRY_BYTES / 1e6:,.0f} MB/s",
         ),
     ]
 
@@ -232,8 +252,8 @@ def _front_lines(figures: Figures, wish: Wish, found: Plan) -> list[Line]:
     ]
 
 
-def _warnings(figures: Figures, found: Plan) -> list[str]:
-    return [*_cap_warnings(figures, found), *_redis_warnings(figures, found)]
+def _warnings(figures: Figures, wish: Wish, found: Plan) -> list[str]:
+    return [*_cap_warnings(figures, found), *_redis_warnings(figures, wish, found)]
 
 
 def _cap_warnings(figures: Figures, found: Plan) -> list[str]:
@@ -247,14 +267,23 @@ def _cap_warnings(figures: Figures, found: Plan) -> list[str]:
     ]
 
 
-def _redis_warnings(figures: Figures, found: Plan) -> list[str]:
-    if found.partitions == 1:
-        return []
-    readers = found.gateways * figures.reader_core
-    return [
-        (
-            f"**Does not fit**: One Redis server does not carry this: it would take {found.redis_core:.2f} of its one core, {readers:.2f} of it "
-            f"for {found.gateways} gateways that read the bus. All partitions are on one server today. Fewer and larger "
-            "gateways read less; products that share no channel can have fleets of their own."
-        )
-    ]
+def _redis_warnings(figures: Figures, wish: Wish, found: Plan) -> list[str]:
+    """What the servers do not carry; and that a channel is on one of them, where there are several."""
+    if found.redis_core > SHARE or not found.servers:
+        reads = _reads(figures, wish, found.gateways)
+        return [
+            (
+                f"**Does not fit**: each of {max(1, found.servers)} Redis servers would use {found.redis_core:.2f} of its one core, "
+                f"{reads:.2f} of it for {found.gateways} gateways that read its bus. More servers share the messages, but not the "
+                "reading: fewer and larger gateways, and fewer partitions on each server, read less; products that share no "
+                "channel can have fleets of their own."
+            )
+        ]
+    if found.servers > 1:
+        return [
+            (
+                "A channel is on one server: this counts on messages that are spread over many channels. Set `OPENLINE_PARTITIONS` "
+                f"to {found.partitions} when you begin, and name the servers in `OPENLINE_REDIS_SERVERS_FILE`, or take a Cluster."
+            )
+        ]
+    return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from loadtest.bench.openline import Stack
 from loadtest.bench.remote import Remote
 from loadtest.bench.tally import percentile
 from loadtest.bench.targets import Target
-from loadtest.bench.usage import Meter
+from loadtest.bench.usage import Meter, busy_seconds
 from loadtest.capacity.figures import Crowd, Slo, Step
 
 _GROWTH = 1.4
@@ -50,6 +51,20 @@ class Settings(NamedTuple):
     each: float
     seconds: float
     slo: Slo
+
+
+class _Drivers:
+    """What those who publish and read use from now on, and everything on the machine."""
+
+    def __init__(self, client: Remote, feeder: Remote) -> None:
+        self._meter = Meter({"client": client.pid, "feeder": feeder.pid})
+        self._busy, self._began = busy_seconds(), time.monotonic()
+
+    def used(self) -> tuple[float, float]:
+        """Cores of the busier of the two, and the share of the machine's cores that was used."""
+        took = time.monotonic() - self._began
+        machine = (busy_seconds() - self._busy) / took / (os.cpu_count() or 1)
+        return max(self._meter.cpu().values()) / took, min(1.0, machine)
 
 
 class Trial:
@@ -175,9 +190,11 @@ class Trial:
 
     def _step(self, audience: Audience, offered: float) -> Step:
         readers = self._settings.audience
+        drivers = _Drivers(audience.client, audience.feeder)
         values = audience.measure(
             "steady", readers=readers, rate=offered / readers, seconds=self._settings.seconds
         )
+        driver, machine = drivers.used()
         parts = {
             name.removeprefix("cpu_us "): spent
             for name, spent in values.items()
@@ -193,6 +210,8 @@ class Trial:
             arrived=values["arrived"],
             gaps=int(values["gaps"] + values["lost"]),
             cores={name: values["core"] * spent / whole for name, spent in parts.items()},
+            driver=driver,
+            machine=machine,
         )
 
     def _crowd(
@@ -224,10 +243,12 @@ class Trial:
         """The same with what it does while each connection gets hardly anything."""
         settings, topics = self._settings, len(target.feed["paths"])
         client.ask("reset", anew=True)
+        drivers = _Drivers(client, feeder)
         meter, began = Meter(target.programs), time.monotonic()
         rate = max(topics * settings.each, _ENOUGH / settings.seconds)
         published = feeder.ask("steady", rate=rate, seconds=settings.seconds)["published"]
         core = meter.cpu()["gateway"] / (time.monotonic() - began)
+        driver, machine = drivers.used()
         # People are spread evenly over the topics, and messages as well.
         drain(client, published * crowd.connections // topics)
         report = client.ask("report")
@@ -236,6 +257,8 @@ class Trial:
             p99=percentile(report["steps"], 0.99),
             arrived=1.0 - report["lost"] / crowd.connections,
             gaps=report["gaps"],
+            driver=driver,
+            machine=machine,
         )
 
     def _tokens(self, count: int) -> list[str]:

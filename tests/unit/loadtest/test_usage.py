@@ -51,3 +51,16 @@ def test_a_process_that_has_ended_used_nothing():
 
 def test_own_time_is_that_of_the_process_clock():
     assert usage.cpu_seconds(os.getpid()) == pytest.approx(time.process_time(), abs=0.05)
+
+
+def test_a_machine_is_busy_with_all_but_idling_and_what_counts_twice():
+    ticks = os.sysconf("SC_CLK_TCK")
+    text = f"cpu  {3 * ticks} 0 {2 * ticks} {50 * ticks} {7 * ticks} 0 {ticks} {ticks} {ticks} 0\ncpu0 1\n"
+    assert usage.busy_seconds(text) == pytest.approx(3 + 2 + 1 + 1)
+
+
+def test_what_a_process_uses_is_part_of_what_the_machine_does():
+    before, own = usage.busy_seconds(), time.process_time()
+    while time.process_time() < own + 0.3:
+        pass
+    assert usage.busy_seconds() - before >= 0.2

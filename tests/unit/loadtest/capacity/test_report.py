@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from loadtest.capacity.figures import Cost, Crowd, Figures, Slo, Step
 from loadtest.capacity.report import Result, as_json, markdown
@@ -63,7 +64,7 @@ def test_each_cost_has_the_step_at_which_it_was_measured() -> None:
     assert (
         "| a message by HTTP | publisher | 480 us | 60,000 deliveries/s, 600 messages/s |" in lines
     )
-    assert "| 0 | 0 | 0 | | | | | 0.020 | 0.010 | 0.030 | 0.040 |" in lines
+    assert "| 0 | 0 | 0 | | | | | 0.020 | 0.010 | 0.030 | 0.040 | | |" in lines
 
 
 def test_it_says_by_how_much_costs_fall_and_what_the_plan_counts_on() -> None:
@@ -79,3 +80,14 @@ def test_programs_can_read_the_same() -> None:
     assert written["idle"] == IDLE
     assert written["measured_at"]["publish_us"] == 60_000
     assert written["figures"]["publish_us"] == 480
+
+
+def test_it_says_what_ended_a_trial() -> None:
+    held = result()
+    broken = step(84_000, 0.97)._replace(p99=400, driver=0.5, machine=0.8)
+    ended = replace(held, steps=[*held.steps, broken])
+    assert "**gateway CPU** ended it (p99 400 ms is over 250 ms)" in markdown(ended, images=".")
+    assert json.loads(as_json(ended))["ended_by"] == {
+        "deliveries": ["gateway CPU"],
+        "connections": [],
+    }

@@ -41,7 +41,7 @@ def test_a_million_connections_by_hand() -> None:
     assert found.nginx_workers == 2
     assert found.nginx_pods == 31
     assert found.redis_core == pytest.approx(0.06 + 55 * 0.004)
-    assert found.partitions == 1
+    assert (found.servers, found.partitions) == (1, 1)
     assert found.warnings == ()
 
 
@@ -68,18 +68,37 @@ def test_what_is_scarcest_holds(figures: Figures, wish: Wish, holds: str, each: 
     assert (found.holds, found.per_gateway) == (holds, each)
 
 
-def test_more_messages_than_a_server_writes_take_partitions() -> None:
+def test_more_messages_than_a_server_writes_take_more_servers() -> None:
     found = plan(FIGURES, Wish(1_000_000, 1, 100))
-    # 10,000 messages a second are 0.6 of a core, and the gateways' reads come on top.
-    assert found.partitions == 2
-    assert "does not carry this" in found.warnings[0]
+    # 10,000 messages a second are 0.6 of a core, and the gateways' reads come on top, on each server.
+    assert (found.servers, found.partitions) == (2, 2)
+    assert found.redis_core == pytest.approx(0.3 + found.gateways * 0.004)
+    (note,) = found.warnings
+    assert "Set `OPENLINE_PARTITIONS` to 2" in note
+    assert {line.what: line.result for line in found.lines}["Redis servers"] == "2"
+
+
+def test_partitions_beside_each_other_are_read_one_by_one() -> None:
+    found = plan(FIGURES, Wish(1_000_000, 1, 100, partitions=2))
+    # Twice 55 readers take 0.44 of each, so that 0.16 are left for messages.
+    assert (found.servers, found.partitions) == (4, 8)
+    assert found.redis_core == pytest.approx(0.15 + 0.44)
+
+
+def test_a_plan_for_servers_that_there_are_says_whether_they_suffice() -> None:
+    roomy = plan(FIGURES, Wish(1_000_000, 1, 100, servers=4))
+    assert (roomy.servers, roomy.partitions) == (4, 4)
+    assert roomy.redis_core == pytest.approx(0.15 + 55 * 0.004)
+    short = plan(FIGURES, Wish(1_000_000, 1, 100, servers=1))
+    assert short.redis_core == pytest.approx(0.6 + 55 * 0.004)
+    assert "each of 1 Redis servers would use 0.82 of its one core" in short.warnings[0]
 
 
 def test_gateways_that_read_more_than_a_server_gives_fit_nowhere() -> None:
     found = plan(replace(FIGURES, connections=2_000), WISH)
-    assert found.partitions == 0
+    assert found.servers == 0
     assert "none would do" in [line.result for line in found.lines]
-    assert found.warnings
+    assert "fewer and larger gateways" in found.warnings[0]
 
 
 def test_each_result_is_in_the_arithmetic() -> None:
