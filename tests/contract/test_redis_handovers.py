@@ -169,6 +169,15 @@ async def test_a_seal_that_ends_too_far_ahead_is_of_a_clock_that_was_set_back(se
         await publish_one(broker, draft("room:a"))
 
 
+async def test_of_a_partition_that_has_moved_away_is_said_which_server_to_name(server):
+    async with tools(server) as (_, redis):
+        await seals.seal(redis, 0, seconds=30)
+        with server.client() as client:
+            client.hset(RECORD, "seal_until", "moved")
+        error = await refused(states(redis))
+        assert "partition 0 has moved to another server: name that one in" in error.message
+
+
 async def test_breaking_a_seal_lets_writers_on_at_once_under_a_new_history(server):
     async with tools(server) as (broker, redis):
         first = await publish_one(broker, draft("room:a"))

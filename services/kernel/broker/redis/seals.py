@@ -90,6 +90,10 @@ async def _state(redis: Partitions, part: Partition) -> State:
             raise reply
     if until is None:
         return State(part.number, None)
+    if not until.isdigit():  # sealed.lua
+        raise unavailable(
+            f"partition {part.number} has moved to another server: name that one in OPENLINE_REDIS_SERVERS_FILE"
+        )
     left = int(until) / 1000 - int(now[0]) - int(now[1]) / 1e6
     return State(part.number, left if 0 < left <= LONGEST else 0.0)
 
