@@ -85,7 +85,15 @@ class Publisher:
 
     async def publish(self, message: Message, *, subject: str) -> Published:
         """Publish one message on behalf of `subject`. Raises what refused it."""
-        outcome = (await self.publish_all([message], subject=subject))[0]
+        draft = self._draft(message, subject, self._now_ms(), _Checked(self._schemas))
+        outcome: Outcome
+        if isinstance(draft, OpenlineError):
+            outcome = draft
+        else:
+            begun = perf_counter()
+            outcome = await self._publish_queue.store(draft)
+            metrics.PUBLISH_SECONDS.observe(perf_counter() - begun)
+        metrics.publications(*self._series(message, outcome)).inc()
         if isinstance(outcome, OpenlineError):
             raise outcome
         return outcome
@@ -151,12 +159,15 @@ class Publisher:
     ) -> None:
         numbers: dict[tuple[str, str], int] = {}
         for message, outcome in zip(messages, outcomes, strict=True):
-            prefix = message.channel.partition(":")[0] if isinstance(message, Message) else ""
-            which = (prefix, _outcome(message, outcome))
+            which = self._series(message, outcome)
             numbers[which] = numbers.get(which, 0) + 1
-        for (prefix, name), number in numbers.items():
-            namespace = prefix if prefix in self._names else "unknown"
-            metrics.publications(namespace, name).inc(number)
+        for which, number in numbers.items():
+            metrics.publications(*which).inc(number)
+
+    def _series(self, message: Message | OpenlineError, outcome: Outcome) -> tuple[str, str]:
+        """Namespace and outcome, as the metrics call them."""
+        prefix = message.channel.partition(":")[0] if isinstance(message, Message) else ""
+        return prefix if prefix in self._names else "unknown", _outcome(message, outcome)
 
     async def notify(
         self, topic: str, fields: Mapping[str, Any], *, subject: str, key: str | None = None

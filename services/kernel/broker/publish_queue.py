@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from services.kernel.broker.port import Broker, Draft, Published
 from services.kernel.domain.codes import Code, OpenlineError
@@ -34,7 +35,8 @@ class PublishQueue:
         self._broker = broker
         self._waiting: list[list[tuple[Draft, Done]]] = [[] for _ in range(broker.partitions)]
         self._bytes = 0
-        self._senders: dict[int, asyncio.Task[None]] = {}
+        self._senders: dict[int, asyncio.Task[None] | None] = {}
+        """Of the partitions in which a batch is under way; None where the caller itself waits for it."""
 
     def publish(self, draft: Draft, done: Done) -> None:
         """Store a draft; `done` gets the result later, in the order of the calls of a partition."""
@@ -51,8 +53,29 @@ class PublishQueue:
         waiting.append((draft, done))
         self._bytes += len(draft.data)
         if partition not in self._senders:
-            task = asyncio.create_task(self._send(partition))
-            self._senders[partition] = task
+            self._start(partition)
+
+    async def store(self, draft: Draft) -> Outcome:
+        """Store a draft, at once where nothing is under way in its partition: a task between would cost more than that."""
+        partition = self._broker.partition(draft.channel)
+        size = len(draft.data)
+        if partition in self._senders or self._bytes + size > MAX_BYTES:
+            outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            self.publish(draft, partial(_settle, outcome))
+            return await outcome
+        self._senders[partition] = None
+        self._bytes += size
+        try:
+            return (await self._store([draft]))[0]
+        finally:
+            self._bytes -= size
+            if self._waiting[partition]:
+                self._start(partition)
+            else:
+                del self._senders[partition]
+
+    def _start(self, partition: int) -> None:
+        self._senders[partition] = asyncio.create_task(self._send(partition))
 
     async def _send(self, partition: int) -> None:
         waiting = self._waiting[partition]
@@ -78,3 +101,8 @@ class PublishQueue:
         except Exception:  # noqa: BLE001 - a fault of ours must not leave them waiting
             _log.exception("publish_batch_failed")
             return [OpenlineError(Code.INTERNAL, "the message was not stored")] * len(drafts)
+
+
+def _settle(outcome: asyncio.Future[Outcome], result: Outcome) -> None:
+    if not outcome.done():  # a caller that gave up has cancelled its own
+        outcome.set_result(result)

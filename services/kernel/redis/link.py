@@ -57,6 +57,8 @@ def anyhow(*parts: Any) -> tuple[Any, ...]:
 class _Call:
     commands: Sequence[Command]
     answer: asyncio.Future[list[Any]]
+    replies: list[Any] | None = None
+    """To a first try that has failed in part."""
 
 
 class Link:
@@ -85,16 +87,45 @@ class Link:
         self._away: Exception | None = None  # what kept us from the server the last time
         self._waiting: list[_Call] = []
         self._runner: asyncio.Task[None] | None = None
+        self._alone = False  # a call is under way that no task serves
+        self._closed = False
 
     async def call(self, commands: Sequence[Command]) -> list[Any]:
         """The replies to commands, one each; an exception where a command failed."""
         if not commands:
             return []
-        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Call(commands, answer))
-        if self._runner is None:
+        replies: list[Any] | None = None
+        if self._runner is None and not self._alone and self._open() is not None:
+            replies = await self._call_alone(commands)
+            if self._closed or not any(isinstance(reply, Exception) for reply in replies):
+                return replies
+        call = _Call(commands, asyncio.get_running_loop().create_future(), replies)
+        if replies is None:
+            self._waiting.append(call)
+        else:
+            self._waiting.insert(0, call)
+        self._start()
+        return await call.answer
+
+    async def _call_alone(self, commands: Sequence[Command]) -> list[Any]:
+        """Send once, with no task between: it would cost more than all else that is done here. What fails is a task's."""
+        assert self._pipe is not None
+        self._alone, self._away = True, None
+        try:
+            return await self._send(self._pipe, commands)
+        finally:
+            self._alone = False
+            if self._waiting:
+                self._start()
+
+    def _start(self) -> None:
+        if self._runner is None and not self._alone:
             self._runner = asyncio.create_task(self._run())
-        return await answer
+
+    def _open(self) -> Pipe | None:
+        """The connection, if it may be used."""
+        pipe = self._pipe
+        return None if pipe is None or pipe.ended or pipe is self._retired else pipe
 
     def reset(self) -> None:
         """End the connection; the next call makes another."""
@@ -103,7 +134,7 @@ class Link:
 
     def retire(self) -> None:
         """End the connection once what was sent is answered, or after half a second: its server may be dead."""
-        if self._runner is None or self._pipe is None:
+        if (self._runner is None and not self._alone) or self._pipe is None:
             self.reset()
             return
         self._retired = self._pipe
@@ -116,6 +147,7 @@ class Link:
 
     async def close(self) -> None:
         """Drop the connection and refuse what still waits."""
+        self._closed = True
         runner, self._runner = self._runner, None
         if runner is not None:
             await end(runner)
@@ -128,7 +160,7 @@ class Link:
             commands = [command for call in calls for command in call.commands]
             replies: list[Any] = [Lost("closed")] * len(commands)
             try:
-                replies = await self._serve(commands)
+                replies = await self._serve(commands, calls[0].replies)
             except Exception:  # noqa: BLE001 - a fault of ours must not leave every later caller waiting
                 _log.exception("redis_batch_failed")
                 self._drop()
@@ -149,15 +181,15 @@ class Link:
         number, size = 0, 0
         for call in self._waiting:
             weight = sum(command.size for command in call.commands)
-            if number and size + weight > BATCH:
+            if number and (size + weight > BATCH or self._waiting[0].replies is not None):
                 break
             number += 1
             size += weight
         calls, self._waiting = self._waiting[:number], self._waiting[number:]
         return calls
 
-    async def _serve(self, commands: Sequence[Command]) -> list[Any]:
-        replies = await self._attempt(commands)
+    async def _serve(self, commands: Sequence[Command], tried: list[Any] | None) -> list[Any]:
+        replies = await self._attempt(commands, tried)
         if any(isinstance(reply, REDIRECTS) for reply in replies):
             await self._follow(commands, replies)
         return replies
@@ -181,8 +213,10 @@ class Link:
                 await asyncio.sleep(pause)
             await self._repeat(commands, replies, places, self._attempt)
 
-    async def _attempt(self, commands: Sequence[Command]) -> list[Any]:
-        replies = await self._exchange(commands)
+    async def _attempt(
+        self, commands: Sequence[Command], tried: list[Any] | None = None
+    ) -> list[Any]:
+        replies = await self._exchange(commands) if tried is None else tried
         if not any(isinstance(reply, Exception) for reply in replies):
             return replies
         if self._away is None:  # else it is not asked twice: callers wait
@@ -216,6 +250,9 @@ class Link:
             self._away = error
             self._drop()
             return [error] * len(commands)
+        return await self._send(pipe, commands)
+
+    async def _send(self, pipe: Pipe, commands: Sequence[Command]) -> list[Any]:
         cover = self._guard.cover if self._guard is not None else None
         replies = await pipe.send(
             [cover(command.parts) if cover else command.parts for command in commands]
@@ -228,7 +265,7 @@ class Link:
         return replies
 
     async def _connected(self) -> Pipe:
-        if self._pipe is not None and (self._pipe.ended or self._pipe is self._retired):
+        if self._pipe is not None and self._open() is None:
             self._drop()
         if self._pipe is None:
             self._retired = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -347,7 +347,7 @@ def together(
 
 def fresh() -> str:
     """A new random name for a history or an epoch: never derived from another value."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def run(

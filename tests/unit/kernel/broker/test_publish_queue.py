@@ -63,6 +63,37 @@ async def test_what_comes_while_the_store_answers_goes_out_together_in_order(bro
     assert again[0].offset == 5
 
 
+async def test_who_waits_by_itself_is_served_at_once_and_in_its_turn(broker):
+    queue = PublishQueue(broker)
+    first = asyncio.create_task(queue.store(draft(1)))
+    second = asyncio.create_task(queue.store(draft(2)))
+    await asyncio.sleep(0)
+    assert broker.batches == [[1]]
+    rest = publish(queue, [3])
+    broker.free.set()
+    assert [(await one).offset for one in (first, second)] == [1, 2]
+    await until(lambda: rest)
+    assert broker.batches == [[1], [2, 3]]
+    assert (await queue.store(draft(4))).offset == 4
+    assert (queue._senders, queue._bytes) == ({}, 0)
+
+
+async def test_who_gives_up_leaves_nobody_waiting(broker):
+    queue = PublishQueue(broker)
+    first, second, third = (asyncio.create_task(queue.store(draft(n))) for n in (1, 2, 3))
+    await asyncio.sleep(0)
+    first.cancel()
+    second.cancel()
+    broker.free.set()
+    assert (await third).offset == 2
+    assert (queue._senders, queue._bytes) == ({}, 0)
+
+
+async def test_what_waits_by_itself_is_refused_by_the_same_bound(broker, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 0)
+    assert (await PublishQueue(broker).store(draft(1))).code is Code.UNAVAILABLE
+
+
 async def test_a_batch_is_bounded(broker, monkeypatch):
     monkeypatch.setattr(module, "MAX_BATCH", 2)
     queue = PublishQueue(broker)

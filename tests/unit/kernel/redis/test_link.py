@@ -13,9 +13,10 @@ from redis.exceptions import MovedError, NoScriptError, ResponseError, TryAgainE
 from redis.exceptions import TimeoutError as Late
 
 from services.kernel.broker.redis.scripts import everything
-from services.kernel.redis.connections import Dial
+from services.kernel.redis.connections import Dial, Identity
 from services.kernel.redis.link import BATCH, Command, Link, _unserved
 from services.kernel.redis.redirects import REDIRECTS
+from services.kernel.redis.scripts import Script
 from services.kernel.redis.store_url import Address
 from tests.support.redis_server import start_redis
 
@@ -122,7 +123,57 @@ async def test_a_caller_that_gives_up_harms_no_neighbour(link):
     assert await second == [2]
 
 
-async def test_a_connection_that_is_lost_repeats_only_what_may_be_repeated():
+async def test_on_an_open_connection_a_call_needs_no_task_and_what_comes_meanwhile_follows_together(
+    link, monkeypatch
+):
+    await link.call([Command(("INCR", "n"))])
+    sent = []
+    send = link._pipe.send
+    monkeypatch.setattr(link._pipe, "send", lambda parts: sent.append(len(parts)) or send(parts))
+    calls = [asyncio.create_task(link.call([Command(("INCR", "n"))])) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert (link._runner, sent) == (None, [1])
+    assert await asyncio.gather(*calls) == [[2], [3], [4], [5]]
+    assert sent == [1, 3]
+
+
+async def test_a_caller_that_gives_up_while_it_is_alone_leaves_nobody_waiting(link):
+    await link.call([Command(("INCR", "n"))])
+    first = asyncio.create_task(link.call([Command(("INCR", "n"))]))
+    second = asyncio.create_task(link.call([Command(("INCR", "n"))]))
+    await asyncio.sleep(0)
+    assert link._alone
+    first.cancel()
+    assert await second == [3]
+    assert await link.call([Command(("INCR", "n"))]) == [4]
+
+
+async def test_what_fails_for_a_call_alone_is_mended_before_what_came_meanwhile(link):
+    """A script that the server has forgotten."""
+    script = Script("count", b"#!lua\nreturn redis.call('INCR', KEYS[1])", b"")
+    sha = (await link.call([Command(("SCRIPT", "LOAD", script.source))]))[0]
+    link._identity = Identity([Script("count", script.source, sha)])
+    run = Command(("EVALSHA", sha, 1, "n"), lanes=("n",))
+    assert await link.call([run]) == [1]
+    await link.call([Command(("SCRIPT", "FLUSH"))])
+    first = asyncio.create_task(link.call([run]))
+    second = asyncio.create_task(link.call([run]))
+    assert await asyncio.gather(first, second) == [[2], [3]]
+
+
+async def test_closing_refuses_a_call_alone_and_connects_to_nothing_again(link):
+    await link.call([Command(("INCR", "n"))])
+    waiting = asyncio.create_task(link.call([Command(("BLPOP", "never", 0), again=True)]))
+    await asyncio.sleep(0)
+    assert link._alone
+    await link.close()
+    (reply,) = await waiting
+    assert isinstance(reply, Lost)
+    assert (link._pipe, link._runner) == (None, None)
+
+
+@pytest.mark.parametrize("opened", [False, True], ids=["connecting", "connected"])
+async def test_a_connection_that_is_lost_repeats_only_what_may_be_repeated(opened):
     """A server that takes commands and hangs up before it answers."""
     heard: list[list[bytes]] = []
     handlers: list[Any] = []
@@ -149,6 +200,8 @@ async def test_a_connection_that_is_lost_repeats_only_what_may_be_repeated():
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     link = Link(Dial(f"redis://127.0.0.1:{port}"), accept, demoted=unasked, scripts=everything())
+    if opened:
+        assert await link.call([Command(("PING",))]) == [b"done"]
     once, twice = await link.call([Command(("ONCE",)), Command(("TWICE",), again=True)])
     assert isinstance(once, Exception)
     assert twice == b"done"
