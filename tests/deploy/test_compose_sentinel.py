@@ -69,7 +69,7 @@ class Composed(Front):
 
 
 class PrimaryKill(faults.Act):
-    """SIGKILL to the container of the primary."""
+    """SIGKILL to the container of the primary, which lasts until another one is."""
 
     name = "primary-kill"
     cost = faults.MasterKill.cost
@@ -81,6 +81,8 @@ class PrimaryKill(faults.Act):
         former = await asyncio.to_thread(primary, stack)
         (container,) = await asyncio.to_thread(stack.containers, former)
         await asyncio.to_thread(stack.docker, "kill", container)
+        # An election may have to be repeated, which takes twenty seconds.
+        await asyncio.to_thread(wait_until, lambda: primary(stack) not in ("", former), timeout=90)
 
     async def end(self) -> None:
         """It stays away: another one is the primary."""
