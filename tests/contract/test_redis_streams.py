@@ -123,6 +123,32 @@ class RedisContract(BrokerContract):
             await publish(history_size=0)
             assert client.ttl(head) > 5000, "there is no log to go by"
 
+    async def test_what_the_bus_has_held_for_its_time_goes_with_the_heartbeats(
+        self, make, server
+    ) -> None:
+        broker = await make(bus_seconds=1)
+        with server.client() as client:
+            await beat(broker, "i1")
+            await broker.publish([draft("room:a") for _ in range(500)])
+            assert client.xlen("ol:{p0}:bus") > 500
+            deadline = time.monotonic() + 20
+            while (
+                client.xlen("ol:{p0}:bus") > 200
+            ):  # Redis drops whole parts of a stream, of a hundred entries
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+                await beat(broker, "i1")
+            left = [int(entry.split(b"-")[1]) for entry, _ in client.xrange("ol:{p0}:bus")]
+        assert left == list(range(left[0], left[0] + len(left)))
+
+    async def test_a_clock_that_was_set_back_takes_nothing_off_the_bus(self, make, server) -> None:
+        broker = await make(bus_seconds=1)
+        with server.client() as client:
+            await broker.publish([draft("room:a") for _ in range(500)])
+            client.hset("ol:{p0}:bus:marks", "s0", f"{int(time.time()) + 3600} 0-500")
+            await beat(broker, "i1")
+            assert client.xlen("ol:{p0}:bus") == 501
+
     async def test_a_head_lives_for_an_hour_until_something_is_published(
         self, broker, server
     ) -> None:

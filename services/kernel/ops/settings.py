@@ -201,9 +201,17 @@ class Common(FromEnvironment):
         description="the number of partitions, 1 to 64, the same for every service",
     )
     bus_length: int = Field(
-        50_000,
+        200_000,
         ge=1_000,
-        description="entries that the bus keeps, at least 1000, the same for every service",
+        description="entries that the bus keeps at most, at least 1000, the same for every service: ten seconds of the "
+        "highest rate",
+    )
+    bus_seconds: int = Field(
+        30,
+        ge=10,
+        le=300,
+        description="seconds, 10 to 300, that the bus keeps entries while gateways read it: how long one may be stopped "
+        "and still go on where it was; the same for every service",
     )
     bus_bytes: int = Field(
         67_108_864,

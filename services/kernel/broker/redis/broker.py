@@ -42,6 +42,10 @@ class StoreSettings(Protocol):
         """Bytes of data that it holds."""
 
     @property
+    def bus_seconds(self) -> int:
+        """Seconds that it holds entries."""
+
+    @property
     def memory_percent(self) -> int:
         """Part of the store's memory above which messages are refused."""
 
@@ -58,6 +62,7 @@ class RedisBroker:
             reread=settings.redis_anew,
             bus_length=settings.bus_length,
             bus_bytes=settings.bus_bytes,
+            bus_seconds=settings.bus_seconds,
             memory_percent=settings.memory_percent,
             trusted_restart=settings.trusted_restart,
         )

@@ -41,7 +41,8 @@ class RedisFleet:
         names = (k.record, k.bus, k.leases, k.ending, k.nodes, k.grace, k.births)
         first = (partition, name) not in self._acknowledged
         lease = (self._redis.lease, int(first), beat.former)
-        args = (*self._redis.bounded(), name, beat.node, *lease)
+        kept = self._redis.options.bus_seconds
+        args = (*self._redis.bounded(), name, beat.node, *lease, kept)
         reply = await self._beat(part, run("beat", names, *args, again=True))
         history, bus, lost, expired, full = reply
         self._acknowledged.add((partition, name))

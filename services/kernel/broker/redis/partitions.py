@@ -41,12 +41,13 @@ _log = logging.getLogger(__name__)
 class Options:
     """How the store is used. `bus_length` in entries, `lease` in seconds; `trusted_restart` keeps ids over restarts.
 
-    `bus_bytes` are bytes of data that the bus holds, and a sixteenth more; above `memory_percent` of the server's maxmemory
+    `bus_bytes` are bytes of data that the bus holds, and a sixteenth more; what is older than `bus_seconds` goes. Above `memory_percent` of the server's maxmemory
     messages are refused.
     """
 
-    bus_length: int = 50_000
+    bus_length: int = 200_000
     bus_bytes: int = 67_108_864
+    bus_seconds: int = 30
     memory_percent: int = 85
     trusted_restart: bool = False
     lease: float = LEASE_SECONDS

@@ -2,7 +2,8 @@
 -- Renews an incarnation's lease, puts the canary on the bus, and sees whether memory is short.
 -- KEYS: 1 history record, 2 bus, 3 leases, 4 ending, 5 nodes, 6 grace, 7 lease histories
 -- ARGV: 1 candidate history id, 2 trusted restart (0/1), 3 bus length, 4 bus bytes, 5 memory percent, 6 incarnation,
---       7 the node's JSON object, 8 lease ttl ms, 9 first beat of this incarnation (0/1), 10 the incarnation before it or ''
+--       7 the node's JSON object, 8 lease ttl ms, 9 first beat of this incarnation (0/1), 10 the incarnation before it or '',
+--       last: seconds that the bus keeps entries
 -- Returns {history, bus id, lost (0/1), expired incarnations, full (0/1)}
 --include clock
 --include sealed
@@ -49,5 +50,6 @@ if redis.call('EXISTS', KEYS[6]) == 0 then
     expired[#expired + 1] = other
   end
 end
+age(KEYS[2], ARGV[#ARGV], now, id)
 local full = measure(KEYS[1], KEYS[2], ARGV[4], ARGV[5])
 return {history, id, lost and 1 or 0, expired, full and 1 or 0}

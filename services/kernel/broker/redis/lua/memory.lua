@@ -1,7 +1,8 @@
 -- Included by other scripts: how much room there is, of the server's memory and of the bus.
 --
 -- The history record has a field `full` while messages are refused. Beside the bus is a hash `<bus>:marks`: `bytes`, what was
--- ever put on the bus, and m0 to m15, the id that the bus had reached when each sixteenth of its budget was passed.
+-- ever put on the bus, m0 to m15, the id that the bus had reached when each sixteenth of its budget was passed, and s0 on,
+-- the second of a heartbeat and the id that the bus had reached then, one field for each second that entries are kept.
 
 local MARKS = 16
 
@@ -49,4 +50,19 @@ local function count(record, bus, budget, percent, bytes, id)
     redis.call('XTRIM', bus, 'MINID', '~', oldest, 'LIMIT', 0)
   end
   measure(record, bus, budget, percent)
+end
+
+-- Lets go what has been on the bus for `seconds`: its readers are behind by milliseconds. `id` is its newest entry.
+local function age(bus, seconds, now, id)
+  local marks, second = bus .. ':marks', math.floor(now / 1000)
+  local field = 's' .. second % seconds
+  local at, old = string.match(redis.call('HGET', marks, field) or '', '^(%d+) (.+)$')
+  at = tonumber(at)
+  if at == second then
+    return
+  end
+  redis.call('HSET', marks, field, string.format('%.0f ', second) .. id)
+  if at and at < second then -- not where the clock was set back: nobody knows how old that one is
+    redis.call('XTRIM', bus, 'MINID', '~', old, 'LIMIT', 0)
+  end
 end
