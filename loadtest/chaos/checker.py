@@ -45,7 +45,7 @@ class Verdict:
     """What is wrong, and how much there was. `flagged`: losses that clients were told of, by reason.
     `acked_unheard`: acknowledged, heard by nobody, and everybody was told that something is missing there: the store lost
     it, or a reset went on behind it. `lost`: those of them that the store does not have. `resets`: when clients were told
-    of a loss. `again`: client, channel and leave, of those told a second time on one line.
+    of a loss. `heard`: channel and place of all that anybody was given, also where its epoch has ended since. `again`: client, channel and leave, of those told a second time on one line.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -56,6 +56,7 @@ class Verdict:
     recovered: int = 0
     lost: list[Ack] = field(default_factory=list)
     resets: list[Lost] = field(default_factory=list)
+    heard: set[tuple[str, Place]] = field(default_factory=set, compare=False, repr=False)
     again: list[tuple[str, str, Left]] = field(default_factory=list)
 
     def find(
@@ -95,13 +96,15 @@ def check_costs(
     losing: Sequence[Window],
     refusing: Sequence[Window],
     resetting: Sequence[Window] = (),
+    emptying: Sequence[Window] = (),
     denied: Sequence[Denied] = (),
 ) -> None:
-    """Demand that what is lost was acknowledged when a fault allows that, and refused when one is near. A store that lost
-    what it knew of a leave may tell it again.
+    """Demand that what is lost was acknowledged when a fault allows that, and refused when one is near. A store that was
+    emptied may lose what somebody has heard, however old that is; one that lost what it knew of a leave may tell it again.
     """
     for ack in verdict.lost:
-        if not _is_in(ack.at, losing):
+        heard = (ack.channel, ack.place) in verdict.heard
+        if not _is_in(ack.at, losing) and not (heard and _is_in(ack.at, emptying)):
             text = f"{ack.id} was acknowledged and is lost, and no fault then may lose it"
             verdict.find("lost", ack.client, ack.channel, offset=ack.place.offset, text=text)
     for client, channel, left in verdict.again:
@@ -221,6 +224,7 @@ class _Walk:
             self._say("doubled", place.offset, f"{id} came at {self._ids[id]} too")
         self._ids[id] = place
         self.held[place] = id
+        self._verdict.heard.add((self.history.channel, place))
         self.at = place
 
     def _pass_own(self, until: int | None = None) -> None:

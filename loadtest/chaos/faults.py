@@ -25,12 +25,13 @@ _SLOW = (2.0, 8.0)
 class Cost:
     """What a fault may cost. `loses`: acknowledged messages of so many seconds before it, and of a few after it, of which
     everybody is told. `resets`: whether clients may be told of a loss. `heals`: seconds after its end until which publishes
-    may be refused.
+    may be refused. `empties`: whether the store loses all that it held.
     """
 
     loses: float = 0.0
     resets: bool = False
     heals: float = 10.0
+    empties: bool = False
 
 
 class Act:
@@ -165,7 +166,7 @@ class RollingRestart(Act):
 
 _RESTARTED = Cost(resets=True)
 _KILLED = Cost(loses=3, resets=True)
-_EMPTIED = Cost(loses=60, resets=True)
+_EMPTIED = Cost(loses=60, resets=True, empties=True)
 """Whatever has not been delivered yet, which other faults may have held up."""
 
 

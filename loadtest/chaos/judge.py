@@ -25,11 +25,14 @@ _SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a kind of fault may cost: seconds before it of acknowledged messages lost, words of a loss, seconds of refusals."""
+    """What a kind of fault may cost: seconds before it of acknowledged messages lost, words of a loss, seconds of refusals,
+    and all that the store held.
+    """
 
     loses: float
     resets: bool
     heals: float
+    empties: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def judge(run: Mapping[str, Any], allowance: Callable[[str], Allowance]) -> Judg
         ],
         refusing=[(event.begun - _SLACK, event.ended + _ms(cost.heals)) for event, cost in costs],
         resetting=resetting,
+        emptying=[(0, event.ended + _LATE) for event, cost in costs if cost.empties],
         denied=record.denied,
     )
     for complaint in run["services"][:_SHOWN]:

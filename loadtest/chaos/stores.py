@@ -28,9 +28,10 @@ _FAILOVER_SECONDS = 20.0
 _NOWHERE = 1
 """A port on which nobody listens."""
 
+_SERVICE = "service"
 _REPLICA = "replica"
 _SENTINEL = "sentinel"
-"""Users of servers that Sentinels watch; the name is the password."""
+"""Users of servers that Sentinels watch; the name is the password. Nobody else gets in."""
 
 KINDS = ("standalone", "sentinel", "cluster")
 
@@ -48,10 +49,15 @@ def program(engine: str) -> str:
 
 
 class Server:
-    """One server, which keeps its data over a restart: all of it, or after SIGKILL all but its last second."""
+    """One server, which keeps its data over a restart: all of it, or after SIGKILL all but its last second. `user`: as whom
+    it is asked, whose password is the same.
+    """
 
-    def __init__(self, engine: str, folder: Path, options: Mapping[str, object]) -> None:
+    def __init__(
+        self, engine: str, folder: Path, options: Mapping[str, object], *, user: str | None = None
+    ) -> None:
         self.port = free_port()
+        self._login: dict[str, Any] = {"username": user, "password": user}
         self._engine = engine
         self._folder = folder
         self._options = options
@@ -88,13 +94,13 @@ class Server:
 
     async def command(self, *parts: Any) -> Any:
         """Ask it. Raises RedisError."""
-        client: Any = redis.asyncio.Redis(port=self.port, socket_timeout=5)
+        client: Any = redis.asyncio.Redis(port=self.port, socket_timeout=5, **self._login)
         async with client:
             return await client.execute_command(*parts)
 
     def client(self) -> redis.Redis:
         """A new synchronous client; the caller closes it."""
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(port=self.port, socket_timeout=5, **self._login)
 
     @property
     def is_running(self) -> bool:
@@ -242,9 +248,12 @@ class Sentinel(Replicated):
 
     def __init__(self, engine: str, folder: Path) -> None:
         self._engine, self._folder = engine, folder
-        users = [f"{name} on >{name} ~* &* +@all" for name in (_REPLICA, _SENTINEL)]
+        known = (_SERVICE, _REPLICA, _SENTINEL)
+        users = [*(f"{name} on >{name} ~* &* +@all" for name in known), "default off"]
         options = {"user": users, "masteruser": _REPLICA, "masterauth": _REPLICA}
-        self._servers = [Server(engine, folder / f"redis-{n}", options) for n in range(3)]
+        self._servers = [
+            Server(engine, folder / f"redis-{n}", options, user=_SERVICE) for n in range(3)
+        ]
         self._sentinels: list[_Sentinel] = []
         self._master = self._servers[0]
 
@@ -278,7 +287,7 @@ class Sentinel(Replicated):
             self._sentinels.append(sentinel)
             await sentinel.start()
         hosts = ",".join(f"127.0.0.1:{one.port}" for one in self._sentinels)
-        self.url = f"redis+sentinel://{hosts}/{NAME}/0"
+        self.url = f"redis+sentinel://{_SERVICE}:{_SERVICE}@{hosts}/{NAME}/0"
         await self.whole()
 
     async def masters(self) -> Sequence[Server]:
@@ -337,6 +346,8 @@ class Sentinel(Replicated):
         """As `Replicated.rejoin`."""
         for user in (_SENTINEL, _REPLICA):
             await master.command("ACL", "SETUSER", user, "on")
+        for kind in ("normal", "pubsub"):  # Sentinels keep connections that were refused
+            await master.command("CLIENT", "KILL", "TYPE", kind)
         await self.whole()
 
 

@@ -75,3 +75,21 @@ def test_what_is_lost_after_a_fault_could_do_no_more_harm_fails_though_the_fault
     given["clients"][0]["channels"][ROOM][2][5] = 9500
     judged = judge(given, losing)
     assert [finding.kind for finding in judged.verdict.findings] == ["lost"]
+
+
+def test_a_store_that_was_emptied_loses_what_was_heard_long_ago_and_not_what_nobody_heard() -> None:
+    flush = {"kind": "redis-flush", "target": "", "begun": 200_000, "ended": 200_100}
+    given = run(happened=[flush], ended=300_000, rest={"logs": {ROOM: ["f", [[1, "m9"]]]}})
+    given["clients"][0]["channels"][ROOM] = [
+        ["start", "e", 0],
+        ["got", 1, "m1", 1150],
+        ["lost", "e", 2, 0, "slow", 1500],
+        ["lost", "f", 0, 0, "epoch", 201_000],
+        ["got", 1, "m9", 202_000],
+    ]
+
+    def emptied(_kind: str) -> Allowance:
+        return Allowance(loses=60, resets=True, heals=5, empties=True)
+
+    judged = judge(given, emptied)
+    assert [(f.kind, f.offset) for f in judged.verdict.findings] == [("lost", 2)]
