@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import pytest
 
-from loadtest.chaos import faults
-from loadtest.chaos.drive import Plan, drive
-from loadtest.chaos.judge import Allowance, Judgement, judge
-from loadtest.chaos.schedule import Fault
-from loadtest.chaos.system import Front
+from tests.support import live_clients
 from tests.support.compose import ComposeStack
-from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.docker
@@ -58,64 +51,19 @@ def follows(stack: ComposeStack, server: str) -> str:
     return facts["master_host"] if facts.get("master_link_status") == "up" else ""
 
 
-class Composed(Front):
-    """The front door of a stack."""
-
-    def __init__(self, stack: ComposeStack) -> None:
-        self.stack = stack
-        (client,) = stack.run["clients"]
-        login = {name: client[name] for name in ("client_id", "client_secret")}
-        super().__init__(stack.url, stack.url, None, login)
-
-
-class PrimaryKill(faults.Act):
-    """SIGKILL to the container of the primary, which lasts until another one is."""
-
-    name = "primary-kill"
-    cost = faults.MasterKill.cost
-
-    async def begin(self) -> None:
-        """As `Act.begin`."""
-        assert isinstance(self.front, Composed)
-        stack = self.front.stack
-        former = await asyncio.to_thread(primary, stack)
-        (container,) = await asyncio.to_thread(stack.containers, former)
-        await asyncio.to_thread(stack.docker, "kill", container)
-        # An election may have to be repeated, which takes twenty seconds.
-        await asyncio.to_thread(wait_until, lambda: primary(stack) not in ("", former), timeout=90)
-
-    async def end(self) -> None:
-        """It stays away: another one is the primary."""
-
-
-async def survived(stack: ComposeStack) -> Judgement:
-    """The judgement on clients of both packages, half of which publish, whose primary was killed."""
-    plan = Plan(
-        javascript=8,
-        python=8,
-        raw=0,
-        publishers=4,
-        every=200,
-        direct=True,
-        package=ROOT / "web/client.js",
-    )
-    run = await drive(Composed(stack), plan, [Fault(2, PrimaryKill.name, "", 0)], 12)
-    assert run.settled
-    cost = PrimaryKill.cost
-    return judge(asdict(run), lambda _: Allowance(cost.loses, cost.resets, cost.heals))
-
-
 async def test_a_primary_that_is_killed_is_replaced_under_live_clients_of_both_packages(
-    stack: ComposeStack, monkeypatch: pytest.MonkeyPatch
+    stack: ComposeStack,
 ) -> None:
-    """None of them misses a message without a word, or has one twice, or in another order; the killed one follows then."""
-    monkeypatch.setitem(faults.ACTS, PrimaryKill.name, PrimaryKill)
+    """None of them misses a message without a word; the killed one follows when it is back."""
     former = primary(stack)
     (container,) = stack.containers(former)
-    judged = await survived(stack)
-    assert judged.verdict.findings == []
-    assert judged.needless == 0
-    assert judged.counts["delivered"] > 16 * 100
+
+    def kill() -> None:
+        stack.docker("kill", container)
+        # An election may have to be repeated, which takes twenty seconds.
+        wait_until(lambda: primary(stack) not in ("", former), timeout=90)
+
+    live_clients.check(await live_clients.survive(stack, kill))
     present = primary(stack)
     assert present in set(SERVERS) - {former}
     stack.docker("start", container)
