@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import MovedError, NoScriptError, RedisError
@@ -31,8 +31,7 @@ RETIRING = 0.5
 """Seconds that a server has to answer what was sent before its partition moved to another one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command. `again`: it may run twice, so it is repeated once when the connection is lost before its reply came.
 
     Commands that share one of `lanes` keep their order even where a script had to be loaded again. `size` says how many
@@ -97,7 +96,7 @@ class Link:
         replies: list[Any] | None = None
         if self._runner is None and not self._alone and self._open() is not None:
             replies = await self._call_alone(commands)
-            if self._closed or not any(isinstance(reply, Exception) for reply in replies):
+            if self._closed or not _any_failed(replies):
                 return replies
         call = _Call(commands, asyncio.get_running_loop().create_future(), replies)
         if replies is None:
@@ -217,7 +216,7 @@ class Link:
         self, commands: Sequence[Command], tried: list[Any] | None = None
     ) -> list[Any]:
         replies = await self._exchange(commands) if tried is None else tried
-        if not any(isinstance(reply, Exception) for reply in replies):
+        if not _any_failed(replies):
             return replies
         if self._away is None:  # else it is not asked twice: callers wait
             again = [i for i, reply in enumerate(replies) if _lost(reply) and commands[i].again]
@@ -260,7 +259,9 @@ class Link:
         if pipe.ended:
             self._drop()
             self._dial.doubt()
-        if any(isinstance(reply, Exception) and is_demoted(reply) for reply in replies):
+        if _any_failed(replies) and any(
+            isinstance(reply, Exception) and is_demoted(reply) for reply in replies
+        ):
             self._demoted()
         return replies
 
@@ -279,6 +280,13 @@ class Link:
     async def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Plain commands for checks at the start, outside the queue. Raises RedisError or OSError."""
         return await (await self._connected()).ask(*commands)
+
+
+def _any_failed(replies: Sequence[Any]) -> bool:
+    for reply in replies:  # noqa: SIM110 - a generator costs more, and this is asked with each publish
+        if isinstance(reply, Exception):
+            return True
+    return False
 
 
 _NOT_RUN = (NoScriptError, *REDIRECTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from services.kernel.broker.port import Draft
@@ -99,12 +100,18 @@ def is_plain(draft: Draft) -> bool:
 
 def single(keys: Keys, draft: Draft, *, bus_length: int, epoch: str) -> Command:
     """The script call that stores a plain draft. No reply: it is for `command` to store."""
-    channel, ttl = draft.channel, draft.history_ttl
+    channel = draft.channel
     names = (keys.record, keys.bus, keys.head(channel), keys.log(channel), keys.listeners(channel))
-    bounds = (draft.history_size, draft.history_bytes, log_ttl(ttl), head_ttl(ttl))
+    bounds = _bounds(draft.history_size, draft.history_bytes, draft.history_ttl)
     about = _KINDS[draft.kind] + draft.token
     args = (bus_length, epoch, channel, *bounds, about, draft.data, draft.meta)
     return run("publish_one", names, *args, lanes=(channel,))
+
+
+@lru_cache(256)
+def _bounds(size: int, most: int, ttl: int) -> tuple[bytes, ...]:
+    """Those of a namespace, as they are sent."""
+    return tuple(b"%d" % bound for bound in (size, most, log_ttl(ttl), head_ttl(ttl)))
 
 
 def is_counted(candidate: str) -> bool:
