@@ -140,7 +140,9 @@ class Metrics:
             "bus_lag_entries", "Entries on the bus that are not read yet", "partition"
         )
         self.delivery_lag = gauge(
-            "delivery_lag_seconds", "Age of the last canary on arrival", "partition"
+            "delivery_lag_seconds",
+            "Age of the last canary on arrival, whichever gateway added it",
+            "partition",
         )
         self.canary_age = gauge(
             "canary_age_seconds", "Time since the last canary arrived", "partition"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from services.kernel.broker.port import Broker, EntryType
+from services.kernel.broker.port import CANARY_SECONDS, Beat, Broker, EntryType
 from services.kernel.domain.codes import Code
 from tests.contract.steps import (
     beat,
@@ -149,7 +149,7 @@ class BusContract:
         await beat(broker, "i1")
         assert not (await broker.health()).full
         await shorten(True)
-        assert (await beat(broker, "i1")).full
+        assert (await beat(broker, "i1", canary=True)).full
         assert (await broker.health()).full
         for refusal in await broker.publish([draft("room:a"), draft("room:b", ephemeral=True)]):
             error = expect_error(refusal, Code.UNAVAILABLE)
@@ -186,7 +186,7 @@ class BusContract:
         assert (control.type, control.channel) == (EntryType.CONTROL, "")
         assert control.fragment == b'{"do":"disconnect","user":"bob"}'
 
-    async def test_a_beat_puts_the_canary_on_the_bus(self, broker: Broker, now) -> None:
+    async def test_a_beat_puts_a_canary_on_the_bus(self, broker: Broker, now) -> None:
         await publish(broker, "room:a", "1")
         beaten = await beat(broker, "i1")
         (entry,) = await broker.read(0, 1)
@@ -194,12 +194,29 @@ class BusContract:
         told = json.loads(b"{" + entry.fragment + b"}")
         assert told["node"] == "i1"
         assert abs(told["at"] - now() * 1000) < 5000
+        assert told["at"] == beaten.at
+
+    async def test_one_canary_does_for_all_until_it_is_old(self, broker: Broker, pass_time) -> None:
+        while (await beat(broker, "i1")).bus < 2:
+            await beat(broker, "i2")
+            await pass_time(0.05)
+        found = await broker.read(0, 0)
+        at = [json.loads(b"{" + entry.fragment + b"}")["at"] for entry in found]
+        assert at[1] - at[0] >= CANARY_SECONDS * 1000
+
+    async def test_who_has_heard_nothing_yet_gets_a_canary_at_once(self, broker: Broker) -> None:
+        await beat(broker, "i1")
+        told = Beat(incarnation="i2", node=b"{}", canary=True)
+        beaten = await broker.beat(0, told)
+        (entry,) = await broker.read(0, 1)
+        assert (entry.type, entry.id, beaten.bus) == (EntryType.BEAT, 2, 2)
 
     async def test_a_beat_tells_history_and_position(self, broker: Broker) -> None:
         first = await beat(broker, "i1")
         await publish(broker, "room:a", "1", "2")
         second = await beat(broker, "i1")
-        assert (first.bus, second.bus) == (1, 4)
+        assert first.bus == 1
+        assert second.bus in (3, 4)  # with a canary where a second has passed
         looked = await head(broker, "room:a")
         assert first.history == second.history == looked.history
         assert not second.lost

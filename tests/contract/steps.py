@@ -72,10 +72,12 @@ def expect_error(result: object, code: Code) -> OpenlineError:
     return result
 
 
-async def beat(broker: Broker, incarnation: str, partition: int = 0) -> Beaten:
+async def beat(
+    broker: Broker, incarnation: str, partition: int = 0, *, canary: bool = False
+) -> Beaten:
     """One beat of a node."""
     told = b'{"node":"' + incarnation.encode() + b'"}'
-    return await broker.beat(partition, Beat(incarnation=incarnation, node=told))
+    return await broker.beat(partition, Beat(incarnation=incarnation, node=told, canary=canary))
 
 
 def member(connection: str, user: str | None = "bob") -> Member:

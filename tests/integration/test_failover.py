@@ -309,7 +309,7 @@ async def test_a_restart_keeps_the_log_and_begins_an_epoch(start, connect):
     assert (next_one.offset, next_one.epoch != stored[0].epoch) == (3, True)
     looked = await look(broker, "room:a", last=5)
     assert (looked.began, texts(looked.publications)) == (2, ["1", "2", "3"])
-    beaten = await beat(broker, "i1")
+    beaten = await beat(broker, "i1", canary=True)
     assert beaten.history != known.history
     assert beaten.bus == known.bus + 2
 
@@ -511,7 +511,7 @@ async def test_a_full_memory_refuses_cleanly(start, connect):
             assert "memory" in error.message
             assert error.retry_after == 5
         # All else goes on, or a full memory would look like a dead node, and nobody could be let in or be sent away.
-        assert not (await beat(broker, "i1")).lost
+        assert not (await beat(broker, "i1", canary=True)).lost
         await broker.enter("room:a", member("c2"), "i1", announce=True)
         await broker.listeners("i1", {"room:a": 1})
         await broker.open("room:b", "Epoch1")

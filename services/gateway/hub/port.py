@@ -66,7 +66,7 @@ class Sink(Protocol):
         """A control message came."""
 
     def canary(self, entry: Entry, now: float) -> None:
-        """A beat came back on the bus."""
+        """A gateway's canary came."""
 
     def resynced(self, now: float) -> None:
         """The reader took a new position: entries may have been missed, and channels are being compared."""

@@ -57,6 +57,7 @@ class Buses:
         self.soon = asyncio.get_running_loop().call_soon
         self.workers = [self._worker(number) for number in range(broker.partitions)]
         self.health = BusHealth(self.workers)
+        self._clocks: dict[int, float] = {}
         for number in range(len(self.workers)):
             metrics.resyncs.labels(number)
             metrics.bus_entries.labels(number)
@@ -67,13 +68,17 @@ class Buses:
             number,
             Hub(_Sink(self, number), new_epoch=_new_epoch, budget=self._budget),
             self._broker,
-            beat=lambda: self._lease.beat(lag=self.health.lag(self._now())),
+            beat=lambda: self._beat(number),
             on_acknowledged=self._acknowledged,
             metrics=self._metrics,
         )
 
+    def _beat(self, partition: int) -> Beat:
+        canary = not self.health.is_proven(partition)
+        return self._lease.beat(lag=self.health.lag(self._now()), canary=canary)
+
     def _canary_age(self, partition: int) -> float:
-        return self.health.age(partition, self._now())
+        return self.health.canary_age(partition, self._now())
 
     def of(self, channel: str) -> PartitionWorker:
         """The worker of a channel's partition."""
@@ -81,7 +86,7 @@ class Buses:
 
     @property
     def started(self) -> bool:
-        """Whether every partition has a position and its canary has come once."""
+        """Whether every partition has a position and a canary has come there once."""
         return all(worker.started.is_set() for worker in self.workers) and self.health.proven
 
     def stalled(self) -> list[int]:
@@ -100,13 +105,12 @@ class Buses:
     # What the workers report
 
     def canary(self, partition: int, entry: Entry, now: float) -> None:
-        """A beat came back on the bus."""
-        said = msgspec.json.decode(b"{" + entry.fragment + b"}")
-        if said.get("node") != self._lease.incarnation:
-            return
+        """A gateway's canary came, this one's or another's."""
         self.health.canary_came(partition, now)
-        lag = max(0.0, now - self.workers[partition].beat_sent_at)
-        self._metrics.delivery_lag.labels(partition).set(lag)
+        at = msgspec.json.decode(b"{" + entry.fragment + b"}").get("at")
+        if partition in self._clocks and at is not None:
+            lag = max(0.0, now - self._clocks[partition] - at / 1000)
+            self._metrics.delivery_lag.labels(partition).set(lag)
 
     def resynced(self, partition: int) -> None:
         """Entries may have been missed."""
@@ -119,11 +123,11 @@ class Buses:
             self._renew()
         now = self._now()
         worker = self.workers[partition]
-        if self.health.acknowledged(partition, now):
+        self._clocks[partition] = worker.beat_sent_at - reply.at / 1000
+        if self.health.acknowledged(partition, reply, now):
             worker.hurry()  # the reader begins behind the first canary: the next one need not wait a second
-        self._metrics.bus_lag.labels(partition).set(
-            max(0, reply.bus - worker.hub.bus_position) if worker.hub.following else 0
-        )
+        behind = reply.bus - worker.position if worker.hub.following else 0
+        self._metrics.bus_lag.labels(partition).set(max(0, behind))
         if self.health.retry(partition, now):
             log.warning("bus_stalled", partition=partition)
             worker.reconnect()

@@ -53,8 +53,8 @@ class Lease:
         self._spawn = spawn
         self._began = now()
 
-    def beat(self, *, lag: float) -> Beat:
-        """What the fleet sees of this gateway; `lag` is seconds by which the bus is late here."""
+    def beat(self, *, lag: float, canary: bool = False) -> Beat:
+        """What the fleet sees of this gateway; `lag` is seconds by which the bus is late here, `canary` as in `Beat`."""
         node = {
             "node": self._name,
             "connections": len(self._registry),
@@ -66,7 +66,10 @@ class Lease:
             "uptime": round(self._now() - self._began),
         }
         return Beat(
-            incarnation=self.incarnation, node=msgspec.json.encode(node), former=self.former
+            incarnation=self.incarnation,
+            node=msgspec.json.encode(node),
+            former=self.former,
+            canary=canary,
         )
 
     def acknowledged(self, partition: int, beat: Beat, reply: Beaten) -> bool:

@@ -254,7 +254,7 @@ class Node:
 
     @property
     def started(self) -> bool:
-        """Whether revocations are known, and every partition has a position and its canary has come once."""
+        """Whether revocations are known, and every partition has a position and a canary has come there once."""
         return self._control.is_loaded and self.buses.started
 
     @property

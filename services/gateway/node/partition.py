@@ -62,6 +62,11 @@ class PartitionWorker:
         self._calls = Calls(metrics.task_failures, "partition_call")
         self._hurry = asyncio.Event()
 
+    @property
+    def position(self) -> int:
+        """The bus id up to which everything has arrived; -1 while there is none, so that nothing seems to have."""
+        return self.hub.bus_position if self.hub.following else -1
+
     async def run(self) -> None:
         """Read and beat until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -34,6 +34,10 @@ PAGE_BYTES = 262_144
 LEASE_SECONDS = 6.0
 """Seconds without a beat after which an incarnation's lease ends and its members leave."""
 
+CANARY_SECONDS = 0.9
+"""Age of the last canary from which a beat adds the next one: a little below the second between two beats, so that the only
+gateway of a fleet adds one with each."""
+
 KEEP_SECONDS = 900.0
 """Between two times that a node tells its listeners' numbers although they have not changed."""
 
@@ -80,7 +84,7 @@ class EntryType(StrEnum):
     NUDGE = "n"  # the channel's epoch changed without a publication; compare and look
     CONTROL = "c"  # fragment: a control message (JSON object); partition 0 only
     UNKNOWN = "?"  # written by another version: only its id counts
-    BEAT = "b"  # canary; fragment: "node":"<incarnation>","at":<ms of the store's clock>
+    BEAT = "b"  # canary; fragment: "node":"<who added it>","at":<ms of the store's clock>
 
 
 @dataclass(slots=True)
@@ -183,16 +187,18 @@ class Beat:
     """What a node tells each second: its incarnation and what `GET /v1/nodes` shows of it (a JSON object).
 
     `former`: the incarnation that it was before, while that one's members are being entered again. It counts no more.
+    `canary`: add one in any case, so that a node that has heard nothing yet need not wait for another's.
     """
 
     incarnation: str
     node: bytes
     former: str = ""
+    canary: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beaten:
-    """The reply to a beat. `bus`: last id, the beat's own entry included.
+    """The reply to a beat. `bus`: last id, a canary of the beat's own included. `at`: ms of the store's clock.
 
     `lost`: this incarnation's lease had ended and was reaped or may be, or the history id is another than at its first
     beat, so that members may be missing: take a new incarnation, beat, and enter members and listeners again.
@@ -205,6 +211,7 @@ class Beaten:
     lost: bool = False
     expired: tuple[str, ...] = ()
     full: bool = False
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +307,9 @@ class Fleet(Protocol):
     """Leases of gateways, what they have subscribers in, and what users share over the fleet."""
 
     async def beat(self, partition: int, beat: Beat) -> Beaten:
-        """Renew the lease, put the canary on the bus, and learn history id, last bus id and whom to reap.
+        """Renew the lease, and learn history id, last bus id and whom to reap.
 
+        A canary goes on the bus where the last one, whosesoever, is CANARY_SECONDS old: every node reads each.
         An incarnation's first beat gives it its lease; before it, and once it is lost, `enter` and `listeners` are
         refused as `unavailable`: nobody would take away what they wrote.
         """

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 STALLED = 3.0
-"""Seconds without a canary, while beats are answered, after which connections are made anew (10 in production, as much
-shorter as the calm at the end of a schedule is)."""
+"""Seconds for which an entry that a beat told of has not arrived, after which connections are made anew (10 in production,
+as much shorter as the calm at the end of a schedule is)."""
 
 
 class Room:
@@ -56,8 +56,8 @@ class Room:
 class Gateway:
     """`reads` and `looks` are the servers that its connections lead to; writes find the master or fail.
 
-    A reconnect may be lost as any call may. What then reads on from a server that is the master no more is found by the
-    canary that stays away, as `node.bus_health` finds it.
+    A reconnect may be lost as any call may. What then reads on from a server that is the master no more is found by
+    canaries that stay away, as `node.bus_health` finds it.
     """
 
     def __init__(self, world: World, name: str, limits: HubLimits) -> None:
@@ -69,7 +69,8 @@ class Gateway:
         self._wake: float | None = None
         self._reading = False
         self._stopped = False
-        self._canary_at = self._acknowledged_at = float("-inf")
+        self._told: tuple[int, float] | None = None  # the bus id that is waited for, and since when
+        self._acknowledged_at = float("-inf")
         self.resyncs = 0
         self.hub = Hub(self, new_epoch=self._new_epoch, limits=limits)
 
@@ -86,7 +87,7 @@ class Gateway:
         pass
 
     def canary(self, entry: Entry, now: float) -> None:
-        self._canary_at = now
+        pass
 
     def resynced(self, now: float) -> None:
         self.resyncs += 1
@@ -184,26 +185,27 @@ class Gateway:
         sent = self.hub.bus_position
 
         def ask() -> Any:
-            beaten = self.world.store.beat()
+            beaten = self.world.store.beat(self.world.now)
             self.world.written()
             return beaten
 
         def answered(reply: Beaten | None) -> None:
             self.hub.beaten(reply, sent, self.world.now)
             if reply is not None:
-                self._watch()
+                self._watch(reply)
 
         self._call(ask, answered)
         self.world.after(1.0, self._beat)
 
-    def _watch(self) -> None:
-        """A beat was answered: its canary is due, counted anew after an outage and after each try."""
+    def _watch(self, reply: Beaten) -> None:
+        """A beat was answered: what it tells of is due, counted anew after an outage and after each try."""
         now, before = self.world.now, self._acknowledged_at
         self._acknowledged_at = now
-        if now - before > STALLED / 2:
-            self._canary_at = now
-        elif now - self._canary_at > STALLED:
-            self._canary_at = now
+        position = self.hub.bus_position if self.hub.following else -1
+        if self._told is None or self._told[0] <= position or now - before > STALLED / 2:
+            self._told = (reply.bus, now)
+        elif now - self._told[1] > STALLED:
+            self._told = (reply.bus, now)
             self._renew()
 
     def _read(self) -> None:

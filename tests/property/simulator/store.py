@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from itertools import count
 from typing import NamedTuple
 
-from services.kernel.broker.port import Beaten, Entry, EntryType, Look, Looked, Stale
+from services.kernel.broker.port import (
+    CANARY_SECONDS,
+    Beaten,
+    Entry,
+    EntryType,
+    Look,
+    Looked,
+    Stale,
+)
 from services.kernel.domain.publications import Publication
 
 
@@ -32,6 +40,7 @@ class State(NamedTuple):
     """
 
     record: tuple[str, str] | None = None
+    canary_at: float = float("-inf")
     bus_last: int = 0
     bus: tuple[Entry, ...] = ()
     heads: dict[str, Head] = {}  # noqa: RUF012
@@ -127,9 +136,12 @@ class Store:
         state = state._replace(heads=state.heads | {channel: head}, logs=state.logs | {channel: ()})
         self._nudge(state, channel, head)
 
-    def beat(self) -> Beaten:
+    def beat(self, now: float) -> Beaten:
         state = self._recorded()
-        state = self._commit(state, EntryType.BEAT)
+        if now - state.canary_at >= CANARY_SECONDS:
+            state = self._commit(state._replace(canary_at=now), EntryType.BEAT)
+        elif state is not self.master.state:
+            self.master.write(state)
         assert state.record is not None
         return Beaten(history=state.record[0], bus=state.bus_last)
 

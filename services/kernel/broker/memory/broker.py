@@ -184,7 +184,7 @@ class MemoryBroker:
         """Nothing to drop."""
 
     async def beat(self, partition: int, beat: Beat) -> Beaten:
-        """Renew the lease and put the canary on the bus."""
+        """Renew the lease; a canary goes on the bus where the last one is old."""
         self._count("beat")
         first = (partition, beat.incarnation) not in self._beaten
         self._beaten.add((partition, beat.incarnation))

@@ -11,6 +11,7 @@ from services.kernel.broker.memory.channel import Channel, Head, Presence, publi
 from services.kernel.broker.port import (
     ANNOUNCED_INFO_BYTES,
     ANNOUNCED_MEMBERS,
+    CANARY_SECONDS,
     Beat,
     Beaten,
     Draft,
@@ -46,6 +47,7 @@ class MemoryPartition:
         self.ending: set[str] = set()
         self._lease = lease
         self._grace = 0
+        self._canary = 0
 
     def channel(self, name: str, now: int) -> Channel:
         """A channel, without what has expired."""
@@ -152,11 +154,14 @@ class MemoryPartition:
             self.nodes[name] = beat.node
         if beat.former in self.leases:
             self.leases[beat.former] = now - self._lease // 2 - 1
-        told = f'"node":{json.dumps(name)},"at":{now}'.encode()
-        bus = self.put(EntryType.BEAT, fragment=told)
+        if beat.canary or abs(now - self._canary) >= CANARY_SECONDS * 1000:
+            self._canary = now
+            self.put(EntryType.BEAT, fragment=f'"node":{json.dumps(name)},"at":{now}'.encode())
         over = {other for other in self.leases if self._over(other, now)}
         expired = tuple(sorted(self.ending | over))
-        return Beaten(history=self.history, bus=bus, lost=lost, expired=expired, full=full)
+        return Beaten(
+            history=self.history, bus=self.last, lost=lost, expired=expired, full=full, at=now
+        )
 
     def _away(self, now: int) -> bool:
         return bool(self.leases) and now - max(self.leases.values()) > self._lease / 3

@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from services.kernel.broker.paging import unwrap, wrap
-from services.kernel.broker.port import Beat, Beaten, ChannelPage, Fleet, Health
+from services.kernel.broker.port import (
+    CANARY_SECONDS,
+    Beat,
+    Beaten,
+    ChannelPage,
+    Fleet,
+    Health,
+)
 from services.kernel.broker.redis import entries
 from services.kernel.broker.redis.partitions import Partition, Partitions, run
 from services.kernel.domain.codes import OpenlineError
@@ -35,16 +42,17 @@ class RedisFleet:
         """Partitions and incarnations whose first heartbeat was answered."""
 
     async def beat(self, partition: int, beat: Beat) -> Beaten:
-        """Renew the lease and put the canary on the bus."""
+        """Renew the lease; a canary goes on the bus where the last one is old."""
         part, name = self._redis.parts[partition], beat.incarnation
         k = part.keys
         names = (k.record, k.bus, k.leases, k.ending, k.nodes, k.grace, k.births)
         first = (partition, name) not in self._acknowledged
         lease = (self._redis.lease, int(first), beat.former)
+        canary = (int(beat.canary), int(CANARY_SECONDS * 1000))
         kept = self._redis.options.bus_seconds
-        args = (*self._redis.bounded(), name, beat.node, *lease, kept)
+        args = (*self._redis.bounded(), name, beat.node, *lease, *canary, kept)
         reply = await self._beat(part, run("beat", names, *args, again=True))
-        history, bus, lost, expired, full = reply
+        history, bus, lost, expired, full, at = reply
         self._acknowledged.add((partition, name))
         others = tuple(sorted(other.decode() for other in expired))
         return Beaten(
@@ -53,6 +61,7 @@ class RedisFleet:
             lost=bool(lost),
             expired=others,
             full=bool(full),
+            at=at,
         )
 
     async def _beat(self, part: Partition, command: Command) -> Any:

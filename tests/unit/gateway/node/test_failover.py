@@ -10,7 +10,7 @@ import pytest
 from services.gateway.node.bus_health import BusHealth
 from services.gateway.node.failover import Failover
 from services.kernel.broker.memory.broker import MemoryBroker
-from services.kernel.broker.port import Beat
+from services.kernel.broker.port import Beat, Beaten
 
 
 class Lost:
@@ -20,11 +20,9 @@ class Lost:
         self.broker = MemoryBroker()
         self.did = []
         self.now = 131.0
-        self.bus_health = BusHealth(
-            [SimpleNamespace(partition=n, beaten_at=131.0) for n in range(2)]
-        )
-        self.bus_health.canary_came(0, 131)
-        self.bus_health.canary_came(1, 100)
+        self.workers = [SimpleNamespace(partition=n, beaten_at=131.0, position=0) for n in range(2)]
+        self.bus_health = BusHealth(self.workers)
+        self.bus_health.acknowledged(1, Beaten(history="H", bus=1), 100)
         self.failover = Failover(
             self.bus_health,
             self.broker,
@@ -69,10 +67,10 @@ async def test_nobody_is_moved_while_no_peer_is_healthy(lost):
     assert (lost.failover.due, lost.failover.active) == (True, False)
 
 
-async def test_a_canary_that_comes_while_peers_are_asked_calls_it_off(lost):
+async def test_a_bus_that_arrives_while_peers_are_asked_calls_it_off(lost):
     await lost.peer()
     looking = asyncio.create_task(lost.failover.run())
-    lost.bus_health.canary_came(1, 131)
+    lost.workers[1].position = 1
     await looking
     assert (lost.did, lost.failover.active, lost.failover.due) == ([], False, False)
 

@@ -20,7 +20,7 @@ from services.gateway.node import reports as reports_module
 from services.gateway.node.node import Node
 from services.gateway.session.native import NativeSession
 from services.kernel.broker.memory.broker import MemoryBroker
-from services.kernel.broker.port import Draft, Entry, EntryType
+from services.kernel.broker.port import Draft
 from services.kernel.domain import channels, control, namespaces
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
@@ -448,15 +448,19 @@ async def test_a_gateway_that_nobody_lingers_on_gives_its_lease_back():
 
 async def test_its_beat_tells_about_it(node):
     await opened(node, "bob", "chat:a")
-    await until(lambda: node.buses.health._came)
+    await until(lambda: node.buses.health.proven)
     beat = msgspec.json.decode(node.lease.beat(lag=0).node)
     assert (beat["node"], beat["connections"], beat["subscriptions"]) == ("here", 1, 3)
     assert (beat["version"], beat["draining"]) == ("1", False)
     assert (node.buses.stalled(), node.buses.unavailable()) == ([], [])
-    node.buses.canary(
-        0, Entry(1, EntryType.BEAT, fragment=b'"node":"another","at":1'), node.now() + 99
-    )
     assert node.buses.health.lag(node.now()) < 1
+
+
+def miss(node, broker):
+    """Let an entry be due that a beat told of a minute ago, and that has not arrived."""
+    told = node.buses.health._told[0]
+    told.clear()
+    told.append((broker._parts[0].last, node.now() - 60))
 
 
 async def test_a_stalled_bus_makes_its_connections_anew_until_it_arrives_again():
@@ -473,11 +477,12 @@ async def test_a_stalled_bus_makes_its_connections_anew_until_it_arrives_again()
 
     broker = Stalled()
     async with running(broker) as node:
-        await until(lambda: node.buses.health._came)
+        await until(lambda: node.buses.health.proven)
         assert (node.buses.stalled(), node.buses.unavailable()) == ([], [])
         broker.is_stalled = True
         await until(lambda: broker.held)
-        node.buses.health.canary_came(0, node.now() - 60)
+        await broker.typing("room:nobody", "bob")
+        miss(node, broker)
         await until(lambda: broker.dropped)
         beaten = node.buses.workers[0].beaten_at
         await until(lambda: node.buses.workers[0].beaten_at > beaten)
@@ -491,8 +496,8 @@ async def test_a_lost_bus_moves_the_clients_to_a_healthy_peer_and_ends_the_gatew
     broker, ended = MemoryBroker(), []
     async with running(broker, end=ended.append) as node, running(broker, name="there"):
         session = await opened(node)
-        monkeypatch.setattr(node.buses, "canary", lambda *entry: None)
-        node.buses.health.canary_came(0, node.now() - 60)
+        monkeypatch.setattr(type(node.buses.workers[0]), "position", -1)
+        miss(node, broker)
         await until(lambda: ended)
         assert (session.connection.code, node.draining) == (4100, True)
         assert msgspec.json.decode(node.lease.beat(lag=0).node)["draining"]

@@ -191,6 +191,8 @@ async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
     at.worker.pump()
     await until(lambda: hub.following and hub.generation > generation)
     released.set()
+    for _ in range(2):
+        await broker.control(b"{}")
     await until(lambda: stale and hub.bus_position > stale[0])
     assert at.told == ["joined"]
 

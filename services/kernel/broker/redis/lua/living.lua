@@ -17,11 +17,16 @@ local function quiet(leases, ttl)
   return names
 end
 
--- Keeps that field.
-local function note_quiet(record, leases, now, ttl)
-  if redis.call('ZCOUNT', leases, '-inf', '(' .. (now - ttl / 2)) > 0 then
+-- Whether there are any, and who has ended counts too.
+local function any_quiet(leases, now, ttl)
+  return redis.call('ZCOUNT', leases, '-inf', '(' .. (now - ttl / 2)) > 0
+end
+
+-- Keeps that field, which was `before`.
+local function note_quiet(record, before, are)
+  if are and not before then
     redis.call('HSET', record, 'quiet', '1')
-  else
+  elseif before and not are then
     redis.call('HDEL', record, 'quiet')
   end
 end

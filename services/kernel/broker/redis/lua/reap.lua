@@ -19,7 +19,7 @@ local incarnation, most = ARGV[4], tonumber(ARGV[6])
 if redis.call('SISMEMBER', KEYS[4], incarnation) == 0 then
   local now, ttl = clock(), tonumber(ARGV[5])
   local beaten = redis.call('ZSCORE', KEYS[3], incarnation)
-  if not beaten or beaten == '0' or now - tonumber(beaten) <= ttl or redis.call('EXISTS', KEYS[6]) == 1 or away(KEYS[3], now, ttl) then
+  if not beaten or beaten == '0' or now - tonumber(beaten) <= ttl or redis.call('EXISTS', KEYS[6]) == 1 or away(last_beat(KEYS[3]), now, ttl) then
     return 0
   end
   claim(KEYS[1], KEYS[3], KEYS[4], KEYS[5], incarnation)
