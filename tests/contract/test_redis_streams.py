@@ -226,7 +226,7 @@ class RedisContract(BrokerContract):
         assert not await broker.reap(0, "i1")
         with server.client() as client:
             left = {key.decode().removeprefix("ol:{p0}:") for key in client.keys("*")}
-        assert left == {"home", "layout", "history", "bus"}
+        assert left == {"home", "layout", "history", "bus", "bus:marks"}
 
 
 @pytest.fixture(scope="module")
