@@ -96,7 +96,8 @@ class HubLimits:
     buffer_count: int = 512
     buffer_bytes: int = 1_048_576
     batch: int = 100  # channels a look call compares at most
-    spacing: float = 0.02  # between the batches of a resync at least, of up to `spaced` gateways
+    resync_batch: int = 25  # of a resync: what others send waits for one of these from each gateway
+    spacing: float = 0.005  # between the batches of a resync at least, of up to `spaced` gateways
     spaced: int = 4  # of more, it grows with their number: they share what the store can do
     positions: int = 16  # positions of waiters a look passes on at most
     patience: float = 5.0  # a subscriber that saw no progress until then is refused

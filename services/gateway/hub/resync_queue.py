@@ -45,7 +45,7 @@ class ResyncQueue:
         taken: list[Channel] = []
         if self._call is not None or self._next > now:
             return taken
-        while self._channels and len(taken) < self._limits.batch:
+        while self._channels and len(taken) < self._limits.resync_batch:
             channel = self._channels.popleft()
             if channel.due == QUEUED:
                 channel.due = None

@@ -15,7 +15,9 @@ from services.kernel.domain.codes import Code
 from services.kernel.domain.positions import Position
 from tests.support.recording_audience import RecordingSink, looked, message, publication
 
-LIMITS = HubLimits(ring_count=8, batch=2, idle_seconds=30.0, idle_most=2)
+LIMITS = HubLimits(
+    ring_count=8, batch=2, resync_batch=2, spacing=0.02, idle_seconds=30.0, idle_most=2
+)
 
 
 class Bench:

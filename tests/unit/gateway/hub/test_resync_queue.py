@@ -10,7 +10,7 @@ from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.hub.resync_queue import QUEUED, ResyncQueue
 from tests.support.recording_audience import RecordingAudience
 
-LIMITS = HubLimits(batch=2, spacing=0.02, spaced=4, backoff=0.05, backoff_max=0.15)
+LIMITS = HubLimits(resync_batch=2, spacing=0.02, spaced=4, backoff=0.05, backoff_max=0.15)
 
 
 def queue(*names: str) -> ResyncQueue:
