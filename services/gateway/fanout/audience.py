@@ -258,19 +258,20 @@ class Audience:
     def _sweep(self, without: Subscription | None = None) -> None:
         publications, self._pending = self._pending, []
         self._flushed_at = self._host.now()
-        counting: Sequence[Publication] = publications
-        if self._conflates and len(publications) > 1:
-            counting = conflate(publications)
+        several = self._conflates and len(publications) > 1
+        counting = conflate(publications) if several else publications
         written = left_out = 0
         for group in list(self._groups.values()):  # closing a slow consumer may end its group
             if group.stale:
                 group.refresh()
             message = group.wire_format.message
-            told = counting if group.wire_format.numbers else publications
+            told: Sequence[Publication] = publications
+            if counting is not publications and group.wire_format.numbers:
+                told = counting
+                left_out += len(group.subscriptions) * (len(publications) - len(told))
             frames = [message(self.channel, publication) for publication in told]
             frame = frames[0] if len(frames) == 1 else b"".join(frames)
             written += len(group.subscriptions) * len(told)
-            left_out += len(group.subscriptions) * (len(publications) - len(told))
             if without is not None and without in group.subscriptions:
                 self._write_others(group, frame, publications, without)
                 continue
