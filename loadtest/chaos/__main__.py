@@ -167,7 +167,7 @@ def _arguments() -> argparse.Namespace:
         help="only these (all that fit); --list-faults tells their names",
     )
     add("--list-faults", action="store_true", help="say what can happen, and end")
-    add("--fault-every", type=positive, default=4.0, help="seconds between two faults (4)")
+    add("--fault-every", type=positive, help="seconds between two faults (4, with --rests 1)")
     add("--store", choices=stores.KINDS, help="what holds the messages (standalone)")
     add("--engine", default="redis", help="redis, valkey (of the lock file) or a server's path")
     add(
@@ -217,13 +217,14 @@ def _arguments() -> argparse.Namespace:
 
 
 def _fitting(arguments: argparse.Namespace) -> argparse.Namespace:
-    """With what a broken rule needs to come to light, where nothing else was given."""
+    """With what is taken where nothing else was given; a broken rule needs something of its own to come to light."""
     if arguments.without:
         rule = RULES[arguments.without]
         arguments.store = arguments.store or rule.store
         arguments.faults = arguments.faults or list(rule.faults)
         arguments.rests = True
     arguments.store = arguments.store or "standalone"
+    arguments.fault_every = arguments.fault_every or (1.0 if arguments.rests else 4.0)
     return arguments
 
 

@@ -175,9 +175,7 @@ class _Scene:
 
     async def come(self) -> None:
         """Until everybody is there. Raises RuntimeError."""
-        await _until(
-            lambda looks: _live(looks) == self._everybody, self._crowds, seconds=self._plan.settle
-        )
+        await _until(lambda looks: _live(looks) == self._everybody, self._crowds, seconds=SETTLE)
 
     async def begin(self) -> None:
         """Let everybody publish."""

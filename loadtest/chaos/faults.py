@@ -368,7 +368,7 @@ class BusHole(_OfStandalone):
 
 
 class AnswersLate(BusHole):
-    """A hole in the bus; then all else comes 400 ms late each way, and the bus at once."""
+    """A hole in the bus; then all else is answered 800 ms late, and the bus is heard at once."""
 
     name = "answers-late"
     lasts = (2.0, 5.0)
@@ -379,11 +379,11 @@ class AnswersLate(BusHole):
         await asyncio.sleep(1)
         await super().end()
         self.way.spares = lambda said: _marked(said) or b"EVALSHA" not in said
-        self.way.delay = 0.4
+        self.way.answers_delay = 0.8
 
     async def end(self) -> None:
         """As `Act.end`."""
-        self.way.delay = 0.0
+        self.way.answers_delay = 0.0
         self.way.spares = spare_none
 
 

@@ -16,7 +16,7 @@ class SteerableProxy:
     """Listens on a free port of loopback and passes everything on to `port`; `target` is where new connections lead.
 
     `reset` ends all connections with RST; with `greeting` set, each new one is reset after that many bytes from its client.
-    `delay`: seconds that everything takes, each way; `rate`: bytes a second of one direction of a connection, 0 without
+    `delay`: seconds that everything takes, each way, and `answers_delay` what answers take beside; `rate`: bytes a second of one direction of a connection, 0 without
     bound. While `hung`, nothing passes and nothing is closed; `spares` tells of which connections neither this nor the delay
     holds, by what their clients have said. `swallows` is what is lost, `requests` or `answers`, and `barred` are the hosts
     from which and to which everything is. While
@@ -34,6 +34,7 @@ class SteerableProxy:
         self._mute: bytes | None = None
         self.greeting: int | None = None
         self.delay = 0.0
+        self.answers_delay = 0.0
         self.rate = 0
         self.swallows: Literal["", "requests", "answers"] = ""
         self.spares: Callable[[bytes], bool] = spare_none
@@ -152,9 +153,10 @@ class SteerableProxy:
         if self.hung and not self.spares(said):
             await self._flowing.wait()
 
-    def late(self, said: bytes) -> float:
-        """The delay of a connection whose client has said this."""
-        return 0.0 if self.delay and self.spares(said) else self.delay
+    def late(self, said: bytes, *, answers: bool) -> float:
+        """The delay of one direction of a connection whose client has said this."""
+        delay = self.delay + (self.answers_delay if answers else 0.0)
+        return 0.0 if delay and self.spares(said) else delay
 
 
 def spare_none(_said: bytes) -> bool:
@@ -198,11 +200,12 @@ class _Line:
         self._proxy = proxy
         self._writer = writer
         self._passage = passage
+        self._answers = writer is passage.client
         self._late: asyncio.Queue[tuple[float, bytes] | None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, data: bytes) -> None:
-        delay = self._proxy.late(self._passage.said)
+        delay = self._proxy.late(self._passage.said, answers=self._answers)
         if self._late is None and not delay:
             await self._pass(data)
             return

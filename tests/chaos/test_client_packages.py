@@ -4,15 +4,18 @@ that it is lost.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.stack import ROOT
+from loadtest.chaos.stores import KINDS
+from tests.support.stack import ROOT, Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -47,15 +50,18 @@ def built() -> None:
         subprocess.run(build, cwd=PACKAGE, env=environment, check=True, timeout=100)
 
 
-def chaos(folder: Path, *options: str) -> tuple[int, str, dict, list[dict]]:
+def chaos(
+    folder: Path, *options: str, seed: int = SEED, login: dict[str, str] | None = None
+) -> tuple[int, str, dict, list[dict]]:
     """A run, ended in any case: its exit status, what it printed, its report, and what its clients report."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT / "clients/python/src"), str(ROOT)]),
         "OPENLINE_VAR": str(folder),
+        **{f"CHAOS_{name.upper()}": text for name, text in (login or {}).items()},
     }
     done = subprocess.run(
-        [sys.executable, "-m", "loadtest.chaos", "--seed", str(SEED), *options],
+        [sys.executable, "-m", "loadtest.chaos", "--seed", str(seed), *options],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -63,7 +69,7 @@ def chaos(folder: Path, *options: str) -> tuple[int, str, dict, list[dict]]:
         timeout=360,
         check=False,
     )
-    kept = folder / "chaos" / str(SEED)
+    kept = folder / "chaos" / str(seed)
     assert (kept / "report.json").exists(), done.stderr
     said = done.stdout + done.stderr
     report = json.loads((kept / "report.json").read_text("utf-8"))
@@ -94,3 +100,30 @@ def test_a_gateway_that_drains_or_dies_costs_no_message_and_no_word_of_a_loss(
     assert status == 0, said
     assert report["counts"]["flagged"] == 0
     assert any(client["away"] for client in clients)
+
+
+def test_a_seed_that_nobody_chose_finds_nothing_on_the_store_of_the_day(tmp_path: Path) -> None:
+    """Each kind of store has its turn; what failed says the command that repeats it."""
+    store = KINDS[dt.datetime.now(tz=dt.UTC).toordinal() % len(KINDS)]
+    crowd = ["--javascript", "10", "--python", "10", "--raw", "8", "--publishers", "3"]
+    run = ["--store", store, "--minutes", "1", "--fault-every", "2"]
+    seed = random.randrange(1_000_000)
+    status, said, report, _ = chaos(tmp_path, *run, *crowd, seed=seed)
+    assert status == 0, said
+    assert len(report["faults"]) >= 3
+    assert report["counts"]["delivered"] > 1000
+
+
+def test_a_system_that_runs_elsewhere_is_judged_by_what_its_clients_were_told(
+    tmp_path: Path,
+) -> None:
+    kinds = ["clients-cut", "clients-deaf", "slow-readers", "disconnect"]
+    crowd = ["--javascript", "5", "--python", "5", "--raw", "8", "--publishers", "2"]
+    with Stack(tmp_path / "elsewhere") as stack:
+        client = stack.run["clients"][0]
+        login = {name: client[name] for name in ("client_id", "client_secret")}
+        options = ["--target", stack.url, "--minutes", "0.5", "--fault-every", "1"]
+        status, said, report, _ = chaos(tmp_path, *options, *crowd, "--faults", *kinds, login=login)
+    assert status == 0, said
+    assert report["counts"]["recovered"]
+    assert {fault["kind"] for fault in report["faults"]} >= {"clients-cut", "disconnect"}
