@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from typing import TypeAlias
 
 from services.gateway.fanout.backlog import PIECE
@@ -79,11 +79,13 @@ class Lag:
             size += _size(publication)
             taken.append((publication, self.missed(publication.offset - 1)))
             self.sent = publication.offset
+        # One that reads too slowly to ever be level may publish for days.
+        del self._acked[: bisect_right(self._acked, self.sent)]
         return taken
 
     def missed(self, offset: int) -> int:
         """How many publications between what it was given last and `offset`, that included, it has not seen."""
-        own = bisect_right(self._acked, offset) - bisect_left(self._acked, self.sent + 1)
+        own = bisect_right(self._acked, offset) - bisect_right(self._acked, self.sent)
         return offset - self.sent - own
 
     def clear(self) -> None:

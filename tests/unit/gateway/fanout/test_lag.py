@@ -131,6 +131,15 @@ def test_an_own_ephemeral_publication_has_no_place():
     assert taken(lag) == [(1, 0)]
 
 
+def test_a_reader_that_is_never_level_costs_no_more_for_each_publication_of_its_own():
+    lag = behind()
+    for offset in range(1, 1001, 2):
+        lag.acked(publication(offset))
+        lag.keep(publication(offset + 1, "a"))
+        assert taken(lag) == [(offset + 1, 0)]
+    assert lag._acked == []
+
+
 def test_what_is_cleared_takes_no_room():
     budget = LagBudget(AMPLE)
     lag = behind(budget)
