@@ -224,7 +224,7 @@ async def test_one_publication_is_left_to_the_other_script_unless_the_record_is_
     monkeypatch.setattr("services.kernel.broker.redis.log.is_counted", lambda _: False)
     await broker.publish([draft()])
     with server.client() as client:
-        client.hset("ol:{p0}:history", field, "1")
+        client.hset("ol:{p0}:history", field, "-1")
         client.config_resetstat()
-        await broker.publish([draft()])
-        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
+        (stored,) = await broker.publish([draft()])
+        assert (stored.offset, client.info("commandstats")["cmdstat_evalsha"]["calls"]) == (2, 2)
