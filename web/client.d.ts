@@ -458,8 +458,8 @@ declare const createPositions: (store?: PositionStore) => {
     reset: (channel: string, { epoch, offset }: Position) => void;
     /** A message came; the position moves. Ephemeral ones have no offset and no place. */
     take(channel: string, offset: number | undefined, skipped?: number): Order;
-    /** The ack of a publish with `echo: false` stands where its message would: the position moves if that is the next place. */
-    echo(channel: string, place: Partial<Position>): void;
+    /** The ack of a publish with `echo: false` stands where its message would: the position moves when that is the next place. */
+    echo(channel: string, { epoch, offset }: Partial<Position>): void;
 };
 type Positions = ReturnType<typeof createPositions>;
 /**

@@ -51,10 +51,45 @@ describe("a start", () => {
 
 test("the ack of a publish with echo false takes the next place, and no other", () => {
   const positions = standing(5);
-  for (const place of [at(7), at(6, "f"), {}]) positions.echo("a", place);
+  for (const place of [at(7), at(6, "f"), at(5), {}]) positions.echo("a", place);
   expect(positions.get("a")).toEqual(at(5));
   positions.echo("a", at(6));
+  expect(positions.get("a")).toEqual(at(7));
+});
+
+test("a slow reader is acked before it is given what came before, and that is no gap", () => {
+  const positions = standing(4);
+  for (const offset of [6, 8]) positions.echo("a", at(offset));
+  expect(positions.take("a", 5)).toBe("next");
   expect(positions.get("a")).toEqual(at(6));
+  expect(positions.take("a", 9, 1)).toBe("next"); // 7 was left out, 8 is its own
+  positions.echo("a", at(11));
+  expect(positions.take("a", 13, 1)).toBe("gap"); // of 10 and 12 one was left out, and the other never came
+});
+
+test("an ack without a place, of a channel that we have none in, is nothing", () => {
+  const positions = createPositions();
+  for (const place of [at(1), {}]) positions.echo("a", place);
+  expect(positions.get("a")).toBeUndefined();
+});
+
+test("an ack of another epoch or channel explains nothing", () => {
+  const positions = standing(4);
+  positions.echo("a", at(6));
+  positions.reset("a", at(4, "f"));
+  expect(positions.take("a", 5)).toBe("next");
+  expect(positions.take("a", 7)).toBe("gap");
+  positions.begin("b", at(7, "f"));
+  positions.echo("b", at(9, "f"));
+  expect(positions.take("a", 8)).toBe("next");
+  expect(positions.take("a", 10)).toBe("gap");
+});
+
+test("acks of a channel that is not read are kept up to a number", () => {
+  const positions = standing(0);
+  for (let offset = 2; offset <= 1003; offset++) positions.echo("a", at(offset));
+  expect(positions.take("a", 1)).toBe("next");
+  expect(positions.get("a")).toEqual(at(1));
 });
 
 test("clearing forgets what was put here, and nothing else of the store", () => {
