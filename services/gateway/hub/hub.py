@@ -29,7 +29,7 @@ from services.gateway.hub.port import (
 from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.hub.resync_queue import QUEUED, ResyncQueue
 from services.gateway.hub.waiter import Waiter
-from services.kernel.broker.port import Beaten, Entry, EntryType, Look, Looked, Stale
+from services.kernel.broker.port import Batch, Beaten, Entry, EntryType, Look, Looked, Stale
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
@@ -162,20 +162,20 @@ class Hub:
         """The partition's history id that the reader follows; empty before the first beat."""
         return self._cursor.history
 
-    def entries(self, generation: int, entries: Sequence[Entry], now: float) -> None:
-        """What a read returned that was made in `generation`. Ids are contiguous; a hole: some were trimmed."""
+    def entries(self, generation: int, batch: Batch, now: float) -> None:
+        """What a read returned that was made in `generation`. Where it begins above the position, some were trimmed."""
         self._now = now
         cursor = self._cursor
         if generation != cursor.generation or not cursor.following:
             return
         channels = self._channels
+        if batch.after > cursor.position:
+            self._hole(batch.after)
         position = cursor.position
         try:
-            for entry in entries:
-                if entry.id != position + 1:
-                    if entry.id <= position:
-                        continue
-                    self._hole(entry.id - 1)
+            for entry in batch.wanted(channels):
+                if entry.id <= position:
+                    continue
                 position = entry.id
                 channel = channels.get(entry.channel)
                 if channel is None:
@@ -197,6 +197,7 @@ class Hub:
                         channel.audience.deliver(publication)
                 else:
                     self._unexpected(channel, entry)
+            position = max(position, batch.to)
         finally:
             cursor.position = (
                 position  # also when an audience failed: nothing is read twice, and reading goes on

@@ -106,17 +106,17 @@ class PartitionWorker:
                 continue
             generation = self.hub.generation
             try:
-                entries = await self._broker.read(self.partition, self.hub.bus_position)
+                batch = await self._broker.read(self.partition, self.hub.bus_position)
             except OpenlineError as error:
                 log.debug("read_failed", partition=self.partition, error=error.message)
                 await asyncio.sleep(pause)
                 pause = min(PAUSE_MAX, pause * 2)
                 continue
             pause = 0.05
-            if entries:
-                self._metrics.bus_entries_of[self.partition].inc(len(entries))
+            if batch:
+                self._metrics.bus_entries_of[self.partition].inc(len(batch))
                 try:
-                    self.hub.entries(generation, entries, self._loop.time())
+                    self.hub.entries(generation, batch, self._loop.time())
                 except Exception:
                     log.exception("entries_failed", partition=self.partition)
                 self._pump()

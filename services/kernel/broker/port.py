@@ -13,10 +13,10 @@ Times are seconds unless named otherwise. Channels are full names (`room:lobby`)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol, overload
 
 from msgspec import Struct
 
@@ -100,6 +100,50 @@ class Entry:
     channel: str = ""
     publication: Publication | None = None
     fragment: bytes = b""
+
+
+class Batch(Sequence[Entry]):
+    """What a read brought: of the ids above `after` up to `to`, these entries are all.
+
+    A hole of the bus shows as an `after` that is higher than the id after which was read. Here they are given decoded; an
+    adapter decodes them when they are looked at.
+    """
+
+    __slots__ = ("_entries", "after", "to")
+
+    def __init__(self, after: int, to: int, entries: Sequence[Any] = ()) -> None:
+        """`entries` in the order of their ids."""
+        self.after = after
+        self.to = to
+        self._entries = entries
+
+    @classmethod
+    def of(cls, after: int, entries: Sequence[Entry]) -> Batch:
+        """What reading after an id brings where the bus has these entries, whose ids are contiguous."""
+        if not entries:
+            return cls(after, after)
+        return cls(entries[0].id - 1, entries[-1].id, entries)
+
+    def wanted(self, channels: Container[str]) -> Iterator[Entry]:
+        """Those of channels that are known when they come to be looked at, and those of no channel, in order."""
+        for entry in self._entries:
+            if entry.channel in channels or not entry.channel:
+                yield entry
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, place: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Entry]: ...
+
+    def __getitem__(self, place: int | slice) -> Entry | Sequence[Entry]:
+        return self._all()[place]
+
+    def _all(self) -> Sequence[Entry]:
+        return self._entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +320,7 @@ class Log(Protocol):
 class Bus(Protocol):
     """The stream of a partition that every gateway reads."""
 
-    async def read(self, partition: int, after: int, *, block: float = 2.0) -> list[Entry]:
+    async def read(self, partition: int, after: int, *, block: float = 2.0) -> Batch:
         """Bus entries after an id, oldest first; empty when none came within `block` seconds.
 
         Reads leave no sooner than 3 ms after one that returned entries, so that a busy bus is read in batches.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import HubLimits, Joined, LookCall
-from services.kernel.broker.port import Beaten, Entry
+from services.kernel.broker.port import Batch, Beaten, Entry
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
@@ -240,7 +240,9 @@ class Gateway:
         if self._stopped:
             return
         self._reading = False
-        self.hub.entries(generation, entries, self.world.now)
-        if entries and self.world.repeats():
-            self.hub.entries(generation, entries, self.world.now)
+        batch = Batch.of(0, entries)
+        if batch:
+            self.hub.entries(generation, batch, self.world.now)
+            if self.world.repeats():
+                self.hub.entries(generation, batch, self.world.now)
         self._drain()

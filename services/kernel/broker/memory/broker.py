@@ -14,13 +14,13 @@ from services.kernel.broker.memory.partition import MemoryPartition
 from services.kernel.broker.paging import unwrap, wrap
 from services.kernel.broker.port import (
     LEASE_SECONDS,
+    Batch,
     Beat,
     Beaten,
     Broker,
     ChannelPage,
     Counters,
     Draft,
-    Entry,
     EntryType,
     Health,
     History,
@@ -167,18 +167,18 @@ class MemoryBroker:
         self._count("open")
         self._of(channel).opened(channel, epoch=epoch, now=self._now())
 
-    async def read(self, partition: int, after: int, *, block: float = 2.0) -> list[Entry]:
+    async def read(self, partition: int, after: int, *, block: float = 2.0) -> Batch:
         """Bus entries after an id; empty when none came within `block` seconds."""
         self._count("read")
         found = self._parts[partition].after(after, READ)
         if found or block <= 0:
-            return found
+            return Batch.of(after, found)
         try:
             async with asyncio.timeout(block), self._news:
                 await self._news.wait_for(lambda: bool(self._parts[partition].after(after, 1)))
         except TimeoutError:
-            return []
-        return self._parts[partition].after(after, READ)
+            return Batch.of(after, [])
+        return Batch.of(after, self._parts[partition].after(after, READ))
 
     async def reconnect(self, partition: int) -> None:
         """Nothing to drop."""

@@ -6,7 +6,7 @@ import json
 
 from redis.exceptions import RedisError
 
-from services.kernel.broker.port import Bus, Entry, EntryType
+from services.kernel.broker.port import Batch, Bus, EntryType
 from services.kernel.broker.redis.partitions import Partition, Partitions, run
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.errors import translate
@@ -18,7 +18,7 @@ class RedisBus:
     def __init__(self, redis: Partitions) -> None:
         self._redis = redis
 
-    async def read(self, partition: int, after: int, *, block: float = 2.0) -> list[Entry]:
+    async def read(self, partition: int, after: int, *, block: float = 2.0) -> Batch:
         """Bus entries after an id; empty when none came within `block` seconds (10 at most)."""
         calls, failures = self._redis.counters.calls, self._redis.counters.failures
         calls["read"] = calls.get("read", 0) + 1

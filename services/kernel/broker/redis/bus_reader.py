@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import MovedError
 
-from services.kernel.broker.port import Entry
+from services.kernel.broker.port import Batch
 from services.kernel.broker.redis import entries
 from services.kernel.redis.connections import Check, Dial, check_master
 from services.kernel.redis.errors import is_demoted
@@ -57,7 +57,7 @@ class BusReader:
         self._sent: deque[asyncio.Future[list[Any]]] = deque()
         self._next = (0, 0.0)  # the first of those: after which id, and for how long
 
-    async def read(self, after: int, *, block: float) -> list[Entry]:
+    async def read(self, after: int, *, block: float) -> Batch:
         """Entries after an id, oldest first. Raises RedisError or OSError, after which the next read connects again.
 
         Where a cluster has moved the bus, it is read on at its new server: what moved with it has the same ids.
@@ -74,7 +74,7 @@ class BusReader:
                     raise
                 await asyncio.sleep(pause)
 
-    async def _read(self, after: int, block: float) -> list[Entry]:
+    async def _read(self, after: int, block: float) -> Batch:
         connection = self._connection
         if connection is not None and (
             connection.ended or (self._sent and self._next != (after, block))
@@ -92,7 +92,7 @@ class BusReader:
             self._reading = False
         self._quiet = len(found) == 1
         if found:
-            self._next = (found[-1].id, block)
+            self._next = (found.to, block)
         return found
 
     async def _send(self, after: int, block: float) -> None:
@@ -111,9 +111,10 @@ class BusReader:
         commands = [(*read, f"0-{after + place}") for place in range(ahead)]
         self._sent.extend(connection.send_each([*commands, last]))
 
-    async def _receive(self, after: int) -> list[Entry]:
+    async def _receive(self, after: int) -> Batch:
         """What the first read brings, and those behind it that are answered as well."""
-        found: list[Entry] = []
+        found: list[Any] = []
+        first = after
         while self._sent and (not found or self._sent[0].done()):
             (reply,) = await self._sent[0]
             self._sent.popleft()
@@ -121,11 +122,15 @@ class BusReader:
                 if is_demoted(reply):
                     self._demoted()
                 raise reply
-            if reply:
-                found += [entries.entry(stream_id, fields) for stream_id, fields in reply[0][1]]
-            if self._sent and (not reply or found[-1].id != after + len(found)):
+            more = entries.contiguous(reply[0][1]) if reply else []
+            if more and not found:
+                first = entries.number(more[0][0]) - 1
+            is_next = bool(more) and entries.number(more[0][0]) == first + len(found) + 1
+            if is_next:
+                found += more
+            if self._sent and (not is_next or first != after):
                 self._give_up()  # those that follow would pass over what comes next
-        return found
+        return entries.RawBatch(first, first + len(found), found)
 
     async def _dialled(self) -> Pipe:
         connection = await self._dial.connect(blocking=LONGEST, prepare=self._prepare)

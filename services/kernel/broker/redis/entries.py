@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
-from services.kernel.broker.port import Entry, EntryType
+from services.kernel.broker.port import Batch, Entry, EntryType
 from services.kernel.domain.publications import Kind, Publication
 
 _TYPES = {entry.value.encode(): entry for entry in EntryType}
@@ -18,16 +18,46 @@ def number(stream_id: bytes) -> int:
     return int(stream_id[2:])
 
 
-def entry(stream_id: bytes, fields: Sequence[bytes]) -> Entry:
+class RawBatch(Batch):
+    """Entries as XREAD gave them, with the ids `after` + 1 to `to`; each is decoded when it is looked at."""
+
+    __slots__ = ()
+
+    def wanted(self, channels: Container[str]) -> Iterator[Entry]:
+        """See Batch. Most entries are of channels that nobody here listens to, and need no more than their names."""
+        place = self.after
+        for _, fields in self._entries:
+            place += 1
+            header = fields[1].split(b" ")
+            name = header[1].decode() if len(header) > 1 else ""
+            if name in channels or not name:
+                yield _decoded(place, header, name, fields)
+
+    def _all(self) -> Sequence[Entry]:
+        return [entry(self.after + 1 + n, fields) for n, (_, fields) in enumerate(self._entries)]
+
+
+def contiguous(found: Sequence[Any]) -> Sequence[Any]:
+    """What XREAD gave, up to where an id is missing: somebody else has deleted what was there."""
+    first = number(found[0][0])
+    if number(found[-1][0]) - first == len(found) - 1:
+        return found
+    return [one for place, one in enumerate(found) if number(one[0]) == first + place]
+
+
+def entry(number: int, fields: Sequence[bytes]) -> Entry:
     """A bus entry from XREAD: fields h (header), d (data or fragment) and, for publications, m (meta)."""
     header = fields[1].split(b" ")
+    return _decoded(number, header, header[1].decode() if len(header) > 1 else "", fields)
+
+
+def _decoded(number: int, header: list[bytes], channel: str, fields: Sequence[bytes]) -> Entry:
     kind = _TYPES.get(header[0], EntryType.UNKNOWN)
     if kind is EntryType.UNKNOWN:
         # While a fleet is being updated; a reader that stopped here would be deaf.
-        return Entry(number(stream_id), kind)
-    channel = header[1].decode() if len(header) > 1 else ""
+        return Entry(number, kind)
     if kind not in _CARRIES:
-        return Entry(number(stream_id), kind, channel, None, fields[3])
+        return Entry(number, kind, channel, None, fields[3])
     publication = Publication(
         epoch=header[2].decode(),
         offset=int(header[3]),
@@ -36,7 +66,7 @@ def entry(stream_id: bytes, fields: Sequence[bytes]) -> Entry:
         kind=_KINDS[header[4]],
         token=header[5].decode(),
     )
-    return Entry(number(stream_id), kind, channel, publication)
+    return Entry(number, kind, channel, publication)
 
 
 def publications(epoch: str, found: Sequence[Any]) -> tuple[Publication, ...]:

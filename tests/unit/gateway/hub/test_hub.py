@@ -10,7 +10,7 @@ import pytest
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import HubLimits, LookCall, ReconnectCall
 from services.gateway.hub.replay_budget import ReplayBudget
-from services.kernel.broker.port import Beaten, Entry, EntryType, Look, Stale
+from services.kernel.broker.port import Batch, Beaten, Entry, EntryType, Look, Stale
 from services.kernel.domain.codes import Code
 from services.kernel.domain.positions import Position
 from tests.support.recording_audience import RecordingSink, looked, message, publication
@@ -38,7 +38,9 @@ class Bench:
         self.hub.beaten(Beaten(history=history, bus=bus), sent, self.now)
 
     def read(self, *entries):
-        self.hub.entries(self.hub.generation, entries, self.now)
+        """Each alone: the first behind a hole shows it."""
+        for entry in entries:
+            self.hub.entries(self.hub.generation, Batch.of(0, [entry]), self.now)
 
     def subscribe(self, name, channel="room:a", since=None, last=0):
         self.hub.subscribe(channel, name, since=since, last=last, now=self.now)
@@ -127,7 +129,7 @@ def test_entries_read_again_are_dropped():
 
 def test_entries_of_an_older_read_are_void():
     bench = listening()
-    bench.hub.entries(bench.hub.generation - 1, [message(11, 6)], 0.0)
+    bench.hub.entries(bench.hub.generation - 1, Batch.of(10, [message(11, 6)]), 0.0)
     assert bench.told() == []
     assert bench.hub.bus_position == 10
 

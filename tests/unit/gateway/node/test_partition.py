@@ -15,7 +15,7 @@ from services.gateway.hub.port import ReconnectCall
 from services.gateway.metrics import Metrics
 from services.gateway.node.partition import BEAT_SECONDS, GATHER, PartitionWorker
 from services.kernel.broker.memory.broker import MemoryBroker
-from services.kernel.broker.port import Beat, Beaten, Draft, Entry, EntryType
+from services.kernel.broker.port import Batch, Beat, Beaten, Draft, Entry, EntryType
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.publications import Publication
 from tests.support.waiting import until
@@ -183,7 +183,7 @@ async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
         await released.wait()
         next_one = Publication(epoch=hub.position("room:a").epoch, offset=1, data=b"1", meta=b"")
         stale.append(hub.bus_position + 1)
-        return [Entry(stale[0], EntryType.MESSAGE, "room:a", next_one)]
+        return Batch.of(0, [Entry(stale[0], EntryType.MESSAGE, "room:a", next_one)])
 
     broker.read = late
     await until(lambda: broker.read is read)
