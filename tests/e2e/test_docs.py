@@ -51,6 +51,7 @@ ELSEWHERE = {
     ("docs/loadtest.md", "Load", 0): "test_load.py",
     ("docs/loadtest.md", "Many processes, many machines", 0): "test_load.py",
     ("docs/loadtest.md", "A soak", 0): "minutes of load",
+    ("docs/loadtest.md", "After a failover", 0): "minutes of load",
     ("docs/deploy/sizing.md", "Sizing", 0): "minutes of measuring",
     ("README.md", "Deploy", 0): "tests/deploy/test_compose_shipped_faults.py",
     ("docs/deploy/backup.md", "Backup and restore", 0): "tests/deploy/test_compose_shipped_docs.py",
