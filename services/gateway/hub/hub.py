@@ -276,7 +276,7 @@ class Hub:
     def looked(self, call: LookCall, replies: Sequence[Looked | Stale] | None, now: float) -> None:
         """A look was answered, one reply a channel in the call's order, or failed (None)."""
         self._now = now
-        if self._resync_queue.answered(call.id):
+        if self._resync_queue.answered(call.id, now):
             if replies is None:
                 self._postpone(call)
             else:

@@ -13,17 +13,17 @@ QUEUED = float("inf")
 
 
 class ResyncQueue:
-    """Channels in their order, a batch at a time: the next one leaves once the last one was answered, and not before its
-    spacing is over. After a failover every gateway compares all that it has, and what others publish waits behind that.
+    """Channels in their order, a batch at a time: the next one leaves as long after the answer to the last one as that took,
+    and not before its spacing is over: where the answer was slow, others wait as well. After a failover every gateway compares all that it has, and what others publish waits behind that.
     """
 
-    __slots__ = ("_call", "_channels", "_failures", "_limits", "_next")
+    __slots__ = ("_call", "_channels", "_failures", "_limits", "_next", "_sent")
 
     def __init__(self, limits: HubLimits) -> None:
         self._limits = limits
         self._channels: deque[Channel] = deque()
         self._call: int | None = None
-        self._next = 0.0
+        self._next = self._sent = 0.0
         self._failures = 0
 
     def begin(self, channels: Iterable[Channel], now: float) -> None:
@@ -55,13 +55,15 @@ class ResyncQueue:
     def sent(self, call: int, now: float, *, gateways: int) -> None:
         """A batch went out with a call, in a fleet of this many gateways."""
         self._call = call
+        self._sent = now
         self._next = now + self._limits.spacing * max(1.0, gateways / self._limits.spaced)
 
-    def answered(self, call: int) -> bool:
-        """Whether a call was the one that is waited for. The next batch may go."""
+    def answered(self, call: int, now: float) -> bool:
+        """Whether a call was the one that is waited for. The next batch may go after a pause."""
         if call != self._call:
             return False
         self._call = None
+        self._next = max(self._next, now + (now - self._sent))
         return True
 
     def succeeded(self) -> None:

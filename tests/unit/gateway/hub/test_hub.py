@@ -390,7 +390,8 @@ def test_the_next_batch_of_a_resync_waits_for_the_answer_to_the_last_one():
     first = bench.call()
     assert bench.tick(1.0) == []
     bench.answer(looked(5, bus=20), looked(5, bus=20), call=first)
-    assert len(bench.call().looks) == 1
+    assert bench.hub.effects() == []
+    assert len(bench.tick(1.0)[0].looks) == 1
 
 
 def test_a_large_fleet_resyncs_more_slowly():

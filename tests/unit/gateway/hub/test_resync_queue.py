@@ -31,7 +31,7 @@ def test_a_batch_is_due_at_once_and_the_next_one_when_it_was_answered_and_spaced
     at.sent(7, 1.0, gateways=1)
     assert at.next is None
     assert at.pop_due(9.0) == []
-    assert at.answered(7)
+    assert at.answered(7, 1.0)
     assert at.next == 1.02
     assert at.pop_due(1.01) == []
     assert names(at.pop_due(1.02)) == "c"
@@ -43,17 +43,25 @@ def test_the_spacing_grows_with_the_fleet(gateways: int, pause: float):
     at = queue("a", "b", "c")
     at.pop_due(1.0)
     at.sent(7, 1.0, gateways=gateways)
-    at.answered(7)
+    at.answered(7, 1.0)
     assert at.next == pytest.approx(1.0 + pause)
+
+
+def test_after_a_slow_answer_the_next_batch_waits_for_as_long():
+    at = queue("a", "b", "c")
+    at.pop_due(1.0)
+    at.sent(7, 1.0, gateways=1)
+    assert at.answered(7, 1.5)
+    assert at.next == 2.0
 
 
 def test_answers_to_other_calls_say_nothing():
     at = queue("a", "b", "c")
     at.pop_due(1.0)
     at.sent(7, 1.0, gateways=1)
-    assert not at.answered(6)
-    assert at.answered(7)
-    assert not at.answered(7)
+    assert not at.answered(6, 1.0)
+    assert at.answered(7, 1.0)
+    assert not at.answered(7, 1.0)
 
 
 def test_what_was_looked_at_meanwhile_is_left_out():
@@ -87,5 +95,5 @@ def test_another_resync_begins_anew():
     at.sent(7, 1.0, gateways=50)
     at.begin(batch, 1.1)
     assert at.next == 1.1
-    assert not at.answered(7)
+    assert not at.answered(7, 1.0)
     assert names(at.pop_due(1.1)) == "ab"
