@@ -17,12 +17,14 @@ import httpx2
 import pytest
 import structlog
 from _pytest.faulthandler import fault_handler_stderr_fd_key
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("ci", derandomize=True, database=None, print_blob=True)
-settings.register_profile("quick", max_examples=10)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# A busy machine is no failure of what is tested.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("patient", patient)
+settings.register_profile("ci", patient, derandomize=True, database=None, print_blob=True)
+settings.register_profile("quick", patient, max_examples=10)
+settings.load_profile("ci" if os.environ.get("CI") else "patient")
 
 # By default a logged exception is painted with the locals of each frame, for 150 ms of CPU.
 structlog.configure(
