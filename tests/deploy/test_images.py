@@ -61,7 +61,8 @@ def test_an_image_is_unprivileged_and_says_what_it_is(image: str) -> None:
 
 
 @pytest.mark.parametrize("image", SERVICES)
-def test_an_image_holds_its_service_and_the_kernel_alone(image: str) -> None:
+def test_an_image_holds_its_service_its_commands_and_the_kernel_alone(image: str) -> None:
+    commands = ["handover"] if image == "publisher" else []
     assert run(image, "sh", "-c", "ls /app /app/services").split() == [
         "/app:",
         "pyproject.toml",
@@ -69,7 +70,7 @@ def test_an_image_holds_its_service_and_the_kernel_alone(image: str) -> None:
         "/app/services:",
         "__init__.py",
         "__pycache__",
-        *sorted([image, "kernel"]),
+        *sorted([image, "kernel", *commands]),
     ]
 
 
