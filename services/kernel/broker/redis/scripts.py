@@ -21,6 +21,7 @@ _INCLUDED = frozenset(
         "memory",
         "page",
         "presence",
+        "replication",
         "sealed",
         "seek",
         "settled",

@@ -8,6 +8,7 @@
 -- Returns {history, last bus id, lost (0/1), expired incarnations, full (0/1), ms of this clock}
 --include clock
 --include sealed
+--include replication
 --include fence
 --include lease
 --include living

@@ -5,6 +5,7 @@
 -- Returns 1, or 0 where none is open
 --include clock
 --include sealed
+--include replication
 --include fence
 
 local master, info = replication()

@@ -5,6 +5,7 @@
 -- Returns the offset
 --include clock
 --include sealed
+--include replication
 --include fence
 
 local history = fence(KEYS[1], ARGV[1], ARGV[2])

@@ -8,6 +8,7 @@
 -- Returns {count, users}, or 0 when the incarnation has no lease: nobody would let its members leave.
 --include clock
 --include sealed
+--include replication
 --include fence
 --include lease
 --include presence

@@ -1,18 +1,7 @@
--- Included by other scripts, behind clock and sealed: the history record, which tells one life of the data from the next.
+-- Included by other scripts, behind clock, sealed and replication: the history record, which tells one life of the data from the next.
 --
 -- The record is a hash {id, replid}. `master_replid` changes on restart, promotion and whenever acknowledged writes may
 -- have been lost; a record made under another one therefore speaks of a history that may have lost its newest part.
-
--- Whether this server is the master, and what it tells of its replication.
-local function replication()
-  local info = redis.call('INFO', 'replication')
-  return string.find(info, 'role:master', 1, true) ~= nil, info
-end
-
--- Whether the record was made under the present replication id. A plain search, since each publish makes it.
-local function current(record, info)
-  return record[2] and string.find(info, 'master_replid:' .. record[2], 1, true) ~= nil
-end
 
 -- The history id if the record matches this server, or if what is there was sealed and nothing came after; else nil. Writes
 -- nothing.

@@ -5,6 +5,7 @@
 -- Returns {epoch, offset, state, entries, more}; state 0 a page, 2 `since` is of another epoch; or 0: open first.
 --include clock
 --include sealed
+--include replication
 --include fence
 --include page
 

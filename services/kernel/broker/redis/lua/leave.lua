@@ -6,6 +6,7 @@
 -- Returns 1 if it was there, else 0
 --include clock
 --include sealed
+--include replication
 --include fence
 --include presence
 

@@ -6,6 +6,7 @@
 -- On a replica the role does not match: its answer would be late, and nobody could tell.
 --include clock
 --include sealed
+--include replication
 --include fence
 --include page
 --include seek

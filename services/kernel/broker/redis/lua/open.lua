@@ -6,6 +6,7 @@
 -- Returns what seek returns
 --include clock
 --include sealed
+--include replication
 --include fence
 --include head
 --include page

@@ -12,6 +12,7 @@
 -- everything is refused, so that what is left is for those that must go on.
 --include clock
 --include sealed
+--include replication
 --include fence
 --include fit
 --include head

@@ -9,6 +9,7 @@
 -- What is put on the bus is not counted here: who calls it has publish.lua do that one time in sixteen.
 --include fit
 --include head
+--include replication
 --include settled
 
 local call, format = redis.call, string.format

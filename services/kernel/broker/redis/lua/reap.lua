@@ -8,6 +8,7 @@
 -- Returns 1 while there is more, else 0
 --include clock
 --include sealed
+--include replication
 --include fence
 --include lease
 --include presence

@@ -5,6 +5,7 @@
 -- Returns the history id
 --include clock
 --include sealed
+--include replication
 --include fence
 
 -- A record of another replication id gets its new id first: what may be lost already must not be handed on.

@@ -1,4 +1,4 @@
--- Included by other scripts: whether there is nothing to decide about the history record (fence.lua).
+-- Included by other scripts, behind replication: whether there is nothing to decide about the history record (fence.lua).
 
 -- The history id if the record was made under the present replication id of this master, messages are not refused
 -- (memory.lua), no incarnation is quiet (living.lua) and nothing is sealed (sealed.lua); else nil. Writes nothing.
@@ -7,9 +7,6 @@ local function settled(key)
   if not record[1] or not record[2] or record[3] or record[4] or record[5] then
     return nil
   end
-  local info = redis.call('INFO', 'replication')
-  if string.find(info, 'role:master', 1, true) and string.find(info, 'master_replid:' .. record[2], 1, true) then
-    return record[1]
-  end
-  return nil
+  local master, info = replication()
+  return master and current(record, info) and record[1] or nil
 end

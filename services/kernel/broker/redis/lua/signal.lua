@@ -6,6 +6,7 @@
 -- Returns the entry's id; nil for typing while memory is short
 --include clock
 --include sealed
+--include replication
 --include fence
 --include memory
 

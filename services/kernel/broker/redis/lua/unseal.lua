@@ -6,6 +6,7 @@
 -- Returns 1, or 0 where this handover is not open
 --include clock
 --include sealed
+--include replication
 --include fence
 
 local master, info = replication()
