@@ -99,6 +99,15 @@ async def test_while_it_is_sealed_every_writer_is_refused_and_nothing_changes(se
             assert not client.exists("ol:{p0}:revoked")
 
 
+async def test_a_seal_of_a_clock_that_was_set_back_does_not_stop_revocations(server):
+    async with tools(server) as (broker, _):
+        with server.client() as client:
+            client.hset("ol:{p0}:history", "seal_until", int((time.time() + 3600) * 1000))
+            revocation = Revocation(kind=Kind.TOKEN, value="t1", exp=time.time() + 600)
+            await RedisRevocations(broker.client).add(revocation)
+            assert client.zcard("ol:{p0}:revoked") == 1
+
+
 async def test_readers_go_on_meanwhile_and_writers_afterwards_as_if_nothing_had_been(server):
     async with tools(server) as (broker, redis):
         first = await publish_one(broker, draft("room:a", "1"))

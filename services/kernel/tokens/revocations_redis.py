@@ -25,10 +25,11 @@ _WHAT = "revocations cannot be read or kept"
 
 # In one step, so that a reader that sees another size sees the announcement as well. GT: to revoke again never
 # shortens; a new member is added all the same. The flag: the user to be stopped may have filled the memory. While the
-# partition is handed over (broker/redis/lua/sealed.lua) the next server would not get what is added here.
+# partition is handed over the next server would not get what is added here; LONGEST_SEAL as in broker/redis/lua/sealed.lua.
 _ADD = f"""#!lua flags=allow-oom
-local seal_until = redis.call('HGET', KEYS[3], 'seal_until')
-if seal_until and tonumber(seal_until) > redis.call('TIME')[1] * 1000 then
+local LONGEST_SEAL = 60000
+local left = tonumber(redis.call('HGET', KEYS[3], 'seal_until') or '0') - redis.call('TIME')[1] * 1000
+if left > 0 and left <= LONGEST_SEAL then
   return redis.error_reply('SEALED this partition is being handed over')
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
