@@ -33,7 +33,7 @@ class Nobody:
 
     def audience(self, channel: str) -> Audience:
         """Nobody subscribes."""
-        raise NotImplementedError(channel)
+        raise LookupError(channel)
 
     def control(self, entry: Entry) -> None:
         """Nobody is concerned."""
