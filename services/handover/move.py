@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from services.handover.copying import Copy, CopyError, check_room, scan, unlink
 from services.handover.ends import Ends, check_ends, check_neighbours
-from services.handover.masters import RefusedError
+from services.handover.masters import RefusedError, facts
 from services.kernel.broker.redis.checks import ServerChecks
 from services.kernel.broker.redis.homes import VERSION, State, all_homes
 from services.kernel.broker.redis.partitions import Partitions
@@ -219,6 +219,11 @@ class Move:
                 self._seal = await seal(self._store, self._number, seconds=self._seconds + MARGIN)
                 await self._finish_copy(copy, target, self._seal)
                 await _wait_for_replicas(target)
+                if not await _wait_for_replicas(source):
+                    # Promoted without the mark it would serve whoever still has the former map.
+                    raise RefusedError(
+                        "nothing has changed: a replica of the old server is behind; see why, or end it as a replica"
+                    )
             given_up = True  # or may have been: the answer may be lost
             if not await self._leave(source, self._seal):
                 given_up = False
@@ -338,13 +343,14 @@ class Move:
                 await target.ask(("DEL", self._keys.mover))
 
 
-async def _wait_for_replicas(pipe: Pipe) -> None:
-    """What was written is at the replicas, too, if they answer soon: one of them may be the master in a moment."""
+async def _wait_for_replicas(pipe: Pipe) -> bool:
+    """Whether what was written is at all replicas within a moment, as one of them may be the master in the next."""
     (replication,) = _good(await pipe.ask(("INFO", "replication")))
-    fields = dict(line.split(b":", 1) for line in replication.split() if b":" in line)
-    replicas = int(fields.get(b"connected_slaves", 0))
-    if replicas:
-        await pipe.ask(("WAIT", replicas, int(REPLICA_SECONDS * 1000)))
+    replicas = int(facts(replication).get("connected_slaves", "0"))
+    if not replicas:
+        return True
+    (have,) = await pipe.ask(("WAIT", replicas, int(REPLICA_SECONDS * 1000)))
+    return isinstance(have, int) and have >= replicas
 
 
 def _good(replies: list[Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
@@ -20,6 +21,7 @@ from services.kernel.redis.keys import Keys
 from services.kernel.redis.servers import Server
 from tests.contract.steps import beat, draft, head, look, publish, publish_one
 from tests.support.redis_server import start_redis
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -240,6 +242,25 @@ async def test_what_takes_too_long_changes_nothing(at, monkeypatch):
         assert "took longer than 1 s" in await refusal(at, seconds=1.0)
         (second,) = await publish(writer, name, "2")
         assert (second.epoch, second.offset) == (first.epoch, 2)
+
+
+async def test_with_a_replica_that_is_behind_nothing_is_given_up(at, tmp_path):
+    old = at.servers[0]
+    with start_redis(tmp_path, "--replicaof", "127.0.0.1", str(old.port)) as replica:
+        with old.client() as client:
+            await until(
+                lambda: client.info("replication").get("slave0", {}).get("state") == "online"
+            )
+        async with service(at) as writer:
+            (name,) = channels(writer, 1)
+            (first,) = await publish(writer, name, "1")
+            replica.process.send_signal(signal.SIGSTOP)
+            try:
+                assert "a replica of the old server is behind" in await refusal(at)
+            finally:
+                replica.process.send_signal(signal.SIGCONT)
+            (second,) = await publish(writer, name, "2")
+            assert (second.epoch, second.offset) == (first.epoch, 2)
 
 
 async def test_a_seal_that_was_broken_gives_nothing_up(at, monkeypatch):
