@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OpenlineError, ConfigurationError, RefusedError, RedisError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.stderr.write("interrupted\n")
         return 1
     return 0
@@ -75,6 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _run(settings: Common, arguments: argparse.Namespace) -> None:
     command: _Command = arguments.command
+    running = asyncio.current_task()
+    assert running is not None
+    # As Ctrl-C does, so that whatever ends the tool (systemd, kubectl) leaves no seal behind.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     async with _connected(settings) as redis:
         await command(redis, settings, arguments)
 

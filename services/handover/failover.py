@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
@@ -89,6 +90,6 @@ async def _promoted(handover: Handover, replica: Replica, pipe: Pipe) -> str:
     )
 
 
-def how(master: Master, access: Access) -> partial:  # type: ignore[type-arg] # of either
+def how(master: Master, access: Access) -> Callable[[Handover], Awaitable[str]]:
     """The work of a failover of this master."""
     return partial(by_sentinel if master.store.sentinels else by_node, access=access)

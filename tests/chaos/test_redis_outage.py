@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import secrets
 import signal
-import sys
 
 import pytest
 
+from tests.support.handover_command import handover
 from tests.support.people import People
 from tests.support.stack import Stack
 from tests.support.traffic import Traffic, position
@@ -57,19 +56,11 @@ async def test_redis_restarts_as_planned_and_no_reader_is_told(
     publishing = asyncio.create_task(traffic.publish(people, channel, seconds=6, rate=20))
     await asyncio.sleep(1)
 
-    command = ("services.handover", "restart", "--shutdown", "--seconds", "20")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *command),
-        env={**os.environ, "OPENLINE_REDIS_URL": stack.run["redis"]},
-        stdout=asyncio.subprocess.PIPE,
+    _, said = await handover(
+        *("restart", "--shutdown", "--seconds", "20"),
+        environment={"OPENLINE_REDIS_URL": stack.run["redis"]},
     )
-    try:
-        async with asyncio.timeout(60):
-            said, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert re.search(rb"refused for \d+ ms, no reader is reset", said), said
+    assert re.search(r"refused for \d+ ms, no reader is reset", said), said
     await publishing
 
     await traffic.check_flagged(people, channel, starts)

@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 import secrets
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from services.kernel.redis.keys import partition
+from tests.support.handover_command import handover
 from tests.support.people import People
 from tests.support.redis_server import RedisServer, start_redis
-from tests.support.stack import ROOT, Stack
+from tests.support.stack import Stack
 from tests.support.traffic import check_continuity, position
 from tests.support.wire import WireClient
 
@@ -145,23 +145,12 @@ async def test_while_one_server_is_away_the_others_channels_go_on(
 
 async def _move(system: Stack) -> str:
     """Run the command as an operator does; what it says."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.handover", "move", "--install"),
-        *("--to", str(system.folder / "servers.new.toml")),
-        cwd=ROOT,
-        env=system.environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    there = str(system.folder / "servers.new.toml")
+    status, said = await handover(
+        "move", "--install", "--to", there, environment=system.environment
     )
-    try:
-        async with asyncio.timeout(60):
-            said, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == 0, said.decode()
-    return said.decode()
+    assert status == 0, said
+    return said
 
 
 class _Posts:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
-import sys
+import signal
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,6 +17,7 @@ from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.broker.redis.partitions import Options, Partitions
 from services.kernel.redis.servers import single
 from tests.contract.steps import beat, draft, publish_one
+from tests.support import handover_command
 from tests.support.keyed_publishing import KeyedPublishing, lost
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import start_redis
@@ -35,20 +35,11 @@ MOST = 4.0
 
 async def handover(url, *arguments) -> tuple[int, str]:
     """What the command line does: exit status, and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.handover", *arguments),
-        env={**os.environ, "OPENLINE_REDIS_URL": url},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    status, said = await handover_command.handover(
+        *arguments, environment={"OPENLINE_REDIS_URL": url}
     )
-    try:
-        async with asyncio.timeout(60):
-            said, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    _log.info(said.decode())
-    return process.returncode or 0, said.decode()
+    _log.info(said)
+    return status, said
 
 
 @asynccontextmanager
@@ -185,6 +176,22 @@ async def test_who_interrupts_a_handover_leaves_all_as_it_was(tmp_path):
             with pytest.raises(asyncio.CancelledError):
                 await running
             assert said[-1] == "unsealed partitions 0-3 where it was: nothing has changed"
+
+
+async def test_a_tool_that_is_ended_leaves_no_seal_behind(tmp_path):
+    with start_redis(tmp_path, "--appendonly", "yes") as server:
+        environment = {"OPENLINE_REDIS_URL": server.url}
+        restart = ("restart", "--seconds", "30", "--", "sleep", "60")
+        async with handover_command.started(*restart, environment=environment) as process:
+            assert process.stdout is not None
+            assert b"sealed" in await process.stdout.readline()
+            assert b"running sleep" in await process.stdout.readline()
+            process.send_signal(signal.SIGTERM)
+            said, _ = await process.communicate()
+        assert process.returncode == 1
+        assert b"nothing has changed" in said
+        assert said.endswith(b"interrupted\n")
+        assert await handover(server.url, "status") == (0, "partition 0: no handover\n")
 
 
 async def test_an_open_handover_is_shown_and_broken(tmp_path):
