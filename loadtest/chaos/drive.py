@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.bench.remote import ROOT
-from loadtest.chaos.faults import made, now
+from loadtest.chaos.acts import now
+from loadtest.chaos.faults import made
 from loadtest.chaos.rest import Api
 from loadtest.chaos.schedule import Fault
 from loadtest.chaos.system import Front

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from unittest.mock import patch
 
-from loadtest.chaos import faults
+from loadtest.chaos.acts import Act
 from loadtest.chaos.drive import Plan, drive
+from loadtest.chaos.faults import ACTS
 from loadtest.chaos.judge import Allowance, Judgement, judge
 from loadtest.chaos.schedule import Fault
+from loadtest.chaos.store_faults import MasterKill
 from loadtest.chaos.system import Front
 from tests.support.compose import ComposeStack
 from tests.support.stack import ROOT
@@ -29,11 +31,11 @@ class _Composed(Front):
         self.kill = kill
 
 
-class _MasterKill(faults.Act):
+class _MasterKill(Act):
     """A container of Redis is killed; it lasts until another one has taken over."""
 
     name = "container-kill"
-    cost = faults.MasterKill.cost
+    cost = MasterKill.cost
 
     async def begin(self) -> None:
         """As `Act.begin`."""
@@ -56,7 +58,7 @@ async def survive(stack: ComposeStack, kill: Callable[[], None], *, channels: in
         direct=True,
         package=ROOT / "web/client.js",
     )
-    with patch.dict(faults.ACTS, {_MasterKill.name: _MasterKill}):
+    with patch.dict(ACTS, {_MasterKill.name: _MasterKill}):
         fault = Fault(_AT, _MasterKill.name, "", 0)
         run = await drive(_Composed(stack, kill), plan, [fault], _SECONDS)
     assert run.settled
