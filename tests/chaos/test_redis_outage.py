@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import signal
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from tests.support.handover_command import handover
 from tests.support.people import People
 from tests.support.stack import Stack
-from tests.support.traffic import Traffic, position
+from tests.support.traffic import under_traffic
 
 pytestmark = pytest.mark.slow
 
@@ -21,51 +20,28 @@ pytestmark = pytest.mark.slow
 async def test_redis_is_down_for_ten_seconds_under_traffic(
     stack: Stack, people: People, end: signal.Signals
 ) -> None:
-    channel = f"room:{secrets.token_hex(6)}"
-    alice = await people.connect("alice", gateway=0)
-    bob = await people.connect("bob", gateway=1)
-    starts = {client: position(await client.subscribe(channel)) for client in (alice, bob)}
-    traffic = Traffic()
-    publishing = asyncio.create_task(traffic.publish(people, channel, seconds=16, rate=20))
-    await asyncio.sleep(2)
-
-    await asyncio.to_thread(stack.down, "redis", end)
-    await asyncio.sleep(2)
-    refused = await alice.refused("publish", channel=channel, data="during")
-    assert refused["code"] == "unavailable"
-    assert refused["temporary"] is True
-    await asyncio.sleep(8)
-    await asyncio.to_thread(stack.up, "redis")
-    await publishing
-
-    await traffic.check_flagged(people, channel, starts)
+    async with under_traffic(people, seconds=16, before=2) as (traffic, channel, starts):
+        await asyncio.to_thread(stack.down, "redis", end)
+        await asyncio.sleep(2)
+        alice = next(iter(starts))
+        refused = await alice.refused("publish", channel=channel, data="during")
+        assert refused["code"] == "unavailable"
+        assert refused["temporary"] is True
+        await asyncio.sleep(8)
+        await asyncio.to_thread(stack.up, "redis")
     assert (503, "unavailable") in traffic.refused
-    await alice.close()
-    await bob.close()
 
 
 async def test_redis_restarts_as_planned_and_no_reader_is_told(
     stack: Stack, people: People
 ) -> None:
     """The run keeps it running: it is started again when it has ended."""
-    channel = f"room:{secrets.token_hex(6)}"
-    alice = await people.connect("alice", gateway=0)
-    bob = await people.connect("bob", gateway=1)
-    starts = {client: position(await client.subscribe(channel)) for client in (alice, bob)}
-    traffic = Traffic()
-    publishing = asyncio.create_task(traffic.publish(people, channel, seconds=6, rate=20))
-    await asyncio.sleep(1)
-
-    _, said = await handover(
-        *("restart", "--shutdown", "--seconds", "20"),
-        environment={"OPENLINE_REDIS_URL": stack.run["redis"]},
-    )
-    assert re.search(r"refused for \d+ ms, no reader is reset", said), said
-    await publishing
-
-    await traffic.check_flagged(people, channel, starts)
+    async with under_traffic(people, seconds=6, before=1) as (traffic, _, starts):
+        _, said = await handover(
+            *("restart", "--shutdown", "--seconds", "20"),
+            environment={"OPENLINE_REDIS_URL": stack.run["redis"]},
+        )
+        assert re.search(r"refused for \d+ ms, no reader is reset", said), said
     assert not [event for client in starts for event in client.seen if event["type"] == "reset"]
     assert (503, "unavailable") in traffic.refused
-    assert {epoch for epoch, _ in traffic.acked} == {starts[alice][0]}
-    await alice.close()
-    await bob.close()
+    assert {epoch for epoch, _ in traffic.acked} == {epoch for epoch, _ in starts.values()}

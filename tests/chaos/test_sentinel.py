@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from tests.support.people import People
 from tests.support.sentinel_group import SentinelGroup
 from tests.support.stack import Stack
-from tests.support.traffic import Traffic, position
+from tests.support.traffic import under_traffic
 
 pytestmark = pytest.mark.slow
 
@@ -55,23 +54,13 @@ async def test_nothing_is_missed_unflagged_when_the_master_is_replaced(
     people: People,
     fault: Callable[[SentinelGroup], Callable[[], object]],
 ) -> None:
-    channel = f"room:{secrets.token_hex(6)}"
-    alice = await people.connect("alice", gateway=0)
-    bob = await people.connect("bob", gateway=1)
-    starts = {client: position(await client.subscribe(channel)) for client in (alice, bob)}
-    traffic = Traffic()
-    publishing = asyncio.create_task(traffic.publish(people, channel, seconds=16, rate=20))
-    await asyncio.sleep(2)
-    back = await asyncio.to_thread(fault, group)
-    await publishing
+    async with under_traffic(people, seconds=16, before=2):
+        back = await asyncio.to_thread(fault, group)
 
-    await traffic.check_flagged(people, channel, starts)
     token = await people.token("alice")
     answer = await people.http.post("/auth/tickets", headers={"authorization": f"Bearer {token}"})
     assert answer.is_success, "tickets follow the master, too"
     for service in ("gateway-1", "gateway-2", "publisher"):
         assert "master_moved" in system.log(service), service
-    await alice.close()
-    await bob.close()
     await asyncio.to_thread(back)
     await asyncio.to_thread(group.wait_whole)

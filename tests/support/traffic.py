@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +83,30 @@ class Traffic:
                 self.refused.append((answer.status_code, body.get("code", "")))
             await asyncio.sleep(0.5)
         raise AssertionError(f"message {number} could not be published for 30 s")
+
+
+@asynccontextmanager
+async def under_traffic(
+    people: People, *, seconds: float, before: float
+) -> AsyncIterator[tuple[Traffic, str, dict[WireClient, tuple[str, int]]]]:
+    """Twenty messages a second to a subscriber on each gateway for `seconds`; the block runs after those `before`.
+
+    What they publish, the channel, and where the subscribers began. Behind the block `Traffic.check_flagged` has held.
+    """
+    channel = f"room:{secrets.token_hex(6)}"
+    clients = [await people.connect(user, gateway=n) for n, user in enumerate(("alice", "bob"))]
+    starts = {client: position(await client.subscribe(channel)) for client in clients}
+    traffic = Traffic()
+    publishing = asyncio.create_task(traffic.publish(people, channel, seconds=seconds, rate=20))
+    try:
+        await asyncio.sleep(before)
+        yield traffic, channel, starts
+        await publishing
+    finally:
+        publishing.cancel()
+    await traffic.check_flagged(people, channel, starts)
+    for client in clients:
+        await client.close()
 
 
 def position(ack: Mapping[str, Any]) -> tuple[str, int]:
