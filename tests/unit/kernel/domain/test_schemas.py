@@ -98,13 +98,21 @@ PEOPLE = [{"name": f"a{i}", "at": [i]} for i in range(2500)]
 def test_what_a_stranger_sends_is_refused_within_milliseconds(schema, data):
     room = namespace(schema)
     schemas, encoded = Schemas([room]), msgspec.json.encode(data)
-    spent = []
+    spent, loops = [], []
     for _ in range(3):  # the quickest counts: the machine may have others to serve
         began = time.process_time()
         with pytest.raises(OpenlineError):
             schemas.check(room, encoded)
         spent.append(time.process_time() - began)
-    assert min(spent) < 0.02
+        loops.append(process_time_of_a_loop())
+    assert min(spent) < 1.5 * min(loops)
+
+
+def process_time_of_a_loop():
+    """Some twelve milliseconds where nothing else runs: a busy machine is slower in all it does."""
+    began = time.process_time()
+    sum(number * number for number in range(200_000))
+    return time.process_time() - began
 
 
 @pytest.mark.parametrize(
