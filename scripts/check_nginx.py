@@ -17,7 +17,8 @@ from deploy.local.nginx import TEMPLATES
 def main() -> int:
     """0 when neither finds fault."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = plan.Settings(port=0, var=Path(folder))
+        # The usual ports, in use or not: `nginx -t` does not mind, and gixy takes any that has 443 in it for TLS.
+        settings = plan.Settings(port=None, status_port=None, var=Path(folder))
         the_plan = plan.make(settings)
         (the_plan.var / "logs").mkdir()
         command = list(programs.front_door(the_plan).command)
