@@ -15,6 +15,7 @@ export class Wire {
   #room = "";
   #language = 0;
   #drawing = null;
+  #pressed = false; // a pointer is down in this section
   #visible = ""; // the code that is shown
   #choose;
 
@@ -26,6 +27,7 @@ export class Wire {
       this.#language = index;
       this.#code();
     });
+    this.#holdWhilePressed($("frames").parentElement);
   }
 
   show(room) {
@@ -39,9 +41,21 @@ export class Wire {
   draw() {
     this.#drawing ??= setTimeout(() => {
       this.#drawing = null;
+      // A click that is under way must find at its end what it began on, and in the same place.
+      if (this.#pressed) return;
       this.#list();
       this.#code();
     }, EVERY);
+  }
+
+  #holdWhilePressed(section) {
+    const release = () => {
+      if (!this.#pressed) return;
+      this.#pressed = false;
+      this.draw();
+    };
+    section.addEventListener("pointerdown", () => (this.#pressed = true));
+    for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, release);
   }
 
   count({ sent, received, got, missing, twice }) {

@@ -271,6 +271,31 @@ def test_a_button_to_copy_outlives_the_frames_that_come(visit: Visits) -> None:
     assert button.evaluate("button => button.isConnected")
 
 
+def test_a_click_ends_on_what_it_began_on_while_frames_come(visit: Visits) -> None:
+    """The list grows above the tabs, and draws its rows anew: neither may take a click that is under way."""
+    ada, grace = visit.join("ada"), visit.join("grace")
+    ada.say("first")
+    ada.expect_said("first")
+    frames = ada.page.locator("#frames button")
+    row = frames.filter(has_text="publish").filter(has_text="sent")
+    for n, target in enumerate((ada.page.get_by_role("tab", name="Python", exact=True), row)):
+        target.hover()
+        ada.page.mouse.down()
+        count = ada.page.locator("#count-all")
+        before = count.inner_text()
+        for m in range(4):
+            grace.say(f"{n}.{m}")
+        expect(count).not_to_have_text(before)
+        expect(ada.page.locator("#messages")).to_contain_text(f"{n}.3")
+        ada.page.wait_for_timeout(600)  # more than twice what passes between two drawings
+        ada.page.mouse.up()
+        expect(frames.filter(has_text=f"{n}.3")).to_have_count(1)
+    expect(ada.page.get_by_role("tab", name="Python", exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
+    expect(row).to_have_attribute("aria-pressed", "true")
+
+
 def test_what_is_copied_as_javascript_publishes_from_a_page_of_another_origin(
     visit: Visits, stack: Stack
 ) -> None:
