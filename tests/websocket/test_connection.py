@@ -252,3 +252,25 @@ async def test_a_session_that_resumes_does_not_make_more_be_read_than_can_be_tak
     assert not transport.reading
     server.next_second()
     await server.turns_until(lambda: transport.reading)
+
+
+async def test_the_ends_of_many_connections_wait_for_their_turns():
+    server = Server()
+    ended = [server.connect() for _ in range(1000)]
+    for connection, _, _ in ended:
+        assert connection.eof_received()  # else the transport would close here and now
+    assert not any(transport.closing for _, transport, _ in ended)
+    took = await server.turns_until(lambda: all(receiver.ends for _, _, receiver in ended))
+    assert all(transport.closing for _, transport, _ in ended)
+    assert max(took) < 2 * SLICE
+    assert len(took) > 5
+
+
+async def test_nothing_is_written_to_who_has_left_and_waits_for_its_end():
+    server = Server()
+    connection, transport, receiver = server.connect()
+    connection.eof_received()
+    connection.send_text(b"too late")
+    await server.turns_until(lambda: receiver.ends)
+    assert not transport.written
+    assert receiver.ends == [(1006, "", False)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import time
@@ -9,11 +10,14 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
-from services.gateway.websocket import Acceptance, HandshakeSniffer, WebSocketProtocol
+from services.gateway.websocket import Acceptance, HandshakeSniffer, WebSocketProtocol, handshake
+from services.gateway.websocket.slicer import SLICE
+from services.gateway.websocket.uvicorn_names import ServerState
 from services.kernel.http.http_protocol import HttpProtocol
 from tests.support.uvicorn_server import HEAD, serving
 from tests.support.waiting import wait_until
@@ -258,3 +262,90 @@ def test_who_says_nothing_does_not_keep_the_server_from_stopping():
             wait_until(lambda: server.server_state.connections)
         assert client.recv(1) == b""
     assert time.monotonic() - began < 3
+
+
+class Wire(asyncio.Transport):
+    """Writes down what is written and whose it is; `paused` while it is not read."""
+
+    def __init__(self):
+        super().__init__()
+        self.written = b""
+        self.paused = False
+        self.protocol = None
+
+    def set_protocol(self, protocol):
+        self.protocol = protocol
+
+    def write(self, data):
+        self.written += data
+
+    def pause_reading(self):
+        self.paused = True
+
+    def resume_reading(self):
+        self.paused = False
+
+    def is_closing(self):
+        return False
+
+    def set_write_buffer_limits(self, high=None, low=None): ...
+
+
+class Heard(asyncio.Protocol):
+    """An HTTP class that only listens."""
+
+    def __init__(self, **_options):
+        self.data = b""
+
+    def data_received(self, data):
+        self.data += data
+
+
+def sniffing(state):
+    """A sniffer on a wire, whose handshakes are all let in."""
+
+    def let_in(_request):
+        return Acceptance(lambda _connection: None, max_bytes=100)
+
+    config = uvicorn.Config(_application(), ws=partial(WebSocketProtocol, fast_accept=let_in))
+    config.load()
+    sniffer, wire = HandshakeSniffer(config, state, {}, http=Heard, **HEAD), Wire()
+    sniffer.connection_made(wire)
+    return sniffer, wire
+
+
+async def test_handshakes_that_come_together_are_taken_apart_in_turns(monkeypatch):
+    now, read = 0.0, handshake.parse
+    state = ServerState()
+
+    def parse(data):
+        nonlocal now
+        now += SLICE / 10
+        return read(data)
+
+    monkeypatch.setattr(handshake, "parse", parse)
+    comers = [sniffing(state) for _ in range(100)]
+    comers[0][0].data_received(head())
+    comers[0][1].protocol._shared.slicer.clock = lambda: now
+    for sniffer, _ in comers[1:]:
+        sniffer.data_received(head())
+    assert not now  # where the loop reads, nothing is taken apart
+    longest = before = 0.0
+    while not all(wire.written.startswith(b"HTTP/1.1 101") for _, wire in comers):
+        await asyncio.sleep(0)
+        longest, before = max(longest, now - before), now
+        assert longest < 2 * SLICE
+    assert now > 9 * SLICE
+
+
+async def test_what_only_looks_like_a_handshake_is_given_back_whole():
+    sniffer, wire = sniffing(ServerState())
+    odd = head(**{"Sec-WebSocket-Version": "12"})
+    sniffer.data_received(odd)
+    waiting = wire.protocol
+    waiting.data_received(b"GET /next")
+    assert wire.paused
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert wire.protocol.data == odd + b"GET /next"
+    assert not wire.paused

@@ -101,10 +101,15 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         self._wait(partial(self._parse, data))
 
-    def begin(self, request: Request) -> None:
-        """The request, parsed already, in place of its bytes."""
-        self._request = request
-        self._wait(self._decide)
+    def begin(
+        self,
+        data: bytes,
+        *,
+        read: Callable[[bytes], Request | None],
+        give_back: Callable[[bytes], None],
+    ) -> None:
+        """The request, whole. `read` takes it apart when it has its turn; where it is none for us `give_back` gets the bytes."""
+        self._wait(partial(self._begin, data, read, give_back))
 
     def eof_received(self) -> None:
         """The transport closes by itself; `connection_lost` follows."""
@@ -144,6 +149,25 @@ class WebSocketProtocol(asyncio.Protocol):
             headers = [(b"retry-after", b"2")]
             message = "more clients come than can be let in; come back in 2 to 10 seconds"
             self._refuse(Refusal(503, message, headers=headers))
+
+    def _begin(
+        self,
+        data: bytes,
+        read: Callable[[bytes], Request | None],
+        give_back: Callable[[bytes], None],
+    ) -> None:
+        if self._answered:
+            return  # the client has gone, or waited too long
+        request = read(data)
+        if request is not None:
+            self._request = request
+            self._decide()
+            return
+        self._answered = True
+        self._forget()
+        give_back(data + self._early)
+        if self._early:
+            self._transport.resume_reading()
 
     def _parse(self, data: bytes) -> None:
         try:

@@ -82,16 +82,21 @@ class HandshakeSniffer(asyncio.Protocol):
             self._await_bytes(KEPT_ALIVE)
             return
         self._server_state.connections.discard(self)
-        request = self._handshake(data)
-        if request is not None:
-            self._hand_over(self._config.ws_protocol_class).begin(request)
+        if self._looks_like_handshake(data):
+            protocol = self._hand_over(self._config.ws_protocol_class)
+            protocol.begin(data, read=_handshake, give_back=self._give_back)
         else:
-            self._hand_over(self._http).data_received(data)
+            self._give_back(data)
 
-    def _handshake(self, data: bytes) -> Request | None:
+    def _looks_like_handshake(self, data: bytes) -> bool:
+        """Whether it is worth taking apart, which costs more than all else here and so waits for its turn."""
         if len(data) > self._head_bytes or data.count(b"\n") > self._head_lines:
-            return None
-        return _handshake(data)
+            return False
+        return data.startswith(b"GET ") and _is_whole(data) and b"sec-websocket-key" in data.lower()
+
+    def _give_back(self, data: bytes) -> None:
+        """Not a handshake that we answer: the HTTP class reads it."""
+        self._hand_over(self._http).data_received(data)
 
     def _await_bytes(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -128,11 +133,7 @@ def _is_whole(data: bytes) -> bool:
 
 
 def _handshake(data: bytes) -> Request | None:
-    """The request, if the bytes are a valid handshake to the last."""
-    if not data.startswith(b"GET ") or not _is_whole(data):
-        return None
-    if b"sec-websocket-key" not in data.lower():
-        return None
+    """The request, if bytes that look like a handshake are a valid one."""
     try:
         request = handshake.parse(data)
     except Refusal:
