@@ -109,7 +109,7 @@ def _judge(run: Run, folder: Path, about: dict[str, Any]) -> int:
 
 def _allowance(kind: str) -> Allowance:
     cost = faults.ACTS[kind].cost
-    return Allowance(cost.loses, cost.resets, cost.heals, cost.empties)
+    return Allowance(cost.loses, cost.resets, cost.heals, cost.empties, cost.keeps)
 
 
 def _about(arguments: argparse.Namespace) -> dict[str, Any]:

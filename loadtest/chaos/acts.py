@@ -19,13 +19,19 @@ SLOW = (2.0, 8.0)
 class Cost:
     """What a fault may cost. `loses`: acknowledged messages of so many seconds before it, and of a few after it, of which
     everybody is told. `resets`: whether clients may be told of a loss. `heals`: seconds after its end until which publishes
-    may be refused. `empties`: whether the store loses all that it held.
+    may be refused. `empties`: whether the store loses all that it held. `keeps`: whether no client may be told of a loss on
+    its account.
     """
 
     loses: float = 0.0
     resets: bool = False
     heals: float = 10.0
     empties: bool = False
+    keeps: bool = False
+
+
+class FailedError(Exception):
+    """It did not happen as it should have: what was to be seen of it is not known."""
 
 
 class Act:
@@ -54,7 +60,7 @@ class Act:
         return self.front
 
     async def begin(self) -> None:
-        """Let it happen."""
+        """Let it happen. Raises FailedError, TimeoutError."""
         raise NotImplementedError
 
     async def end(self) -> None:

@@ -30,7 +30,8 @@ Window = tuple[int, int]
 class Finding:
     """Something that must not be. `kind`: missed, doubled, reordered, unrecovered (told of a recovery that has a hole),
     foreign, echoed, failed, behind, nowhere, refused, unsettled, idle, stays or absent (of presence), lost (acknowledged,
-    and no fault allows that it is gone), again (a leave that was told before, and no fault takes that back), service (what a log or a probe says).
+    and no fault allows that it is gone), again (a leave that was told before, and no fault takes that back), reset (a word of a loss, and nothing but planned work was
+    near that loses nothing), service (what a log or a probe says).
     """
 
     kind: str
@@ -40,12 +41,21 @@ class Finding:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A client was told of a loss, and that an epoch `begins` where it was in another."""
+
+    client: str
+    channel: str
+    lost: Lost
+    begins: bool
+
+
 @dataclass(slots=True)
 class Verdict:
     """What is wrong, and how much there was. `flagged`: losses that clients were told of, by reason.
     `acked_unheard`: acknowledged, heard by nobody, and everybody was told that something is missing there: the store lost
-    it, or a reset went on behind it. `lost`: those of them that the store does not have. `resets`: when clients were told
-    of a loss. `heard`: channel and place of all that anybody was given, also where its epoch has ended since. `again`: client, channel and leave, of those told a second time on one line.
+    it, or a reset went on behind it. `lost`: those of them that the store does not have. `told`: each word of a loss. `heard`: channel and place of all that anybody was given, also where its epoch has ended since. `again`: client, channel and leave, of those told a second time on one line.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -55,7 +65,7 @@ class Verdict:
     acked_unheard: int = 0
     recovered: int = 0
     lost: list[Ack] = field(default_factory=list)
-    resets: list[Lost] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     heard: set[tuple[str, Place]] = field(default_factory=set, compare=False, repr=False)
     again: list[tuple[str, str, Left]] = field(default_factory=list)
 
@@ -117,9 +127,33 @@ def check_costs(
             verdict.find("refused", one.client, one.channel, text=text)
 
 
+def check_kept(
+    verdict: Verdict,
+    *,
+    keeping: Sequence[Window],
+    resetting: Sequence[Window],
+    others: Sequence[Window],
+) -> None:
+    """Demand that planned work has told nobody of a loss: that no epoch begins near it, but by a fault that allows one, and
+    that no reader is told anything else of a loss where no other fault is near.
+    """
+    # Who was away hears late of an epoch: it began when the first one heard of it.
+    first: dict[tuple[str, str], Told] = {}
+    for one in sorted(verdict.told, key=lambda told: told.lost.at):
+        if one.begins:
+            first.setdefault((one.channel, one.lost.place.epoch), one)
+    within = [one for one in verdict.told if not one.begins]
+    for one in [*first.values(), *within]:
+        at, explained = one.lost.at, resetting if one.begins else others
+        if _is_in(at, keeping) and not _is_in(at, explained):
+            text = f"was told of a loss ({one.lost.reason}), and planned work costs none"
+            offset = one.lost.place.offset
+            verdict.find("reset", one.client, one.channel, offset=offset, text=text)
+
+
 def needless(verdict: Verdict, resetting: Sequence[Window]) -> int:
     """How many words of a loss no fault explains."""
-    return sum(not _is_in(one.at, resetting) for one in verdict.resets)
+    return sum(not _is_in(one.lost.at, resetting) for one in verdict.told)
 
 
 def _is_in(at: int, windows: Sequence[Window]) -> bool:
@@ -244,9 +278,10 @@ class _Walk:
         self.claimed = False
         self._gone.clear()
         self._verdict.flagged[lost.reason] += 1
-        self._verdict.resets.append(lost)
+        begins = lost.place.epoch != self.at.epoch
+        self._verdict.told.append(Told(self.history.client, self.history.channel, lost, begins))
         self._pass_own()
-        if lost.place.epoch != self.at.epoch:
+        if begins:
             self._void(self.at.epoch, lost.began or 0)
         self.skipped.append((self.at, lost.place, lost.at))
         self._epochs.add(lost.place.epoch)

@@ -58,6 +58,7 @@ class Cluster(Replicated):
             **node_options(_NODE_TIMEOUT),
             "cluster-port": bus,
             "cluster-announce-ip": "127.0.0.1",
+            "replica-announce-ip": "127.0.0.1",  # else a master names the address from which it speaks
             "cluster-announce-bus-port": way.port,
             "bind-source-addr": _address(number),
             "protected-mode": "no",  # it takes no other address than 127.0.0.1 for loopback

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.bench.remote import ROOT
-from loadtest.chaos.acts import now
+from loadtest.chaos.acts import FailedError, now
 from loadtest.chaos.faults import made
 from loadtest.chaos.rest import Api
 from loadtest.chaos.schedule import Fault
@@ -227,7 +227,7 @@ class _Scene:
                     await asyncio.sleep(_LAST_ANSWERS)
             finally:
                 await act.end()
-        except TimeoutError as error:
+        except (FailedError, TimeoutError) as error:
             self.run.services.append(f"{fault.kind} {error}")
         happened.ended = now()
         happened.over = act.over

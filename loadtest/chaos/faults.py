@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from loadtest.chaos import client_faults, network_faults, service_faults, store_faults
+from loadtest.chaos import (
+    client_faults,
+    network_faults,
+    planned_faults,
+    service_faults,
+    store_faults,
+)
 from loadtest.chaos.acts import Act
 from loadtest.chaos.schedule import Fault, Kind
 from loadtest.chaos.system import Front
 
 ACTS = {
     act.name: act
-    for act in (*service_faults.ACTS, *store_faults.ACTS, *network_faults.ACTS, *client_faults.ACTS)
+    for act in (
+        *service_faults.ACTS,
+        *store_faults.ACTS,
+        *planned_faults.ACTS,
+        *network_faults.ACTS,
+        *client_faults.ACTS,
+    )
 }
 
 

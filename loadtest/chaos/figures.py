@@ -81,7 +81,7 @@ def after(
                 burst(at for client in clients for at in client["arrivals"] if here(at)),
                 (min(accepted) - event.begun) / 1000 if accepted else None,
                 sum(here(one.at) for one in record.denied),
-                sum(here(one.at) for one in verdict.resets),
+                sum(here(one.lost.at) for one in verdict.told),
                 sum(here(one.at) for one in verdict.lost),
             )
         )

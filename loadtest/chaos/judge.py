@@ -26,13 +26,14 @@ _SHOWN = 50
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """What a kind of fault may cost: seconds before it of acknowledged messages lost, words of a loss, seconds of refusals,
-    and all that the store held.
+    all that the store held; or, where it `keeps` everything, no word of a loss at all.
     """
 
     loses: float
     resets: bool
     heals: float
     empties: bool = False
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,8 @@ def judge(run: Mapping[str, Any], allowance: Callable[[str], Allowance]) -> Judg
     overs = [
         one.get("over") or event.ended for one, event in zip(run["happened"], happened, strict=True)
     ]
-    resetting = [
-        (event.begun - _SLACK, event.ended + _RESETTING) for event, cost in costs if cost.resets
-    ]
+    near = [(event.begun - _SLACK, event.ended + _RESETTING) for event in happened]
+    resetting = [window for window, (_, cost) in zip(near, costs, strict=True) if cost.resets]
     checker.check_costs(
         verdict,
         losing=[
@@ -76,6 +76,12 @@ def judge(run: Mapping[str, Any], allowance: Callable[[str], Allowance]) -> Judg
         resetting=resetting,
         emptying=[(0, event.ended + _LATE) for event, cost in costs if cost.empties],
         denied=record.denied,
+    )
+    checker.check_kept(
+        verdict,
+        keeping=[window for window, (_, cost) in zip(near, costs, strict=True) if cost.keeps],
+        resetting=resetting,
+        others=[window for window, (_, cost) in zip(near, costs, strict=True) if not cost.keeps],
     )
     for complaint in run["services"][:_SHOWN]:
         service, _, text = complaint.partition(" ")

@@ -22,6 +22,7 @@ MUST_NOT_BE = (
     "behind",
     "lost",
     "again",
+    "reset",
 )
 HEADS = (
     "fault",

@@ -24,7 +24,7 @@ _STANDALONE = frozenset({"standalone"})
 _REPLICATED = frozenset({"sentinel", "cluster"})
 
 
-class _OfStore(Act):
+class OfStore(Act):
     """What happens to servers of the store."""
 
     @property
@@ -42,7 +42,7 @@ class _OfStore(Act):
             await server.command(*command)
 
 
-class OfStandalone(_OfStore):
+class OfStandalone(OfStore):
     """What happens to the one server, or to the line to it."""
 
     stores = _STANDALONE
@@ -60,7 +60,9 @@ class OfStandalone(_OfStore):
         return self.store.way
 
 
-class _OfReplicated(_OfStore):
+class OfReplicated(OfStore):
+    """What happens to masters that have replicas."""
+
     stores = _REPLICATED
 
     @property
@@ -103,7 +105,7 @@ class RedisEmpty(OfStandalone):
         await (await self.chosen()).restart(signal.SIGKILL, emptied=True)
 
 
-class RedisPause(_OfStore):
+class RedisPause(OfStore):
     """SIGSTOP to Redis, and SIGCONT; a replica may take over."""
 
     name = "redis-pause"
@@ -121,7 +123,7 @@ class RedisPause(_OfStore):
         await self.store.whole()
 
 
-class RedisFlush(_OfStore):
+class RedisFlush(OfStore):
     """FLUSHALL."""
 
     name = "redis-flush"
@@ -132,7 +134,7 @@ class RedisFlush(_OfStore):
         await self.everywhere("FLUSHALL")
 
 
-class ScriptFlush(_OfStore):
+class ScriptFlush(OfStore):
     """SCRIPT FLUSH: the store forgets every script."""
 
     name = "script-flush"
@@ -142,7 +144,7 @@ class ScriptFlush(_OfStore):
         await self.everywhere("SCRIPT", "FLUSH")
 
 
-class BusTrim(_OfStore):
+class BusTrim(OfStore):
     """The bus between the services cut down to its newest entry, again and again."""
 
     name = "bus-trim"
@@ -164,7 +166,7 @@ class BusTrim(_OfStore):
         await self._trimming
 
 
-class MemoryFull(_OfStore):
+class MemoryFull(OfStore):
     """Maxmemory below what is used: nothing can be stored."""
 
     name = "memory-full"
@@ -238,7 +240,7 @@ class AnswersLate(BusHole):
         self.way.spares = spare_none
 
 
-class Failover(_OfReplicated):
+class Failover(OfReplicated):
     """A replica is promoted by command while the master is well."""
 
     name = "failover"
@@ -253,7 +255,7 @@ class Failover(_OfReplicated):
         await self.store.whole()
 
 
-class MasterKill(_OfReplicated):
+class MasterKill(OfReplicated):
     """SIGKILL to a master, which a replica replaces; it comes back as a replica."""
 
     name = "master-kill"
@@ -282,7 +284,7 @@ class LaggingKill(MasterKill):
     lag = _LAG
 
 
-class MasterCut(_OfReplicated):
+class MasterCut(OfReplicated):
     """A master is cut off from its replicas and from all who watch it, and not from the services."""
 
     name = "master-cut"
@@ -301,7 +303,7 @@ class MasterCut(_OfReplicated):
         await self.store.rejoin(self._server)
 
 
-class SlotMove(_OfStore):
+class SlotMove(OfStore):
     """A partition is moved to another master, key by key."""
 
     name = "slot-move"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from loadtest.chaos.judge import Allowance, judge
 
 ROOM = "room:a"
@@ -55,6 +57,56 @@ def test_a_loss_by_a_fault_that_may_lose_nothing_fails_and_its_reset_is_needless
     assert [finding.kind for finding in judged.verdict.findings] == ["lost"]
     assert not judged.ok
     assert judged.needless == 1
+
+
+def planned(kind: str) -> Allowance:
+    """What planned work costs, and what any other fault of these tests."""
+    if kind.startswith("planned"):
+        return Allowance(loses=0, resets=False, heals=5, keeps=True)
+    return Allowance(loses=1, resets=kind.startswith("redis"), heals=5)
+
+
+def told(epoch: str, at: int) -> dict[str, Any]:
+    """A run in which a reader is told of a loss that nothing acknowledged was part of."""
+    given = run(happened=[fault("planned-restart", 2000)], ended=300_000)
+    given["clients"][0]["channels"][ROOM][2] = ["lost", epoch, 2, 1, "reset", at]
+    given["clients"][0]["sent"].pop()
+    return given
+
+
+def fault(kind: str, begun: int) -> dict[str, Any]:
+    return {"kind": kind, "target": "", "begun": begun, "ended": begun + 300}
+
+
+@pytest.mark.parametrize("epoch", ["e", "f"])
+def test_a_word_of_a_loss_after_planned_work_fails(epoch: str) -> None:
+    judged = judge(told(epoch, 2700), planned)
+    assert [(f.kind, f.client, f.offset) for f in judged.verdict.findings] == [("reset", "js-0", 2)]
+    assert not judged.ok
+    assert judge(told(epoch, 200_000), planned).ok
+
+
+def test_a_fault_near_planned_work_explains_a_word_of_a_loss_and_a_new_epoch_where_it_allows_one() -> (
+    None
+):
+    for kind, epoch, ok in [
+        ("redis-kill", "f", True),
+        ("slow-readers", "e", True),
+        ("slow-readers", "f", False),
+    ]:
+        given = told(epoch, 4700)
+        given["happened"].append(fault(kind, 4000))
+        assert judge(given, planned).ok is ok, (kind, epoch)
+
+
+def test_who_hears_late_of_an_epoch_that_began_before_planned_work_is_no_failure() -> None:
+    given = told("f", 100_300)
+    given["happened"] = [fault("redis-kill", 2000), fault("planned-restart", 100_000)]
+    early = told("f", 2700)["clients"][0]
+    given["clients"].append({**early, "name": "js-1"})
+    assert judge(given, planned).ok
+    given["clients"].pop()
+    assert not judge(given, planned).ok
 
 
 def test_what_services_say_and_what_did_not_come_to_rest_fails() -> None:

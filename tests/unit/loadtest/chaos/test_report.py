@@ -37,7 +37,7 @@ def test_the_text_says_what_was_counted_what_followed_each_fault_and_what_is_wro
     assert lines[:3] == [
         "FAILED",
         "acknowledged: 4, delivered: 10",
-        "1 missed, 0 doubled, 0 reordered, 0 unrecovered, 0 foreign, 0 echoed, 0 nowhere, 0 behind, 0 lost, 0 again",
+        "1 missed, 0 doubled, 0 reordered, 0 unrecovered, 0 foreign, 0 echoed, 0 nowhere, 0 behind, 0 lost, 0 again, 0 reset",
     ]
     assert "losses that clients were told of: 2 'reset'" in lines
     assert f"again: {COMMAND}" in lines
