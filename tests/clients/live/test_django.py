@@ -280,6 +280,56 @@ def test_the_outbox_keeps_the_order_and_what_is_refused(project, front, reader):
     assert messages[0].tags == {"a": "b"}
 
 
+def test_messages_say_what_they_are_the_newest_of(project, reader):
+    channel = f"room:conflated-{os.urandom(4).hex()}"
+    said = project.code(
+        f"""
+        from openline import OpenlineError
+        add = OutboxMessage.objects.add
+        add("{channel}", 1, conflate_key="EURUSD")
+        add("{channel}", 2)
+        try:
+            add("{channel}", 3, conflate_key="")
+        except OpenlineError as error:
+            print(error.code)
+        OutboxMessage.objects.drain(publisher())
+        publish_on_commit("{channel}", 4, conflate_key="EURUSD")
+        """
+    )
+    assert said == "bad_request\n"
+    messages = reader.history(channel).messages
+    assert [(one.data, one.conflate_key) for one in messages] == [
+        (1, "EURUSD"),
+        (2, None),
+        (4, "EURUSD"),
+    ]
+
+
+def test_messages_that_waited_before_the_column_was_there_leave_after_the_migration(
+    project, reader
+):
+    channel = f"room:waited-{os.urandom(4).hex()}"
+    project.manage("migrate", "openline", "0001")
+    try:
+        project.code(
+            f"""
+            from django.db import connection
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "INSERT INTO openline_outboxmessage (channel, data, key, created, error)"
+                    " VALUES (%s, %s, %s, CURRENT_TIMESTAMP, %s)", ["{channel}", "1", "k-{channel}", ""]
+                )
+            """
+        )
+    finally:
+        project.manage("migrate", "openline")
+    project.code("OutboxMessage.objects.drain(publisher())")
+    ((data, conflate_key),) = [
+        (one.data, one.conflate_key) for one in reader.history(channel).messages
+    ]
+    assert (data, conflate_key) == (1, None)
+
+
 def test_the_drain_that_runs_for_ever_ends_when_it_is_told_to(project, reader):
     channel = f"room:outbox-{os.urandom(4).hex()}"
     drain = project.start("drain_outbox", "--every", "0.1")

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from openline import OpenlineError, Publisher
 from openline.errors import InvalidData
 from openline.sqlalchemy import Outbox
+from tests.support.documents import example
 from tests.support.faulty_front import FaultyFront, faulty_front
 from tests.support.recipes import environment, module
 from tests.support.stack import Stack
@@ -87,6 +88,36 @@ def test_what_is_committed_is_published_in_order_and_what_is_rolled_back_is_not(
     assert stored(publisher, room) == [0, 1, 2]
     assert publisher.history(room).messages[0].tags == {"a": "b"}
     assert outbox.drain(publisher, engine) == 0
+
+
+def test_a_message_says_what_it_is_the_newest_of(engine, outbox, publisher, room):
+    with engine.begin() as connection:
+        outbox.add(connection, room, 1, conflate_key="EURUSD")
+        outbox.add(connection, room, 2)
+        with pytest.raises(OpenlineError, match="conflate_key"):
+            outbox.add(connection, room, 3, conflate_key="x" * 129)
+    assert outbox.drain(publisher, engine) == 2
+    assert [one.conflate_key for one in publisher.history(room).messages] == ["EURUSD", None]
+
+
+def test_a_table_of_before_takes_messages_which_leave_when_it_has_the_new_column(
+    engine, outbox, publisher, room
+):
+    """The statement is that of docs/recipes/sqlalchemy.md."""
+    (statement,) = example("docs/recipes/sqlalchemy.md", "A table of before", 0)
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE openline_outbox DROP COLUMN conflate_key"))
+    with engine.begin() as connection:
+        outbox.add(connection, room, 1)
+    with pytest.raises(sa.exc.DBAPIError, match="conflate_key"):
+        outbox.drain(publisher, engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text(statement.code))
+    with engine.begin() as connection:
+        outbox.add(connection, room, 2, conflate_key="a")
+    assert outbox.drain(publisher, engine) == 2
+    messages = publisher.history(room).messages
+    assert [(one.data, one.conflate_key) for one in messages] == [(1, None), (2, "a")]
 
 
 def test_null_and_text_are_kept_as_they_are(engine, outbox, publisher, room):

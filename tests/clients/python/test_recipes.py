@@ -25,6 +25,7 @@ RUN_BY = {
     "test_sqlalchemy.py": {
         ("sqlalchemy.md", "SQLAlchemy: an outbox", 0),
         ("sqlalchemy.md", "Draining it", 0),
+        ("sqlalchemy.md", "A table of before", 0),
     },
 }
 

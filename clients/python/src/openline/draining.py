@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from openline.deliveries import Outcome
 from openline.errors import OpenlineError
+from openline.types import Draft
 
 Id = TypeVar("Id")
 
@@ -25,6 +26,12 @@ class Row(Generic[Id]):
     data: Any
     key: str
     tags: dict[str, str] | None = None
+    conflate_key: str | None = None
+
+    @property
+    def draft(self) -> Draft:
+        """What is published."""
+        return Draft(self.channel, self.data, self.key, self.tags, conflate_key=self.conflate_key)
 
 
 @dataclass(slots=True)

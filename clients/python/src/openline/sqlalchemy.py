@@ -46,29 +46,47 @@ class Outbox:
             sa.Column("key", sa.String(128), nullable=False),
             sa.Column("created", sa.DateTime(timezone=True), nullable=False),
             sa.Column("error", sa.Text),
+            sa.Column("conflate_key", sa.String(128)),
             sa.Index(f"{name}_channel", "channel", "id"),
             sqlite_autoincrement=True,
         )
 
     def insert(
-        self, channel: str, data: Any, *, tags: Mapping[str, str] | None = None
+        self,
+        channel: str,
+        data: Any,
+        *,
+        tags: Mapping[str, str] | None = None,
+        conflate_key: str | None = None,
     ) -> sa.Insert:
         """The statement that adds a message, for `await session.execute(...)`. Raises OpenlineError, InvalidData."""
         key = uuid.uuid4().hex
-        plain = calls.plain(Draft(channel, data, key, tags))
+        plain = calls.plain(Draft(channel, data, key, tags, conflate_key=conflate_key))
+        # A table that has no such column yet takes all but messages that need it.
+        rest = {} if conflate_key is None else {"conflate_key": conflate_key}
         return self.table.insert().values(
             channel=check_channel(channel),
             data=plain,
             tags=sa.null() if tags is None else dict(tags),
             key=key,
             created=datetime.now(UTC),
+            **rest,
         )
 
     def add(
-        self, session: Any, channel: str, data: Any, *, tags: Mapping[str, str] | None = None
+        self,
+        session: Any,
+        channel: str,
+        data: Any,
+        *,
+        tags: Mapping[str, str] | None = None,
+        conflate_key: str | None = None,
     ) -> None:
-        """Add a message in the transaction of a Session or Connection. Raises OpenlineError, InvalidData."""
-        session.execute(self.insert(channel, data, tags=tags))
+        """Add a message in the transaction of a Session or Connection. Raises OpenlineError, InvalidData.
+
+        `conflate_key` says what it is the newest of; a reader that falls behind may get the newest message of each.
+        """
+        session.execute(self.insert(channel, data, tags=tags, conflate_key=conflate_key))
 
     def drain(self, publisher: Publisher, engine: sa.Engine) -> int:
         """Publish all that waits; how many messages left. Raises OpenlineError when the server cannot be reached.
@@ -80,7 +98,7 @@ class Outbox:
         while True:
             with engine.begin() as connection:
                 rows = self._claim(connection)
-                found = settled(rows, publisher.publish_many(map(_draft, rows)))
+                found = settled(rows, publisher.publish_many(row.draft for row in rows))
                 self._settle(connection, found)
             count += len(found.done)
             if found.error is not None:
@@ -118,7 +136,7 @@ class Outbox:
         )
         channels = list(connection.scalars(mine))
         waiting = (
-            sa.select(at.id, at.channel, at.data, at.key, at.tags)
+            sa.select(at.id, at.channel, at.data, at.key, at.tags, at.conflate_key)
             .where(at.channel.in_(channels), at.error.is_(None))
             .order_by(at.id)
             .limit(MAX_ROWS)
@@ -137,7 +155,3 @@ class Outbox:
         for number, why in found.failed:
             log.error("a message of the outbox was refused: row %s, %s", number, why)
             connection.execute(self.table.update().where(at.id == number).values(error=why))
-
-
-def _draft(row: Row[int]) -> Draft:
-    return Draft(row.channel, row.data, row.key, row.tags)

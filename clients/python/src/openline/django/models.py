@@ -22,15 +22,24 @@ class Outbox(models.Manager["OutboxMessage"]):
     """`OutboxMessage.objects`."""
 
     def add(
-        self, channel: str, data: Any, *, tags: Mapping[str, str] | None = None
+        self,
+        channel: str,
+        data: Any,
+        *,
+        tags: Mapping[str, str] | None = None,
+        conflate_key: str | None = None,
     ) -> OutboxMessage:
-        """Add a message in the present transaction. Raises OpenlineError and InvalidData."""
-        plain = calls.plain(Draft(channel, data, tags=tags))
+        """Add a message in the present transaction. Raises OpenlineError and InvalidData.
+
+        `conflate_key` says what it is the newest of; a reader that falls behind may get the newest message of each.
+        """
+        plain = calls.plain(Draft(channel, data, tags=tags, conflate_key=conflate_key))
         added: OutboxMessage = self.create(
             channel=check_channel(channel),
             # A bare None would be SQL's NULL, not JSON's.
             data=models.Value(None, models.JSONField()) if plain is None else plain,
             tags=None if tags is None else dict(tags),
+            conflate_key=conflate_key,
         )
         return added
 
@@ -46,7 +55,7 @@ class Outbox(models.Manager["OutboxMessage"]):
         while True:
             with transaction.atomic(using=self.db):
                 rows = self._claim()
-                found = settled(rows, publisher.publish_many(map(_draft, rows)))
+                found = settled(rows, publisher.publish_many(row.draft for row in rows))
                 self._settle(found)
             count += len(found.done)
             if found.error is not None:
@@ -62,8 +71,8 @@ class Outbox(models.Manager["OutboxMessage"]):
         mine = self._locked(waiting.filter(id__in=heads.values("first")))
         channels = list(mine.values_list("channel", flat=True)[:MAX_CHANNELS])
         named = waiting.filter(channel__in=channels)
-        columns = named.values_list("id", "channel", "data", "key", "tags")[:MAX_ROWS]
-        rows = [Row(*found) for found in columns]
+        columns = ("id", "channel", "data", "key", "tags", "conflate_key")
+        rows = [Row(*found) for found in named.values_list(*columns)[:MAX_ROWS]]
         lock = self._locked(self.filter(id__in=[row.id for row in rows]))
         return in_order(rows, set(lock.values_list("id", flat=True)))
 
@@ -94,6 +103,8 @@ class OutboxMessage(models.Model):
     key = models.CharField(max_length=128, default=new_key, editable=False)
     created = models.DateTimeField(auto_now_add=True)
     error = models.TextField(default="", blank=True)
+    # None is "no key"; an empty one is refused.
+    conflate_key = models.CharField(max_length=128, null=True, blank=True)  # noqa: DJ001
 
     objects = Outbox()
 
@@ -104,7 +115,3 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel} #{self.pk}"
-
-
-def _draft(row: Row[int]) -> Draft:
-    return Draft(row.channel, row.data, row.key, row.tags)

@@ -41,6 +41,7 @@ def publish_on_commit(
     *,
     key: str | None = None,
     tags: Mapping[str, str] | None = None,
+    conflate_key: str | None = None,
     using: str | None = None,
 ) -> None:
     """Publish when the transaction has been committed, at once when there is none; never when it is rolled back.
@@ -50,9 +51,9 @@ def publish_on_commit(
     fail. `OutboxMessage.objects.add` loses nothing.
     """
     key = key or deliveries.new_key()
-    data = calls.plain(Draft(channel, data, key, tags))
+    data = calls.plain(Draft(channel, data, key, tags, conflate_key=conflate_key))
 
     def publish() -> None:
-        publisher().publish(channel, data, key=key, tags=tags)
+        publisher().publish(channel, data, key=key, tags=tags, conflate_key=conflate_key)
 
     transaction.on_commit(publish, using=using, robust=True)
