@@ -7,7 +7,7 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from services.kernel.broker.port import ANNOUNCED_MEMBERS, Beat, Broker, EntryType, Present
+from services.kernel.broker.port import ANNOUNCED_MEMBERS, Beat, Broker, Entered, EntryType
 from services.kernel.domain import channels
 from services.kernel.domain.codes import Code, OpenlineError
 from tests.contract.steps import beat, draft, member, publish_one
@@ -23,7 +23,7 @@ async def told(broker: Broker) -> list[tuple[str, dict[str, object]]]:
     ]
 
 
-async def enter(broker: Broker, connection: str, user: str | None = "bob", **options) -> Present:
+async def enter(broker: Broker, connection: str, user: str | None = "bob", **options) -> Entered:
     """Enter room:a, announced, by incarnation i1 unless told otherwise."""
     wanted = {"channel": "room:a", "incarnation": "i1", "announce": True, **options}
     return await broker.enter(
@@ -70,9 +70,9 @@ class PresenceContract:
 
     async def test_entering_counts_and_announces(self, broker: Broker) -> None:
         await beat(broker, "i1")
-        assert await enter(broker, "c1", "bob") == Present(1, 1)
-        assert await enter(broker, "c2", "bob") == Present(2, 1)
-        assert await enter(broker, "c3", "eve") == Present(3, 2)
+        assert await enter(broker, "c1", "bob") == Entered(1, 1)
+        assert await enter(broker, "c2", "bob") == Entered(2, 1)
+        assert await enter(broker, "c3", "eve") == Entered(3, 2)
         assert (await told(broker))[-1] == (
             "join",
             {
@@ -154,7 +154,7 @@ class PresenceContract:
     async def test_each_anonymous_connection_is_a_user(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1", None)
-        assert await enter(broker, "c2", None) == Present(2, 2)
+        assert await enter(broker, "c2", None) == Entered(2, 2)
         assert (await told(broker))[0][1]["user"] is None
         page = await broker.members("room:a", cursor=None, limit=5)
         assert page.members == (member("c1", None), member("c2", None))
@@ -162,12 +162,12 @@ class PresenceContract:
     async def test_entering_again_is_silent(self, broker: Broker) -> None:
         await beat(broker, "i1")
         await enter(broker, "c1")
-        assert await enter(broker, "c1") == Present(1, 1)
+        assert await enter(broker, "c1") == Entered(1, 1)
         assert len(await told(broker)) == 1
 
     async def test_unannounced_members_enter_and_leave_in_silence(self, broker: Broker) -> None:
         await beat(broker, "i1")
-        assert await enter(broker, "c1", announce=False) == Present(1, 1)
+        assert await enter(broker, "c1", announce=False) == Entered(1, 1)
         assert await leave(broker, "c1", announce=False)
         assert await told(broker) == []
 
@@ -200,7 +200,7 @@ class PresenceContract:
         await beat(broker, "i2")
         await enter(broker, "c1")
         await leave(broker, "c1", linger=True)
-        assert await enter(broker, "c2", incarnation="i2") == Present(1, 1)
+        assert await enter(broker, "c2", incarnation="i2") == Entered(1, 1, "c1")
         assert not await leave(broker, "c1")
         assert await present(broker) == (["c2"], 1, 1)
         assert [event for event, _ in await told(broker)] == ["join"]
@@ -222,7 +222,7 @@ class PresenceContract:
         await beat(broker, "i1")
         await enter(broker, "c1", incarnation="dead")
         await enter(broker, "c2")
-        assert await enter(broker, "c3", former="c1") == Present(2, 1)
+        assert await enter(broker, "c3", former="c1") == Entered(2, 1, "c1")
         assert not await leave(broker, "c1", incarnation="dead")
         assert await present(broker) == (["c2", "c3"], 2, 1)
         assert [event for event, _ in await told(broker)] == ["join", "join"]
@@ -237,7 +237,7 @@ class PresenceContract:
             await enter(broker, connection, None, former="c1", client=client)
         await enter(broker, "c4", "bob", former="c1", client="secret")
         assert await present(broker) == (["c1", "c2", "c3", "c4"], 4, 4)
-        assert await enter(broker, "c5", None, former="c1", client="secret") == Present(4, 4)
+        assert await enter(broker, "c5", None, former="c1", client="secret") == Entered(4, 4, "c1")
         assert await present(broker) == (["c2", "c3", "c4", "c5"], 4, 4)
         assert [event for event, _ in await told(broker)] == ["join"] * 4
 
@@ -261,7 +261,7 @@ class PresenceContract:
         await enter(broker, "c1")
         await leave(broker, "c1", linger=True)
         await enter(broker, "c2")
-        assert await enter(broker, "c3") == Present(2, 1)
+        assert await enter(broker, "c3") == Entered(2, 1)
         assert [event for event, _ in await told(broker)] == ["join", "join"]
 
     async def test_a_lingering_connection_may_come_back_itself(self, broker: Broker) -> None:
@@ -269,7 +269,7 @@ class PresenceContract:
         await enter(broker, "c1")
         await leave(broker, "c1", linger=True)
         await enter(broker, "c1")
-        assert await enter(broker, "c2") == Present(2, 1)
+        assert await enter(broker, "c2") == Entered(2, 1)
         assert await present(broker) == (["c1", "c2"], 2, 1)
 
     async def test_members_are_paged_with_exact_counts(self, broker: Broker) -> None:
@@ -368,7 +368,7 @@ class PresenceContract:
         await beat(broker, "old")
         await enter(broker, "c1", incarnation="old")
         await beat(broker, "new")
-        assert await enter(broker, "c1", incarnation="new") == Present(1, 1)
+        assert await enter(broker, "c1", incarnation="new") == Entered(1, 1)
         assert not await leave(broker, "c1", incarnation="old")
         await broker.resign("old")
         await broker.reap(0, "old")

@@ -12,7 +12,7 @@ import structlog
 
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.session.returning import NEWCOMER, Returning
-from services.kernel.broker.port import Broker, Member, Present
+from services.kernel.broker.port import Broker, Entered, Member, Present
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.namespaces import Namespaces
 
@@ -63,11 +63,15 @@ class Presence:
         )
         key = (subscription.channel, session.id)
         former = returning.previous
-        present: Present = await self._in_order(key, self._enter, key, member, former=former)
-        return present
+        entered: Entered = await self._in_order(key, self._enter, key, member, former=former)
+        if entered.former:
+            # Its leave would be one more call of the store, and find nobody.
+            self._members.pop((subscription.channel, entered.former), None)
+        # Kept for as long as the subscription lasts, so without what is of no use to it.
+        return Present(entered.count, entered.users)
 
     async def leave(self, subscription: Subscription, *, linger: bool) -> None:
-        """Leave, at once or after the grace; tried until the store has heard it."""
+        """Leave, at once or after the grace; tried until the store has heard it. Not where another has taken the place here."""
         key = (subscription.channel, subscription.session.id)
         if linger:
             await self._in_order(key, self._leave, key, linger=True)
@@ -99,7 +103,7 @@ class Presence:
             if self._tails.get(key) is done:
                 del self._tails[key]
 
-    async def _enter(self, key: Key, member: Member, *, former: str) -> Present:
+    async def _enter(self, key: Key, member: Member, *, former: str) -> Entered:
         # Kept even when the call fails: whether it was entered is not known then, so it must leave, or it would stay.
         self._members[key] = member
         async with self._free:
@@ -126,8 +130,10 @@ class Presence:
                 return
 
     async def _leave(self, key: Key, *, linger: bool) -> None:
+        if key not in self._members:
+            return
         if not linger:
-            self._members.pop(key, None)
+            del self._members[key]
         while True:
             try:
                 async with self._free:

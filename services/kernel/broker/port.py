@@ -216,6 +216,12 @@ class Present(Struct, frozen=True, gc=False):
     users: int
 
 
+class Entered(Present, frozen=True, gc=False):
+    """What a newcomer learns: the counts with it, and the connection whose place it took, or nothing."""
+
+    former: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Members:
     """A page of members. `count` and `users` are exact for the channel; `cursor` is None at the end."""
@@ -408,7 +414,7 @@ class Presence(Protocol):
 
     async def enter(
         self, channel: str, member: Member, incarnation: str, *, announce: bool, former: str = ""
-    ) -> Present:
+    ) -> Entered:
         """A connection becomes present; announced to others as a join unless it takes another's place silently.
 
         That is `former`'s, the connection that the client had before, if the same user or the same anonymous client is
@@ -421,7 +427,7 @@ class Presence(Protocol):
         self, channel: str, connection: str, incarnation: str, *, announce: bool, linger: bool
     ) -> bool:
         """A connection leaves, announced when it was there. With `linger` it is only marked: the same user's next
-        enter within 5 s takes its place silently; the caller leaves again without `linger` after that. True if it was
+        enter within 5 s takes its place silently; unless that happens the caller leaves again without `linger` after that. True if it was
         there. The leave tells `last`: whether the user has no other connection there.
         """
 

@@ -21,6 +21,7 @@ from services.kernel.broker.port import (
     ChannelPage,
     Counters,
     Draft,
+    Entered,
     EntryType,
     Health,
     History,
@@ -28,7 +29,6 @@ from services.kernel.broker.port import (
     Looked,
     Member,
     Members,
-    Present,
     Published,
     Stale,
 )
@@ -212,7 +212,7 @@ class MemoryBroker:
 
     async def enter(
         self, channel: str, member: Member, incarnation: str, *, announce: bool, former: str = ""
-    ) -> Present:
+    ) -> Entered:
         """A connection becomes present."""
         self._count("enter")
         present = self._of(channel).enter(

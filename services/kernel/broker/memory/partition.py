@@ -15,12 +15,12 @@ from services.kernel.broker.port import (
     Beat,
     Beaten,
     Draft,
+    Entered,
     Entry,
     EntryType,
     Look,
     Looked,
     Member,
-    Present,
     Published,
     Stale,
 )
@@ -209,7 +209,7 @@ class MemoryPartition:
         announce: bool,
         former: str,
         now: int,
-    ) -> Present:
+    ) -> Entered:
         """A connection becomes present."""
         self._need_lease(incarnation)
         channel = self.channel(name, now)
@@ -217,10 +217,12 @@ class MemoryPartition:
         if place not in channel.members:
             place = channel.place(member, former)
         silent = channel.members.pop(place, None) is not None
+        former = place if silent and place != member.connection else ""
         channel.members[member.connection] = Presence(member, incarnation, announce)
         if announce and not silent:
             self._announce_join(name, member)
-        return channel.present()
+        present = channel.present()
+        return Entered(present.count, present.users, former)
 
     def leave(
         self, name: str, connection: str, incarnation: str, *, announce: bool, linger: bool

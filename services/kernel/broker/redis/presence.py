@@ -8,10 +8,10 @@ from services.kernel.broker.paging import unwrap, wrap
 from services.kernel.broker.port import (
     ANNOUNCED_INFO_BYTES,
     ANNOUNCED_MEMBERS,
+    Entered,
     Member,
     Members,
     Presence,
-    Present,
 )
 from services.kernel.broker.redis.partitions import Partitions, run
 from services.kernel.redis.errors import unavailable
@@ -38,7 +38,7 @@ class RedisPresence:
 
     async def enter(
         self, channel: str, member: Member, incarnation: str, *, announce: bool, former: str = ""
-    ) -> Present:
+    ) -> Entered:
         """A connection becomes present. Raises `unavailable` when the incarnation holds no lease: beat first."""
         part = self._redis.of(channel)
         k = part.keys
@@ -51,7 +51,8 @@ class RedisPresence:
         reply = await self._redis.one("enter", part.writes, command)
         if not reply:
             raise unavailable("this node holds no lease now")
-        return Present(*reply)
+        count, users, place = reply
+        return Entered(count, users, place.decode())
 
     async def leave(
         self, channel: str, connection: str, incarnation: str, *, announce: bool, linger: bool

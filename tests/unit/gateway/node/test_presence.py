@@ -9,7 +9,7 @@ import pytest
 
 from services.gateway.node.presence import CONCURRENT, GRACE, RETRY, Presence
 from services.kernel.broker.memory.broker import MemoryBroker
-from services.kernel.broker.port import Beat, EntryType
+from services.kernel.broker.port import Beat, EntryType, Present
 from services.kernel.domain import namespaces
 from services.kernel.domain.codes import Code, OpenlineError
 from tests.support.gateway_host import TABLES
@@ -78,6 +78,28 @@ async def test_a_quick_return_within_the_grace_shows_nothing(node):
     await leaving
     assert await node.members() == ["new"]
     assert node.told() == [EntryType.JOIN]
+
+
+async def test_whose_place_was_taken_costs_the_store_no_second_leave(node):
+    old, new = subscription("old"), subscription("new")
+    await node.presence.enter(old, info=None)
+    leaving = asyncio.create_task(node.presence.leave(old, linger=True))
+    await asyncio.sleep(1)
+    # What a subscription keeps, ten thousand times: two numbers.
+    assert type(await node.presence.enter(new, info=None)) is Present
+    await leaving
+    assert node.broker.counters.calls["leave"] == 1
+    assert len(node.presence) == 1
+
+
+async def test_who_did_not_take_a_place_leaves_the_one_who_lingers_there(node):
+    old, new = subscription("old"), subscription("new", user="amy")
+    await node.presence.enter(old, info=None)
+    leaving = asyncio.create_task(node.presence.leave(old, linger=True))
+    await asyncio.sleep(1)
+    await node.presence.enter(new, info=None)
+    await leaving
+    assert await node.members() == ["new"]
 
 
 async def test_who_does_not_return_within_the_grace_leaves(node):

@@ -5,7 +5,8 @@
 --       7 anonymous (0/1), 8 user, 9 info, 10 since ms, 11 announce (0/1), 12 prefix of incarnations' members,
 --       13 the connection that the client had before, 14 which anonymous client it is; either may be empty,
 --       15 bytes of info that a join tells at most, 16 members up to which it is told
--- Returns {count, users}, or 0 when the incarnation has no lease: nobody would let its members leave.
+-- Returns {count, users, the connection whose place was taken or nothing}, or 0 when the incarnation has no lease:
+-- nobody would let its members leave.
 --include clock
 --include sealed
 --include replication
@@ -40,7 +41,7 @@ local function place()
   end
 end
 
-local silent = found(keys, connection)
+local silent, taken = found(keys, connection), ''
 if silent then
   take(keys, connection, silent)
 else
@@ -48,7 +49,7 @@ else
   if member then
     redis.call('SREM', ARGV[12] .. member[1], channel .. ' ' .. former)
     take(keys, former, member)
-    silent = true
+    silent, taken = true, former
   end
 end
 local member = {ARGV[4], ARGV[11], ARGV[10], user, ARGV[9]}
@@ -61,4 +62,5 @@ if not silent and ARGV[11] == '1' then
   local shown = #ARGV[9] <= tonumber(ARGV[15]) and redis.call('HLEN', keys.members) <= tonumber(ARGV[16])
   announce_join(keys, ARGV[3], channel, connection, user, shown and ARGV[9] or '')
 end
-return {counts(keys)}
+local count, users = counts(keys)
+return {count, users, taken}
