@@ -99,6 +99,7 @@ def test_what_is_recorded_is_asked_for(record):
     assert any(record in text for text in asked)
 
 
+@pytest.mark.deploy
 @pytest.mark.parametrize(("severity", "receiver"), [("critical", "pager"), ("warning", "mailbox")])
 def test_what_is_critical_wakes_somebody(severity, receiver):
     command = ["amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}"]
