@@ -11,7 +11,9 @@ import functools
 import gc
 import importlib.util
 import os
+import re
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -37,13 +39,24 @@ structlog.configure(
 # What drives the client packages imports what their lock alone installs (`make clients`).
 collect_ignore = [] if importlib.util.find_spec("celery") else ["clients"]
 
+MARKS_OF_FILE = re.compile(r"^pytestmark = (\[[^\]]*\]|.*)", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file whose mark is left out (`-m "not docker"`) is not imported: each worker would spend seconds on all of them."""
+    if not collection_path.match("test_*.py"):
+        return None
+    marks = MARKS_OF_FILE.search(collection_path.read_text("utf-8"))
+    left_out = re.findall(r"\bnot (\w+)", config.option.markexpr)
+    return True if marks and set(re.findall(r"mark\.(\w+)", marks[1])) & set(left_out) else None
+
+
 # Thousands of collected tests are looked through at each full collection of garbage: an eighth of the time of unit tests.
 gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_collection_finish() -> None:
-    """Whatever is there before the first test stays to the end."""
-    gc.collect()
+    """Whatever is there before the first test stays to the end; to look for garbage in it costs more than the garbage."""
     gc.freeze()
 
 
