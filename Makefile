@@ -46,7 +46,7 @@ unit:  ## Run the tests that need no server, in under half a minute: unit, contr
 
 test:  ## Run the tests: unit, contract, property, websocket, integration, end to end
 	@$(NEED) test
-	@$(BIN)/python -m pytest $(BESIDE) --ignore=tests/clients --ignore=tests/chaos \
+	@$(BIN)/python -m pytest $(BESIDE) --ignore=tests/clients --ignore=tests/chaos -p no:kmock \
 		-m "not slow and not browser and not docker and not deploy" $(PYTEST)
 
 test-store:  ## Run the broker's contract against a store: OPENLINE_TEST_REDIS=redis://... (it is EMPTIED), or the path of a server

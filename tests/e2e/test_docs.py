@@ -15,12 +15,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import django
 import httpx2
 import pytest
 import uvicorn
-from django.conf import settings
-from django.test import RequestFactory
 from fastapi.testclient import TestClient
 
 from deploy.local.plan import free_port
@@ -310,6 +307,10 @@ def test_a_fastapi_back_end_mints_tokens_and_sets_the_cookie(
 def test_a_django_view_mints_tokens(reader: Follower, backend: types.ModuleType) -> None:
     (view,) = example(TOKENS, "A client for your back end", 3)
     compiled = compile(view.code, str(view), "exec")
+    import django  # noqa: PLC0415 - each worker would import it with the file
+    from django.conf import settings  # noqa: PLC0415
+    from django.test import RequestFactory  # noqa: PLC0415
+
     settings.configure(ALLOWED_HOSTS=["*"])
     django.setup()
     defined: dict[str, Any] = {}
