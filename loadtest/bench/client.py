@@ -87,9 +87,11 @@ class Client:
         """The tally, and how many connections are open and were lost."""
         return {**self._tally.as_json(), "open": len(self._peers), "lost": self._lost}
 
-    def close(self, _command: dict[str, Any]) -> dict[str, Any]:
-        """Drop all connections without a farewell, as a network does."""
+    def close(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Drop all connections without a farewell: reset, or ended as a front door does that stops (`end`)."""
         for peer in list(self._peers.values()):
+            if command.get("end"):
+                peer.close_with_end()
             self._drop(peer)
         return {}
 

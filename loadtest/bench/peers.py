@@ -12,6 +12,7 @@ from loadtest.bench import frames, inbound
 from loadtest.bench.payload import now
 
 _LINGER_NONE = struct.pack("ii", 1, 0)
+_LINGER_USUAL = struct.pack("ii", 0, 0)
 _BIND_WITHOUT_PORT = 24
 """IP_BIND_ADDRESS_NO_PORT (ip(7)): the port is chosen at connect, so that each source address has all of them."""
 
@@ -112,6 +113,10 @@ class Peer:
         self._hello = planned.hello
         self._marks = opening.marks
         self._upgraded = False
+
+    def close_with_end(self) -> None:
+        """When it is closed the server reads its end (FIN), not that it was reset. Its port is lost for a minute."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_USUAL)
 
     @property
     def joined(self) -> bool:

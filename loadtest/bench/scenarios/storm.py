@@ -22,8 +22,8 @@ class Storm:
 
     name = "storm"
     title = (
-        "10,000 connections drop and return, 512 at a time, with tokens seen before, into rooms of ten, while 200 others "
-        "get 50 messages a second"
+        "10,000 connections are reset, or ended as by a front door that stops (FIN), and return, 512 at a time, with tokens "
+        "seen before, into rooms of ten, while 200 others get 50 messages a second"
     )
 
     def run(self, bench: Bench) -> Iterator[Sample]:
@@ -45,15 +45,19 @@ class Storm:
             join(returning, command)
             settle(2)
             for number in range(min(ROUNDS, bench.options.rounds)):
-                yield Sample(self.name, "Openline", number, _measure(audience, returning, command))
-                settle(2)
+                for name, end in (("Openline", False), ("Openline, ended by FIN", True)):
+                    values = _measure(audience, returning, command, end=end)
+                    yield Sample(self.name, name, number, values)
+                    settle(2)
 
 
-def _measure(audience: Audience, returning: Remote, command: dict[str, Any]) -> dict[str, float]:
+def _measure(
+    audience: Audience, returning: Remote, command: dict[str, Any], *, end: bool
+) -> dict[str, float]:
     audience.client.ask("reset")
     meter = Meter(audience.target.programs)
     audience.feeder.tell("steady", rate=RATE, seconds=10)
-    returning.ask("close")
+    returning.ask("close", end=end)
     back = returning.ask("open", **command)
     cpu = meter.cpu()
     driven = audience.feeder.hear()
