@@ -214,6 +214,21 @@ def test_a_pod_answers_for_as_long_as_dns_may_name_it(built, service):
     assert asleep + DRAIN_SECONDS < pod["terminationGracePeriodSeconds"]
 
 
+@pytest.mark.parametrize("overlay", ["cluster", "sentinel"])
+def test_one_of_several_servers_hands_over_before_it_stops_within_its_grace(built, overlay):
+    pod = dict(manifests.pods(built[overlay]))["redis"]
+    (server,) = (one for one in pod["containers"] if one["name"] == "redis")
+    *_, script = server["lifecycle"]["preStop"]["exec"]["command"]
+    (mounted,) = (one for one in server["volumeMounts"] if script.startswith(one["mountPath"]))
+    (volume,) = (one for one in pod["volumes"] if one["name"] == mounted["name"])
+    name = volume["configMap"]["name"]
+    (kept,) = (one for one in built[overlay] if one["metadata"]["name"] == name)
+    text = kept["data"][Path(script).name]
+    patience = int(re.search(r"PATIENCE:-(\d+)", text)[1])
+    # What the last question may take, and its end with all data written.
+    assert patience + 10 < pod["terminationGracePeriodSeconds"]
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_rolling_updates_lose_no_pod(built, overlay):
     for one in built[overlay]:
