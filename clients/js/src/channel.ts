@@ -65,8 +65,8 @@ export const createRoom = (core: Core, name: string, options: ChannelOptions) =>
 
   /** Whether somebody has subscribed, and not released for good. */
   const wanted = (): boolean => state !== "idle";
-  /** Whether commands should wait until the subscription stands. */
-  const joining = (): boolean => state.endsWith("joining");
+  /** Whether commands should wait until the subscription stands, on the line that they would leave by. */
+  const joining = (): boolean => state.endsWith("joining") || (state === "live" && !core.lines()[0]?.live.has(name));
 
   const become = (next: ChannelState, why: OpenlineError | null = null): void => {
     if (state === next && error === why) return;
