@@ -19,6 +19,7 @@ from loadtest.chaos.histories import (
     Place,
     Record,
     Recovered,
+    Rejoining,
     Start,
 )
 
@@ -184,6 +185,8 @@ class _Walk:
         self._ids: dict[str, Place] = {}
         self._gone: set[str] = set()
         """Connections that left while this line stood: after a return, what is told may be told again."""
+        self._away = False
+        """Whether it comes back: the lines that it tries meanwhile are not told apart."""
         self._verdict = verdict
         self._known = known
 
@@ -197,9 +200,11 @@ class _Walk:
                     self._got(entry)
                 case Lost():
                     self._lost(entry)
+                case Rejoining():
+                    self._away = True
                 case Recovered():
                     self.claimed = True
-                    self._gone.clear()
+                    self._returned()
                     self._verdict.recovered += 1
                 case Joined():
                     self._gone.discard(entry.connection)
@@ -245,7 +250,13 @@ class _Walk:
         self._verdict.delivered += 1
         return None
 
+    def _returned(self) -> None:
+        self._away = False
+        self._gone.clear()
+
     def _left(self, left: Left) -> None:
+        if self._away:
+            return
         if left.connection in self._gone:
             self._verdict.again.append((self.history.client, self.history.channel, left))
         self._gone.add(left.connection)
@@ -276,7 +287,7 @@ class _Walk:
         if lost.reason == "gap":
             self._say("missed", lost.place.offset, "the client found a gap that nobody told it of")
         self.claimed = False
-        self._gone.clear()
+        self._returned()
         self._verdict.flagged[lost.reason] += 1
         begins = lost.place.epoch != self.at.epoch
         self._verdict.told.append(Told(self.history.client, self.history.channel, lost, begins))

@@ -42,7 +42,10 @@ function listen(client, name, seen) {
   };
   channel.on("state", ({ state }) => {
     if (state === "live" && !record.length) record.push(["start", channel.position.epoch, channel.position.offset]);
-    if (state === "rejoining") left ??= Date.now();
+    if (state === "rejoining") {
+      left ??= Date.now();
+      record.push(["rejoining"]);
+    }
     if (state === "failed") record.push(["failed", channel.error.code]);
   });
   channel.on("lost", ({ reason, began }) => {

@@ -91,6 +91,7 @@ class Member:
                         record.append(["leave", event.connection, _now()])
                     elif isinstance(event, State) and event.state == "rejoining":
                         left = left or _now()
+                        record.append(["rejoining"])
                     if left is not None and isinstance(event, Recovered | Lost):
                         self.away.append((left, _now()))
                         left = None

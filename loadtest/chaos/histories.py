@@ -41,6 +41,11 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejoining:
+    """The client was told that its line is gone, and comes back, on one line or on several before one stands."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """The client came back and was told that everything it missed follows."""
 
@@ -68,7 +73,7 @@ class Left:
     at: int = 0
 
 
-Entry = Start | Got | Lost | Recovered | Failed | Joined | Left
+Entry = Start | Got | Lost | Rejoining | Recovered | Failed | Joined | Left
 
 
 @dataclass(slots=True)
@@ -178,6 +183,8 @@ def entry(raw: list[Any]) -> Entry:
             return Got(offset, id, *at)
         case ["lost", epoch, offset, began, reason, *at]:
             return Lost(Place(epoch, offset), began, reason, *at)
+        case ["rejoining"]:
+            return Rejoining()
         case ["recovered"]:
             return Recovered()
         case ["failed", code]:

@@ -312,6 +312,15 @@ def test_a_leave_after_a_join_or_a_return_and_that_of_another_are_no_repetition(
     assert verdict.again == []
 
 
+def test_leaves_of_lines_that_did_not_come_to_stand_are_no_repetition_and_those_behind_are() -> (
+    None
+):
+    left = ["leave", "c1", 1000]
+    entries = [START, *got(1), ["rejoining"], left, left, ["recovered"], left]
+    assert judged([client("js-0", entries)]).again == []
+    assert len(judged([client("js-0", [*entries, left])]).again) == 1
+
+
 def test_a_finding_is_told_in_words() -> None:
     clients = healthy()
     drop(clients)
