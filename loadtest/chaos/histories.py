@@ -183,10 +183,8 @@ def entry(raw: list[Any]) -> Entry:
             return Got(offset, id, *at)
         case ["lost", epoch, offset, began, reason, *at]:
             return Lost(Place(epoch, offset), began, reason, *at)
-        case ["rejoining"]:
-            return Rejoining()
-        case ["recovered"]:
-            return Recovered()
+        case ["rejoining" | "recovered" as how]:
+            return Rejoining() if how == "rejoining" else Recovered()
         case ["failed", code]:
             return Failed(code)
         case ["join" | "leave" as how, connection, *at]:

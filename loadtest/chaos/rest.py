@@ -51,7 +51,16 @@ class Api:
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     async def _ask(self, path: str, **query: Any) -> dict[str, Any]:
-        answer = await self._http.get(path, params=query)
+        """The answer. A store that is away for a moment, as that of a busy machine may be, is waited for."""
+        end = asyncio.get_running_loop().time() + _SETTLE
+        while True:
+            answer = await self._http.get(path, params=query)
+            if (
+                answer.status_code != httpx2.codes.SERVICE_UNAVAILABLE
+                or asyncio.get_running_loop().time() > end
+            ):
+                break
+            await asyncio.sleep(0.5)
         answer.raise_for_status()
         told: dict[str, Any] = answer.json()
         return told
