@@ -53,12 +53,12 @@ async def test_a_busy_bus_is_read_in_batches(broker, server):
     assert len(await reader.read(0, block=2.0)) == 120
     reading = asyncio.create_task(reader.read(120, block=2.0))
     await asyncio.sleep(0.05)
-    assert len(reader._sent) == 1
+    assert reader._sent.due == 1
     await publish(broker, "room:a", "x")
     assert [entry.id for entry in await reading] == [121]
     reading = asyncio.create_task(reader.read(121, block=2.0))
     await asyncio.sleep(0.05)
-    assert len(reader._sent) == AHEAD
+    assert reader._sent.due == AHEAD
     reading.cancel()
     await asyncio.wait([reading])
     assert not reader._sent

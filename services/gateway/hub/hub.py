@@ -11,7 +11,7 @@ The bus may lose, repeat or delay entries. So the hub compares positions (`Chann
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from services.gateway.hub import pages
@@ -156,6 +156,11 @@ class Hub:
     def bus_position(self) -> int:
         """The bus id after which to read."""
         return self._cursor.position
+
+    @property
+    def channels(self) -> Container[str]:
+        """The channels whose entries are wanted, as they change."""
+        return self._channels
 
     @property
     def history(self) -> str:

@@ -106,7 +106,9 @@ class PartitionWorker:
                 continue
             generation = self.hub.generation
             try:
-                batch = await self._broker.read(self.partition, self.hub.bus_position)
+                batch = await self._broker.read(
+                    self.partition, self.hub.bus_position, wanted=self.hub.channels
+                )
             except OpenlineError as error:
                 log.debug("read_failed", partition=self.partition, error=error.message)
                 await asyncio.sleep(pause)

@@ -326,9 +326,18 @@ class Log(Protocol):
 class Bus(Protocol):
     """The stream of a partition that every gateway reads."""
 
-    async def read(self, partition: int, after: int, *, block: float = 2.0) -> Batch:
+    async def read(
+        self,
+        partition: int,
+        after: int,
+        *,
+        block: float = 2.0,
+        wanted: Container[str] | None = None,
+    ) -> Batch:
         """Bus entries after an id, oldest first; empty when none came within `block` seconds.
 
+        Single entries of channels that are not in `wanted` as they arrive may be kept back for some time, until one comes
+        that is or has no channel, a quarter of a second at most while entries come and `block` seconds otherwise.
         Reads leave no sooner than 3 ms after one that returned entries, so that a busy bus is read in batches.
         """
 

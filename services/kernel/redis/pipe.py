@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hiredis import Reader, pack_command
@@ -27,6 +27,27 @@ class _Batch:
         self.replies: list[Any] = []
         self.done = done
 
+    def settle(self) -> None:
+        """Hand over what has come."""
+        if not self.done.done():  # a caller that gave up has cancelled its own
+            self.done.set_result(self.replies)
+
+
+class _Single:
+    """A command of several, whose reply somebody takes as soon as it is read."""
+
+    __slots__ = ("replies", "take")
+
+    size = 1
+
+    def __init__(self, take: Callable[[Any], None]) -> None:
+        self.replies: list[Any] = []
+        self.take = take
+
+    def settle(self) -> None:
+        """Hand over what has come."""
+        self.take(self.replies[0])
+
 
 class Pipe(asyncio.Protocol):
     """Sends and reads over the transport of a connection that redis-py has opened, with what it would raise as values.
@@ -46,7 +67,7 @@ class Pipe(asyncio.Protocol):
         self._transport: asyncio.Transport = writer.transport  # type: ignore[assignment]
         self._loop = asyncio.get_running_loop()
         self._patience = patience
-        self._waiting: deque[_Batch] = deque()
+        self._waiting: deque[_Batch | _Single] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._error: Exception | None = None
@@ -76,17 +97,19 @@ class Pipe(asyncio.Protocol):
         self._put((batch,), packed)
         return batch.done
 
-    def send_each(self, commands: Iterable[tuple[Any, ...]]) -> list[asyncio.Future[list[Any]]]:
-        """The same, with one write as well, but a future for the reply to each command."""
-        packed = [pack_command(command) for command in commands]
-        batches = [_Batch(1, self._loop.create_future()) for _ in packed]
-        self._put(batches, packed)
-        return [batch.done for batch in batches]
+    def send_each(self, commands: Iterable[tuple[Any, ...]], take: Callable[[Any], None]) -> None:
+        """The same, with one write as well, but each reply is given to `take` as it is read: no task need wake for it.
 
-    def _put(self, batches: Sequence[_Batch], packed: Sequence[bytes]) -> None:
+        What `take` raises ends the connection.
+        """
+        packed = [pack_command(command) for command in commands]
+        self._put([_Single(take) for _ in packed], packed)
+
+    def _put(self, batches: Sequence[_Batch | _Single], packed: Sequence[bytes]) -> None:
         if self._error is not None or not packed:
             for batch in batches:
-                batch.done.set_result([self._error] * batch.size)
+                batch.replies += [self._error] * batch.size
+                batch.settle()
             return
         if not self._waiting:
             self._heard = self._loop.time()
@@ -108,7 +131,7 @@ class Pipe(asyncio.Protocol):
         self._reader.feed(data)
         try:
             while self._waiting and self._fill(self._waiting[0]):
-                self._settle(self._waiting.popleft())
+                self._waiting.popleft().settle()
         except RedisError as error:
             self._end(error)
         else:
@@ -123,7 +146,7 @@ class Pipe(asyncio.Protocol):
         """See asyncio.Protocol."""
         self._end(Lost(f"the connection was lost: {exc}"))
 
-    def _fill(self, batch: _Batch) -> bool:
+    def _fill(self, batch: _Batch | _Single) -> bool:
         """Take the replies that have come; whether those were all. Raises what ends the connection."""
         replies, gets = batch.replies, self._reader.gets
         while len(replies) < batch.size:
@@ -134,10 +157,6 @@ class Pipe(asyncio.Protocol):
                 raise reply  # such as LOADING or NOAUTH: the server says that it serves nobody on this connection
             replies.append(reply)
         return True
-
-    def _settle(self, batch: _Batch) -> None:
-        if not batch.done.done():  # a caller that gave up has cancelled its own
-            batch.done.set_result(batch.replies)
 
     def _end(self, error: Exception) -> None:
         if self._error is not None:
@@ -150,7 +169,7 @@ class Pipe(asyncio.Protocol):
         while self._waiting:
             batch = self._waiting.popleft()
             batch.replies += [error] * (batch.size - len(batch.replies))
-            self._settle(batch)
+            batch.settle()
 
     def _look(self) -> None:
         """Whether an answer is overdue; one timer for all batches, restarted only while any is due."""

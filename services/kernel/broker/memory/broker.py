@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -167,7 +167,14 @@ class MemoryBroker:
         self._count("open")
         self._of(channel).opened(channel, epoch=epoch, now=self._now())
 
-    async def read(self, partition: int, after: int, *, block: float = 2.0) -> Batch:
+    async def read(
+        self,
+        partition: int,
+        after: int,
+        *,
+        block: float = 2.0,
+        wanted: Container[str] | None = None,  # noqa: ARG002 - nothing is kept back here
+    ) -> Batch:
         """Bus entries after an id; empty when none came within `block` seconds."""
         self._count("read")
         found = self._parts[partition].after(after, READ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 
 from redis.exceptions import RedisError
 
@@ -18,12 +19,19 @@ class RedisBus:
     def __init__(self, redis: Partitions) -> None:
         self._redis = redis
 
-    async def read(self, partition: int, after: int, *, block: float = 2.0) -> Batch:
+    async def read(
+        self,
+        partition: int,
+        after: int,
+        *,
+        block: float = 2.0,
+        wanted: Container[str] | None = None,
+    ) -> Batch:
         """Bus entries after an id; empty when none came within `block` seconds (10 at most)."""
         calls, failures = self._redis.counters.calls, self._redis.counters.failures
         calls["read"] = calls.get("read", 0) + 1
         try:
-            return await self._redis.parts[partition].reader.read(after, block=block)
+            return await self._redis.parts[partition].reader.read(after, block=block, wanted=wanted)
         except (RedisError, OSError, ConfigurationError) as error:
             failures["read"] = failures.get("read", 0) + 1
             raise translate(error) from error

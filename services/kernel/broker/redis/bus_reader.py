@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from redis.exceptions import MovedError
 
 from services.kernel.broker.port import Batch
 from services.kernel.broker.redis import entries
+from services.kernel.broker.redis.answers import Answers
 from services.kernel.redis.connections import Check, Dial, check_master
 from services.kernel.redis.errors import is_demoted
 from services.kernel.redis.keys import connection as connection_name
@@ -54,18 +54,22 @@ class BusReader:
         self._rest = 0.0
         self._reading = False
         self._quiet = False
-        self._sent: deque[asyncio.Future[list[Any]]] = deque()
+        self._sent = Answers()
         self._next = (0, 0.0)  # the first of those: after which id, and for how long
 
-    async def read(self, after: int, *, block: float) -> Batch:
+    async def read(
+        self, after: int, *, block: float, wanted: Container[str] | None = None
+    ) -> Batch:
         """Entries after an id, oldest first. Raises RedisError or OSError, after which the next read connects again.
 
+        While the bus is quiet the task that reads is woken for entries of `wanted` channels or of none at once, and for
+        others together (`Answers`).
         Where a cluster has moved the bus, it is read on at its new server: what moved with it has the same ids.
         """
         waits: Waits | None = None
         while True:
             try:
-                return await self._read(after, block)
+                return await self._read(after, block, wanted)
             except REDIRECTS as error:
                 now = asyncio.get_running_loop().time()
                 waits = waits or Waits(now)
@@ -74,7 +78,7 @@ class BusReader:
                     raise
                 await asyncio.sleep(pause)
 
-    async def _read(self, after: int, block: float) -> Batch:
+    async def _read(self, after: int, block: float, wanted: Container[str] | None) -> Batch:
         connection = self._connection
         if connection is not None and (
             connection.ended or (self._sent and self._next != (after, block))
@@ -82,6 +86,7 @@ class BusReader:
             self._drop(connection)
         if not self._sent:
             await self._send(after, block)
+        self._sent.wanted = wanted
         self._reading = True
         try:
             found = await self._receive(after)
@@ -90,7 +95,6 @@ class BusReader:
             raise
         finally:
             self._reading = False
-        self._quiet = len(found) == 1
         if found:
             self._next = (found.to, block)
         return found
@@ -109,20 +113,23 @@ class BusReader:
         read = ("XREAD", "COUNT", 1, *wait, "STREAMS", self._bus)
         last = ("XREAD", "COUNT", MOST, *wait, "STREAMS", self._bus, f"0-{after + ahead}")
         commands = [(*read, f"0-{after + place}") for place in range(ahead)]
-        self._sent.extend(connection.send_each([*commands, last]))
+        self._sent = Answers(due=ahead + 1)
+        connection.send_each([*commands, last], self._sent.take)
 
     async def _receive(self, after: int) -> Batch:
         """What the first read brings, and those behind it that are answered as well."""
         found: list[Any] = []
         first = after
-        while self._sent and (not found or self._sent[0].done()):
-            (reply,) = await self._sent[0]
-            self._sent.popleft()
+        while self._sent and (not found or self._sent.replies):
+            if not self._sent.replies:
+                await self._sent.enough()
+            reply = self._sent.replies.popleft()
             if isinstance(reply, Exception):
                 if is_demoted(reply):
                     self._demoted()
                 raise reply
             more = entries.contiguous(reply[0][1]) if reply else []
+            self._quiet = len(more) == 1
             if more and not found:
                 first = entries.number(more[0][0]) - 1
             is_next = bool(more) and entries.number(more[0][0]) == first + len(found) + 1
@@ -161,5 +168,5 @@ class BusReader:
     def _drop(self, connection: Pipe) -> None:
         if self._connection is connection:
             self._connection = None
-            self._sent.clear()
+            self._sent = Answers()
         connection.cut()

@@ -18,6 +18,12 @@ def number(stream_id: bytes) -> int:
     return int(stream_id[2:])
 
 
+def channel(fields: Sequence[bytes]) -> str:
+    """The channel of a bus entry from XREAD; empty for one of no channel. Raises nothing, whatever stands there."""
+    header = fields[1].split(b" ", 2)
+    return header[1].decode(errors="replace") if len(header) > 1 else ""
+
+
 class RawBatch(Batch):
     """Entries as XREAD gave them, with the ids `after` + 1 to `to`; each is decoded when it is looked at."""
 
@@ -28,10 +34,9 @@ class RawBatch(Batch):
         place = self.after
         for _, fields in self._entries:
             place += 1
-            header = fields[1].split(b" ")
-            name = header[1].decode() if len(header) > 1 else ""
+            name = channel(fields)
             if name in channels or not name:
-                yield _decoded(place, header, name, fields)
+                yield _decoded(place, fields[1].split(b" "), name, fields)
 
     def _all(self) -> Sequence[Entry]:
         return [entry(self.after + 1 + n, fields) for n, (_, fields) in enumerate(self._entries)]
@@ -47,8 +52,7 @@ def contiguous(found: Sequence[Any]) -> Sequence[Any]:
 
 def entry(number: int, fields: Sequence[bytes]) -> Entry:
     """A bus entry from XREAD: fields h (header), d (data or fragment) and, for publications, m (meta)."""
-    header = fields[1].split(b" ")
-    return _decoded(number, header, header[1].decode() if len(header) > 1 else "", fields)
+    return _decoded(number, fields[1].split(b" "), channel(fields), fields)
 
 
 def _decoded(number: int, header: list[bytes], channel: str, fields: Sequence[bytes]) -> Entry:

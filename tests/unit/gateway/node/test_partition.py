@@ -52,8 +52,8 @@ class Reconnecting(MemoryBroker):
 
     dropped = 0
 
-    async def read(self, partition, after, *, block=0.01):
-        return await super().read(partition, after, block=block)
+    async def read(self, partition, after, *, block=0.01, wanted=None):
+        return await super().read(partition, after, block=block, wanted=wanted)
 
     async def reconnect(self, partition):
         self.dropped += 1
@@ -178,7 +178,7 @@ async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
     generation, released = hub.generation, asyncio.Event()
     read, stale = broker.read, []
 
-    async def late(partition, after, *, block=0.01):
+    async def late(partition, after, *, block=0.01, wanted=None):
         broker.read = read
         await released.wait()
         next_one = Publication(epoch=hub.position("room:a").epoch, offset=1, data=b"1", meta=b"")

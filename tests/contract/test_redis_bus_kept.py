@@ -1,0 +1,122 @@
+"""Entries that no channel here wants wake their reader together; none of them is lost, and none that is wanted waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.exceptions import RedisError
+
+from services.kernel.broker.redis import answers
+from services.kernel.broker.redis.broker import RedisBroker
+from services.kernel.broker.redis.bus_reader import AHEAD, BusReader
+from services.kernel.redis.connections import Dial
+from services.kernel.redis.keys import Keys
+from tests.contract.steps import publish
+from tests.support.redis_server import start_redis
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with start_redis(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+async def broker(server, monkeypatch):
+    monkeypatch.setattr(answers, "KEPT", 3600.0)
+    with server.client() as client:
+        client.flushall()
+    broker = RedisBroker(server.url, lease=30.0)
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+async def reader(server):
+    reader = BusReader(Dial(server.url), Keys(0).bus, demoted=lambda: None)
+    yield reader
+    await reader.close()
+
+
+async def waiting(broker, reader, wanted):
+    """A read of a quiet bus that waits after entry 1, and others ahead of it."""
+    await publish(broker, "room:a", "x")
+    assert len(await reader.read(0, block=2.0)) == 1
+    await until(lambda: asyncio.get_running_loop().time() > reader._rest)
+    reading = asyncio.create_task(reader.read(1, block=2.0, wanted=wanted))
+    await until(lambda: reader._sent.due == AHEAD)
+    return reading
+
+
+async def keep(broker, reader, number):
+    """Publish what nobody wants until so many entries have come and wait."""
+    for kept in range(1, number + 1):
+        await publish(broker, "room:a", str(kept))
+        await until(lambda kept=kept: len(reader._sent.replies) == kept)
+
+
+async def test_what_nobody_wants_waits_for_what_somebody_does_and_both_come_in_order(
+    broker, reader
+):
+    reading = await waiting(broker, reader, {"room:wanted"})
+    await keep(broker, reader, 3)
+    assert not reading.done()
+    await publish(broker, "room:wanted", "now")
+    found = await reading
+    assert [(entry.id, entry.channel) for entry in found] == [
+        (2, "room:a"),
+        (3, "room:a"),
+        (4, "room:a"),
+        (5, "room:wanted"),
+    ]
+    assert reader._sent.due == AHEAD - 4
+
+
+async def test_entries_of_no_channel_wait_for_nothing(broker, reader):
+    reading = await waiting(broker, reader, {"room:wanted"})
+    await keep(broker, reader, 2)
+    await broker.control(b"{}")
+    assert [entry.id for entry in await reading] == [2, 3, 4]
+
+
+async def test_a_channel_that_comes_to_be_wanted_wakes_the_read_that_waits(broker, reader):
+    wanted = set()
+    reading = await waiting(broker, reader, wanted)
+    await keep(broker, reader, 1)
+    wanted.add("room:a")
+    await publish(broker, "room:a", "y")
+    assert [entry.publication.data for entry in await reading] == [b"1", b"y"]
+
+
+async def test_no_more_wait_than_there_are_reads_ahead(broker, reader):
+    reading = await waiting(broker, reader, {"room:wanted"})
+    await keep(broker, reader, AHEAD - 1)
+    assert not reading.done()
+    await publish(broker, "room:a", "last")
+    assert len(await reading) == AHEAD
+    assert not reader._sent
+    after = asyncio.create_task(reader.read(1 + AHEAD, block=2.0, wanted=set()))
+    await until(lambda: reader._sent.due)
+    await broker.control(b"{}")
+    assert [entry.id for entry in await after] == [2 + AHEAD]
+
+
+async def test_what_has_waited_long_comes_with_the_next_entry(broker, reader, monkeypatch):
+    reading = await waiting(broker, reader, {"room:wanted"})
+    await keep(broker, reader, 2)
+    monkeypatch.setattr(answers, "KEPT", 0.0)
+    await publish(broker, "room:a", "x")
+    assert [entry.id for entry in await reading] == [2, 3, 4]
+
+
+async def test_what_waits_when_the_connection_ends_is_read_again(broker, reader):
+    reading = await waiting(broker, reader, {"room:wanted"})
+    await keep(broker, reader, 2)
+    reader.reset()
+    with pytest.raises(RedisError):
+        await reading
+    assert [entry.id for entry in await reader.read(1, block=2.0)] == [2, 3]
