@@ -1,6 +1,7 @@
 """`python -m loadtest.idle_fleet`: what gateways that have nothing to do cost Redis.
 
-A store of its own, and gateways in one process: each reads every partition's bus and beats, as those with clients do.
+A store of its own, and gateways in one process: each reads every partition's bus and beats, as those with clients do. Each
+beats at moments of its own, as processes do that began one after the other.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from typing import Any
 
 import uvloop
@@ -46,7 +48,8 @@ class Nobody:
 
 
 def workers(name: str, broker: RedisBroker, metrics: Metrics) -> list[PartitionWorker]:
-    """Those of one gateway."""
+    """Those of one gateway, which begins now."""
+    begun = time.monotonic()
     beat = Beat(incarnation=name, node=json.dumps({"node": name, "connections": 0}).encode())
     return [
         PartitionWorker(
@@ -56,6 +59,7 @@ def workers(name: str, broker: RedisBroker, metrics: Metrics) -> list[PartitionW
             beat=lambda: beat,
             on_acknowledged=lambda *_: None,
             metrics=metrics,
+            begun=begun,
         )
         for number in range(broker.partitions)
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-_BEGUN = time.monotonic()
+BEGUN = time.monotonic()
+"""When this process began."""
 
 
 def ahead(period: float, passed: float) -> float:
@@ -17,9 +18,9 @@ def ahead(period: float, passed: float) -> float:
     return left if left >= period / 2 else left + period
 
 
-def until_next(period: float) -> float:
-    """The same from now on; all loops of this process count from when it began."""
-    return ahead(period, time.monotonic() - _BEGUN)
+def until_next(period: float, *, begun: float = BEGUN) -> float:
+    """The same from now on; all loops of this process count from when it began, unless told another moment to count from."""
+    return ahead(period, time.monotonic() - begun)
 
 
 async def pause(period: float) -> None:

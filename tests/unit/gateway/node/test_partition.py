@@ -215,6 +215,15 @@ async def test_a_beat_may_be_hurried(at):
     assert now() - began < BEAT_SECONDS / 2
 
 
+async def test_workers_that_began_at_different_times_beat_together(at):
+    now, worker = asyncio.get_running_loop().time, at.worker
+    await until(lambda: BEAT_SECONDS / 4 < now() - worker.beat_sent_at < BEAT_SECONDS / 2)
+    async with running() as other:
+        await until(
+            lambda: abs(worker.beat_sent_at - other.worker.beat_sent_at) < BEAT_SECONDS / 10
+        )
+
+
 async def test_what_is_due_is_done_and_an_earlier_time_comes_first(at):
     worker, loop = at.worker, asyncio.get_running_loop()
     await join(at)
