@@ -109,13 +109,14 @@ class Dial:
                 async with limit:
                     pipe = await self._open(address, blocking)
                     await _prepare(pipe, *([] if address is None else [check_master]), prepare)
-                    return pipe
+                    # The move may have come with the last answer, before the limit could end this.
+                    if aims == self._aims:
+                        return pipe
+                    pipe.cut()
             except (RedisError, OSError) as error:
                 if self._passwords is not None and isinstance(error, AuthenticationError):
                     self._passwords.refuse()
-                if (
-                    not limit.expired() and aims == self._aims
-                ):  # else the master has moved meanwhile
+                if aims == self._aims:  # else the master has moved meanwhile
                     self._locator.doubt(self._partition)
                     raise
             finally:
@@ -123,6 +124,7 @@ class Dial:
 
     def moved(self) -> None:
         """Begin anew what is being opened: the master is elsewhere, and a dead one would be waited for."""
+        self._aims += 1
         for limit in self._opening:
             limit.reschedule(asyncio.get_running_loop().time())
 

@@ -13,7 +13,9 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import TimeoutError as Late
 
 from services.kernel.redis.connections import Dial
+from services.kernel.redis.locator import Fixed
 from services.kernel.redis.pipe import Pipe
+from services.kernel.redis.store_url import Address
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, start_redis
 from tests.support.waiting import until
@@ -173,3 +175,36 @@ async def test_commands_that_are_sent_together_may_be_answered_each_by_itself(pi
     assert [type(reply) for reply in taken] == [Lost, Lost]
     pipe.send_each([("PING",)], taken.append)
     assert [type(reply) for reply in taken] == [Lost] * 3
+
+
+class Asked(Fixed):
+    """Leads to one server, and counts how often it was asked where that is."""
+
+    def __init__(self, address: Address) -> None:
+        self.times = 0
+        self._address = address
+
+    async def find(self, partition: int) -> Address | None:
+        self.times += 1
+        return self._address
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+async def test_a_connection_that_a_move_overtakes_at_its_end_is_begun_anew(server, turns):
+    """A former master serves on: what is connected to it would have its writes acknowledged, and they are lost."""
+    locator = Asked(Address("127.0.0.1", int(server.url.rsplit(":", 1)[1].split("/")[0])))
+    dial = Dial(server.url, locator=locator)
+    opened: list[Pipe] = []
+
+    async def move_once(pipe: Pipe) -> None:
+        opened.append(pipe)
+        if len(opened) == 1:
+            dial.moved()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    pipe = await dial.connect(prepare=move_once)
+    assert locator.times == 2
+    assert pipe is opened[1]
+    assert opened[0].ended
+    pipe.cut()
