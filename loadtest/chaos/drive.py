@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ SETTLE = 90.0
 _ANSWER_SECONDS = 60.0
 _LAST_ANSWERS = 0.5
 """Seconds in which what was published last is answered, where nothing holds it up."""
+
+_GATHERINGS = 2
+"""How often what clients were told and what the logs say is gathered, while an epoch begins between the two."""
 
 _REPORT_BYTES = 1 << 30
 _HERE = Path(__file__).parent
@@ -234,20 +237,35 @@ class _Scene:
 
     async def rest(self) -> None:
         """Nobody publishes any more, all settles, and what is left is gathered."""
+        await _all(self._crowds, "stop")
+        heads: dict[str, str] = {}
+        for _ in range(_GATHERINGS):
+            looks = await self._gather(heads)
+            heads = {channel: epoch for channel, (epoch, _) in self.run.rest["logs"].items()}
+            if _stand_in(looks, heads):
+                return
+
+    async def _gather(self, heads: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What clients were told, once all stand in the epochs of `heads`, and then what the system says. Answers with
+        where clients stood before that.
+        """
         run, crowds = self.run, self._crowds
-        await _all(crowds, "stop")
         run.settled = False
         with contextlib.suppress(RuntimeError):
             await _until(
-                lambda looks: _rests(looks, self._everybody), crowds, seconds=self._plan.settle
+                lambda looks: _rests(looks, self._everybody) and _stand_in(looks, heads),
+                crowds,
+                seconds=self._plan.settle,
             )
             run.settled = True
         run.ended = now()
+        looks = await _all(crowds, "look")
         run.clients = [
             client for report in await _all(crowds, "report") for client in report["clients"]
         ]
         async with Api(self._system.door, self._system.login) as api:
             run.rest = await api.rest(self._names, _present(run.clients, self._names))
+        return looks
 
 
 def say(text: str) -> None:
@@ -331,6 +349,18 @@ async def _until(
 
 def _live(looks: list[dict[str, Any]]) -> int:
     return sum(look["live"] for look in looks)
+
+
+def _stand_in(looks: list[dict[str, Any]], heads: Mapping[str, str]) -> bool:
+    """Whether all who read a channel stand in its epoch. A busy machine may have its store fail over by itself, also
+    between what clients were told and what the logs say.
+    """
+    return all(
+        epoch == heads.get(channel, epoch)
+        for look in looks
+        for client in look["positions"]
+        for channel, epoch, _ in client
+    )
 
 
 def _rests(looks: list[dict[str, Any]], everybody: int) -> bool:
