@@ -43,6 +43,7 @@ ELSEWHERE = {
     ("docs/performance.md", "Performance", 0): "minutes of measuring",
     ("docs/performance.md", "What a bystander feels of a flood", 0): "tests/chaos/test_floods.py",
     ("docs/performance.md", "What others feel of a failover", 0): "minutes of load",
+    ("docs/performance.md", "Storms", 0): "minutes of load",
     ("docs/chaos.md", "Chaos", 0): "tests/chaos/test_client_packages.py",
     ("docs/chaos.md", "Against a system of yours", 0): "tests/chaos/test_client_packages.py",
     ("docs/chaos.md", "Does it find anything?", 0): "minutes of faults",
