@@ -36,13 +36,13 @@ async def test_redis_restarts_as_planned_and_no_reader_is_told(
     stack: Stack, people: People
 ) -> None:
     """The run keeps it running: it is started again when it has ended."""
-    async with under_traffic(people, seconds=6, before=1) as (traffic, _, starts):
+    # The seal may stand for less than the twentieth part of a second that lies between two publishes elsewhere.
+    async with under_traffic(people, seconds=6, before=1, rate=100) as (traffic, _, starts):
         _, said = await handover(
             *("restart", "--shutdown", "--seconds", "20"),
             environment={"OPENLINE_REDIS_URL": stack.run["redis"]},
         )
         assert re.search(r"refused for \d+ ms, no reader is reset", said), said
     assert not [event for client in starts for event in client.seen if event["type"] == "reset"]
-    # The seal may stand for less than what lies between two publishes of a busy machine.
-    assert set(traffic.refused) <= {(503, "unavailable")}
+    assert (503, "unavailable") in traffic.refused
     assert {epoch for epoch, _ in traffic.acked} == {epoch for epoch, _ in starts.values()}

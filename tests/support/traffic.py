@@ -87,9 +87,9 @@ class Traffic:
 
 @asynccontextmanager
 async def under_traffic(
-    people: People, *, seconds: float, before: float
+    people: People, *, seconds: float, before: float, rate: float = 20
 ) -> AsyncIterator[tuple[Traffic, str, dict[WireClient, tuple[str, int]]]]:
-    """Twenty messages a second to a subscriber on each gateway for `seconds`; the block runs after those `before`.
+    """So many messages a second (`rate`) to a subscriber on each gateway for `seconds`; the block runs after those `before`.
 
     What they publish, the channel, and where the subscribers began. Behind the block `Traffic.check_flagged` has held.
     """
@@ -97,7 +97,7 @@ async def under_traffic(
     clients = [await people.connect(user, gateway=n) for n, user in enumerate(("alice", "bob"))]
     starts = {client: position(await client.subscribe(channel)) for client in clients}
     traffic = Traffic()
-    publishing = asyncio.create_task(traffic.publish(people, channel, seconds=seconds, rate=20))
+    publishing = asyncio.create_task(traffic.publish(people, channel, seconds=seconds, rate=rate))
     try:
         await asyncio.sleep(before)
         yield traffic, channel, starts
