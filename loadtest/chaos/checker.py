@@ -31,8 +31,8 @@ Window = tuple[int, int]
 class Finding:
     """Something that must not be. `kind`: missed, doubled, reordered, unrecovered (told of a recovery that has a hole),
     foreign, echoed, failed, behind, nowhere, refused, unsettled, idle, stays or absent (of presence), lost (acknowledged,
-    and no fault allows that it is gone), again (a leave that was told before, and no fault takes that back), reset (a word of a loss, and nothing but planned work was
-    near that loses nothing), service (what a log or a probe says).
+    and no fault allows that it is gone), again (a leave that was told before, and no fault takes that back), reset (a word
+    of a loss, and nothing but planned work was near that loses nothing), service (what a log or a probe says).
     """
 
     kind: str
@@ -56,7 +56,9 @@ class Told:
 class Verdict:
     """What is wrong, and how much there was. `flagged`: losses that clients were told of, by reason.
     `acked_unheard`: acknowledged, heard by nobody, and everybody was told that something is missing there: the store lost
-    it, or a reset went on behind it. `lost`: those of them that the store does not have. `told`: each word of a loss. `heard`: channel and place of all that anybody was given, also where its epoch has ended since. `again`: client, channel and leave, of those told a second time on one line.
+    it, or a reset went on behind it. `lost`: those of them that the store does not have. `told`: each word of a loss. `heard`: channel and place
+    of all that anybody was given, also where its epoch has ended since. `again`: client, channel and leave, of those told a
+    second time on one line.
     """
 
     findings: list[Finding] = field(default_factory=list)
