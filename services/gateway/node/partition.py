@@ -46,7 +46,7 @@ class PartitionWorker:
         metrics: Metrics,
         begun: float = pace.BEGUN,
     ) -> None:
-        """Workers that count from the same moment, `begun` (monotonic clock), beat together: a store that is woken once for
+        """Workers that count from the same moment, `begun` (the loop's clock), beat together: a store that is woken once for
         all of a gateway's beats does them for less.
         """
         self.partition = partition
@@ -132,7 +132,7 @@ class PartitionWorker:
     async def _beating(self) -> None:
         while True:
             await self._beat_once()
-            wait = pace.until_next(BEAT_SECONDS, begun=self._begun)
+            wait = pace.ahead(BEAT_SECONDS, self._loop.time() - self._begun)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), wait)
             self._hurry.clear()

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 BEGUN = time.monotonic()
-"""When this process began."""
+"""When this process began, on the monotonic clock, which is the clock of asyncio's and uvloop's loops too."""
 
 
 def ahead(period: float, passed: float) -> float:
@@ -18,9 +18,9 @@ def ahead(period: float, passed: float) -> float:
     return left if left >= period / 2 else left + period
 
 
-def until_next(period: float, *, begun: float = BEGUN) -> float:
-    """The same from now on; all loops of this process count from when it began, unless told another moment to count from."""
-    return ahead(period, time.monotonic() - begun)
+def until_next(period: float) -> float:
+    """The same from now on; all loops of this process count from when it began."""
+    return ahead(period, time.monotonic() - BEGUN)
 
 
 async def pause(period: float) -> None:
