@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -386,6 +387,23 @@ class PresenceContract:
         await broker.listeners("i1", {"room:a": 0, "room:b": 0})
         assert await broker.subscribers(["room:a", "room:b"]) == [4, 0]
         assert await broker.subscribers([]) == []
+
+    async def test_who_tells_its_subscribers_learns_the_fleets_in_the_same_step(
+        self, broker: Broker
+    ) -> None:
+        for name in ("i1", "i2"):
+            await beat(broker, name)
+        mine = {"room:a": 3, "room:b": 1, "room:c": 2}
+        assert await broker.listeners("i1", mine) == {}
+        assert await broker.listeners("i1", mine, totals={"room:a", "room:c", "room:other"}) == {
+            "room:a": 3,
+            "room:c": 2,
+        }
+        both = await asyncio.gather(
+            *(broker.listeners(name, {"room:b": 5}, totals=["room:b"]) for name in ("i1", "i2"))
+        )
+        assert sorted(totals["room:b"] for totals in both) == [5, 10]
+        assert await broker.listeners("i1", {"room:b": 0}, totals=["room:b"]) == {"room:b": 5}
 
     async def test_a_node_that_is_quiet_for_half_a_lease_counts_no_more_until_it_is_back(
         self, make, pass_time

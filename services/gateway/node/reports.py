@@ -85,27 +85,31 @@ class Reports:
             return
         counts, self._counts = self._counts, {}
         newcomers, self._newcomers = self._newcomers, {}
+        checked: set[str] = set()
+        if self._limits.rates:
+            checked.update(map(channels.connections, newcomers), map(channels.address, crowds))
         try:
-            await self._broker.listeners(self._incarnation(), counts)
-            await self._check_users(newcomers)
-            await self._check_addresses(crowds)
+            totals = await self._broker.listeners(self._incarnation(), counts, totals=checked)
         except OpenlineError:
             self._counts = {**counts, **self._counts}
             for user, sessions in newcomers.items():
                 here = [session for session in sessions if not session.is_closed]
                 if here:
                     self._newcomers[user] = here + self._newcomers.get(user, [])
+        else:
+            self._check_users(newcomers, totals)
+            self._check_addresses(crowds, totals)
 
-    async def _check_users(self, newcomers: Mapping[str, list[Session]]) -> None:
+    def _check_users(
+        self, newcomers: Mapping[str, list[Session]], totals: Mapping[str, int]
+    ) -> None:
         """Close the newest of those that came since the last report where the fleet has too many of a user.
 
-        Counted after they were reported, so of two gateways the later one sees all.
+        Counted as they were reported, so of two gateways the later one sees all, and the other one its own.
         """
         limit = self._limits.connections_per_user
-        if not newcomers or not self._limits.rates:
-            return
-        totals = await self._broker.subscribers([channels.connections(user) for user in newcomers])
-        for (user, sessions), total in zip(newcomers.items(), totals, strict=True):
+        for user, sessions in newcomers.items():
+            total = totals.get(channels.connections(user), 0)
             if total <= limit:
                 self._quota.fits(user)
             else:
@@ -114,13 +118,13 @@ class Reports:
                 refusal = self._quota.too_many(user, self._now())
                 session.close(connection_limit(refusal), refusal.message)
 
-    async def _check_addresses(self, crowds: Mapping[str, list[Newcomer]]) -> None:
+    def _check_addresses(
+        self, crowds: Mapping[str, list[Newcomer]], totals: Mapping[str, int]
+    ) -> None:
         """The same for addresses. Connections that came while the store was away are counted, but stay."""
         limit = self._limits.connections_per_address
-        if not crowds or not self._limits.rates:
-            return
-        totals = await self._broker.subscribers([channels.address(name) for name in crowds])
-        for (address, newcomers), total in zip(crowds.items(), totals, strict=True):
+        for address, newcomers in crowds.items():
+            total = totals.get(channels.address(address), 0)
             if total <= limit:
                 self._quota.address_fits(address)
             for newcomer in newcomers[::-1][: max(0, total - limit)]:

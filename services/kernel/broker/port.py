@@ -385,8 +385,12 @@ class Fleet(Protocol):
     async def nodes(self) -> list[bytes]:
         """The JSON objects that living nodes told with their last beats."""
 
-    async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
-        """Set this node's number of subscribers a channel; 0 removes it.
+    async def listeners(
+        self, incarnation: str, counts: Mapping[str, int], *, totals: Container[str] = ()
+    ) -> dict[str, int]:
+        """Set this node's number of subscribers a channel; 0 removes it. The fleet's number of each of these in `totals`.
+
+        Set and counted in one step: of two nodes that tell at the same time, the later one sees what both have told.
 
         A channel in which nothing was published is forgotten an hour after it was opened, and its next epoch is another
         one: tell the numbers again within KEEP_SECONDS, and it lives on while somebody listens.

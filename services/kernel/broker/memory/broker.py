@@ -265,12 +265,15 @@ class MemoryBroker:
         self._parts[0].put(EntryType.CONTROL, fragment=message)
         await self._wake_readers()
 
-    async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
-        """Set a node's subscribers a channel."""
+    async def listeners(
+        self, incarnation: str, counts: Mapping[str, int], *, totals: Container[str] = ()
+    ) -> dict[str, int]:
+        """Set a node's subscribers a channel, and count the fleet's."""
         self._count("listeners")
         now = self._now()
         for channel, count in counts.items():
             self._of(channel).listen(incarnation, {channel: count}, now=now)
+        return {name: self._of(name).subscribers(name, now) for name in counts if name in totals}
 
     async def subscribers(self, channels: Sequence[str]) -> list[int]:
         """Connections subscribed to each channel."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, TypeVar
 
 from services.kernel.broker.paging import unwrap, wrap
@@ -134,33 +134,45 @@ class RedisFleet:
             )
         )
 
-    async def listeners(self, incarnation: str, counts: Mapping[str, int]) -> None:
-        """Set this node's subscribers a channel. Raises `unavailable` when the incarnation holds no lease."""
+    async def listeners(
+        self, incarnation: str, counts: Mapping[str, int], *, totals: Container[str] = ()
+    ) -> dict[str, int]:
+        """Set this node's subscribers a channel, and count the fleet's. Raises `unavailable` when the incarnation holds no lease."""
         by_part: dict[int, list[str]] = defaultdict(list)
         for channel in counts:
             by_part[self._redis.partition(channel)].append(channel)
         # All are told, whichever is away.
         telling = (
-            self._tell(number, incarnation, {c: counts[c] for c in channels})
+            self._tell(number, incarnation, {c: counts[c] for c in channels}, totals)
             for number, channels in by_part.items()
         )
-        _raise_first(await asyncio.gather(*telling, return_exceptions=True))
+        told = await asyncio.gather(*telling, return_exceptions=True)
+        _raise_first(told)
+        return {c: total for one in told if isinstance(one, dict) for c, total in one.items()}
 
-    async def _tell(self, number: int, incarnation: str, counts: Mapping[str, int]) -> None:
+    async def _tell(
+        self, number: int, incarnation: str, counts: Mapping[str, int], totals: Container[str]
+    ) -> dict[str, int]:
         """One call after the other: what others send waits for one of them, not for all that a gateway has to tell."""
         link = self._redis.parts[number].writes
+        found: dict[str, int] = {}
         for some in _chunks(list(counts)):
-            command = self._listening(number, incarnation, {c: counts[c] for c in some})
-            if not await self._redis.one("listeners", link, command):
+            command = self._listening(number, incarnation, {c: counts[c] for c in some}, totals)
+            counted = await self._redis.one("listeners", link, command)
+            if counted is None:
                 raise unavailable("this node holds no lease now")
+            found |= zip((c for c in some if c in totals), counted, strict=True)
+        return found
 
-    def _listening(self, number: int, incarnation: str, counts: Mapping[str, int]) -> Command:
+    def _listening(
+        self, number: int, incarnation: str, counts: Mapping[str, int], totals: Container[str]
+    ) -> Command:
         k = self._redis.parts[number].keys
         names = [k.record, k.leases, k.channels, k.heard(incarnation)]
         for channel in counts:
             names += (k.listeners(channel), k.head(channel))
-        pairs = [part for channel, count in counts.items() for part in (channel, count)]
-        return run("listeners", names, incarnation, *pairs, again=True)
+        told = [part for c, count in counts.items() for part in (c, count, int(c in totals))]
+        return run("listeners", names, incarnation, self._redis.lease, *told, again=True)
 
     async def subscribers(self, channels: Sequence[str]) -> list[int]:
         """Connections subscribed to each channel over the fleet."""

@@ -69,6 +69,24 @@ async def test_of_two_gateways_the_later_one_closes_what_is_too_much(broker):
     assert [s.connection.code for s in (first, old, new, amy)] == [None, 4104, 4104, None]
 
 
+async def test_of_two_gateways_that_report_at_once_the_later_one_closes_what_is_too_much(broker):
+    limits, tell = Limits(connections_per_user=2, connections_per_address=2), broker.listeners
+    here, there = reports(broker, limits=limits), reports(broker, "there", limits)
+    both = asyncio.Barrier(2)
+
+    async def at_once(*args, **kwargs):
+        totals = await tell(*args, **kwargs)
+        await both.wait()
+        return totals
+
+    broker.listeners = at_once
+    sessions = [come(one, count=2) for one in (here, there)]
+    strangers = [visit(one) for one in (here, there) for _ in range(2)]
+    await asyncio.gather(here.send_counts(), there.send_counts())
+    assert [session.connection.code for session in sessions].count(4104) == 1
+    assert [stranger.code for stranger in strangers].count(4104) == 2
+
+
 async def test_whose_connections_are_too_many_over_the_fleet_is_named(broker):
     limits, full = Limits(connections_per_user=2), []
     here, there = (reports(broker, name, limits, full=full.append) for name in ("here", "there"))
@@ -122,7 +140,7 @@ async def test_a_count_that_changes_while_an_older_one_fails_is_the_one_that_is_
     here.listeners("chat:a", 1)
     tell = broker.listeners
 
-    async def fail(incarnation, counts):
+    async def fail(incarnation, counts, *, totals):
         here.listeners("chat:a", 0)
         broker.listeners = tell
         raise OpenlineError(Code.UNAVAILABLE, "away")

@@ -1,13 +1,15 @@
 #!lua flags=allow-oom
 -- Sets how many subscribers a node has in each of these channels; 0 takes the node away from a channel.
 -- Keeps the heads of channels with subscribers alive: when a head goes, they are told to start anew.
+-- Counts over the fleet in the same step: of two nodes that tell at the same time, the later one sees both.
 -- KEYS: 1 history record, 2 leases, 3 channels, 4 the incarnation's listened channels, then of each channel: listeners, head
--- ARGV: 1 incarnation, then pairs for those keys: channel, number
--- Returns 1, or 0 when the incarnation has no lease: nobody would take its numbers away.
+-- ARGV: 1 incarnation, 2 lease ttl ms, then for those keys: channel, number, whether to count (1 or 0)
+-- Returns the fleet's number for each that is counted, or nil when the incarnation has no lease: nobody would take its numbers away.
 --include head
 --include clock
 --include sealed
 --include lease
+--include living
 
 if stands(redis.call('HGET', KEYS[1], 'seal_until')) then
   return sealed()
@@ -15,10 +17,11 @@ end
 
 local incarnation = ARGV[1]
 if not has_lease(KEYS[2], incarnation) then
-  return 0
+  return nil
 end
+local counted, without, looked = {}, nil, false
 for i = 5, #KEYS, 2 do
-  local channel, number = ARGV[i - 3], ARGV[i - 2]
+  local channel, number = ARGV[3 * (i - 3) / 2], ARGV[3 * (i - 3) / 2 + 1]
   if number == '0' then
     redis.call('HDEL', KEYS[i], incarnation)
     redis.call('SREM', KEYS[4], channel)
@@ -34,5 +37,11 @@ for i = 5, #KEYS, 2 do
       redis.call('PEXPIRE', KEYS[i + 1], UNPUBLISHED_TTL)
     end
   end
+  if ARGV[3 * (i - 3) / 2 + 2] == '1' then
+    if not looked then
+      without, looked = quiet(KEYS[2], tonumber(ARGV[2])), true
+    end
+    counted[#counted + 1] = subscribers(KEYS[i], without)
+  end
 end
-return 1
+return counted
