@@ -23,7 +23,7 @@ class Channel:
 
     `looking` is the call whose reply is awaited, `stale` whether head or history record may not match the server, `due` when
     the next look is wanted, `failures` how many looks in a row did not count, `advances` how many brought something new,
-    `seen` the bus id that the newest reply includes, `bottom` an offset below which the log was found to hold nothing.
+    `seen` the bus id that the newest reply includes, `quiet_until` the bus id up to which nobody listened here, `bottom` an offset below which the log was found to hold nothing.
     """
 
     __slots__ = (
@@ -44,6 +44,7 @@ class Channel:
         "looking",
         "name",
         "offset",
+        "quiet_until",
         "ring",
         "seen",
         "stale",
@@ -76,6 +77,7 @@ class Channel:
         self.failures = 0
         self.advances = 0
         self.seen = 0
+        self.quiet_until = 0
         self._buffer: list[Entry] = []
         self._buffer_bytes = 0
         self._overflowed = False
@@ -120,6 +122,13 @@ class Channel:
         if self.listeners:
             self.audience.deliver(publication)
 
+    def signal(self, entry: Entry) -> None:
+        """Tell listeners what is in no log. What came before the first of them joined is older than all that they know: the bus
+        may bring it late, and they would take a member who was there before them for a newcomer.
+        """
+        if self.listeners and entry.id > self.quiet_until:
+            self.audience.signal(entry)
+
     def doubt(self) -> None:
         """Something may be missing; a look that is under way was not asked for that and is void."""
         self.live = False
@@ -148,6 +157,8 @@ class Channel:
         if joined is None:
             return False
         self.waiters.pop(waiter.subscriber, None)
+        if not self.listeners:
+            self.quiet_until = self.seen
         self.listeners.add(waiter.subscriber)
         waiter.collected = []  # it may be remembered until its deadline
         if not joined.publications:

@@ -213,8 +213,8 @@ class Hub:
         if entry.type is _MESSAGE or entry.type is _NUDGE:
             channel.accept(entry)
             self._settle(channel)
-        elif channel.listeners:
-            channel.audience.signal(entry)
+        else:
+            channel.signal(entry)
 
     def _system(self, entry: Entry) -> None:
         if entry.type is EntryType.CONTROL:
@@ -240,7 +240,7 @@ class Hub:
             self._calls.add(ReconnectCall(), now)
         elif verdict is Verdict.RETAKEN:
             for channel in self._channels.values():
-                channel.seen = 0  # a bus id of the history before
+                channel.seen = channel.quiet_until = 0  # bus ids of the history before
                 channel.stale |= reply.history != before
             self._resync()
 
