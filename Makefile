@@ -46,7 +46,7 @@ unit:  ## Run the tests that need no server, in under half a minute: unit, contr
 
 test:  ## Run the tests: unit, contract, property, websocket, integration, end to end
 	@$(NEED) test
-	@$(BIN)/python -m pytest $(BESIDE) --ignore=tests/clients --ignore=tests/chaos -p no:kmock \
+	@$(BIN)/python -m pytest $(BESIDE) --hypothesis-profile quick --ignore=tests/clients --ignore=tests/chaos -p no:kmock \
 		-m "not slow and not browser and not docker and not deploy" $(PYTEST)
 
 test-store:  ## Run the broker's contract against a store: OPENLINE_TEST_REDIS=redis://... (it is EMPTIED), or the path of a server
@@ -56,11 +56,12 @@ test-store:  ## Run the broker's contract against a store: OPENLINE_TEST_REDIS=r
 		-k "TestRedis or redis]" $(PYTEST)
 
 # Tests that measure come last, one after the other. Status 5 of pytest: none of these was asked for.
-test-slow:  ## Run the slower tests: long schedules, faults, a real browser
+test-slow:  ## Run the slower tests: all examples of the property tests, long schedules, faults, a real browser
 	@$(NEED) clients
-	@slow() { $(BIN)/python -m pytest -m "$$@" $(PYTEST) || [ $$? = 5 ]; }; \
-		slow "(slow or browser) and not alone and not docker and not deploy" $(BESIDE); beside=$$?; \
-		slow "alone" && exit $$beside
+	@slow() { $(BIN)/python -m pytest -m "$$@" $(PYTEST) || [ $$? = 5 ]; }; failed=0; \
+		slow "not slow" $(BESIDE) tests/property || failed=1; \
+		slow "(slow or browser) and not alone and not docker and not deploy" $(BESIDE) || failed=1; \
+		slow "alone" || failed=1; exit $$failed
 
 # Not `npm ci`: it fails where an index lacks a package that is optional and for another system.
 clients:  ## Check and test the client packages: JavaScript, Python, what users install

@@ -1,7 +1,8 @@
 """What holds for all tests.
 
 Continuous integration tries the same examples each time, so that a red run is a change's doing and can be repeated;
-a developer's machine tries new ones, and keeps those that failed. `--hypothesis-profile=quick` tries a tenth of them.
+a developer's machine tries new ones, and keeps those that failed. `--hypothesis-profile quick` tries a tenth of them, as
+`make unit` and `make test` do; `make test-slow` tries all.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from hypothesis import HealthCheck, settings
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("patient", patient)
 settings.register_profile("ci", patient, derandomize=True, database=None, print_blob=True)
-settings.register_profile("quick", patient, max_examples=10)
-settings.load_profile("ci" if os.environ.get("CI") else "patient")
+usual = settings.get_profile("ci" if os.environ.get("CI") else "patient")
+settings.register_profile("usual", usual)
+settings.register_profile("quick", usual, max_examples=10)
+settings.load_profile("usual")
 
 # By default a logged exception is painted with the locals of each frame, for 150 ms of CPU.
 structlog.configure(
