@@ -23,7 +23,8 @@ class Channel:
 
     `looking` is the call whose reply is awaited, `stale` whether head or history record may not match the server, `due` when
     the next look is wanted, `failures` how many looks in a row did not count, `advances` how many brought something new,
-    `seen` the bus id that the newest reply includes, `quiet_until` the bus id up to which nobody listened here, `bottom` an offset below which the log was found to hold nothing.
+    `seen` the bus id that the newest reply includes, `quiet_until` the bus id up to which nobody listened here, `bottom` an
+    offset below which the log was found to hold nothing.
     """
 
     __slots__ = (
@@ -123,8 +124,9 @@ class Channel:
             self.audience.deliver(publication)
 
     def signal(self, entry: Entry) -> None:
-        """Tell listeners what is in no log. What came before the first of them joined is older than all that they know: the bus
-        may bring it late, and they would take a member who was there before them for a newcomer.
+        """Tell listeners what is in no log, but for what came before the first of them joined.
+
+        The bus may bring that late, and they would take a member who was there before them for a newcomer.
         """
         if self.listeners and entry.id > self.quiet_until:
             self.audience.signal(entry)

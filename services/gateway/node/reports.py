@@ -96,7 +96,8 @@ class Reports:
                 here = [session for session in sessions if not session.is_closed]
                 if here:
                     self._newcomers[user] = here + self._newcomers.get(user, [])
-        else:
+            return
+        if self._limits.rates:
             self._check_users(newcomers, totals)
             self._check_addresses(crowds, totals)
 
@@ -109,7 +110,7 @@ class Reports:
         """
         limit = self._limits.connections_per_user
         for user, sessions in newcomers.items():
-            total = totals.get(channels.connections(user), 0)
+            total = totals[channels.connections(user)]
             if total <= limit:
                 self._quota.fits(user)
             else:
@@ -124,7 +125,7 @@ class Reports:
         """The same for addresses. Connections that came while the store was away are counted, but stay."""
         limit = self._limits.connections_per_address
         for address, newcomers in crowds.items():
-            total = totals.get(channels.address(address), 0)
+            total = totals[channels.address(address)]
             if total <= limit:
                 self._quota.address_fits(address)
             for newcomer in newcomers[::-1][: max(0, total - limit)]:

@@ -120,6 +120,18 @@ def test_an_entry_of_another_epoch_that_the_last_look_included_is_dropped():
     assert not bench.channel.live
 
 
+def test_a_signal_older_than_the_first_listener_is_not_for_it_and_others_hear_all():
+    bench = listening()
+    bench.channel.signal(Entry(10, EntryType.JOIN, "room:a"))
+    assert bench.told() == []
+    bench.channel.signal(Entry(11, EntryType.JOIN, "room:a"))
+    bench.wait("two", Position("E", 1))
+    bench.answer(looked(5, bus=20))
+    bench.told()
+    bench.channel.signal(Entry(12, EntryType.LEAVE, "room:a"))
+    assert bench.told() == [("signal", EntryType.LEAVE)]
+
+
 # Looks for listeners
 
 
@@ -268,18 +280,6 @@ def test_entries_in_doubt_are_not_kept_while_no_look_is_under_way():
     bench.channel.accept(message(21, 6))
     bench.answer(looked(6, bus=25, start=5))
     assert bench.told() == [("deliver", "E", 6)]
-
-
-def test_a_signal_older_than_the_first_listener_is_not_for_it_and_others_hear_all():
-    bench = listening()
-    bench.channel.signal(Entry(10, EntryType.JOIN, "room:a"))
-    assert bench.told() == []
-    bench.channel.signal(Entry(11, EntryType.JOIN, "room:a"))
-    bench.wait("two", Position("E", 1))
-    bench.answer(looked(5, bus=20))
-    bench.told()
-    bench.channel.signal(Entry(12, EntryType.LEAVE, "room:a"))
-    assert bench.told() == [("signal", EntryType.LEAVE)]
 
 
 # Joining

@@ -493,6 +493,10 @@ def test_another_history_means_reconnect_and_resync():
     bench.answer(looked(3, bus=4, epoch="F", began=3, history="I"), call=call)
     assert bench.told() == [("reset", "F", 3, 3, "epoch")]
     assert len(bench.sink.resyncs) == 1
+    bench.read(
+        Entry(5, EntryType.JOIN, "room:a")
+    )  # counted anew: more than 5 came before there was a listener
+    assert bench.told() == [("signal", "j")]
 
 
 def test_a_beat_that_fails_changes_nothing():

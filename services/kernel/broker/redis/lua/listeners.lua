@@ -19,9 +19,10 @@ local incarnation = ARGV[1]
 if not has_lease(KEYS[2], incarnation) then
   return nil
 end
-local counted, without, looked = {}, nil, false
+local counted, without = {}, nil
 for i = 5, #KEYS, 2 do
-  local channel, number = ARGV[3 * (i - 3) / 2], ARGV[3 * (i - 3) / 2 + 1]
+  local at = 3 * (i - 3) / 2
+  local channel, number, wanted = ARGV[at], ARGV[at + 1], ARGV[at + 2] == '1'
   if number == '0' then
     redis.call('HDEL', KEYS[i], incarnation)
     redis.call('SREM', KEYS[4], channel)
@@ -37,9 +38,9 @@ for i = 5, #KEYS, 2 do
       redis.call('PEXPIRE', KEYS[i + 1], UNPUBLISHED_TTL)
     end
   end
-  if ARGV[3 * (i - 3) / 2 + 2] == '1' then
-    if not looked then
-      without, looked = quiet(KEYS[2], tonumber(ARGV[2])), true
+  if wanted then
+    if #counted == 0 then
+      without = quiet(KEYS[2], tonumber(ARGV[2]))
     end
     counted[#counted + 1] = subscribers(KEYS[i], without)
   end
