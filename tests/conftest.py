@@ -26,10 +26,9 @@ from hypothesis import HealthCheck, settings
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("patient", patient)
 settings.register_profile("ci", patient, derandomize=True, database=None, print_blob=True)
-usual = settings.get_profile("ci" if os.environ.get("CI") else "patient")
-settings.register_profile("usual", usual)
-settings.register_profile("quick", usual, max_examples=10)
-settings.load_profile("usual")
+usual = "ci" if os.environ.get("CI") else "patient"
+settings.register_profile("quick", settings.get_profile(usual), max_examples=10)
+settings.load_profile(usual)
 
 # By default a logged exception is painted with the locals of each frame, for 150 ms of CPU.
 structlog.configure(
