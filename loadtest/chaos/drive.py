@@ -259,16 +259,15 @@ class _Scene:
 
     async def _settle(self, heads: Mapping[str, str]) -> None:
         """Wait until all are at rest, and stand in the epochs of `heads`."""
-        run, crowds = self.run, self._crowds
-        run.settled = False
+        self.run.settled = False
         with contextlib.suppress(RuntimeError):
             await _until(
                 lambda looks: _rests(looks, self._everybody) and _stand_in(looks, heads),
-                crowds,
+                self._crowds,
                 seconds=self._plan.settle,
             )
-            run.settled = True
-        run.ended = now()
+            self.run.settled = True
+        self.run.ended = now()
 
 
 def say(text: str) -> None:
