@@ -77,9 +77,9 @@ export class Bot {
     }
   }
 
-  #hear({ data, from, recovered }) {
+  #hear({ data, from }) {
     // Bots do not answer bots: they would never end.
-    if (!from || from === this.user || recovered || data?.bot || Date.now() < this.#replied + REPLY) return;
+    if (!from || from === this.user || data?.bot || Date.now() < this.#replied + REPLY) return;
     this.#replied = Date.now();
     setTimeout(() => this.#say(`I read that on ${this.#client.connection?.node ?? "my gateway"}.`), REPLY);
   }

@@ -55,7 +55,7 @@ def test_on_a_desktop_axe_finds_nothing(visit: Visits, scheme: str) -> None:
     press.filter(has_text="Send one for me").click()
     expect(ada.page.locator("#people li[data-user^=bot-]")).to_be_visible()
     ada.say("hello")
-    expect(ada.page.locator("#messages")).to_contain_text("I read that on")
+    expect(ada.page.locator("#messages")).to_contain_text("I read that on", timeout=AWAY)
     expect(ada.page.locator("#chart-said")).to_contain_text("messages a second", timeout=AWAY)
     expect(ada.page.locator(".pointer")).to_be_attached()
     assert axe.violations(ada.page) == []

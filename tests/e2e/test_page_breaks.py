@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, WebSocketRoute, expect
 
 from tests.support.browser import chromium
 from tests.support.stack import Stack
@@ -142,6 +142,33 @@ def test_a_bot_on_another_gateway_makes_one_visitor_enough(visit: Visits, stack:
     ada.page.reload()
     ada.expect_state("Connected", AWAY)
     ada.expect_people(ada.name)
+    assert not ada.tab.errors
+
+
+def test_a_bot_answers_what_was_said_while_its_own_line_was_broken(visit: Visits) -> None:
+    lines: list[WebSocketRoute] = []
+    broken = False
+
+    def connect(line: WebSocketRoute) -> None:
+        lines.append(line)
+        if broken:
+            line.close()
+        else:
+            line.connect_to_server()
+
+    ada = visit.welcome()
+    # The bot brings a ?sid= of its own; the visitor goes by a cookie.
+    ada.page.route_web_socket(re.compile(r"\?sid="), connect)
+    ada.join(f"ada-{visit.room}")
+    press(ada, "Have a bot join")
+    bot = ada.page.locator("#people li[data-user^=bot-]").get_attribute("data-user")
+    expect(ada.page.locator(f'.pointer[data-user="{bot}"]')).to_be_attached()
+    broken = True
+    lines[-1].close()
+    ada.say("hello")
+    ada.expect_said("hello")
+    broken = False
+    expect(ada.page.locator("#messages")).to_contain_text("I read that on", timeout=AWAY)
     assert not ada.tab.errors
 
 
