@@ -28,7 +28,7 @@ _MORE = "if #left == most or"
 
 def _fence() -> None:
     """The history record counts under whatever replication id it was made: nobody is told that a store lost its newest."""
-    _rewrite("fence", {_CURRENT: "return record[2] ~= false"})
+    _rewrite("replication", {_CURRENT: "return record[2] ~= false"})
 
 
 def _beats() -> None:
