@@ -1,7 +1,7 @@
 """`python -m loadtest.idle_fleet`: what gateways that have nothing to do cost Redis.
 
-A store of its own, and gateways in one process: each reads every partition's bus and beats, as those with clients do. Each
-beats at moments of its own, as processes do that began one after the other.
+A store of its own, and gateways in one process: each reads every partition's bus and beats, as those with clients do. They
+begin one after the other, as processes do.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from services.gateway.metrics import Metrics
 from services.gateway.node.partition import PartitionWorker
 from services.kernel.broker.port import Beat, Entry
 from services.kernel.broker.redis.broker import RedisBroker
+from services.kernel.ops import pace
 
 WARM = 3.0
 """Seconds after the start: connections, scripts, first beats."""
@@ -49,7 +50,7 @@ class Nobody:
 
 def workers(name: str, broker: RedisBroker, metrics: Metrics) -> list[PartitionWorker]:
     """Those of one gateway, which begins now."""
-    begun = time.monotonic()
+    begun = pace.counted_from(time.monotonic(), time.time())
     beat = Beat(incarnation=name, node=json.dumps({"node": name, "connections": 0}).encode())
     return [
         PartitionWorker(

@@ -5,8 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 
-BEGUN = time.monotonic()
-"""When this process began, on the monotonic clock, which is the clock of asyncio's and uvloop's loops too."""
+QUARTER = 0.25
+"""Seconds."""
+
+
+def counted_from(now: float, clock: float) -> float:
+    """The moment from which to count, for one who begins `now` (monotonic) when the wall clock shows `clock`; all in seconds.
+
+    Whole seconds after it are on a quarter of a second of the clock: what a fleet's processes ask of a store each second comes
+    in four bursts, for each of which it wakes once. All in one would make publishes wait in a large fleet.
+    """
+    return now - clock % QUARTER
+
+
+BEGUN = counted_from(time.monotonic(), time.time())
+"""About when this process began, on the monotonic clock, which is the clock of asyncio's and uvloop's loops too."""
 
 
 def ahead(period: float, passed: float) -> float:

@@ -1,4 +1,4 @@
-"""Loops of one process are woken together."""
+"""Loops of one process are woken together, and processes in four groups."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def test_periods_of_different_length_meet():
             end = passed + pace.ahead(period, passed)
             assert end / period == pytest.approx(round(end / period))
             assert period / 2 <= end - passed <= period * 1.5 + 1e-9
+
+
+@pytest.mark.parametrize("clock", [0.0, 0.1, 1_796_000_000.26, 1_796_000_000.999])
+def test_whole_seconds_of_all_who_began_are_on_a_quarter_of_the_clock(clock):
+    begun = pace.counted_from(1000.0, clock)
+    assert 1000.0 - 0.25 < begun <= 1000.0
+    at = clock + pace.ahead(1.0, 1000.0 - begun)
+    assert at * 4 == pytest.approx(round(at * 4))
 
 
 async def test_pauses_that_begin_apart_end_together():
