@@ -40,8 +40,9 @@ def main() -> int:
     """Run, judge, keep the histories under the seed, and print."""
     arguments = _arguments()
     if arguments.list_faults:
-        for act in faults.ACTS.values():
-            sys.stdout.write(f"{act.name:18} {act.__doc__} ({', '.join(sorted(act.stores))})\n")
+        acts = faults.ACTS.values()
+        lines = [f"{act.name:18} {act.__doc__} ({', '.join(sorted(act.stores))})\n" for act in acts]
+        sys.stdout.write("".join(lines))  # at once: `head` may have read enough after one line
         return 0
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))

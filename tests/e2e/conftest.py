@@ -10,9 +10,9 @@ from tests.support.people import People
 from tests.support.stack import Stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One system for the whole session. A test that stops a part of it starts that part again."""
+    """One system for all of them. A test that stops a part of it starts that part again."""
     running = Stack(tmp_path_factory.mktemp("stack")).start()
     yield running
     assert running.stop() == 0, "Ctrl-C is no failure"
