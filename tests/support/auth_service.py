@@ -48,7 +48,7 @@ class AuthService:
                 stderr=log,
                 preexec_fn=tied,
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

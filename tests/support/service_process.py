@@ -32,7 +32,7 @@ def refusal(name: str, **variables: str) -> subprocess.CompletedProcess[str]:
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 
@@ -63,7 +63,7 @@ class ServiceProcess:
             raise
 
     def _wait(self, path: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(httpx2.TransportError):
                 if httpx2.get(self.url + path, timeout=2).status_code == 200:

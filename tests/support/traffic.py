@@ -18,11 +18,12 @@ from tests.support.wire import WireClient
 
 @dataclass
 class Traffic:
-    """What was published: `acked` data by (epoch, offset); `refused` status codes with problem codes."""
+    """What was published: `acked` data by (epoch, offset); `refused` status codes with problem codes. While `held`, no end."""
 
     acked: dict[tuple[str, int], Any] = field(default_factory=dict)
     refused: list[tuple[int, str]] = field(default_factory=list)
     doubled: list[tuple[str, int]] = field(default_factory=list)
+    held: bool = False
 
     async def publish(
         self, people: People, channel: str, *, seconds: float, rate: float, size: int = 0
@@ -31,7 +32,7 @@ class Traffic:
         end = time.monotonic() + seconds
         number = 0
         async with asyncio.TaskGroup() as group:
-            while time.monotonic() < end:
+            while self.held or time.monotonic() < end:
                 number += 1
                 group.create_task(self._one(people, channel, number, padding="x" * size))
                 await asyncio.sleep(1 / rate)
@@ -89,18 +90,20 @@ class Traffic:
 async def under_traffic(
     people: People, *, seconds: float, before: float, rate: float = 20
 ) -> AsyncIterator[tuple[Traffic, str, dict[WireClient, tuple[str, int]]]]:
-    """So many messages a second (`rate`) to a subscriber on each gateway for `seconds`; the block runs after those `before`.
+    """So many messages a second (`rate`) to a subscriber on each gateway for `seconds`, and for as long as the block lasts.
 
-    What they publish, the channel, and where the subscribers began. Behind the block `Traffic.check_flagged` has held.
+    The block runs after those `before`. What they publish, the channel, and where the subscribers began. Behind the block
+    `Traffic.check_flagged` has held.
     """
     channel = f"room:{secrets.token_hex(6)}"
     clients = [await people.connect(user, gateway=n) for n, user in enumerate(("alice", "bob"))]
     starts = {client: position(await client.subscribe(channel)) for client in clients}
-    traffic = Traffic()
+    traffic = Traffic(held=True)
     publishing = asyncio.create_task(traffic.publish(people, channel, seconds=seconds, rate=rate))
     try:
         await asyncio.sleep(before)
         yield traffic, channel, starts
+        traffic.held = False
         await publishing
     finally:
         publishing.cancel()
