@@ -69,7 +69,7 @@ def workers(name: str, broker: RedisBroker, metrics: Metrics) -> list[PartitionW
 async def run(
     store: targets.Child, *, gateways: int, partitions: int, seconds: float
 ) -> dict[str, Any]:
-    """Let them idle; what the store used, in percent of a core, and the commands that it ran a second."""
+    """Let them idle; what the store used, in percent of a core, us of a beat's script, and the commands that it ran a second."""
     url, metrics = f"redis://{targets.HOST}:{store.port}/0", Metrics(CollectorRegistry())
     brokers = [RedisBroker(url, partitions=partitions) for _ in range(gateways)]
     async with asyncio.TaskGroup() as group, Redis.from_url(url) as client:
@@ -90,8 +90,12 @@ async def run(
     calls = {name: stat["calls"] for name, stat in after.items()}
     for name, stat in before.items():
         calls[name] -= stat["calls"]
+    scripts, in_scripts = (
+        after["cmdstat_evalsha"][of] - before["cmdstat_evalsha"][of] for of in ("calls", "usec")
+    )
     return {
         "core_percent": round(cpu / seconds * 100, 2),
+        "beat_us": round(in_scripts / scripts, 1),
         "calls_a_second": {
             name.removeprefix("cmdstat_"): round(count / seconds, 1)
             for name, count in sorted(calls.items())

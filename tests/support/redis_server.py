@@ -85,13 +85,13 @@ class RedisServer:
         self.start()
 
     def start(self) -> None:
-        """Start the process and wait until it answers PING (at most 30 s)."""
+        """Start the process and wait until it answers PING (at most 10 s)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._command(), stdout=log, stderr=log, preexec_fn=tied
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 10
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

@@ -99,14 +99,18 @@ def test_what_a_stranger_sends_is_refused_within_milliseconds(schema, data):
     room = namespace(schema)
     schemas, encoded = Schemas([room]), msgspec.json.encode(data)
     spent, loops = [], []
-    for _ in range(3):  # the quickest counts: the machine may have others to serve
+
+    def quick():
+        return min(spent) < 1.5 * min(loops)
+
+    # The quickest counts, of more rounds where the machine has others to serve.
+    while len(spent) < 3 or (not quick() and len(spent) < 30):
         began = time.process_time()
         with pytest.raises(OpenlineError):
             schemas.check(room, encoded)
         spent.append(time.process_time() - began)
         loops.append(process_time_of_a_loop())
-    # Some take 9 ms. Alternatives whose failures are all told of took 1.3 s, and DEEP did not end.
-    assert min(spent) < 10 * min(loops)
+    assert quick()
 
 
 def process_time_of_a_loop():

@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from loadtest.chaos import without
-from services.gateway.hub.bus_cursor import BusCursor
-from services.gateway.hub.channel import Channel
-from services.gateway.hub.hub import Hub
 from services.kernel.broker.redis import scripts
-from services.kernel.redis.sentinel import Sentinels
-
-BROKEN = (
-    (BusCursor, "confirmed"),
-    (Hub, "_resync"),
-    (Channel, "_buffer_up"),
-    (Sentinels, "__init__"),
-    (scripts, "_read"),
-)
+from services.kernel.redis.scripts import Script
 
 
-def product() -> list[object]:
-    """All that a rule's break replaces, and what comes of it."""
+@pytest.mark.parametrize("rule", without.RULES)
+def test_each_rule_can_be_broken(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken: list[str] = []
+
+    def breaks(where: type, name: str, how: Callable[..., Any]) -> None:
+        monkeypatch.setattr(where, name, how)  # raises where there is no such thing
+        broken.append(name)
+
+    whole = assembled()
+    monkeypatch.setattr(scripts, "_read", scripts._read)
+    monkeypatch.setattr(without, "_break", breaks)
+    try:
+        without.RULES[rule].broken()
+        assert broken or assembled() != whole
+    finally:
+        forget()
+
+
+def assembled() -> tuple[Script, ...]:
+    """All scripts, read anew."""
+    forget()
+    return scripts.everything()
+
+
+def forget() -> None:
     scripts.script.cache_clear()
     scripts.everything.cache_clear()
-    return [*(getattr(where, name) for where, name in BROKEN[:-1]), scripts.everything()]
-
-
-@pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The product is whole again after the test."""
-    for where, name in BROKEN:
-        monkeypatch.setattr(where, name, getattr(where, name))
-    yield
-    monkeypatch.undo()
-    product()
-
-
-@pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("rule", without.RULES)
-def test_each_rule_can_be_broken(rule: str) -> None:
-    whole = product()
-    without.RULES[rule].broken()
-    assert product() != whole
