@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.exceptions import ConnectionError as Lost
 
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.broker.redis.bus_reader import AHEAD, BusReader
@@ -77,3 +78,24 @@ async def test_reads_that_were_sent_ahead_end_with_their_connection(broker, serv
     assert [entry.id for entry in await broker.read(0, position)] == [position + 1]
     await broker.reconnect(0)
     await follow(broker, position + 1, quiet=5)
+
+
+@pytest.mark.parametrize("end", ["reset", "close"])
+async def test_a_read_whose_connection_is_being_opened_ends_as_well(server, end):
+    opening, opened = asyncio.Event(), asyncio.Event()
+
+    async def check(_):
+        opening.set()
+        await opened.wait()
+
+    reader = BusReader(Dial(server.url), Keys(0).bus, demoted=lambda: None, check=check)
+    reading = asyncio.create_task(reader.read(0, block=10.0))
+    await opening.wait()
+    if end == "reset":
+        reader.reset()
+    else:
+        await reader.close()
+    opened.set()
+    with pytest.raises(Lost):
+        await reading
+    assert reader._connection is None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Container
 from typing import Any
 
+from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import MovedError
 
 from services.kernel.broker.port import Batch
@@ -54,6 +55,7 @@ class BusReader:
         self._rest = 0.0
         self._reading = False
         self._quiet = False
+        self._resets = 0
         self._sent = Answers()
         self._next = (0, 0.0)  # the first of those: after which id, and for how long
 
@@ -101,12 +103,16 @@ class BusReader:
 
     async def _send(self, after: int, block: float) -> None:
         loop = asyncio.get_running_loop()
+        resets = self._resets
         pause = self._rest - loop.time()
         if pause > 0:
             await asyncio.sleep(min(pause, WINDOW))
             if self._connection is not None and self._connection.ended:
                 self._drop(self._connection)
         connection = self._connection or await self._dialled()
+        if resets != self._resets:
+            self._drop(connection)
+            raise Lost("the connection was reset before a read was sent")
         wait = ("BLOCK", max(1, int(min(block, LONGEST) * 1000))) if block > 0 else ()
         ahead = AHEAD - 1 if self._quiet and wait and pause <= 0 else 0
         self._rest = loop.time() + WINDOW * (1 + ahead)
@@ -151,7 +157,8 @@ class BusReader:
         pipe.send([("CLIENT", "SETNAME", connection_name(self._dial.partition))])
 
     def reset(self) -> None:
-        """End the connection; a read that waits fails, the next one connects again."""
+        """End the connection, also one that is being opened; a read that waits fails, the next one connects again."""
+        self._resets += 1
         if self._connection is not None:
             self._connection.cut()
 
