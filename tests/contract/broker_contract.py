@@ -7,14 +7,12 @@ from tests.contract.log_contract import LogContract
 from tests.contract.partition_contract import PartitionContract
 from tests.contract.presence_contract import PresenceContract
 
-LEASE = 30.0
-"""Seconds: longer than a test runs, however busy the machine. Tests that wait for a lease's end make it shorter."""
-
 
 class BrokerContract(LogContract, BusContract, PresenceContract, PartitionContract):
     """Fixtures of a subclass.
 
     `make(**options)` gives a broker on the test's store, `broker` one with a lease of LEASE seconds;
-    `shorten(on)` makes the store's memory short, or gives it more; `pass_time(seconds)` lets the store's time pass; `now()` is that time in seconds since 1970. `pass_hour(part)` lets
-    that part of an hour pass for heads.
+    `shorten(on)` makes the store's memory short, or gives it more; `pass_time(seconds)` lets the store's time pass; `now()` is
+    that time in seconds since 1970. `age(seconds)` lets so much pass for what it holds, leases and whatever ends by itself,
+    and `pass_hour(part)` that part of an hour for heads alone: nobody waits for those, however long they are.
     """

@@ -47,10 +47,10 @@ class BusContract:
         assert not await broker.read(0, 1, block=0.05)
 
     async def test_a_waiting_read_is_woken(self, broker: Broker) -> None:
-        waiting = asyncio.create_task(broker.read(0, 0, block=5))
+        waiting = asyncio.create_task(broker.read(0, 0, block=10))
         await asyncio.sleep(0.05)
         await publish(broker, "room:a", "1")
-        assert [entry.id for entry in await asyncio.wait_for(waiting, 2)] == [1]
+        assert [entry.id for entry in await waiting] == [1]
 
     async def test_a_read_that_was_given_up_loses_nothing(self, broker: Broker) -> None:
         waiting = asyncio.create_task(broker.read(0, 0, block=5))
@@ -188,12 +188,14 @@ class BusContract:
 
     async def test_a_beat_puts_a_canary_on_the_bus(self, broker: Broker, now) -> None:
         await publish(broker, "room:a", "1")
+        begun = now()
         beaten = await beat(broker, "i1")
+        done = now()
         (entry,) = await broker.read(0, 1)
         assert (entry.type, entry.id) == (EntryType.BEAT, beaten.bus)
         told = json.loads(b"{" + entry.fragment + b"}")
         assert told["node"] == "i1"
-        assert abs(told["at"] - now() * 1000) < 5000
+        assert begun * 1000 - 5000 < told["at"] < done * 1000 + 5000
         assert told["at"] == beaten.at
 
     async def test_one_canary_does_for_all_until_it_is_old(self, broker: Broker, pass_time) -> None:

@@ -22,7 +22,7 @@ from tests.contract.steps import beat, draft, expect_error, head, look, publish,
 
 
 class LogContract:
-    """Needs the fixtures `broker`, `pass_time` and `pass_hour`."""
+    """Needs the fixtures `broker`, `age` and `pass_hour`."""
 
     async def test_offsets_count_from_one_within_an_epoch(self, broker: Broker) -> None:
         results = await publish(broker, "room:a", "1", "2", "3")
@@ -167,21 +167,21 @@ class LogContract:
         looked = await look(broker, "room:a", last=10)
         assert (looked.offset, texts(looked.publications)) == (3, ["kept"])
 
-    async def test_a_log_dies_and_its_head_lives_on(self, broker: Broker, pass_time) -> None:
-        (first,) = await broker.publish([draft("room:a", history_ttl=1)])
+    async def test_a_log_dies_and_its_head_lives_on(self, broker: Broker, age) -> None:
+        (first,) = await broker.publish([draft("room:a", history_ttl=100)])
         assert isinstance(first, Published)
-        await pass_time(1.3)  # a tenth longer at the most, and some
+        await age(111)  # a tenth longer at the most, and some
         looked = await look(broker, "room:a", since=(Position(first.epoch, 0),), last=5)
         assert (looked.epoch, looked.offset, looked.start) == (first.epoch, 1, 1)
         assert looked.publications == ()
         second = await publish_one(broker, draft("room:a"))
         assert (second.epoch, second.offset) == (first.epoch, 2)
 
-    async def test_each_publication_prolongs_the_log(self, broker: Broker, pass_time) -> None:
-        await broker.publish([draft("room:a", "1", history_ttl=2)])
-        await pass_time(1.1)
-        await broker.publish([draft("room:a", "2", history_ttl=2)])
-        await pass_time(1.1)
+    async def test_each_publication_prolongs_the_log(self, broker: Broker, age) -> None:
+        await broker.publish([draft("room:a", "1", history_ttl=100)])
+        await age(60)
+        await broker.publish([draft("room:a", "2", history_ttl=100)])
+        await age(60)
         assert len((await look(broker, "room:a", last=5)).publications) == 2
 
     async def test_a_look_at_the_head_brings_no_publications(self, broker: Broker) -> None:

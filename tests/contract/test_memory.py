@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.kernel.broker.memory.broker import MemoryBroker
-from tests.contract.broker_contract import LEASE, BrokerContract
+from tests.contract.broker_contract import BrokerContract
+from tests.contract.steps import LEASE
 
 
 class Clock:
@@ -28,6 +29,10 @@ class TestMemory(BrokerContract):
 
     @pytest.fixture
     def pass_time(self, now):
+        return now.wait
+
+    @pytest.fixture
+    def age(self, now):
         return now.wait
 
     @pytest.fixture

@@ -8,12 +8,13 @@ import pytest
 from redis.exceptions import ConnectionError as Lost
 
 from services.kernel.broker.redis.broker import RedisBroker
-from services.kernel.broker.redis.bus_reader import AHEAD, BusReader
+from services.kernel.broker.redis.bus_reader import AHEAD, WINDOW, BusReader
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.redis.connections import Dial
 from services.kernel.redis.keys import Keys
 from tests.contract.steps import draft, follow, publish
 from tests.support.redis_server import start_redis
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -52,13 +53,14 @@ async def test_a_busy_bus_is_read_in_batches(broker, server):
     for _ in range(4):
         await broker.publish([draft("room:a") for _ in range(30)])
     assert len(await reader.read(0, block=2.0)) == 120
-    reading = asyncio.create_task(reader.read(120, block=2.0))
-    await asyncio.sleep(0.05)
+    reading = asyncio.create_task(reader.read(120, block=10.0))
+    await until(lambda: reader._sent)
     assert reader._sent.due == 1
+    await asyncio.sleep(2 * WINDOW)
     await publish(broker, "room:a", "x")
     assert [entry.id for entry in await reading] == [121]
-    reading = asyncio.create_task(reader.read(121, block=2.0))
-    await asyncio.sleep(0.05)
+    reading = asyncio.create_task(reader.read(121, block=10.0))
+    await until(lambda: reader._sent)
     assert reader._sent.due == AHEAD
     reading.cancel()
     await asyncio.wait([reading])
@@ -68,9 +70,9 @@ async def test_a_busy_bus_is_read_in_batches(broker, server):
 
 async def test_reads_that_were_sent_ahead_end_with_their_connection(broker, server):
     position = await follow(broker, 0, quiet=5)
-    reading = asyncio.create_task(broker.read(0, position))
-    await asyncio.sleep(0.05)
+    reading = asyncio.create_task(broker.read(0, position, block=10.0))
     with server.client() as client:
+        await until(lambda: client.info("clients")["blocked_clients"])
         client.client_kill_filter(_type="normal", skipme=True)
     with pytest.raises(OpenlineError):
         await reading

@@ -164,7 +164,7 @@ async def read_on(broker, reading, after):
     with contextlib.suppress(OpenlineError):
         if entries := await reading:
             return entries
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(OpenlineError):
                 if entries := await broker.read(0, after):
@@ -297,7 +297,7 @@ async def test_nodes_are_reached_by_tls(tmp_path):
             wait_until, lambda: b"state:ok" in command(server, "CLUSTER", "INFO")
         )
         url = f"rediss+cluster://127.0.0.1:{port}?ssl_ca_certs="
-        async with broker_of(f"{url}{cert}") as broker, asyncio.timeout(20):
+        async with broker_of(f"{url}{cert}") as broker, asyncio.timeout(40):
             while isinstance((await broker.publish([draft("room:a")]))[0], OpenlineError):  # noqa: ASYNC110 - each turn asks
                 await asyncio.sleep(0.05)
         other, _ = certificate(tmp_path, "other")

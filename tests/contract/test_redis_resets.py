@@ -77,8 +77,8 @@ def calls(broker):
 
 
 async def answered(call) -> None:
-    """Ask until it is answered, for five seconds at most."""
-    async with asyncio.timeout(5):
+    """Ask until it is answered, for half a minute at most."""
+    async with asyncio.timeout(30):
         while await outcome(call) is not None:  # noqa: ASYNC110 - each turn asks
             await asyncio.sleep(0.001)
 

@@ -269,5 +269,5 @@ async def test_closing_refuses_what_waits():
     await asyncio.sleep(0)
     await broker.close()
     for call in calls:
-        expect_error((await asyncio.wait_for(call, 2))[0], Code.UNAVAILABLE)
+        expect_error((await asyncio.wait_for(call, 30))[0], Code.UNAVAILABLE)
     await broker.close()

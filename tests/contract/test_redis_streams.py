@@ -11,8 +11,8 @@ import pytest
 from services.kernel.broker.port import Look
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.positions import Position
-from tests.contract.broker_contract import LEASE, BrokerContract
-from tests.contract.steps import beat, draft, member, publish
+from tests.contract.broker_contract import BrokerContract
+from tests.contract.steps import LEASE, beat, draft, member, publish
 from tests.support.redis_server import given_or_started, start_redis
 
 pytestmark = pytest.mark.server
@@ -26,6 +26,20 @@ class RedisContract(BrokerContract):
     @pytest.fixture
     def pass_time(self):
         return asyncio.sleep
+
+    @pytest.fixture
+    def age(self, server):
+        async def age(seconds):
+            """Beats are set back by so much, and what ends by itself has so much less to live."""
+            passed = round(seconds * 1000)
+            with server.client() as client:
+                for key in client.keys("ol:{p0}:*"):
+                    if (left := client.pttl(key)) > 0:
+                        client.pexpire(key, max(0, left - passed))
+                for incarnation in client.zrange("ol:{p0}:leases", 0, -1):
+                    client.zincrby("ol:{p0}:leases", -passed, incarnation)
+
+        return age
 
     @pytest.fixture
     def pass_hour(self, server):
@@ -211,7 +225,7 @@ class RedisContract(BrokerContract):
 
     async def test_every_key_belongs_to_us(self, broker, server) -> None:
         await self.test_members_are_paged_with_exact_counts(broker)
-        await self.test_buckets_fill_and_overdraw(broker, asyncio.sleep)
+        await self.test_buckets_fill_and_overdraw(broker, asyncio.sleep, time.time)
         await publish(broker, "room:a", "1")
         with server.client() as client:
             assert all(key.startswith(b"ol:{p0}:") for key in client.keys("*"))

@@ -42,7 +42,7 @@ class GivenServer:
 
     def client(self) -> redis.Redis:
         """A new synchronous client; the caller closes it."""
-        return redis.Redis.from_url(self.url, socket_timeout=5)
+        return redis.Redis.from_url(self.url, socket_timeout=30)
 
 
 @contextlib.contextmanager
@@ -85,13 +85,13 @@ class RedisServer:
         self.start()
 
     def start(self) -> None:
-        """Start the process and wait until it answers PING (at most 10 s)."""
+        """Start the process and wait until it answers PING (at most 60 s)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._command(), stdout=log, stderr=log, preexec_fn=tied
             )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
@@ -121,7 +121,7 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         """A new synchronous client; the caller closes it."""
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(port=self.port, socket_timeout=30)
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing is answered."""
@@ -137,7 +137,7 @@ class RedisServer:
             self.resume()
             self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
         try:
-            self.process.wait(5)
+            self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(5)

@@ -51,7 +51,7 @@ class SentinelServer:
                 stderr=log,
                 preexec_fn=tied,
             )
-        until(self._answers, 10)
+        until(self._answers, 60)
 
     def _answers(self) -> bool:
         with self.client() as client:
@@ -62,7 +62,7 @@ class SentinelServer:
 
     def client(self, **options: Any) -> redis.Redis:
         """A new synchronous client; the caller closes it."""
-        return redis.Redis(port=self.port, socket_timeout=5, **options)
+        return redis.Redis(port=self.port, socket_timeout=30, **options)
 
     def stop(self) -> None:
         """SIGKILL; harmless when it ended already."""

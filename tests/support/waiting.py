@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the loop run until `condition()` holds. Raises TimeoutError after 10 s."""
-    async with asyncio.timeout(10):
+    """Let the loop run until `condition()` holds. Raises TimeoutError after 30 s."""
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - what is waited for has nothing to signal with
             await asyncio.sleep(0.001)
 
 
-def wait_until(condition: Callable[[], object], *, timeout: float = 10) -> None:
+def wait_until(condition: Callable[[], object], *, timeout: float = 30) -> None:
     """Wait until the condition holds. Raises AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -13,6 +13,7 @@ from redis.exceptions import MovedError, NoScriptError, ResponseError, TryAgainE
 from redis.exceptions import TimeoutError as Late
 
 from services.kernel.broker.redis.scripts import everything
+from services.kernel.redis import link as link_module
 from services.kernel.redis.connections import Dial, Identity
 from services.kernel.redis.link import BATCH, Command, Link, _unserved
 from services.kernel.redis.redirects import REDIRECTS
@@ -322,7 +323,8 @@ async def test_where_nobody_can_be_followed_the_answer_is_the_refusal():
     await node.stop()
 
 
-async def test_a_connection_is_retired_once_what_was_sent_is_answered(link):
+async def test_a_connection_is_retired_once_what_was_sent_is_answered(link, monkeypatch):
+    monkeypatch.setattr(link_module, "RETIRING", 30.0)
     first = asyncio.create_task(link.call([Command(("INCR", "n"))]))
     await asyncio.sleep(0)
     await link.call([Command(("INCR", "n"))])
