@@ -16,7 +16,7 @@ from services.auth import metrics
 from services.auth.credentials import Passwords
 from services.auth.grants import Grants
 from services.auth.issuer import Issuer
-from services.auth.keyring import FileKeyring, Keyring, SecretKeyring
+from services.auth.keyring import FileKeyring, Keyring, KeyringError, SecretKeyring
 from services.auth.oauth import OAuthError
 from services.auth.parts import Parts
 from services.auth.revoked_logins import RevokedLogins
@@ -28,17 +28,21 @@ from services.auth.throttle import Guesses, Throttle
 from services.kernel.broker.port import Broker
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import OpenlineError
+from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.domain.limits import Limits
 from services.kernel.http import health, middleware, problems
 from services.kernel.http.auth_failures import AuthFailures
 from services.kernel.http.health import Readiness
 from services.kernel.http.requests import Requests
-from services.kernel.ops import limits, pace, redaction
+from services.kernel.http.serve import serve
+from services.kernel.ops import admin_networks, limits, logs, pace, redaction
+from services.kernel.ops.refusal import refusing
 from services.kernel.ops.tasks import Tasks
 from services.kernel.ops.version import version
 from services.kernel.redis.link import Command
 from services.kernel.tokens import trust
 from services.kernel.tokens.jwks import RemoteKeys
+from services.kernel.tokens.keys import UntrustedKeyError
 from services.kernel.tokens.revocations import Revocations
 from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.kernel.tokens.tickets import Tickets
@@ -259,3 +263,33 @@ async def _refused(request: Request, error: Exception) -> Response:
     metrics.FAILURES.labels(error.code.value).inc()
     _log.info("request_refused", path=redaction.path(request.url.path), error=error.code.value)
     return problems.response(error)
+
+
+def run(settings: Settings) -> None:
+    """Serve until told to end. What stops the start is one line and exit status 2."""
+    logs.configure("auth", format=settings.log_format, level=settings.log_level)
+    with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET", KeyringError: "OPENLINE_AUTH_KEYS"}):
+        application = _created(settings)
+    admin_networks.warn_if_assumed(settings)
+    serve(
+        application,
+        host=settings.auth_host,
+        port=settings.auth_port,
+        name="auth",
+        limits=limits.of(settings),
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+def _created(settings: Settings) -> FastAPI:
+    try:
+        return create(settings)
+    except OpenlineError as error:
+        raise ConfigurationError(
+            f"OPENLINE_DATABASE_URL: {error.message}; start the database or correct the URL"
+        ) from error
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise ConfigurationError(
+            f"OPENLINE_AUTH_KEYS={settings.auth_keys}: {problem}; name a folder that this user can read and write"
+        ) from error

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from services.kernel.domain.limits import AUTH
 from services.kernel.ops import limits
@@ -25,9 +23,14 @@ MAX_BODY = 65_536
 
 
 def _database(value: str) -> str:
+    if value.startswith("sqlite:///"):
+        return value  # the usual one: whoever only reads settings does not import SQLAlchemy for it
+    from sqlalchemy.engine import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
     try:
         backend = make_url(value).get_backend_name()
-    except ArgumentError:
+    except (ValueError, ArgumentError):
         backend = ""
     if backend not in ("sqlite", "postgresql"):
         raise ValueError("must be sqlite:///path or postgresql://user:password@host/name")

@@ -35,8 +35,6 @@ from services.kernel.http.http_protocol import HttpProtocol
 from services.kernel.http.serve import Server, serve
 from services.kernel.ops import garbage, limits, logs, memory, namespaces
 from services.kernel.ops.refusal import refuse_now, refusing
-from services.kernel.ops.settings import load
-from services.kernel.ops.usage import check_arguments
 from services.kernel.ops.version import build_info, version
 from services.kernel.tokens import trust
 from services.kernel.tokens.keys import UntrustedKeyError
@@ -209,10 +207,8 @@ def protocols(app: FastAPI, limited: Limits) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def run(settings: Settings) -> None:
     """Serve until told to end. What can never work ends the process with one line."""
-    check_arguments("gateway", "Serves WebSocket and SSE clients.", Settings)
-    settings = load(Settings)
     logs.configure("gateway", format=settings.log_format, level=settings.log_level)
     with refusing({UntrustedKeyError: "OPENLINE_HS256_SECRET"}):
         broker = RedisBroker.of(settings)

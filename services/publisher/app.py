@@ -27,9 +27,7 @@ from services.kernel.http.requests import Requests
 from services.kernel.http.serve import Server, serve
 from services.kernel.ops import admin_networks, garbage, limits, logs, namespaces
 from services.kernel.ops.refusal import refuse_now, refusing
-from services.kernel.ops.settings import load
 from services.kernel.ops.tasks import Tasks
-from services.kernel.ops.usage import check_arguments
 from services.kernel.ops.version import version
 from services.kernel.tokens import trust
 from services.kernel.tokens.keys import UntrustedKeyError
@@ -175,12 +173,8 @@ def create(settings: Settings) -> Parts:
         )
 
 
-def main() -> None:
+def run(settings: Settings) -> None:
     """Serve until told to end. What can never work ends the process with one line."""
-    check_arguments(
-        "publisher", "Takes messages by HTTP, and reads histories and presence.", Settings
-    )
-    settings = load(Settings)
     logs.configure("publisher", format=settings.log_format, level=settings.log_level)
     parts = create(settings)
     admin_networks.warn_if_assumed(settings)

@@ -196,7 +196,7 @@ def test_a_drain_fits_into_the_grace_period(built, overlay):
     asleep = int(gateway["lifecycle"]["preStop"]["exec"]["command"][1])
     drain = float(environment(built[overlay], gateway)["OPENLINE_DRAIN_SECONDS"])
     closing = int(
-        re.search(r"timeout_graceful_shutdown=(\d+)", inspect.getsource(gateway_app.main))[1]
+        re.search(r"timeout_graceful_shutdown=(\d+)", inspect.getsource(gateway_app.run))[1]
     )
     assert asleep + drain + closing < pod["terminationGracePeriodSeconds"]
 

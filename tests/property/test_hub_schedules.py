@@ -23,7 +23,9 @@ CHUNKS = 6
 FOUND_WITHIN = 2000
 # Where to look first for what few schedules show: hundreds of others would be run before.
 NEAR = {
+    "looks_are_not_fenced": 30,
     "every_reply_counts": 620,
+    "newcomers_join_at_once": 60,
     "histories_of_replies_are_not_compared": 2980,
     "bus_ids_of_replies_are_not_compared": 660,
     "idle_channels_are_kept": 810,

@@ -45,6 +45,7 @@ def test_the_postgresql_driver_is_chosen_here(monkeypatch):
         ("OPENLINE_AUTH_ALGORITHM", "HS256", "OPENLINE_HS256_SECRET"),
         ("OPENLINE_DATABASE_URL", "mysql://x", "OPENLINE_DATABASE_URL"),
         ("OPENLINE_DATABASE_URL", "nonsense", "OPENLINE_DATABASE_URL"),
+        ("OPENLINE_DATABASE_URL", "postgresql://u:p@db:port/name", "must be sqlite:///path or"),
         ("OPENLINE_AUTH_REGISTRATION", "yes", "OPENLINE_AUTH_REGISTRATION"),
         ("OPENLINE_AUTH_TOKEN_TTL", "1000000", "OPENLINE_AUTH_TOKEN_TTL"),
     ],
