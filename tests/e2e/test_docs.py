@@ -26,6 +26,8 @@ from tests.support.documents import Follower, blocks, example, following, headin
 from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 CLIENTS, NAMESPACES, TOKENS = "docs/clients.md", "docs/namespaces.md", "docs/tokens.md"
 OBSERVABILITY, TUTORIALS = "docs/observability.md", "docs/from-the-tutorials.md"
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]

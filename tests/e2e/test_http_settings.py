@@ -19,6 +19,8 @@ from tests.support.stack import Stack
 from tests.support.token_issuer import ISSUER, TokenIssuer
 from tests.support.wire import WireClient
 
+pytestmark = pytest.mark.slow
+
 SECRET = secrets.token_hex(32)
 PUBLIC = "https://openline.test"
 
@@ -240,7 +242,6 @@ def test_an_origin_that_is_listed_may_beside_localhost(federated: Stack) -> None
 # ------------------------------------------------------------------------------------------------- the document
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_document_of_auth_is_true_through_the_front_door(
     federated: Stack, tmp_path: Path

@@ -13,6 +13,8 @@ from tests.support.people import People
 from tests.support.stack import Stack
 from tests.support.wire import WireClient
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:

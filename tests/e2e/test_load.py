@@ -21,6 +21,8 @@ from tests.support.lossy_proxy import LossyProxy
 from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 LOCUST = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py"]
 
 
@@ -51,7 +53,6 @@ def load(folder: Path, stack: Stack | None, *arguments: str) -> Load:
     return Load(done.returncode, done.stdout + done.stderr, rows)
 
 
-@pytest.mark.slow
 def test_a_healthy_system_passes_and_every_kind_of_user_is_counted(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -71,7 +72,6 @@ def test_a_healthy_system_passes_and_every_kind_of_user_is_counted(
     assert "# Load: passed" in (tmp_path / "report.md").read_text("utf-8")
 
 
-@pytest.mark.slow
 def test_each_message_of_a_feed_is_counted_once_a_reader(stack: Stack, tmp_path: Path) -> None:
     done = load(
         tmp_path,
@@ -86,7 +86,6 @@ def test_each_message_of_a_feed_is_counted_once_a_reader(stack: Stack, tmp_path:
     assert 10 * (published - 30) <= done.count("WS deliver") <= 10 * published
 
 
-@pytest.mark.slow
 def test_messages_that_a_network_swallows_are_gaps(stack: Stack, tmp_path: Path) -> None:
     port = int(stack.url.rpartition(":")[2])
     with LossyProxy(port, nth=25) as proxy:
@@ -103,7 +102,6 @@ def test_messages_that_a_network_swallows_are_gaps(stack: Stack, tmp_path: Path)
     assert f"WS gap, live: {done.count('WS gap')} messages" in done.output
 
 
-@pytest.mark.slow
 def test_every_kind_of_user_speaks_tls(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +123,6 @@ def test_every_kind_of_user_speaks_tls(
         assert done.count(kind) > 0, (kind, done.output)
 
 
-@pytest.mark.slow
 def test_two_workers_share_the_users(stack: Stack, tmp_path: Path) -> None:
     port = str(free_port())
     worker = [*LOCUST, "--worker", "--master-host", "127.0.0.1", "--master-port", port]
@@ -216,11 +213,10 @@ def started_with(variable: str) -> list[str]:
 @pytest.mark.parametrize(
     ("program", "begun", "last"),
     [
-        pytest.param(
+        (
             "capacity",
             "capacity/openline/var/run.json",
             "stopped before the end: no report was written",
-            marks=pytest.mark.slow,
         ),
         ("swarm", "load/openline/screen.txt", "stopped before the load began"),
     ],
@@ -251,7 +247,6 @@ def test_what_is_interrupted_says_so_and_leaves_nothing_running(
     wait_until(lambda: not started_with(f"OPENLINE_VAR={tmp_path}"))
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_capacity_measures_and_plans(tmp_path: Path) -> None:
     # An SLO that nothing holds, so that it ends with the first step of each kind.

@@ -12,6 +12,8 @@ from tests.support.people import People
 from tests.support.stack import ROOT, Stack
 from tests.support.wire import WireClient
 
+pytestmark = pytest.mark.slow
+
 NAMESPACES = """
 [namespaces.form]
 publish = "members"

@@ -20,6 +20,8 @@ from tests.support.problem_documents import oauth_error, problem
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 FORGED = jwt.encode({"sub": "mallory", "iss": "x"}, secrets.token_hex(32), algorithm="HS256")
 
 

@@ -21,6 +21,8 @@ from tests.support.documents import Block, Follower, blocks, following, headings
 from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 PAGE = "docs/from-the-tutorials.md"
 SECRET = "a secret that the back end and the services share"
 

@@ -21,7 +21,7 @@ from tests.support.embedded_server import EmbeddedServer
 from tests.support.stack import ROOT, alive
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
