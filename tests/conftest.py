@@ -83,3 +83,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> None:
 # a process, which speak TLS with nobody.
 _default = httpx2._transports.default
 _default.create_ssl_context = functools.cache(_default.create_ssl_context)
+
+# Who says nothing of a time limit waits for 30 s instead of 5: a busy machine is no failure of what answers.
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(httpx2._config.DEFAULT_TIMEOUT_CONFIG, _phase, 30.0)

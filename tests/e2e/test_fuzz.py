@@ -197,7 +197,7 @@ def test_2000_frames_neither_break_their_connection_nor_the_one_beside(
     def fuzz(batch: list[Frame]) -> None:
         runner.run(target.feed(batch))
         runner.run(beside.ok("publish", channel=channel, data="fine"))
-        assert runner.run(beside.message(channel, patience=2))["data"] == "fine"
+        assert runner.run(people.soon(beside.message(channel), 2))["data"] == "fine"
 
     fuzz()
     runner.run(beside.close())
@@ -322,7 +322,7 @@ async def test_a_flood_of_mixed_frames_costs_its_senders_alone(people: People) -
         floods = asyncio.gather(*(flood(n) for n in range(4)))
         while not floods.done():
             await bob.ok("publish", channel=channel, data="fine")
-            assert (await bob.message(channel, patience=3))["data"] == "fine"
+            assert (await people.soon(bob.message(channel), 3, beside=1))["data"] == "fine"
             await asyncio.sleep(0.05)
         assert set(await floods) <= {1000, 4000}
 

@@ -137,7 +137,7 @@ def test_a_large_form_is_refused_as_oauth_says(http: httpx2.Client, path: str) -
 )
 def test_what_is_no_http_is_a_problem(stack: Stack, raw: bytes, status: int) -> None:
     address = (httpx2.URL(stack.url).host, httpx2.URL(stack.url).port or 80)
-    with socket.create_connection(address, timeout=5) as connection:
+    with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(raw)
         answer = b""
         while chunk := connection.recv(65_536):

@@ -99,7 +99,7 @@ async def test_a_dropped_history_goes_on_counting_in_a_new_epoch_and_subscribers
         assert (dropped["channel"], dropped["offset"]) == (channel, 3)
         assert dropped["epoch"] != old
         for client in (alice, bob):
-            reset = await client.expect("reset", patience=3)
+            reset = await people.soon(client.expect("reset"), 3)
             assert (reset["epoch"], reset["offset"]) == (dropped["epoch"], 3)
             assert set(reset) == {
                 *("type", "channel", "epoch", "offset", "began", "reason", "within")
@@ -136,11 +136,13 @@ async def test_members_are_who_is_there_now(people: People) -> None:
         assert (member["user"], member["info"]) == ("carol", {"name": "Carol"})
     for client in clients:
         await client.close()
-    for _ in range(50):
-        if (body := (await people.call("GET", path)).json()) == nobody:
-            break
-        await asyncio.sleep(0.02)
-    assert body == nobody
+
+    async def all_have_left() -> None:
+        while (await people.call("GET", path)).json() != nobody:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.02)
+
+    async with asyncio.timeout(30):
+        await people.soon(all_have_left(), 3)
 
 
 async def test_presence_of_more_than_a_thousand_comes_in_pages(people: People) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.support.lived import Lived
 from tests.support.people import People
 from tests.support.stack import Stack
 from tests.support.wire import WireClient
@@ -25,7 +26,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "COMMAND_RATE": "5",
         "COMMAND_BURST": "7",
         "TICKET_SECONDS": "1",
-        "AUTH_SECONDS": "2",
         "NGINX_PAGE_RATE": "1",
         "NGINX_PAGE_BURST": "5",
         "HEAD_LINES": "60",
@@ -43,7 +43,7 @@ async def people(stack: Stack) -> AsyncIterator[People]:
 
 async def closed(clients: list[WireClient], number: int) -> list[tuple[int, str]]:
     """How those were closed that were, once so many are and half a second has passed."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while sum(client.closed is not None for client in clients) < number:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
@@ -88,9 +88,12 @@ async def test_a_ticket_lives_as_long_as_was_set(people: People) -> None:
 
 
 async def test_nginx_keeps_the_limits_that_were_set(people: People) -> None:
-    pages = [(await people.http.get("/")).status_code for _ in range(12)]
+    began = time.monotonic()
+    answers = await asyncio.gather(*(people.http.get("/") for _ in range(40)))
+    seconds = time.monotonic() - began
+    pages = [answer.status_code for answer in answers]
     assert set(pages) == {200, 429}
-    assert 6 <= pages.count(200) <= 9, "the burst, the first, and what came by again"
+    assert 6 <= pages.count(200) <= 7 + seconds, "the burst, the first, and what came by again"
     assert (await people.http.get("/healthz")).status_code == 200
     assert (await people.call("GET", "/v1/channels")).status_code == 200
 
@@ -116,7 +119,9 @@ async def knock(people: People, token: str) -> WireClient:
     """A connection that was let in, or closed soon."""
     client = await WireClient.open(people.ws(0), auth=False)
     await client.send({"type": "auth", "token": token})
-    await client.closed_within(3)
+    async with Lived(people.answer) as lived:
+        while client.closed is None and lived.seconds < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     await asyncio.sleep(0.5)  # no client comes back at once
     return client
 
@@ -125,12 +130,11 @@ async def test_a_user_whose_phone_lost_its_network_gets_in_at_the_limit(people: 
     clients, token = await at_the_limit(people)
     for client in clients[:2]:  # one on each gateway
         client.socket.transport.pause_reading()
-    began, refused = time.monotonic(), []
-    while (client := await knock(people, token)).closed is not None:
-        refused.append(client.closed[0])
-        assert time.monotonic() - began < 20, (
-            f"{refused}: before their heartbeat would have ended them"
-        )
+    refused = []
+    async with Lived(people.answer) as lived:
+        while (client := await knock(people, token)).closed is not None:
+            refused.append(client.closed[0])
+            assert lived.seconds < 20, f"{refused}: before their heartbeat would have ended them"
     assert refused, "they counted at first"
     assert set(refused) == {4104}, "nobody was told to stay away"
     assert clients[2].closed is None

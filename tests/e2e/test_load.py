@@ -10,7 +10,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,17 +146,15 @@ def test_two_workers_share_the_users(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_nothing_that_runs_is_said_at_once_with_the_fix(tmp_path: Path) -> None:
-    began = time.monotonic()
-    done = load(tmp_path, None, "-u", "1", "-t", "30s")
+    done = load(tmp_path, None, "-u", "1", "-t", "10m")  # for which nobody waits here
     assert done.status == 2
     assert "start it with `make run`" in done.output
     assert "Traceback" not in done.output
-    assert time.monotonic() - began < 20
 
 
 def test_a_client_that_is_not_known_is_said_at_once(stack: Stack, tmp_path: Path) -> None:
     who = ("--client-id", "stranger", "--client-secret", "grass-and-stone")
-    done = load(tmp_path, stack, "-u", "1", "-t", "30s", *who)
+    done = load(tmp_path, stack, "-u", "1", "-t", "10m", *who)  # for which nobody waits here
     assert done.status == 2
     assert "does not take the client stranger" in done.output
     assert "Traceback" not in done.output

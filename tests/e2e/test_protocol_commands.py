@@ -218,6 +218,8 @@ async def test_commands_sent_without_waiting_take_effect_in_their_order(people: 
         for number, step in enumerate(steps):
             await alice.send({**step, "id": number})
         await alice.expect("pong")
+        await alice.expect(where=lambda e: e.get("id") == 3)
+        await alice.expect("message", where=lambda e: e["data"] == 2)
         answers = {e["id"]: e for e in alice.seen if "id" in e}
     # The ack of a publish without echo takes the place of its message, which may be behind later answers.
     assert [number for number in answers if number != 3] == [0, 1, 2, 4, 5, 6, 7, 8, 9]

@@ -151,7 +151,7 @@ async def test_disconnect_closes_with_the_code_and_reason_that_were_given(
     user, clients = await user_on_both(people)
     await accepted(people, f"/v1/users/{user}/disconnect", **body)
     for client in clients:
-        closed = await client.wait_closed(patience=1.5)
+        closed = await people.soon(client.wait_closed(), 1.5)
         assert closed[0] == code
         assert reason is None or closed[1] == reason
 
@@ -192,7 +192,7 @@ async def test_a_revoked_token_closes_its_connections_on_every_gateway_with_4005
         )
         assert answer.status_code == 200, answer.text
         for connection in lost:
-            assert (await connection.wait_closed(patience=1.5))[0] == 4005
+            assert (await people.soon(connection.wait_closed(), 1.5))[0] == 4005
         assert (await still.call("ping"))["type"] == "pong"
     for gateway in (0, 1):
         again = await WireClient.open(people.ws(gateway), auth=False)
@@ -209,26 +209,34 @@ async def test_subscribers_are_counted_over_the_fleet_within_a_second(people: Pe
     alice = [await people.connect("alice", gateway=n % 2) for n in range(3)]
     for client in alice:
         await client.subscribe(channel)
-    await people.counted(channel, 3, patience=3)
+    await people.soon(people.counted(channel, 3), 3)
     assert (await people.publish(channel, 1))["subscribers"] == 3
     assert (await people.call("POST", f"/notify/{topic}", json={"a": 1})).json()["sent"] == 3
     page = (await people.call("GET", f"/v1/channels?prefix={channel}")).json()
     assert page["channels"] == [{"channel": channel, "subscribers": 3}]
     await alice[0].ok("unsubscribe", channel=channel)
     await alice[1].vanish()
-    await people.counted(channel, 1, patience=3)
+    await people.soon(people.counted(channel, 1), 3)
     assert (await people.publish(channel, 1))["subscribers"] == 1
     await alice[0].close()
     await alice[2].close()
-    await people.counted(channel, 0, patience=3)
+    await people.soon(people.counted(channel, 0), 3)
     page = (await people.call("GET", f"/v1/channels?prefix={channel}")).json()
     assert page["channels"] == []
 
 
 async def test_nodes_tell_of_themselves(people: People) -> None:
     client = await people.connect("alice", gateway=0)
-    await asyncio.sleep(1.5)
-    nodes = (await people.call("GET", "/v1/nodes")).json()["nodes"]
+    name = client.seen[0]["node"]
+
+    def has_beaten(nodes: list[dict[str, Any]]) -> bool:
+        """Whether each has told of itself in time, and the client's what came with it."""
+        mine = [n["connections"] and n["subscriptions"] >= 2 for n in nodes if n["node"] == name]
+        return any(mine) and all(node["lag"] < 1 for node in nodes)
+
+    async with asyncio.timeout(30):
+        while not has_beaten(nodes := await people.nodes()):  # noqa: ASYNC110 - it beats by itself
+            await asyncio.sleep(0.1)
     await client.close()
     assert len(nodes) == 2
     for node in nodes:
@@ -242,7 +250,4 @@ async def test_nodes_tell_of_themselves(people: People) -> None:
             "draining",
             "uptime",
         }
-        assert (node["draining"], node["lag"] < 1) == (False, True)
-    mine = next(node for node in nodes if node["node"] == client.seen[0]["node"])
-    assert mine["connections"] >= 1
-    assert mine["subscriptions"] >= 2
+        assert not node["draining"]

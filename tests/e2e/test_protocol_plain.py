@@ -46,7 +46,7 @@ async def test_a_room_begins_with_connected_and_speaks_without_channel(people: P
                 message = await client.expect("message")
                 assert set(message) == {"type", "data", "offset", "from", "ts"}
                 assert (message["data"], message["from"]) == ({"text": "hi", "n": 1}, "bob")
-        assert (await alice.expect("leave", patience=2))["count"] == 1
+        assert (await people.soon(alice.expect("leave"), 2))["count"] == 1
 
 
 async def test_a_room_is_the_channel_of_the_native_protocol(people: People) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.event_stream import EventStream
+from tests.support.event_stream import PATIENCE, EventStream
 from tests.support.people import People
 
 
@@ -62,13 +62,13 @@ async def test_an_event_is_the_native_message_and_comes_at_once(people: People) 
     ):
         await opened.next("subscribed")
         await bob.subscribe(channel)
-        assert (await opened.next("join", patience=1)).data["user"] == "bob"
+        assert (await people.soon(opened.next("join"), 1)).data["user"] == "bob"
         await bob.send({"type": "typing", "channel": channel})
-        assert (await opened.next("typing", patience=1)).data["user"] == "bob"
+        assert (await people.soon(opened.next("typing"), 1)).data["user"] == "bob"
         for data in ("text", {"a": "line\nbreak\r\u2028"}, None):
             await bob.ok("publish", channel=channel, data=data)
             native = await bob.message(channel)
-            block = await opened.next("message", patience=1)
+            block = await people.soon(opened.next("message"), 1)
             assert block.data == native
             assert block.id
         raw = {"content-type": "application/octet-stream"}
@@ -242,8 +242,8 @@ async def test_the_back_end_can_add_and_end_a_channel_and_end_the_stream(people:
         await people.call("POST", f"/v1/users/{user}/unsubscribe", json={"channel": other})
         assert (await opened.next("unsubscribed")).data["channel"] == other
         await people.call("POST", f"/v1/users/{user}/disconnect")
-        async with asyncio.timeout(2):
-            await opened.ended.wait()
+        async with asyncio.timeout(PATIENCE):
+            await people.soon(opened.ended.wait(), 2)
 
 
 async def test_a_reader_that_leaves_is_no_subscriber_any_more(people: People) -> None:

@@ -64,9 +64,23 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def hear(socket: ClientConnection, type: str) -> dict[str, Any]:
     """The next event of this type."""
     while True:
-        event: dict[str, Any] = json.loads(socket.recv(timeout=15))
+        event: dict[str, Any] = json.loads(socket.recv(timeout=30))
         if event["type"] == type:
             return event
+
+
+def heard_soon(socket: ClientConnection, type: str, stack: Stack) -> dict[str, Any]:
+    """The same, before four seconds are over in which the gateways did not stand still."""
+    for _ in range(4 * 20):
+        try:
+            event: dict[str, Any] = json.loads(socket.recv(timeout=1 / 20))
+        except TimeoutError:
+            for url in stack.gateways:
+                httpx2.get(f"{url}/healthz")
+        else:
+            if event["type"] == type:
+                return event
+    raise AssertionError(f"no {type} came")
 
 
 def room(reader: Follower, user: str = "alice", more: str = "") -> ClientConnection:
@@ -149,9 +163,7 @@ def test_connect_receive_disconnect(reader: Follower) -> None:
             {"text": "hello"},
         ]
         # The example closes cleanly, so nobody waits for the grace.
-        left = time.monotonic()
-        assert hear(bob, "leave")["user"] == "alice"
-        assert time.monotonic() - left < 4
+        assert heard_soon(bob, "leave", reader.stack)["user"] == "alice"
     assert "'type': 'connected'" in said[0]
     assert "'from': 'alice'" in said[1]
 
@@ -310,7 +322,7 @@ def test_token_in_the_first_message(reader: Follower) -> None:
     with connect(f"{reader.stack.ws}/ws", proxy=None) as socket:
         socket.send('{"type": "auth", "token": "wrong"}')
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(timeout=10)
+            socket.recv(timeout=30)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4001
 
@@ -374,7 +386,7 @@ def test_reconnecting_client(reader: Follower) -> None:
         for _ in range(20):
             publish(reader, f"after {number}")
     publish(reader, "the last")
-    client.wait_for("the last", timeout=45)
+    client.wait_for("the last", timeout=60)
     lines = [line for line in client.printed.splitlines() if line.startswith("after")]
     assert lines == ["after 1"] * 20 + ["after 2"] * 20
 

@@ -77,7 +77,7 @@ class Running:
         """Everything so far."""
         return self._printed.read_text("utf-8")
 
-    def wait_for(self, text: str, *, timeout: float = 15) -> None:
+    def wait_for(self, text: str, *, timeout: float = 45) -> None:
         """Until it has printed this."""
         try:
             wait_until(lambda: text in self.printed, timeout=timeout)

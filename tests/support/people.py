@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Self
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import Any, Self, TypeVar
 
 import httpx2
 
+from tests.support.lived import Lived
 from tests.support.wire import WireClient
+
+T = TypeVar("T")
 
 # By run and name, until when: logging in once a test would be more than an address may do in a minute.
 _tokens: dict[str, dict[str, tuple[float, str]]] = {}
@@ -21,7 +24,7 @@ class People:
     def __init__(self, run: Mapping[str, Any]) -> None:
         self.run = run
         self.front_door: str = run["front_door"]
-        self.http = httpx2.AsyncClient(base_url=self.front_door, timeout=15)
+        self.http = httpx2.AsyncClient(base_url=self.front_door, timeout=30)
         self._tokens = _tokens.setdefault(f"{self.front_door} {run['pids']['supervisor']}", {})
 
     async def __aenter__(self) -> Self:
@@ -68,13 +71,32 @@ class People:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    async def counted(self, prefix: str, subscribers: int, *, patience: float = 10) -> None:
+    async def counted(self, prefix: str, subscribers: int, *, patience: float = 20) -> None:
         """Wait until the store counts so many subscriptions of the channels with a prefix: gateways report theirs."""
         async with asyncio.timeout(patience):
             counts = [-1]
             while sum(counts) != subscribers:
                 await asyncio.sleep(0.05)
                 counts = [entry["subscribers"] async for entry in self.channels(prefix)]
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        """What the gateways tell of themselves."""
+        nodes: list[dict[str, Any]] = (await self.call("GET", "/v1/nodes")).json()["nodes"]
+        return nodes
+
+    async def answer(self) -> None:
+        """Until the gateways answer, and the publisher and the store, one after the other: what Lived looks at."""
+        for gateway in self.run["gateways"]:
+            await self.http.get(f"{gateway}/healthz")
+        await self.nodes()
+
+    async def soon(self, awaited: Awaitable[T], within: float, *, beside: int | None = None) -> T:
+        """What must come within so many seconds in which the system did not stand still; of it, with `beside`, this gateway."""
+        url = None if beside is None else f"{self.run['gateways'][beside]}/healthz"
+        async with Lived(self.answer if url is None else lambda: self.http.get(url)) as lived:
+            come = await awaited
+            assert lived.seconds < within
+        return come
 
     async def channels(self, prefix: str) -> AsyncIterator[dict[str, Any]]:
         """All channels with a prefix that have subscribers, page by page."""

@@ -20,6 +20,7 @@ HEAD: dict[str, Any] = {"head_bytes": 131_072, "head_lines": 200, "head_seconds"
 def serving(app: Any, *, ws: Any, loop: str = "uvloop", **options: Any) -> Iterator[uvicorn.Server]:
     """A started server; its port is `server.port`. Leaving stops it gracefully and waits for its thread."""
     options.setdefault("http", HttpProtocol)
+    options.setdefault("timeout_graceful_shutdown", 3)
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -28,7 +29,6 @@ def serving(app: Any, *, ws: Any, loop: str = "uvloop", **options: Any) -> Itera
         loop=loop,
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=3,
         **options,
     )
     server = uvicorn.Server(config)
@@ -44,5 +44,5 @@ def serving(app: Any, *, ws: Any, loop: str = "uvloop", **options: Any) -> Itera
         yield server
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive(), "the server did not stop"

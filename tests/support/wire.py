@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 from services.kernel.protocol import events
 
-PATIENCE = 10.0
+PATIENCE = 20.0
+"""Seconds; fewer than the 25 after which a silent connection is asked, so that no heartbeat brings what is waited for."""
 
 
 class Closed(AssertionError):  # noqa: N818 - what happened, not what failed
@@ -59,7 +60,7 @@ class WireClient:
         **options: Any,
     ) -> Self:
         """Connect to `ws://.../ws` and, with `auth`, send the auth message and wait for `connected`."""
-        options.setdefault("max_size", 2**24)
+        options = {"max_size": 2**24, "open_timeout": 30, "close_timeout": 30} | options
         options.setdefault("subprotocols", ["openline.msgpack.v1"] if binary else None)
         socket = await connect(url, compression=None, ping_interval=None, proxy=None, **options)
         client = cls(socket, binary=binary)
