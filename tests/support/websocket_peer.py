@@ -41,7 +41,7 @@ class Peer:
         *,
         headers: Iterable[tuple[str, str]] = (),
         subprotocols: Iterable[str] = (),
-        timeout: float = 10,
+        timeout: float = 30,
         receive_buffer: int | None = None,
     ) -> None:
         self.socket = socket.socket()

@@ -95,9 +95,9 @@ def test_a_client_is_accepted_without_the_application(gate):
         assert peer.message() == "hello"
         peer.text("x" * 1001)
         assert peer.closing()[0] == 1009
-    assert gate.asked.get(timeout=5) == b"/ws?x=1"
-    assert gate.addresses.get(timeout=5) == "127.0.0.1"
-    assert gate.closed.get(timeout=5) == (1009, False)
+    assert gate.asked.get(timeout=30) == b"/ws?x=1"
+    assert gate.addresses.get(timeout=30) == "127.0.0.1"
+    assert gate.closed.get(timeout=30) == (1009, False)
 
 
 def test_what_it_leaves_open_the_application_decides(gate):
@@ -113,7 +113,7 @@ FORWARDED = [["9.9.9.9, 8.8.8.8"], ["8.8.8.8, 127.0.0.1"], ["9.9.9.9", "8.8.8.8:
 def test_the_address_behind_a_trusted_proxy_is_the_one_that_asgi_has(gate, forwarded):
     headers = [("X-Forwarded-For", value) for value in forwarded]
     with Peer(gate.port, headers=headers):
-        fast = gate.addresses.get(timeout=5)
+        fast = gate.addresses.get(timeout=30)
     gate.decide = lambda _: None
     with Peer(gate.port, headers=headers) as peer:
         assert peer.message() == f"{fast} {fast}"
@@ -151,7 +151,7 @@ REQUEST = (
 def test_what_is_sent_at_once_leaves_with_an_answer_that_waits_for_it(gate):
     gate.greeting = b"welcome"
     gate.greets = True
-    with socket.create_connection(("127.0.0.1", gate.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=30) as client:
         client.sendall(REQUEST)
         answer = client.recv(65536)
     assert answer.startswith(b"HTTP/1.1 101 ")
@@ -166,7 +166,7 @@ def test_what_is_sent_a_little_later_leaves_with_an_answer_that_waits_for_it(gat
 
     gate.receiver = lambda connection: Late(connection, gate.closed, b"")
     gate.greets = True
-    with socket.create_connection(("127.0.0.1", gate.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=30) as client:
         client.sendall(REQUEST)
         answer = client.recv(65536)
     assert answer.startswith(b"HTTP/1.1 101 ")
@@ -183,9 +183,9 @@ def test_an_answer_whose_greeting_does_not_come_goes_ahead(gate):
 
 def test_a_client_that_goes_while_its_answer_waits_ends(gate):
     gate.greets = True
-    with socket.create_connection(("127.0.0.1", gate.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=30) as client:
         client.sendall(REQUEST)
-    assert gate.closed.get(timeout=5) == (1006, False)
+    assert gate.closed.get(timeout=30) == (1006, False)
 
 
 @pytest.mark.parametrize("greets", [False, True])
@@ -207,7 +207,7 @@ def _received(client, end):
 
 def test_two_hundred_clients_at_once_are_all_accepted(gate):
     gate.greeting = b"welcome"
-    clients = [socket.create_connection(("127.0.0.1", gate.port), timeout=10) for _ in range(200)]
+    clients = [socket.create_connection(("127.0.0.1", gate.port), timeout=30) for _ in range(200)]
     try:
         for client in clients:
             client.sendall(REQUEST)
@@ -216,4 +216,4 @@ def test_two_hundred_clients_at_once_are_all_accepted(gate):
     finally:
         for client in clients:
             client.close()
-    assert [gate.closed.get(timeout=5) for _ in clients] == [(1006, False)] * 200
+    assert [gate.closed.get(timeout=30) for _ in clients] == [(1006, False)] * 200

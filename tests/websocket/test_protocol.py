@@ -111,10 +111,10 @@ class Stage:
         async def run():
             return function(*args)
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(30)
 
     def got(self):
-        return self.calls.get(timeout=10)
+        return self.calls.get(timeout=30)
 
     def silent(self):
         """Nothing more came; a round trip through the loop lets it come."""
@@ -136,7 +136,6 @@ def stage():
 def quick(monkeypatch):
     monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.1)
     monkeypatch.setattr(protocol, "CLOSE_TIMEOUT", 0.1)
-    monkeypatch.setitem(WebSocketProtocol.__init__.__kwdefaults__, "handshake_seconds", 0.1)
 
 
 # Handshake
@@ -144,7 +143,7 @@ def quick(monkeypatch):
 
 def answer(port, request):
     """What the server says to raw request bytes, up to its end of the stream or the end of the headers of a 101."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(request)
         data = b""
         while not (data.startswith(b"HTTP/1.1 101") and b"\r\n\r\n" in data):
@@ -184,7 +183,7 @@ def test_a_handshake_that_waited_too_long_for_its_turn_is_refused_and_counted(st
     data = answer(stage.port, request())
     assert data.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 2\r\n" in data
-    assert (refused.get(timeout=10), refused.empty()) == ("crowded", True)
+    assert (refused.get(timeout=30), refused.empty()) == ("crowded", True)
     monkeypatch.setitem(defaults, "crowded", None)
     assert answer(stage.port, request()).startswith(b"HTTP/1.1 503 ")
 
@@ -251,7 +250,7 @@ def test_the_scope_says_what_asgi_asks_for(stage):
 
 def test_the_address_is_the_one_a_trusted_proxy_names(stage):
     with Peer(stage.port, headers=[("x-forwarded-for", "192.0.2.7")]):
-        assert stage.connections.get(timeout=10).address == "192.0.2.7"
+        assert stage.connections.get(timeout=30).address == "192.0.2.7"
 
 
 def test_a_denial_is_any_http_answer(stage):
@@ -288,7 +287,8 @@ def test_an_app_that_fails_before_accept_is_500(stage, ending):
         assert peer.status == 500
 
 
-def test_a_handshake_that_takes_too_long_is_503(stage, quick):
+def test_a_handshake_that_takes_too_long_is_503(stage, quick, monkeypatch):
+    monkeypatch.setitem(WebSocketProtocol.__init__.__kwdefaults__, "handshake_seconds", 0.1)
     stage.endpoint = lambda _: asyncio.sleep(60)
     with Peer(stage.port) as peer:
         assert peer.status == 503
@@ -354,7 +354,7 @@ def test_an_app_cancelled_by_the_stopping_server_answers_503(stage):
         await asyncio.sleep(60)
 
     stage.endpoint = endpoint
-    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=30) as client:
         client.sendall(request())
         stage.call(stage.got().cancel)
         assert client.recv(100).startswith(b"HTTP/1.1 503 ")
@@ -370,7 +370,7 @@ def test_an_app_on_another_server_is_told_what_to_serve_it_with():
 
 def test_after_the_acceptance_no_task_and_no_uvicorn_object_is_left(stage):
     with Peer(stage.port) as peer:
-        connection = stage.connections.get(timeout=10)
+        connection = stage.connections.get(timeout=30)
         wait_until(lambda: not stage.server.server_state.tasks)
         gc.collect()
         assert not [
@@ -386,14 +386,14 @@ def test_after_the_acceptance_no_task_and_no_uvicorn_object_is_left(stage):
 
 def test_a_connection_and_its_receiver_are_freed_when_it_is_over(stage):
     with Peer(stage.port):
-        receiver = weakref.ref(stage.connections.get(timeout=10)._receiver)
+        receiver = weakref.ref(stage.connections.get(timeout=30)._receiver)
     assert stage.got() == ("closed", 1006, "", False)
     wait_until(lambda: gc.collect() >= 0 and receiver() is None)
 
 
 def test_nagle_is_off(stage):
     with Peer(stage.port):
-        transport = stage.connections.get(timeout=10)._transport
+        transport = stage.connections.get(timeout=30)._transport
         sock = transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
@@ -407,7 +407,7 @@ def test_what_arrives_before_the_answer_is_delivered_in_order(stage):
         await stage.accept(websocket)
 
     stage.endpoint = endpoint
-    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=30) as client:
         client.sendall(request())
         assert stage.got() == "running"
         client.sendall(frame(1, b"early"))
@@ -442,7 +442,7 @@ def test_a_client_that_leaves_before_the_answer_gets_no_receiver(stage):
         stage.calls.put("done")
 
     stage.endpoint = endpoint
-    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=30) as client:
         client.sendall(request())
         assert stage.got() == "running"
     wait_until(lambda: not stage.server.server_state.connections)
@@ -479,7 +479,7 @@ def test_an_app_that_fails_after_the_answer_leaves_the_connection_alone(stage):
 
 def test_messages_go_both_ways(stage):
     with Peer(stage.port) as peer:
-        connection = stage.connections.get(timeout=10)
+        connection = stage.connections.get(timeout=30)
         peer.raw(frame(1, b"text") + frame(2, b"\xff") + frame(10))
         assert [stage.got() for _ in range(3)] == [
             ("text", b"text"),
@@ -499,7 +499,7 @@ def test_messages_go_both_ways(stage):
 
 def test_a_peer_that_does_not_read_stalls_and_drains(stage):
     with Peer(stage.port, receive_buffer=4096) as peer:
-        connection = stage.connections.get(timeout=10)
+        connection = stage.connections.get(timeout=30)
         sent = 0
         while stage.calls.empty():
             stage.call(connection.send_binary, b"x" * 100_000)
@@ -514,7 +514,7 @@ def test_a_peer_that_does_not_read_stalls_and_drains(stage):
 
 def test_pings_of_a_peer_that_does_not_read_cost_one_pong(stage):
     with Peer(stage.port, receive_buffer=4096) as peer:
-        connection = stage.connections.get(timeout=10)
+        connection = stage.connections.get(timeout=30)
         while stage.calls.empty():
             stage.call(connection.send_binary, b"x" * 100_000)
         before = stage.call(connection.buffered)
@@ -527,7 +527,7 @@ def test_pings_of_a_peer_that_does_not_read_cost_one_pong(stage):
 
 def test_a_paused_connection_reads_on_when_resumed(stage):
     with Peer(stage.port) as peer:
-        connection = stage.connections.get(timeout=10)
+        connection = stage.connections.get(timeout=30)
         stage.call(connection.pause_reading)
         peer.text("later")
         time.sleep(0.05)
@@ -554,7 +554,7 @@ def test_a_peer_whose_messages_are_costly_lets_others_have_their_turns(stage):
 def test_what_is_costly_is_not_read_on_while_it_is_paused(stage):
     stage.receiver, stage.options = Slow, {"pauses": True}
     with Peer(stage.port) as peer:
-        connection = stage.connections.get(timeout=10)
+        connection = stage.connections.get(timeout=30)
         peer.text("now")
         assert [stage.got(), stage.got()] == [("text", b"now"), ("turn",)]
         peer.text("later")
@@ -578,7 +578,7 @@ def test_the_peer_closes(stage):
 
 def test_the_peer_vanishes(stage):
     with Peer(stage.port):
-        connection = stage.connections.get(timeout=10)
+        connection = stage.connections.get(timeout=30)
     assert stage.got() == ("closed", 1006, "", False)
     for call in (connection.ping, connection.abort, connection.resume_reading, connection.buffered):
         stage.call(call)
@@ -590,7 +590,7 @@ def test_the_peer_vanishes(stage):
 
 def test_the_server_closes_and_the_peer_answers(stage):
     with Peer(stage.port) as peer:
-        connection = stage.connections.get(timeout=10)
+        connection = stage.connections.get(timeout=30)
         stage.call(connection.send_text, b"last")
         stage.call(connection.close, 4101, "slow")
         stage.call(connection.close, 1000)
@@ -602,10 +602,10 @@ def test_the_server_closes_and_the_peer_answers(stage):
     assert stage.silent()
 
 
-def test_a_peer_that_does_not_answer_a_close_is_cut_off(stage, quick):
+def test_a_peer_that_does_not_answer_a_close_is_cut_off(stage):
     with Peer(stage.port) as peer:
-        connection = stage.connections.get(timeout=10)
-        stage.call(connection.close, 4102)
+        connection = stage.connections.get(timeout=30)
+        stage.call(partial(connection.close, 4102, patience=0.1))
         assert stage.got() == ("closed", 4102, "", False)
         peer.ended()
     assert not stage.server.server_state.connections
@@ -614,7 +614,7 @@ def test_a_peer_that_does_not_answer_a_close_is_cut_off(stage, quick):
 
 def test_a_peer_that_reads_nothing_is_cut_off_after_its_own_close(stage, quick):
     with Peer(stage.port, receive_buffer=4096) as peer:
-        connection = stage.connections.get(timeout=10)
+        connection = stage.connections.get(timeout=30)
         while stage.calls.empty():
             stage.call(connection.send_binary, b"x" * 100_000)
         peer.raw(frame(8, b"\x03\xe8"))
@@ -624,7 +624,7 @@ def test_a_peer_that_reads_nothing_is_cut_off_after_its_own_close(stage, quick):
 
 def test_an_abort_drops_the_connection(stage):
     with Peer(stage.port) as peer:
-        stage.call(stage.connections.get(timeout=10).abort)
+        stage.call(stage.connections.get(timeout=30).abort)
         peer.ended()
     assert stage.got() == ("closed", 1006, "", False)
 
@@ -643,13 +643,11 @@ def test_a_violation_tells_both_sides_why(stage):
 def test_a_violator_may_send_to_its_end(stage):
     """nginx would close its client's connection as soon as one side of ours closes, and the close frame might be lost."""
     with Peer(stage.port) as peer:
+        began = time.monotonic()
         peer.raw(frame(3))
         assert peer.event(CloseConnection).code == 1002
-        peer.socket.settimeout(connection_module.QUIET / 2)
-        with pytest.raises(TimeoutError):
-            peer.socket.recv(1)
-        peer.socket.settimeout(10)
         peer.ended()
+        assert time.monotonic() - began > connection_module.QUIET / 2
 
 
 def test_a_violator_that_sends_on_is_cut_off(stage, monkeypatch):
@@ -675,7 +673,7 @@ def test_a_violator_that_stays_is_cut_off(stage, quick):
 
 def test_a_violation_while_closing_hangs_up(stage):
     with Peer(stage.port) as peer:
-        stage.call(stage.connections.get(timeout=10).close, 4100)
+        stage.call(stage.connections.get(timeout=30).close, 4100)
         peer.raw(frame(3))
         peer.ended()
     assert stage.got()[:2] == ("closed", 1002)
@@ -696,20 +694,23 @@ def test_a_receiver_that_raises_costs_only_its_own_connection(stage):
 
 def test_a_receiver_chooses_how_to_end_when_the_server_stops(stage):
     with Peer(stage.port) as peer:
-        stage.connections.get(timeout=10)
+        stage.connections.get(timeout=30)
         stage.server.should_exit = True
         assert peer.closing() == (4100, "3")
     assert stage.got() == ("closed", 4100, "3", True)
 
 
 def test_a_handshake_that_runs_when_the_server_stops_is_503(stage):
+    answered = asyncio.Event()
+
     async def endpoint(_):
         stage.calls.put("running")
-        await asyncio.sleep(0.2)
+        await answered.wait()
 
     stage.endpoint = endpoint
-    with socket.create_connection(("127.0.0.1", stage.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", stage.port), timeout=30) as client:
         client.sendall(request())
         assert stage.got() == "running"
         stage.server.should_exit = True
         assert client.recv(100).startswith(b"HTTP/1.1 503 ")
+        stage.call(answered.set)
