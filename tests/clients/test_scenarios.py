@@ -19,7 +19,15 @@ BIN = Path(sys.executable).parent
 def play(adapter: list[str], *options: str) -> str:
     """What the runner says."""
     done = subprocess.run(
-        [sys.executable, CLIENTS / "scenarios/run.py", *options, "--", *adapter],
+        [
+            sys.executable,
+            CLIENTS / "scenarios/run.py",
+            "--patience",
+            "60",
+            *options,
+            "--",
+            *adapter,
+        ],
         env=os.environ
         | {
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
@@ -56,8 +64,8 @@ def said(*arguments: str) -> tuple[int, str]:
     [
         (("--", "./no-such-adapter"), 2, "./no-such-adapter is no program that can be run"),
         (("--without", "wings", "--", "true"), 2, "no optional ability: wings; there are client"),
-        (("--patience", "1", "--", "false"), 1, "the adapter ended with 1"),
-        (("--patience", "1", "--", "echo", "hello"), 1, "it wrote what is no JSON object: hello"),
+        (("--patience", "30", "--", "false"), 1, "the adapter ended with 1"),
+        (("--patience", "30", "--", "echo", "hello"), 1, "it wrote what is no JSON object: hello"),
     ],
 )
 def test_an_adapter_that_cannot_be_one_is_told_what_is_wrong(

@@ -20,7 +20,7 @@ let lines: Line[];
 let answer: (call: Call) => void;
 
 const until = async (condition: () => unknown): Promise<void> => {
-  for (const end = performance.now() + 10_000; !condition(); await new Promise((next) => setTimeout(next, 5)))
+  for (const end = performance.now() + 30_000; !condition(); await new Promise((next) => setTimeout(next, 5)))
     if (performance.now() > end) throw new Error(`never: ${condition}`);
 };
 const say = (response: ServerResponse, ...events: Frame[]): void => {
@@ -149,11 +149,10 @@ test("closing is how it ends, with its code and reason", async () => {
 test("a stream that ends or breaks without it is 1006, told once", async () => {
   for (const cut of [(r: ServerResponse) => r.end(), (r: ServerResponse) => r.destroy()]) {
     told = [];
-    answer = ({ response }) => {
-      say(response.writeHead(200), CONNECTED);
-      setTimeout(() => cut(response), 20);
-    };
+    answer = ({ response }) => say(response.writeHead(200), CONNECTED);
     open();
+    await until(() => events().length);
+    cut(calls.at(-1)!.response);
     await until(closed);
     expect(told.slice(2).map((each) => each.slice(0, 2))).toEqual([["closed", 1006]]);
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 async def backend(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """The page's application, served; its model says WORDS in some three seconds."""
+    """The page's application, served; its model says WORDS in some three seconds, and never ends when asked for ever."""
     client = stack.run["clients"][0]
     monkeypatch.setenv("OPENLINE_URL", stack.url)
     monkeypatch.setenv("OPENLINE_CLIENT_ID", client["client_id"])
@@ -51,8 +52,8 @@ async def backend(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setitem(sys.modules, "llm_answers", module)
     exec(compile(block("python"), PAGE, "exec"), vars(module))
 
-    async def model(_question: str) -> AsyncIterator[str]:
-        for word in WORDS:
+    async def model(question: str) -> AsyncIterator[str]:
+        for word in itertools.cycle(WORDS) if question == "for ever?" else WORDS:
             yield word
             await asyncio.sleep(0.008)
 
@@ -113,14 +114,14 @@ async def test_an_answer_comes_whole_through_a_killed_gateway_and_to_a_late_read
 
 async def test_the_stop_button_ends_the_answer_for_everybody(stack, backend):
     async with httpx2.AsyncClient(base_url=backend, timeout=30) as api:
-        channel = (await api.post("/questions", json={"text": "why?"})).json()["channel"]
+        channel = (await api.post("/questions", json={"text": "for ever?"})).json()["channel"]
         begun = asyncio.Event()
         reading = asyncio.ensure_future(answer_of(stack, api, channel, begun=begun))
-        await asyncio.wait_for(begun.wait(), 30)
+        await asyncio.wait_for(begun.wait(), 60)
         await api.post(f"/stop/{channel}")
         text, end = await reading
     assert end == "stopped"
-    assert 0 < len(text) < len("".join(WORDS))
+    assert "".join(itertools.islice(itertools.cycle(WORDS), text.count(" "))) == text != ""
 
 
 async def test_the_page_of_the_guide_shows_the_answer(stack, backend, tmp_path: Path):

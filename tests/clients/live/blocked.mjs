@@ -23,14 +23,23 @@ proxy.on("upgrade", (_, socket) => {
 });
 await new Promise((listening) => proxy.listen(0, "127.0.0.1", listening));
 
+let lived = 0; // seconds in which neither this process nor the front door stood still
+let counts = true;
+const counted = (async () => {
+  for (; counts; lived += 0.05) {
+    await new Promise((ticked) => setTimeout(ticked, 50));
+    await fetch(`${told.url}/healthz`);
+  }
+})();
 const began = performance.now();
 const client = createClient({ url: `http://127.0.0.1:${proxy.address().port}`, token: () => told.token });
 const room = client.channel(told.channel);
 const heard = [];
-let first; // seconds until the first message
+let first, firstLived; // seconds until the first message
 const asked = new Promise((resolve) =>
   room.subscribe(({ data, from }) => {
     first ??= (performance.now() - began) / 1000;
+    firstLived ??= lived;
     if (heard.push([data, from]) === 150) resolve();
   }),
 );
@@ -43,8 +52,10 @@ const { messages } = await room.history({ limit: 1, reverse: true });
 const { count } = await room.presence();
 const ping = await client.ping();
 process.stdout.write(
-  JSON.stringify({ transport, user, seconds, first, upgrades, heard, offsets: published.map(({ offset }) => offset), newest: messages[0].data, count, ping }),
+  JSON.stringify({ transport, user, seconds, first, firstLived, upgrades, heard, offsets: published.map(({ offset }) => offset), newest: messages[0].data, count, ping }),
 );
 client.close();
+counts = false;
+await counted;
 proxy.close();
 proxy.closeAllConnections();

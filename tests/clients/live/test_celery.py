@@ -26,7 +26,7 @@ def test_a_task_that_fails_after_it_has_stored_is_retried_and_stores_once(
             front.faults.extend(["503 after"] * 4)
             with start_worker(shop.app, pool="solo", perform_ping_check=False):
                 task = shop.order_shipped.delay(7)
-                wait_until(lambda: len(front.published()) >= 5, timeout=30)
+                wait_until(lambda: len(front.published()) >= 5, timeout=60)
             shop.publisher().close()
         messages = [
             m for m in reader.history("notify:orders", limit=500).messages if m.offset > before

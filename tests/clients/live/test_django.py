@@ -178,7 +178,7 @@ def test_the_recipe_runs_as_a_server(project, stack, reader):
     server = project.start("runserver", "--noreload", f"127.0.0.1:{port}")
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(url), timeout=30)
+        wait_until(lambda: answers(url), timeout=60)
         secret = "a" * 32
         headers = {"X-CSRFToken": secret}
         with httpx2.Client(base_url=url, cookies={"csrftoken": secret}, headers=headers) as page:
@@ -188,7 +188,7 @@ def test_the_recipe_runs_as_a_server(project, stack, reader):
             assert answer.status_code == 200
             assert "no-store" in answer.headers["cache-control"]
             with connect(f"{stack.ws}/ws/rooms/django?token={answer.json()['token']}") as socket:
-                socket.recv(timeout=10)
+                socket.recv(timeout=30)
                 (member,) = reader.presence("room:django").members
                 assert member.info == {"name": "alice"}
             made = page.post("/users", data={"name": "bob"})
@@ -208,12 +208,12 @@ def test_the_recipe_runs_as_a_server(project, stack, reader):
         assert newest(reader, f"user:{made.json()['id']}") == {"text": "welcome"}
     finally:
         server.send_signal(signal.SIGINT)
-        server.wait(20)
+        server.wait(60)
 
 
 def answers(url: str) -> bool:
     try:
-        return httpx2.get(url, timeout=2).status_code == 404
+        return httpx2.get(url, timeout=10).status_code == 404
     except httpx2.TransportError:
         return False
 
@@ -335,10 +335,10 @@ def test_the_drain_that_runs_for_ever_ends_when_it_is_told_to(project, reader):
     drain = project.start("drain_outbox", "--every", "0.1")
     try:
         project.code(f"OutboxMessage.objects.add('{channel}', 1)")
-        wait_until(lambda: reader.history(channel).messages, timeout=30)
+        wait_until(lambda: reader.history(channel).messages, timeout=60)
     finally:
         drain.send_signal(signal.SIGTERM)
-        assert drain.wait(20) == 0
+        assert drain.wait(60) == 0
 
 
 def test_a_misspelt_setting_is_named(project):

@@ -44,7 +44,7 @@ def test_the_recipe_publishes_checks_and_mints(stack, publisher):
         with connect(f"{stack.ws}/ws/notify/orders?last=1&token={token.json()['token']}") as socket:
             answer = page.post("/orders", json={"item": "tea", "quantity": 2})
             assert answer.status_code == 201
-            while '"tea"' not in socket.recv(timeout=10):
+            while '"tea"' not in socket.recv(timeout=30):
                 pass
         newest = publisher.history("notify:orders", limit=1, reverse=True).messages[0]
         assert (newest.data, newest.offset) == (
@@ -92,7 +92,7 @@ def test_what_a_token_allows_may_depend_on_the_user(settings, stack):
     with TestClient(made) as page:
         token = page.post("/realtime-token").json()["token"]
     with connect(f"{stack.ws}/ws/rooms/{user}?token={token}") as socket:
-        assert user in socket.recv(timeout=10)
+        assert user in socket.recv(timeout=30)
 
 
 def test_a_user_that_cannot_be_is_the_applications_fault(settings):

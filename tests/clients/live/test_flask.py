@@ -36,7 +36,7 @@ def test_the_recipe_mints_for_whoever_is_signed_in(stack, application):
     answer = page.post("/realtime-token")
     assert answer.headers["cache-control"] == "no-store"
     with connect(f"{stack.ws}/ws?token={answer.json['token']}") as socket:
-        assert '"alice"' in socket.recv(timeout=10)
+        assert '"alice"' in socket.recv(timeout=30)
 
 
 def test_the_recipe_publishes(application):

@@ -64,7 +64,7 @@ def crowd(stack: Stack, **told: Any) -> Iterator[Tell]:
             yield tell
             # The end of its input closes the clients, and then nothing is left that would keep it.
             process.stdin.close()
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()  # or the end of the block would wait for one that hangs
 

@@ -15,7 +15,6 @@ pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
 APPLICATION = """
     import json
-    import time
 
     import pytest
     from fastapi import FastAPI
@@ -25,6 +24,7 @@ APPLICATION = """
     from openline import AsyncPublisher, Publisher
 
     app = FastAPI()
+    addresses = []  # of servers
 
     @app.post("/orders")
     async def order():
@@ -71,12 +71,13 @@ def test_a_session_of_a_users_tests_with_the_embedded_server(tmp_path):
         def test_sync_with_a_websocket_of_ones_own(openline):
             with connect(openline.url.replace("http", "ws") + "/ws") as line:
                 line.send(json.dumps({"type": "auth", "id": 1, "token": openline.mint("ann")}))
-                while json.loads(line.recv(timeout=20))["type"] != "connected":
+                while json.loads(line.recv(timeout=30))["type"] != "connected":
                     pass
                 openline.publisher.publish("user:ann", "hello")
-                while (event := json.loads(line.recv(timeout=20)))["type"] != "message":
+                while (event := json.loads(line.recv(timeout=30)))["type"] != "message":
                     pass
                 assert event["data"] == "hello"
+            addresses.append(openline.url)
 
         def test_the_application_publishes_through_its_own_publisher(openline):
             assert TestClient(app).post("/orders").status_code == 200
@@ -129,10 +130,9 @@ def test_a_session_of_a_users_tests_with_the_embedded_server(tmp_path):
                         break
             assert len(lost) == 1
 
-        def test_a_test_costs_little_once_the_server_is_up(openline):
-            began = time.perf_counter()
+        def test_a_test_starts_no_server_when_one_is_up(openline):
             openline.publisher.publish(openline.name("room:fast"), 1)
-            assert time.perf_counter() - began < 2
+            assert addresses == [openline.url]
         """,
         """
         def test_nothing_runs_when_messages_are_recorded(published):

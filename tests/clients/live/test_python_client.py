@@ -11,7 +11,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 
 import httpx2
@@ -31,6 +30,7 @@ from openline import (
     Unauthorized,
 )
 from tests.support.documents import blocks
+from tests.support.lived import Lived
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.stack import ROOT
 
@@ -399,7 +399,8 @@ def test_a_token_that_ends_is_renewed_in_time(stack, room, run):
             assert (await take(channel, 1))[0].data == "still here"
             assert client.connection is not None
             assert client.connection.connection == before
-        assert asked == ["first", "renew", "renew"]
+        assert asked[0] == "first"
+        assert set(asked[1:]) == {"renew"}
 
     run(work())
 
@@ -677,45 +678,41 @@ def test_tls_is_spoken_with_a_context_of_ones_own(stack, room, run, tmp_path):
 # ------------------------------------------------------------------------------------------------ how it leaves
 
 
-def _seconds(before):
-    return time.monotonic() - before
-
-
-async def nobody_listens(_stack, _room):
+async def nobody_listens(_stack, _room, lived):
     async with Client("http://127.0.0.1:9") as client:
         while client.state != "waiting":  # noqa: ASYNC110 - states have no event
             await asyncio.sleep(0.01)
-        return time.monotonic()
+        return lived.seconds
 
 
-async def the_server_says_nothing(_stack, _room):
+async def the_server_says_nothing(_stack, _room, lived):
     with socket.create_server(("127.0.0.1", 0)) as server:
         async with Client(f"http://127.0.0.1:{server.getsockname()[1]}") as client:
             await asyncio.sleep(0.1)
             assert client.state == "connecting"
-            return time.monotonic()
+            return lived.seconds
 
 
-async def its_token_never_comes(stack, _room):
+async def its_token_never_comes(stack, _room, lived):
     async def never(_reason):
         await asyncio.Event().wait()
 
     async with Client(stack.url, token=never):
         await asyncio.sleep(0.05)
-        return time.monotonic()
+        return lived.seconds
 
 
-async def somebody_waits_for_an_answer(_stack, room):
+async def somebody_waits_for_an_answer(_stack, room, lived):
     async with Client("http://127.0.0.1:9") as client:
         waiting = asyncio.create_task(client.publish(room, 1))
         await asyncio.sleep(0.05)
-        before = time.monotonic()
+        before = lived.seconds
     with pytest.raises(OpenlineError, match="disconnected"):
         await waiting
     return before
 
 
-async def somebody_reads(stack, room):
+async def somebody_reads(stack, room, lived):
     """His loop ends."""
 
     async def read(channel):
@@ -727,7 +724,7 @@ async def somebody_reads(stack, room):
             channel = await entered.enter_async_context(client.channel(room))
             reading = asyncio.create_task(read(channel))
             await asyncio.sleep(0.05)
-            before = time.monotonic()
+            before = lived.seconds
         assert await reading == []
         return before
 
@@ -744,9 +741,9 @@ async def somebody_reads(stack, room):
 )
 def test_leaving_takes_less_than_a_second_while(what, stack, room, run, caplog):
     async def work():
-        async with asyncio.timeout(PATIENCE):
-            before = await what(stack, room)
-        assert _seconds(before) < 1.0
+        async with asyncio.timeout(PATIENCE), Lived() as lived:
+            before = await what(stack, room, lived)
+            assert lived.seconds - before < 1.0
 
     caplog.set_level(logging.ERROR)
     run(work())
@@ -770,17 +767,18 @@ def test_a_loop_that_ends_with_a_client_in_it_closes_its_socket(stack, room):
 
 def test_a_gateway_that_hangs_does_not_hold_up_who_leaves(stack, room, run):
     async def work():
-        async with (
-            Client(stack.url, token=stack.user_token("alice")) as client,
-            client.channel(room),
-        ):
-            node = (await client.online()).node
-            stack.pause(node)
-            before = time.monotonic()
-        try:
-            assert _seconds(before) < 1.0
-        finally:
-            stack.resume(node)
-            await asyncio.to_thread(stack.wait_ready, node)
+        async with Lived() as lived:
+            try:
+                async with (
+                    Client(stack.url, token=stack.user_token("alice")) as client,
+                    client.channel(room),
+                ):
+                    node = (await client.online()).node
+                    stack.pause(node)
+                    before = lived.seconds
+                assert lived.seconds - before < 1.0
+            finally:
+                stack.resume(node)
+        await asyncio.to_thread(stack.wait_ready, node)
 
     run(work())

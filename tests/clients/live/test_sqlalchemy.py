@@ -227,7 +227,7 @@ def test_the_recipe_publishes_what_is_ordered(stack, front, tmp_path, monkeypatc
         thread.start()
         wait_until(lambda: reader.history("notify:orders", limit=1).offset > before)
         stop.set()
-        thread.join(10)
+        thread.join(30)
         newest = reader.history("notify:orders", limit=1, reverse=True).messages[0]
         assert newest.data == {"item": "tea"}
     engine.dispose()

@@ -94,7 +94,7 @@ def test_it_runs_publishes_delivers_and_leaves_nothing(environment, folder):
         process.send_signal(signal.SIGINT)
         status = process.wait(60)
     assert status == 0, said.read_text()
-    wait_until(lambda: not any(map(alive, pids)), timeout=10)
+    wait_until(lambda: not any(map(alive, pids)))
     assert {path.name for path in folder.iterdir()} == {
         "services",
         "deploy",
@@ -111,7 +111,7 @@ def received(run) -> object:
     with connect(f"{door.replace('http', 'ws', 1)}/ws") as line:
         line.send(json.dumps({"type": "auth", "id": 1, "token": alice}))
         line.send(json.dumps({"type": "subscribe", "id": 2, "channel": "room:lobby"}))
-        while (event := json.loads(line.recv(timeout=20)))["type"] != "ack" or event["id"] != 2:
+        while (event := json.loads(line.recv(timeout=30)))["type"] != "ack" or event["id"] != 2:
             assert event["type"] != "error", event
         answer = httpx2.post(
             f"{door}/v1/channels/room:lobby/messages",
@@ -119,7 +119,7 @@ def received(run) -> object:
             headers={"Authorization": f"Bearer {backend}"},
         )
         assert answer.status_code == 201, answer.text
-        while (event := json.loads(line.recv(timeout=20)))["type"] != "message":
+        while (event := json.loads(line.recv(timeout=30)))["type"] != "message":
             pass
         return event["data"]
 
