@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +18,18 @@ HEAD: dict[str, Any] = {"head_bytes": 131_072, "head_lines": 200, "head_seconds"
 
 
 @contextmanager
-def serving(app: Any, *, ws: Any, loop: str = "uvloop", **options: Any) -> Iterator[uvicorn.Server]:
-    """A started server; its port is `server.port`. Leaving stops it gracefully and waits for its thread."""
+def serving(
+    app: Any,
+    *,
+    ws: Any,
+    loop: str = "uvloop",
+    sockets: list[socket.socket] | None = None,
+    **options: Any,
+) -> Iterator[uvicorn.Server]:
+    """A started server; its port is `server.port`. Leaving stops it gracefully and waits for its thread.
+
+    `sockets` listen already, and what has come to them meanwhile is there when the server takes its connections.
+    """
     options.setdefault("http", HttpProtocol)
     options.setdefault("timeout_graceful_shutdown", 3)
     config = uvicorn.Config(
@@ -32,7 +43,7 @@ def serving(app: Any, *, ws: Any, loop: str = "uvloop", **options: Any) -> Itera
         **options,
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)
     thread.start()
     deadline = time.monotonic() + 60
     while not server.started:
@@ -44,5 +55,5 @@ def serving(app: Any, *, ws: Any, loop: str = "uvloop", **options: Any) -> Itera
         yield server
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive(), "the server did not stop"

@@ -120,6 +120,7 @@ async def test_while_redis_hangs_callers_do_not_wait_one_behind_the_other(
             *(revoker.covers(Claims(sub="bob")) for _ in range(200)), return_exceptions=True
         )
     assert {getattr(one, "code", None) for one in answers} == {Code.UNAVAILABLE}
+    monkeypatch.undo()
     record.reading.set()
     assert not await revoker.covers(Claims(sub="bob"))
 

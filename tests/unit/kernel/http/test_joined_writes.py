@@ -99,7 +99,7 @@ async def streaming(scope, receive, send):
 def test_the_head_of_a_stream_does_not_wait_for_its_body():
     with (
         serving(streaming, ws="none", http=partial(HttpProtocol)) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as client,
     ):
         client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
         answer = client.makefile("rb")

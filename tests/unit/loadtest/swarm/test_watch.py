@@ -6,16 +6,22 @@ import csv
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from loadtest.swarm.watch import Watch
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.server
 
 BUSY = "import time\nheld = bytearray(40_000_000)\nwhile True: pass"
+
+
+def grown(watch: Watch) -> bool:
+    """Whether the busy process has its memory, and has used time since it was first looked at."""
+    memory, cpu = watch.memory.get("gateway"), watch.cpu.get("gateway")
+    return bool(memory and cpu) and memory[-1].value > 40 and cpu[-1].value > cpu[0].value
 
 
 def test_what_processes_use_is_told_and_one_that_ends_does_not_spoil_it(tmp_path: Path) -> None:
@@ -26,10 +32,11 @@ def test_what_processes_use_is_told_and_one_that_ends_does_not_spoil_it(tmp_path
     try:
         with Watch(run, every=0.05) as watch:
             watch.others["locust"] = other.pid
-            time.sleep(1.0)
+            wait_until(lambda: grown(watch) and watch.memory.get("locust"))
             other.kill()
             other.wait()
-            time.sleep(0.3)
+            seen = len(watch.memory["gateway"])
+            wait_until(lambda: len(watch.memory["gateway"]) > seen + 2)
     finally:
         for process in (busy, other):
             process.kill()
