@@ -134,7 +134,7 @@ def join(client: Remote, command: dict[str, Any]) -> int:
     return int(answer["joined"])
 
 
-def drain(client: Remote, expected: int, *, patience: float = 2.0) -> int:
+def drain(client: Remote, expected: int, *, patience: float = 8.0) -> int:
     """Wait until `expected` messages came, or none came for `patience` seconds; how many came."""
     received, moved = -1, time.monotonic()
     while received < expected:

@@ -380,7 +380,9 @@ def test_logins_of_an_address_have_a_rate(folder, redis_server, alice):
         httpx2.Client(base_url=limited.url, trust_env=False) as http,
     ):
         form = {"grant_type": "password", "username": "alice"}  # no password: cheap, and counted
-        answers = [http.post("/auth/token", data=form) for _ in range(70)]
+        answers = [http.post("/auth/token", data=form) for _ in range(60)]
+        while answers[-1].status_code != 429 and len(answers) < 600:  # some come back meanwhile
+            answers.append(http.post("/auth/token", data=form))
         error(answers[-1], 429, "slow_down")
         assert int(answers[-1].headers["retry-after"]) >= 1
         assert sum(answer.status_code == 400 for answer in answers) >= 60

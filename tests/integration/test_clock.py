@@ -13,7 +13,7 @@ from services.kernel.domain.positions import Position
 from tests.contract.steps import beat, look, member, publish, texts
 from tests.support.redis_server import start_redis
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 LEASE = 0.6

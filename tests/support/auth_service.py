@@ -76,7 +76,7 @@ class AuthService:
         """End the process."""
         self.process.terminate()
         try:
-            self.process.wait(15)
+            self.process.wait(40)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(5)

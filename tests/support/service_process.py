@@ -32,7 +32,7 @@ def refusal(name: str, **variables: str) -> subprocess.CompletedProcess[str]:
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=False,
     )
 
@@ -80,7 +80,7 @@ class ServiceProcess:
         """End it with SIGTERM; its exit status."""
         self.process.terminate()
         try:
-            return self.process.wait(15)
+            return self.process.wait(40)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait(5)

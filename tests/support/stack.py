@@ -70,7 +70,7 @@ class Stack:
             self.process.kill()
             status = self.process.wait()
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: not any(map(alive, processes)), timeout=20)
+            wait_until(lambda: not any(map(alive, processes)), timeout=30)
         left = [pid for pid in processes if alive(pid)]
         for pid in left:
             os.kill(pid, signal.SIGKILL)

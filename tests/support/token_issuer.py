@@ -72,7 +72,7 @@ class TokenIssuer:
         """Stop serving the keys."""
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(30)
 
     def __enter__(self) -> Self:
         return self

@@ -40,7 +40,7 @@ def run(*arguments, **variables):
         env=variables,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=100,
         check=False,
     )
 
