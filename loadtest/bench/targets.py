@@ -64,7 +64,7 @@ class Child:
             stdout=subprocess.DEVNULL,
             pass_fds=files,
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while not _listens(port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

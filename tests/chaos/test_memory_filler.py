@@ -180,7 +180,7 @@ async def test_without_limits_the_reserve_lets_all_go_on_but_messages(tmp_path: 
 
 async def messages_refused(stack: Stack, people: People) -> None:
     """Wait until the publisher says so."""
-    async with asyncio.timeout(MEMORY / 800_000):
+    async with asyncio.timeout(MEMORY / 400_000):
         while True:
             if (await ready(people, stack.run["publisher"]))["memory"] != "ok":
                 return
@@ -189,7 +189,7 @@ async def messages_refused(stack: Stack, people: People) -> None:
 
 async def messages_taken(client: WireClient, channel: str) -> None:
     """Wait until a message is."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if (await client.call("publish", channel=channel, data="after"))["type"] == "ack":
                 return

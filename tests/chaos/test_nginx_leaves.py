@@ -116,7 +116,7 @@ async def test_a_pod_that_is_terminated_moves_everybody_to_the_others(
                 client.url = people.ws()  # the Service sends nobody to a pod that ends
             process.send_signal(signal.SIGQUIT)
             await moved(clients, before, others)
-            assert await asyncio.to_thread(process.wait, 10) == 0
+            assert await asyncio.to_thread(process.wait, 60) == 0
 
 
 async def test_who_ends_the_run_says_so_to_its_clients(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def second_nginx(stack: Stack, folder: Path) -> Iterator[tuple[str, subprocess.P
         yield f"ws://127.0.0.1:{port}", process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def hears_quit() -> None:

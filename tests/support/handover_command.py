@@ -25,7 +25,7 @@ async def started(
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             yield process
     finally:
         if process.returncode is None:

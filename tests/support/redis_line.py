@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.stack import Stack
 from tests.support.wire import Closed, WireClient
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds in which what services say of themselves must fit the facts: three, and the rest for a busy machine."""
 
 
@@ -30,7 +30,7 @@ class RedisLine:
 
     async def states(self) -> list[dict[str, Any]]:
         """What /readyz of each service says: its status and its body."""
-        async with httpx2.AsyncClient(timeout=5) as http:
+        async with httpx2.AsyncClient(timeout=20) as http:
             answers = [await http.get(f"{service}/readyz") for service in self.services]
         return [{"status": answer.status_code, **answer.json()} for answer in answers]
 
@@ -57,7 +57,7 @@ def healthy(state: dict[str, Any]) -> bool:
     return state["status"] == 200 and redis_answers(state)
 
 
-async def settled(call: Callable[[], Any], patience: float = 15) -> None:
+async def settled(call: Callable[[], Any], patience: float = 40) -> None:
     """Repeat a call until it is answered well: only `unavailable` may come before."""
     async with asyncio.timeout(patience):
         while not (answer := await call()).is_success:

@@ -47,7 +47,7 @@ class Traffic:
         marker = secrets.token_hex(4)
         await people.publish(channel, marker)
         for client, start in starts.items():
-            await client.expect("message", where=lambda e: e["data"] == marker, patience=20)
+            await client.expect("message", where=lambda e: e["data"] == marker, patience=40)
             heard = check_continuity(client.seen, channel, start)
             numbers = [data["n"] for data in heard if isinstance(data, dict)]
             resets = client.taken_or_not("reset")

@@ -13,8 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from services.kernel.protocol import events
 
-PATIENCE = 20.0
-"""Seconds; fewer than the 25 after which a silent connection is asked, so that no heartbeat brings what is waited for."""
+PATIENCE = 30.0
 
 
 class Closed(AssertionError):  # noqa: N818 - what happened, not what failed
