@@ -68,7 +68,7 @@ class ClusterNodes(Generic[N]):
             wait_for(partial(_replicate, one, master))
         self.wait_whole()
 
-    def wait_whole(self, seconds: float = 30.0) -> None:
+    def wait_whole(self, seconds: float = 90.0) -> None:
         """Until every node that runs sees all slots served, and every replica follows its master. Raises TimeoutError."""
         wait_for(lambda: all(_is_well(one) for one in self.running), seconds)
 
@@ -128,7 +128,7 @@ class ClusterNodes(Generic[N]):
         command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(to))
         moved, half = 0, command(source, "CLUSTER", "COUNTKEYSINSLOT", slot) // 2
         while names := command(source, "CLUSTER", "GETKEYSINSLOT", slot, 100):
-            command(source, "MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "REPLACE", "KEYS", *names)
+            command(source, "MIGRATE", "127.0.0.1", to.port, "", 0, 30_000, "REPLACE", "KEYS", *names)
             moved += len(names)
             if pause is not None and moved >= half:
                 pause()
@@ -145,7 +145,7 @@ class ClusterNodes(Generic[N]):
                 command(one, "FLUSHALL")
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 90.0) -> Any:
     """Until a condition holds, which may find servers away; its value. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while True:

@@ -27,15 +27,20 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
 
+NODE_TIMEOUT = 40_000
+"""Milliseconds: no node is taken for dead because a busy machine gave it no time."""
+
+
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory):
-    with RedisCluster(tmp_path_factory.mktemp("redis")) as cluster:
+    with RedisCluster(tmp_path_factory.mktemp("redis"), node_timeout=NODE_TIMEOUT) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory):
-    with RedisCluster(tmp_path_factory.mktemp("valkey"), flavour="valkey") as cluster:
+    folder = tmp_path_factory.mktemp("valkey")
+    with RedisCluster(folder, flavour="valkey", node_timeout=NODE_TIMEOUT) as cluster:
         yield cluster
 
 

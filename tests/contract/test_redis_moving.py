@@ -64,7 +64,7 @@ def at(running, monkeypatch):
 
 
 @asynccontextmanager
-async def moving(at, *, before=None, after=None, seconds=5.0):
+async def moving(at, *, before=None, after=None, seconds=30.0):
     said = []
     async with AsyncExitStack() as stack:
         stores = [

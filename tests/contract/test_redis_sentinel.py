@@ -26,16 +26,20 @@ from tests.support.sentinel_group import NAME, SentinelGroup, SentinelServer
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
 
+PATIENT = {"replicas": 1, "down_after": 40_000}
+"""No master is replaced here because a busy machine gave it no time."""
+
+
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory):
-    with SentinelGroup(tmp_path_factory.mktemp("redis"), replicas=1) as group:
+    with SentinelGroup(tmp_path_factory.mktemp("redis"), **PATIENT) as group:
         yield group
 
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory):
     folder = tmp_path_factory.mktemp("valkey")
-    with SentinelGroup(folder, flavour="valkey", replicas=1) as group:
+    with SentinelGroup(folder, flavour="valkey", **PATIENT) as group:
         yield group
 
 

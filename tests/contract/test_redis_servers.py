@@ -137,11 +137,13 @@ async def test_while_one_server_is_away_the_others_channels_go_on(two):
             await broker.health()
 
 
-async def test_a_server_that_hangs_is_named_and_holds_nobody_up(two):
+async def test_a_server_that_hangs_is_named_and_holds_nobody_up(two, monkeypatch):
+    monkeypatch.setattr("services.kernel.broker.redis.partitions.START_SECONDS", 3.0)
+    monkeypatch.setattr("services.kernel.broker.redis.fleet.HEALTH_SECONDS", 3.0)
     await works(two.url)
     two.servers[1].pause()
     try:
-        async with broker_of(two.url) as broker, asyncio.timeout(10):
+        async with broker_of(two.url) as broker, asyncio.timeout(25):
             await broker.start()
             await publish(broker, channel(broker, 0), "1")
             assert (await broker.health()).away == (1,)

@@ -18,7 +18,7 @@ from tests.support.tied import tied
 NAME = "openline"
 
 
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 75.0) -> Any:
     """Wait for a condition, which may find servers away; its value."""
     deadline = time.monotonic() + seconds
     while True:
