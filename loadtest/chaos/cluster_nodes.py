@@ -128,7 +128,9 @@ class ClusterNodes(Generic[N]):
         command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(to))
         moved, half = 0, command(source, "CLUSTER", "COUNTKEYSINSLOT", slot) // 2
         while names := command(source, "CLUSTER", "GETKEYSINSLOT", slot, 100):
-            command(source, "MIGRATE", "127.0.0.1", to.port, "", 0, 30_000, "REPLACE", "KEYS", *names)
+            command(
+                source, "MIGRATE", "127.0.0.1", to.port, "", 0, 30_000, "REPLACE", "KEYS", *names
+            )
             moved += len(names)
             if pause is not None and moved >= half:
                 pause()

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-PATIENCE = 30.0
+PATIENCE = 20.0
+"""Seconds; fewer than the 25 after which a comment would bring what a buffer on the way holds back."""
 
 
 class Block(NamedTuple):

@@ -24,7 +24,7 @@ class People:
     def __init__(self, run: Mapping[str, Any]) -> None:
         self.run = run
         self.front_door: str = run["front_door"]
-        self.http = httpx2.AsyncClient(base_url=self.front_door, timeout=60)
+        self.http = httpx2.AsyncClient(base_url=self.front_door, timeout=30)
         self._tokens = _tokens.setdefault(f"{self.front_door} {run['pids']['supervisor']}", {})
 
     async def __aenter__(self) -> Self:
@@ -71,7 +71,7 @@ class People:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    async def counted(self, prefix: str, subscribers: int, *, patience: float = 40) -> None:
+    async def counted(self, prefix: str, subscribers: int, *, patience: float = 20) -> None:
         """Wait until the store counts so many subscriptions of the channels with a prefix: gateways report theirs."""
         async with asyncio.timeout(patience):
             counts = [-1]

@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 from services.kernel.protocol import events
 
-PATIENCE = 30.0
+PATIENCE = 20.0
+"""Seconds; fewer than the 25 after which a silent connection is asked, so that no heartbeat brings what is waited for."""
 
 
 class Closed(AssertionError):  # noqa: N818 - what happened, not what failed
