@@ -58,7 +58,7 @@ class Listener:
         self.page.wait_for_function(
             "([kind, n]) => heard.filter((event) => event.kind === kind).length >= n",
             arg=[kind, number],
-            timeout=20_000,
+            timeout=40_000,
         )
         return self.heard(kind)
 
@@ -172,7 +172,7 @@ def test_an_event_source_with_a_token_that_has_ended_is_told_and_lives(
 ) -> None:
     room = f"room:{secrets.token_hex(6)}"
     with Tab(browser, f"{stack.url}/healthz") as tab:
-        token = stack.connect_token("sse-short", ttl=2)
+        token = stack.connect_token("sse-short", ttl=6)
         open_with_it = listening(tab, stack, room, token=token)
         open_with_it.wait_for("expiring", 1)
         # The stream ends with its token, and the browser comes back with the same address.
@@ -217,6 +217,6 @@ def test_what_can_never_be_is_told_once_and_ends_an_event_source(
 ) -> None:
     with Tab(browser, f"{stack.url}/healthz") as tab:
         listener = listening(tab, stack, "nowhere:x")
-        listener.page.wait_for_function("source.readyState === 2", timeout=20_000)
+        listener.page.wait_for_function("source.readyState === 2", timeout=40_000)
         (problem,) = listener.heard("problem")
         assert problem["code"] == "unknown_namespace"

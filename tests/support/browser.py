@@ -9,9 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from tests.support.waiting import wait_until
+
+expect.set_options(timeout=30_000)  # not five seconds: a browser beside other tests may be slow
 
 FLAGS = (
     "--no-sandbox",
@@ -56,7 +65,7 @@ def window(browser: Browser, profile: Path) -> Iterator[BrowserContext]:
     command = [installed(), *FLAGS, *asked, "about:blank"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_until(lambda: port.exists() and port.read_text(), timeout=30)
+            wait_until(lambda: port.exists() and port.read_text(), timeout=60)
             url = f"http://127.0.0.1:{port.read_text().split()[0]}"
             connected = browser.browser_type.connect_over_cdp(url, no_defaults=True)
             yield connected.contexts[0]
@@ -71,7 +80,7 @@ class Tab:
     def __init__(self, browser: Browser, url: str | None = None, **context: Any) -> None:
         self.context = browser.new_context(**context)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(30_000)
         self.errors: list[str] = []
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from tests.support.browser import Tab
 from tests.support.stack import Stack
 
-AWAY = 30_000
+AWAY = 60_000
 """Milliseconds in which a page must be back."""
 
 VIEW = {"width": 1280, "height": 800}
@@ -59,10 +59,10 @@ class Visitor:
         box.fill(text)
         box.press("Enter")
 
-    def expect_state(self, state: str, timeout: float = 15_000) -> None:
+    def expect_state(self, state: str, timeout: float = 30_000) -> None:
         expect(self.page.locator("#state")).to_have_text(state, timeout=timeout)
 
-    def expect_said(self, *texts: str, timeout: float = 15_000) -> None:
+    def expect_said(self, *texts: str, timeout: float = 30_000) -> None:
         """Exactly these, in this order, none of them still on its way."""
         said = self.page.locator("#messages .bubble")
         expect(said).to_have_text(list(texts), timeout=timeout)

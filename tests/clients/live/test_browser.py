@@ -74,8 +74,8 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A system that asks for a sign of life after two seconds, and waits two more for it."""
-    settings = {"OPENLINE_PING_SECONDS": "2", "OPENLINE_PONG_SECONDS": "2"}
+    """A system that asks for a sign of life after two seconds, and waits for it no longer than a slow machine needs."""
+    settings = {"OPENLINE_PING_SECONDS": "2", "OPENLINE_PONG_SECONDS": "6"}
     with Stack(tmp_path_factory.mktemp("quick"), **settings) as running:
         yield running
 
@@ -107,7 +107,7 @@ class Visit:
         self.page.wait_for_function(
             "(name) => client.channel(name).state === 'live'", arg=self.channel
         )
-        wait_until(lambda: listeners(self) == 1, timeout=30)  # is told to the store a little later
+        wait_until(lambda: listeners(self) == 1, timeout=60)  # is told to the store a little later
 
     def publish(self, number: int = 10) -> None:
         for _ in range(number):
@@ -127,7 +127,7 @@ class Visit:
             self.page.wait_for_timeout(100)  # Playwright tells of frames while it is asked
             return self.sent.count(command) >= number
 
-        wait_until(sent, timeout=30)
+        wait_until(sent, timeout=60)
 
     def seen(self, what: str) -> Any:
         return self.page.evaluate("(what) => seen[what]", what)
@@ -197,10 +197,15 @@ def test_a_thousand_mounts_leave_no_listener_and_no_memory(
         one.publish()
         one.hears_all()
         listeners, heap = held()
-        page.evaluate(mounts, 1000)
-        more, grown = held()
-        assert more == listeners
-        assert grown - heap < 100_000
+        # The collector does not tell all that is free at once; what leaks is there in each round.
+        for _ in range(4):
+            before = heap
+            page.evaluate(mounts, 1000)
+            more, heap = held()
+            assert more == listeners
+            if heap - before < 100_000:
+                break
+        assert heap - before < 100_000
         assert one.sent.count("subscribe") == 1
         assert "unsubscribe" not in one.sent
 
@@ -231,7 +236,7 @@ def test_a_frozen_tab_that_lost_its_line_hears_what_it_missed(
         one.publish()
         one.hears_all()
         with hidden(one), frozen(one):
-            wait_until(lambda: listeners(one) == 0, timeout=30)
+            wait_until(lambda: listeners(one) == 0, timeout=60)
             one.publish(50)
         one.hears_all()
         assert one.lines == 2
@@ -246,8 +251,8 @@ def test_a_token_that_ends_while_the_tab_sleeps_is_asked_for_anew_once(
         one.publish()
         one.hears_all()
         with hidden(one), frozen(one):
-            wait_until(lambda: listeners(one) == 0, timeout=30)
-            wait_until(lambda: time.monotonic() > one.site.minted[-1] + TTL, timeout=30)
+            wait_until(lambda: listeners(one) == 0, timeout=60)
+            wait_until(lambda: time.monotonic() > one.site.minted[-1] + TTL, timeout=60)
             one.publish(20)
         one.hears_all()
         assert one.seen("reasons").count("expired") == 1
@@ -276,7 +281,7 @@ def test_a_page_out_of_the_back_forward_cache_hears_what_it_missed(
         one.publish()
         one.hears_all()
         one.page.evaluate("(url) => { location.href = url; }", f"{one.site.url}/elsewhere.html")
-        wait_until(lambda: listeners(one) == 0, timeout=30)
+        wait_until(lambda: listeners(one) == 0, timeout=60)
         one.publish(50)
         one.page.evaluate("() => history.back()")
         one.hears_all()
