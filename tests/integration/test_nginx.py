@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from deploy.local import plan as planning
 from deploy.local import programs
 from tests.support.backend import Backend
+from tests.support.ports import free_port
 from tests.support.tied import tied_with_children
 from tests.support.waiting import wait_until
 
@@ -76,14 +77,14 @@ FLOOD = 60
 def front_door(var: Path, *, limits: bool) -> Iterator[Door]:
     backends = [Backend(name) for name in ("gateway-1", "gateway-2", "auth", "publisher")]
     one, two, auth, publisher = backends
-    port = planning.free_port()
+    port = free_port()
     plan = planning.Plan(
         host="127.0.0.1",
         port=port,
         gateway_ports=(one.port, two.port),
         auth_port=auth.port,
         publisher_port=publisher.port,
-        status_port=planning.free_port(),
+        status_port=free_port(),
         redis_port=None,
         redis_url="redis://127.0.0.1:1/0",
         redis_maxmemory="0",
@@ -388,14 +389,18 @@ def test_a_gateway_that_hangs_holds_nobody_longer_than_a_client_waits(door, path
     other.release.set()
 
     def bound() -> list[int]:
-        return [n for n in range(20) if gateway_of(door, f"{path}?sid={n}", headers) == first.name]
+        return [n for n in range(30) if gateway_of(door, f"{path}?sid={n}", headers) == first.name]
 
     wait_until(bound)  # the tests before may have had it marked
     numbers = bound()
     first.mode = "hangs"
-    began = time.monotonic()
-    assert {gateway_of(door, f"{path}?sid={n}", headers) for n in numbers} == {other.name}
-    assert time.monotonic() - began < 5, "the first waits two seconds, the others do not"
+    spent = []
+    for n in numbers:
+        began = time.monotonic()
+        assert gateway_of(door, f"{path}?sid={n}", headers) == other.name
+        spent.append(time.monotonic() - began)
+    waited = [seconds for seconds in spent if seconds > 1.9]
+    assert len(waited) <= 1 + sum(spent) / 3, "one waits two seconds, and in three no other does"
 
 
 def gateway_of(door: Door, path: str, headers: dict[str, str]) -> str:

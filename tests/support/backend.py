@@ -12,6 +12,8 @@ import threading
 import time
 from typing import Any
 
+from tests.support.ports import free_port
+
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 
 
@@ -24,12 +26,13 @@ class Backend:
     On `/sse` it sends one event at once and the second when `release` is set.
     """
 
-    def __init__(self, name: str, port: int = 0) -> None:
+    def __init__(self, name: str, port: int | None = None) -> None:
         self.name = name
         self.mode = "ok"
         self.release = threading.Event()
         self.requests: list[str] = []
-        self._port = port
+        # Not one of outgoing connections, or one of those could have it between `stop` and `start`.
+        self._port = free_port() if port is None else port
         self.start()
 
     @property
@@ -55,7 +58,6 @@ class Backend:
 
         self._server = Server(("127.0.0.1", self._port), Handler)
         self._open: set[socket.socket] = set()
-        self._port = self._server.server_address[1]
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
         )
