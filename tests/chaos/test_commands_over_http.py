@@ -16,7 +16,7 @@ from tests.support.people import People
 from tests.support.stack import Stack
 from tests.support.streamed import StreamedClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 OWNER, OTHER = 0, 1
 

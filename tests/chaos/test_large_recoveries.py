@@ -21,7 +21,7 @@ from tests.support.resident import resident
 from tests.support.service_process import ServiceProcess
 from tests.support.wire import WireClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 LARGE = 60_000
 MEGABYTE = 1 << 20

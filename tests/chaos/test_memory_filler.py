@@ -19,7 +19,7 @@ from tests.support.people import People
 from tests.support.stack import Stack
 from tests.support.wire import WireClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 log = logging.getLogger(__name__)
 
 MEMORY = int(os.environ.get("FILLER_MEGABYTES", "48")) * 1_048_576

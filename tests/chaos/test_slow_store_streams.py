@@ -15,7 +15,7 @@ from tests.support.redis_line import RedisLine
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 

@@ -18,7 +18,7 @@ from tests.support.redis_server import RedisServer, start_redis
 from tests.support.service_process import ServiceProcess
 from tests.support.wire import WireClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 CHANNEL = "public:all"
 

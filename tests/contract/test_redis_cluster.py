@@ -24,7 +24,7 @@ from tests.support.redis_server import start_redis
 from tests.support.revocation_record import whole
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.server
 
 
 NODE_TIMEOUT = 40_000

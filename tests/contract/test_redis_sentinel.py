@@ -23,7 +23,7 @@ from tests.support.redis_server import start_redis
 from tests.support.revocation_record import whole
 from tests.support.sentinel_group import NAME, SentinelGroup, SentinelServer
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.server
 
 
 PATIENT = {"replicas": 1, "down_after": 40_000}

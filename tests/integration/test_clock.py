@@ -13,8 +13,6 @@ from services.kernel.domain.positions import Position
 from tests.contract.steps import beat, look, member, publish, texts
 from tests.support.redis_server import start_redis
 
-pytestmark = pytest.mark.timeout(180)
-
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 LEASE = 0.6
 """Seconds; tests that wait for no lease's end have a longer one."""

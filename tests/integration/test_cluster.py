@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 _log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
 
 RATE = 200
 

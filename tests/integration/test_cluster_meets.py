@@ -18,7 +18,7 @@ from tests.support.stack import ROOT
 from tests.support.tied import tied_with_children
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 PASSWORD = "b2f0c5"
 COUNT = 6

@@ -30,8 +30,6 @@ from tests.contract.steps import (
 )
 from tests.support.redis_server import start_redis
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture(params=["redis", "valkey"])
 def flavour(request):

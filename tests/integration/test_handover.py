@@ -27,7 +27,7 @@ from tests.support.sentinel_group import SentinelGroup, until
 
 _log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 RATE = 200
 ROOMS = [f"room:{n}" for n in range(20)]

@@ -21,7 +21,7 @@ from tests.support.sentinel_group import NAME, SentinelGroup
 
 _log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.alone]
 
 FAILOVER_AT_ONCE = 1.5
 """Seconds of publishes that an unplanned `SENTINEL FAILOVER` may lose: until Sentinels name the new master."""

@@ -82,7 +82,7 @@ class BrokerModel(RuleBasedStateMachine):
         self.epochs, self.histories = Names(), Names()
         self.positions: list[tuple[Position, Position]] = []
         self.read = 0
-        self.real: Broker = RedisBroker(self.server.url, lease=1000)
+        self.real: Broker = RedisBroker(f"{self.server.url}?socket_timeout=60", lease=1000)
         self.model = MemoryBroker(lease=1000)
         for node in ("n1", "n2"):
             self.beat(node)
@@ -325,7 +325,7 @@ def _who(entry: Entry) -> str:
     return connection
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("flavour", ["redis", pytest.param("valkey", marks=pytest.mark.slow)])
 def test_memory_is_a_model_of_redis_streams(tmp_path, flavour):
     """One state machine, run against each real server."""

@@ -34,7 +34,7 @@ NEAR = {
 }
 
 
-@pytest.mark.timeout(0 if SCHEDULES > 20_000 else 240)
+@pytest.mark.timeout(0 if SCHEDULES > 20_000 else 900)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_no_schedule_has_a_silent_gap_or_a_false_claim(chunk):
     size = SCHEDULES // CHUNKS
@@ -42,7 +42,7 @@ def test_no_schedule_has_a_silent_gap_or_a_false_claim(chunk):
     assert found is None, str(found)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "number", [2 * settings.default.max_examples, pytest.param(10_000, marks=pytest.mark.slow)]
 )
@@ -53,7 +53,7 @@ def test_no_fresh_schedule_has_a_silent_gap_or_a_false_claim(number):
     assert found is None, f"among seeds from {first}: {found}"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SWITCHES)
 def test_a_rule_switched_off_is_found_out(name):
     with SWITCHES[name]():
