@@ -18,7 +18,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.sentinel_group import SentinelGroup
 from tests.support.stack import ROOT
 
-pytestmark = [pytest.mark.server]
+pytestmark = pytest.mark.server
 
 PASSWORD = "b2f0c5"
 

@@ -113,9 +113,9 @@ async def test_a_fresh_look_sees_what_was_revoked_a_moment_ago(revoker, record):
 async def test_while_redis_hangs_callers_do_not_wait_one_behind_the_other(
     revoker, record, monkeypatch
 ):
-    monkeypatch.setattr(revoker_module, "PATIENCE", 0.05)
+    monkeypatch.setattr(revoker_module, "PATIENCE", 0.5)
     record.reading.clear()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):  # one behind the other they would take a hundred seconds
         answers = await asyncio.gather(
             *(revoker.covers(Claims(sub="bob")) for _ in range(200)), return_exceptions=True
         )
