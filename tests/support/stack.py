@@ -38,7 +38,7 @@ class Stack:
 
     # ------------------------------------------------------------------------------------------ start and stop
 
-    def start(self, timeout: float = 90) -> Self:
+    def start(self, timeout: float = 240) -> Self:
         """Start everything and wait until the screen is printed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.screen_file.open("wb") as screen:
@@ -138,7 +138,7 @@ class Stack:
         """End a service; it is started again at once. Returns when it is ready again."""
         before = self.pid(name)
         os.kill(before, number)
-        wait_until(lambda: self.run["pids"].get(name, before) != before, timeout=60)
+        wait_until(lambda: self.run["pids"].get(name, before) != before, timeout=120)
         self.wait_ready(name)
 
     def down(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
@@ -148,13 +148,13 @@ class Stack:
         (hold / name).touch()
         pid = self.pid(name)
         os.kill(pid, number)
-        wait_until(lambda: not alive(pid), timeout=30)
+        wait_until(lambda: not alive(pid), timeout=60)
 
     def up(self, name: str) -> None:
         """Let a service that is down start again; returns when it is ready."""
         before = self.run["pids"].get(name)
         (self.var / "hold" / name).unlink()
-        wait_until(lambda: self.run["pids"].get(name, before) != before, timeout=30)
+        wait_until(lambda: self.run["pids"].get(name, before) != before, timeout=120)
         self.wait_ready(name)
 
     def pause(self, name: str) -> None:
@@ -165,7 +165,7 @@ class Stack:
         """SIGCONT."""
         os.kill(self.pid(name), signal.SIGCONT)
 
-    def wait_ready(self, name: str, timeout: float = 60) -> None:
+    def wait_ready(self, name: str, timeout: float = 120) -> None:
         """Wait until a service answers."""
         wait_until(lambda: self.is_ready(name), timeout=timeout)
 
