@@ -68,7 +68,7 @@ def meeting(servers: list[RedisServer], folder: Path) -> Iterator[None]:
 
 
 def command(server: RedisServer, *words: str) -> str:
-    client = redis.Redis(port=server.port, password=PASSWORD, socket_timeout=5)
+    client = redis.Redis(port=server.port, password=PASSWORD, socket_timeout=30)
     client.response_callbacks.clear()
     try:
         return str(client.execute_command(*words), "utf-8")
@@ -100,23 +100,23 @@ def test_a_cluster_is_made_and_survives_other_addresses_for_all_and_a_disk_that_
     servers: list[RedisServer], tmp_path: Path
 ) -> None:
     with meeting(servers, tmp_path):
-        wait_until(lambda: has_replicas(servers), timeout=30)
-        wait_until(lambda: all(map(is_whole, servers)), timeout=30)
+        wait_until(lambda: has_replicas(servers), timeout=90)
+        wait_until(lambda: all(map(is_whole, servers)), timeout=90)
         for server in servers:
             server.stop()
         others = addresses()
         for server, address in zip(servers, others, strict=True):
             server.args = flags(address, free_port())
             server.start()
-        wait_until(lambda: all(known(server) == set(others) for server in servers), timeout=30)
-        wait_until(lambda: all(map(is_whole, servers)), timeout=30)
-        wait_until(lambda: has_replicas(servers), timeout=30)
+        wait_until(lambda: all(known(server) == set(others) for server in servers), timeout=90)
+        wait_until(lambda: all(map(is_whole, servers)), timeout=90)
+        wait_until(lambda: has_replicas(servers), timeout=90)
         first = servers[0]
         first.stop()
         (first.folder / "nodes.conf").unlink()
         first.args = flags(addresses()[0], free_port())
         first.start()
         wait_until(
-            lambda: "master_link_status:up" in command(first, "INFO", "replication"), timeout=30
+            lambda: "master_link_status:up" in command(first, "INFO", "replication"), timeout=90
         )
         assert is_whole(first)

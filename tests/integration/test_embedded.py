@@ -195,7 +195,7 @@ def test_the_end_of_its_input_ends_it_at_once_and_takes_its_files_along(tmp_path
     assert not list(tmp_path.iterdir())
     # Measured 1.5 s and 0.15 s; this machine may be busy with other tests.
     assert used < 4
-    assert took < 5
+    assert took < 20
 
 
 def test_it_does_not_outlive_whoever_started_it():
