@@ -9,13 +9,13 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.support.compose import ComposeStack
 from tests.support.listener import Listener, listeners, traffic
+from tests.support.lived import Lived
 from tests.support.people import People
 from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
@@ -94,9 +94,9 @@ async def test_a_gateway_that_hangs_holds_nobody_longer_than_a_client_waits(
         os.kill(pid, signal.SIGSTOP)
         try:
             for headers in [{"Cookie": cookie}] * 4 + [{}] * 12:
-                began = time.monotonic()
-                client = await WireClient.open(people.ws(), token, additional_headers=headers)
-                assert time.monotonic() - began < 5
+                async with Lived() as lived:
+                    client = await WireClient.open(people.ws(), token, additional_headers=headers)
+                    assert lived.seconds < 5
                 assert client.taken_or_not("connected")[0]["node"] != hung
                 await client.close()
         finally:
@@ -140,12 +140,12 @@ async def test_a_gateway_cut_off_from_redis_keeps_its_clients_and_catches_up(
         before = [len(client.heard) for client in clients]
         stack.docker("network", "disconnect", network, victim)
         try:
-            await asyncio.to_thread(wait_until, lambda: store() == "unavailable", timeout=20)
+            await asyncio.to_thread(wait_until, lambda: store() == "unavailable", timeout=60)
             await asyncio.sleep(3)
             behind = max(len(c.heard) for c in clients) - min(len(c.heard) for c in clients)
         finally:
             stack.docker("network", "connect", network, victim)
-        await asyncio.to_thread(wait_until, lambda: store() == "ok", timeout=20)
+        await asyncio.to_thread(wait_until, lambda: store() == "ok", timeout=60)
     # Some were behind for seconds; what they had missed came, and nobody had to reconnect.
     assert min(before) > 0
     assert behind > 40
@@ -158,13 +158,12 @@ async def test_docker_stop_drains_a_gateway(stack: ComposeStack, people: People)
     token = await people.minted("stayer")
     stayers = [await WireClient.open(people.ws(), token) for _ in range(12)]
     async with traffic(people, 10):
-        stopping = asyncio.create_task(asyncio.to_thread(timed, stack.docker, "stop", victim))
+        stopping = asyncio.create_task(asyncio.to_thread(stack.docker, "stop", victim))
         told = await asyncio.gather(*(told_to_move(client) for client in stayers))
         ends = [await c.wait_closed() for c, was in zip(stayers, told, strict=True) if was]
-        took = await stopping
-    # The order to stop came to Python itself, which ended by itself within the grace period.
+        await stopping
+    # The order to stop came to Python itself, which ended by itself within the grace period, or it would have been killed.
     assert stack.docker("inspect", "--format", "{{.State.ExitCode}}", victim).strip() == "0"
-    assert took < 20
     assert 0 < sum(told) < len(stayers)
     assert {code for code, _ in ends} == {4100}
     for client, was in zip(stayers, told, strict=True):
@@ -173,17 +172,10 @@ async def test_docker_stop_drains_a_gateway(stack: ComposeStack, people: People)
             await client.close()
 
 
-def timed(work: Callable[..., object], *arguments: str) -> float:
-    """Seconds that the work takes."""
-    began = time.monotonic()
-    work(*arguments)
-    return time.monotonic() - began
-
-
 async def told_to_move(client: WireClient) -> bool:
-    """Whether the client is told `reconnect` within the drain."""
+    """Whether the client is told `reconnect`: within the drain, which begins when a busy engine has heard of it."""
     try:
-        event = await client.expect("reconnect", patience=5)
+        event = await client.expect("reconnect", patience=15)
     except TimeoutError:
         return False
     assert event["within"] == 2  # half of the drain

@@ -101,7 +101,7 @@ async def _day(seen: Watched) -> None:
         day.start()
         try:
             # Before the first scrapes nobody was ready.
-            await asyncio.to_thread(wait_until, seen.all_ready, timeout=30)
+            await asyncio.to_thread(wait_until, seen.all_ready, timeout=60)
             began = time.time() + 2
             await asyncio.sleep(8)
             await day.slow_readers()

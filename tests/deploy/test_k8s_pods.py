@@ -204,7 +204,7 @@ async def test_a_gateway_that_is_told_to_end_moves_its_clients_within_its_grace(
     grace = pod["terminationGracePeriodSeconds"] - 10  # which preStop has taken
     async with await WireClient.open(people.ws(), await people.minted("bob")) as bob:
         stopping = asyncio.create_task(asyncio.to_thread(node.stop, "gateway", grace))
-        told = await bob.expect("reconnect", patience=10)
+        told = await bob.expect("reconnect")
         code, _ = await bob.wait_closed(patience=grace)
         assert (told["within"], code) == (15, 4100)
         assert await stopping == 0, "it ended by itself, and was not killed"
