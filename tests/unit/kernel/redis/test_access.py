@@ -55,7 +55,7 @@ def test_certificates_are_looked_for_each_time(tmp_path):
     ],
 )
 async def test_a_command_that_gives_none_says_why_and_no_secret(monkeypatch, text, said):
-    monkeypatch.setattr(access, "PATIENCE", 0.5 if "0.5 s" in said else 10)
+    monkeypatch.setattr(access, "PATIENCE", 0.5 if "0.5 s" in said else 60)
     with pytest.raises(NoPasswordError, match=said) as caught:
         await run(program(text))
     message = translate(caught.value).message
