@@ -17,7 +17,7 @@ import pytest
 from loadtest.chaos.stores import KINDS
 from tests.support.stack import ROOT, Stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(800)]
 
 PACKAGE = ROOT / "clients/js"
 BIN = Path(sys.executable).parent
@@ -44,10 +44,10 @@ def built() -> None:
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     if not (PACKAGE / "node_modules").exists():
         install = [BIN / "npm", "install", "--no-save", "--silent"]
-        subprocess.run(install, cwd=PACKAGE, env=environment, check=True, timeout=200)
+        subprocess.run(install, cwd=PACKAGE, env=environment, check=True, timeout=500)
     if not (PACKAGE / "dist/index.js").exists():
         build = [BIN / "npm", "run", "-s", "build"]
-        subprocess.run(build, cwd=PACKAGE, env=environment, check=True, timeout=100)
+        subprocess.run(build, cwd=PACKAGE, env=environment, check=True, timeout=300)
 
 
 def chaos(
@@ -66,7 +66,7 @@ def chaos(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=360,
+        timeout=700,
         check=False,
     )
     kept = folder / "chaos" / str(seed)
