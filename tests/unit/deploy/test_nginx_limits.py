@@ -12,6 +12,8 @@ from services.kernel.domain.limits import Limits
 from services.kernel.ops.settings import PREFIX
 from tests.support.stack import ROOT
 
+pytestmark = pytest.mark.server
+
 SCRIPT = ROOT / "nginx" / "limits.sh"
 FIELDS = FrontDoor.model_fields
 

@@ -12,6 +12,8 @@ from services.kernel.domain.origins import Origins
 from services.kernel.http import middleware
 from tests.support.stack import ROOT
 
+pytestmark = pytest.mark.server
+
 ALLOWED = "http://localhost:*, https://App.example.org/,http://[::1],http://x:8080,https://y:443"
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).resolve().parents[3]
 COPIED = ("deploy", "nginx", "scripts", "web")
 DOCKER = """#!/bin/sh

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).resolve().parents[3]
 NOTHING_IS_THERE = """
 have() { case $1 in *python*) true;; *) false;; esac; }

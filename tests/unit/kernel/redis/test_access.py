@@ -44,6 +44,7 @@ def test_certificates_are_looked_for_each_time(tmp_path):
     assert given.certificates() == {"ssl_ca_certs": str(path)}
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -63,6 +64,7 @@ async def test_a_command_that_gives_none_says_why_and_no_secret(monkeypatch, tex
     assert "s3cret" not in message
 
 
+@pytest.mark.server
 async def test_a_child_that_a_command_leaves_behind_is_not_waited_for(tmp_path, monkeypatch):
     """It lives, and holds what its parent printed to, until this test is over."""
     monkeypatch.setattr(access, "PATIENCE", 60)
@@ -82,6 +84,7 @@ async def test_a_command_that_is_none_is_refused():
         await run(["/nowhere/at/all"])
 
 
+@pytest.mark.server
 async def test_the_next_password_is_fetched_before_the_time_of_the_last_is_over(tmp_path):
     (tmp_path / "p").write_text("one")
     came: asyncio.Queue[str] = asyncio.Queue()
@@ -105,6 +108,7 @@ async def until_it_fails(known) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.server
 async def test_while_the_command_fails_the_last_password_counts_until_its_time_is_over(
     tmp_path, monkeypatch, caplog
 ):
@@ -124,6 +128,7 @@ async def test_while_the_command_fails_the_last_password_counts_until_its_time_i
         await known.close()
 
 
+@pytest.mark.server
 async def test_a_password_that_was_refused_is_fetched_anew_but_not_on_and_on(tmp_path, monkeypatch):
     (tmp_path / "p").write_text("one")
     known = PasswordCommand(["cat", str(tmp_path / "p")], seconds=900, renewed=print)
