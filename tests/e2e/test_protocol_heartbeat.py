@@ -15,6 +15,8 @@ from tests.support.stack import Stack
 from tests.support.streamed import StreamedClient
 from tests.support.wire import WireClient
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
