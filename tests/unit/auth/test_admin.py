@@ -10,6 +10,8 @@ import pytest
 from services.auth import admin
 from tests.support.redis_server import start_redis
 
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
+
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path, monkeypatch):

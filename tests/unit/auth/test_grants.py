@@ -22,6 +22,8 @@ from services.kernel.tokens.revocations import Kind, Revocation, Revoked
 from tests.support.revocation_record import Record
 from tests.unit.auth.test_revoker import Clock
 
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
+
 APP = Client(client_id="app", secret=digest("s" * 40), scope="read publish", created=1)
 
 
