@@ -38,7 +38,7 @@ dev:  ## The same, and a service restarts when its files change
 setup:  ## Set up what run, dev, unit, lint and test need
 	@$(NEED) test
 
-unit:  ## Run the tests that need no server, in under half a minute: unit, contract, property, websocket
+unit:  ## Run the tests that need no server, in some half a minute: unit, contract, property, websocket
 	@$(NEED) dev
 	@$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile quick -p no:kmock \
 		tests/unit tests/contract tests/property tests/websocket --ignore-glob='*/contract/test_redis_*' \
