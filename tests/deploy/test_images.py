@@ -139,9 +139,8 @@ def test_the_health_check_tells_a_service_that_is_not_ready(publisher: str) -> N
 
 def test_an_order_to_stop_comes_to_python(publisher: str) -> None:
     wait_until(lambda: "server_started" in docker("logs", publisher), timeout=60)
-    docker(
-        "stop", "-t", "15", publisher
-    )  # seconds of the engine's own, after which it would be killed
+    # Seconds of the engine's own, after which it would be killed.
+    docker("stop", "-t", "15", publisher)
     assert docker("inspect", "--format", "{{.State.ExitCode}}", publisher).strip() == "0"
     assert "server_stopped" in docker("logs", publisher)
 

@@ -111,8 +111,7 @@ async def test_a_gateway_that_is_drained_by_name_gives_its_clients_to_the_others
 
 
 async def nodes(people: People) -> dict[str, dict[str, Any]]:
-    answer = await people.call("GET", "/v1/nodes")
-    return {node["node"]: node for node in answer.json()["nodes"]}
+    return {node["node"]: node for node in await people.nodes()}
 
 
 async def test_who_is_not_there_is_accepted_all_the_same(people: People) -> None:

@@ -179,8 +179,10 @@ async def test_map_keys_that_collide_do_not_stop_the_gateway(
     many = b"\xdf" + (50_000).to_bytes(4, "big") + pairs * 6250
     async with await people.connect("alice", gateway=0, binary=True) as alice:
         for frame in (many, publish("user:alice", many)):
+            before = cpu_seconds(people.run["pids"]["gateway-1"])
             await alice.socket.send(frame)
             await alice.expect("error")
+            assert cpu_seconds(people.run["pids"]["gateway-1"]) - before < 3
         assert (await beside.call("ping"))["type"] == "pong"
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.support.service_process import ROOT, environment
+from tests.support.service_process import ended
 
 pytestmark = pytest.mark.server
 
@@ -21,24 +18,12 @@ finally:
 """
 
 
-def run(service: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, f"services.{service}", *arguments],
-        cwd=ROOT,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize("service", ["auth", "gateway", "publisher"])
 def test_help_and_refused_settings_do_not_wait_for_imports(service: str) -> None:
-    shown = run(service, "--help")
+    shown = ended("-c", PROGRAM, f"services.{service}", "--help")
     assert (shown.returncode, shown.stderr) == (0, "imported:\n")
     assert "OPENLINE_REDIS_URL" in shown.stdout
-    refused = run(service, OPENLINE_LOG_LEVEL="loud")
+    refused = ended("-c", PROGRAM, f"services.{service}", OPENLINE_LOG_LEVEL="loud")
     assert refused.returncode == 2
     first, second = refused.stderr.splitlines()
     assert "OPENLINE_LOG_LEVEL" in first

@@ -25,9 +25,14 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def refusal(name: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A start that must end by itself: its exit status and what it printed."""
+    """A start of a service that must end by itself: its exit status and what it printed."""
+    return ended("-m", f"services.{name}", **variables)
+
+
+def ended(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The same of Python with these arguments."""
     return subprocess.run(
-        [sys.executable, "-m", f"services.{name}"],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=environment(**variables),
         capture_output=True,

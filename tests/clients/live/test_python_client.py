@@ -395,12 +395,11 @@ def test_a_token_that_ends_is_renewed_in_time(stack, room, run):
             async with asyncio.timeout(60):
                 while len(asked) < 3:  # noqa: ASYNC110 - the provider is what is watched
                     await asyncio.sleep(0.05)
+            assert asked == ["first", "renew", "renew"]
             await channel.publish("still here")
             assert (await take(channel, 1))[0].data == "still here"
             assert client.connection is not None
             assert client.connection.connection == before
-        assert asked[0] == "first"
-        assert set(asked[1:]) == {"renew"}
 
     run(work())
 
