@@ -5,6 +5,7 @@ With `--check` nothing is written; exit status 1 when a file is stale.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -25,6 +26,7 @@ from services.publisher.settings import Settings as PublisherSettings
 FOLDER = ROOT / "docs" / "reference" / "openapi"
 
 
+@functools.cache
 def documents() -> dict[Path, str]:
     """File to content. Nothing is connected to; auth's database and keys live in a folder that goes again."""
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ):

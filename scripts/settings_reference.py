@@ -7,6 +7,7 @@ That is docs/reference/settings.md, and services/kernel/ops/variables.py, by whi
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import sys
 from typing import Any
@@ -92,6 +93,7 @@ COMPOSE_FILES = (
 )
 
 
+@functools.cache
 def compose_variables() -> dict[str, tuple[str, str]]:
     """Default and purpose of each variable that the compose files say they read."""
     texts = [(ROOT / "deploy" / name).read_text("utf-8") for name in COMPOSE_FILES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import tomllib
@@ -15,6 +16,7 @@ COMPOSE = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text("utf-8"))
 OURS = ("gateway", "auth", "publisher", "loadtest")
 
 
+@functools.cache
 def kustomized(path: str) -> list[dict[str, str]]:
     return yaml.safe_load((ROOT / path).read_text("utf-8"))["images"]
 

@@ -42,7 +42,8 @@ def test_the_environment_names_settings_that_exist() -> None:
     lines = (UNITS / "openline.env").read_text("utf-8").splitlines()
     names = [line.partition("=")[0] for line in lines if not line.startswith("#")]
     assert names
-    assert all(f"`{name}`" in text() for name in names)
+    settings = text()
+    assert all(f"`{name}`" in settings for name in names)
 
 
 WRITTEN = ("pid", "error_log", "access_log", "client_body_temp_path", "proxy_temp_path")

@@ -177,13 +177,17 @@ class World:
             moving = gateway["moving"]
             here = len(gateway["here"])
             count = gateway["rule"].number(fleet, own=here, moving=len(moving), now=self.now)
-            tries = self.chance.sample(gateway["here"], min(here, 20 * count))
-            chosen = [c for c in tries if c not in gateway["young"] and c not in moving][:count]
-            for client in chosen:
+            for _ in range(20 * count):
+                client = self.chance.choice(gateway["here"])
+                if client in gateway["young"] or client in moving:
+                    continue
                 assert self.now - self.shed_at.get(client, -1e9) >= SETTLED_SECONDS
                 assert self.now - self.came_at.get(client, -1e9) >= SETTLED_SECONDS
                 self.shed_at[client] = self.now
                 moving[client] = self.now + self.chance.uniform(0, 10)
+                count -= 1
+                if not count:
+                    break
         for gateway in list(self.gateways.values()):
             left = {c for c, at in gateway["moving"].items() if at <= self.now}
             if left:
