@@ -10,7 +10,7 @@ from loadtest.bench import selftest, targets
 from loadtest.bench.bench import Audience, join
 from loadtest.bench.remote import Remote
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 def test_gaps_reorders_and_repeats_of_a_known_script_are_counted():

@@ -34,6 +34,7 @@ def test_every_client_s_headers_have_a_row():
 
 
 @pytest.mark.server
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "way", [small._ways()[1], small._ways()[4], small._ways()[-1]], ids=lambda way: way.name
 )
