@@ -111,10 +111,6 @@ class Move:
 
         Raises RefusedError, and ConfigurationError for a server that can never hold it.
         """
-        if self._number == 0:
-            raise RefusedError(
-                "partition 0 stays where it is, with tickets and revocations, which no seal covers: move the others away"
-            )
         try:
             async with AsyncExitStack() as stack:
                 source = await self._connect(stack, self._store.dial(self._number))

@@ -17,6 +17,7 @@ from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.redis.servers import single
 from services.kernel.tokens.revocations import Kind, Revocation
 from services.kernel.tokens.revocations_redis import RedisRevocations
+from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.contract.steps import beat, draft, expect_error, head, member, publish_one, texts
 from tests.support.redis_server import start_redis
 from tests.support.sentinel_group import until
@@ -70,7 +71,9 @@ async def test_while_it_is_sealed_every_writer_is_refused_and_nothing_changes(se
     async with tools(server) as (broker, redis):
         await publish_one(broker, draft("room:a"))
         await beat(broker, "i1")
-        await seals.seal(redis, 0, seconds=30)
+        tickets = RedisTickets(broker.client)
+        ticket = await tickets.issue("token", ttl=30)
+        seal = await seals.seal(redis, 0, seconds=30)
         with server.client() as client:
             before = client.hgetall("ol:{p0}:head:room:a"), client.xlen("ol:{p0}:bus")
         revocation = Revocation(kind=Kind.TOKEN, value="t1", exp=time.time() + 600)
@@ -87,6 +90,8 @@ async def test_while_it_is_sealed_every_writer_is_refused_and_nothing_changes(se
             await refused(broker.listeners("i1", {"room:a": 3})),
             await refused(broker.reap(0, "i0")),
             await refused(RedisRevocations(broker.client).add(revocation)),
+            await refused(tickets.issue("token", ttl=30)),
+            await refused(tickets.redeem(ticket)),
             await refused(seals.seal(redis, 0, seconds=30)),
         ]
         assert {error.code for error in refusals} == {Code.UNAVAILABLE}
@@ -97,15 +102,34 @@ async def test_while_it_is_sealed_every_writer_is_refused_and_nothing_changes(se
         with server.client() as client:
             assert before == (client.hgetall("ol:{p0}:head:room:a"), client.xlen("ol:{p0}:bus"))
             assert not client.exists("ol:{p0}:revoked")
+            assert len(client.keys("ol:{p0}:ticket:*")) == 1
+        assert await seals.unseal(redis, seal, replid=seal.replid)
+        assert await tickets.redeem(ticket) == "token"
 
 
-async def test_a_seal_of_a_clock_that_was_set_back_does_not_stop_revocations(server):
+async def test_a_seal_of_a_clock_that_was_set_back_does_not_stop_revocations_and_tickets(server):
     async with tools(server) as (broker, _):
         with server.client() as client:
             client.hset("ol:{p0}:history", "seal_until", int((time.time() + 3600) * 1000))
             revocation = Revocation(kind=Kind.TOKEN, value="t1", exp=time.time() + 600)
             await RedisRevocations(broker.client).add(revocation)
             assert client.zcard("ol:{p0}:revoked") == 1
+            tickets = RedisTickets(broker.client)
+            assert await tickets.redeem(await tickets.issue("token", ttl=30)) == "token"
+
+
+async def test_who_redeems_a_ticket_when_the_time_of_a_seal_is_over_has_broken_it(server):
+    """Else the server that goes on by this seal could be one where the ticket is still good."""
+    async with tools(server) as (broker, redis):
+        tickets = RedisTickets(broker.client)
+        ticket = await tickets.issue("token", ttl=30)
+        seal = await seals.seal(redis, 0, seconds=0.2)
+        await asyncio.sleep(0.25)
+        assert await tickets.redeem(ticket) == "token"
+        assert not await seals.unseal(redis, seal, replid=seal.replid)
+        await publish_one(broker, draft("room:a"))
+        assert (await head(broker, "room:a")).history != seal.history
+        assert await states(redis) is None
 
 
 async def test_readers_go_on_meanwhile_and_writers_afterwards_as_if_nothing_had_been(server):

@@ -11,6 +11,8 @@ from services.kernel.domain.configuration import ConfigurationError
 
 _log = logging.getLogger(__name__)
 
+RELOCATED = "this partition has moved to another server"
+
 _AWAY = {
     "READONLY": "the server is not the master now",
     "MASTERDOWN": "the server has lost its master",
@@ -19,7 +21,7 @@ _AWAY = {
     "OOM": "the server is out of memory",
     "RESERVE": "the server's memory for messages is used up",
     "SEALED": "this partition is being handed over",
-    "RELOCATED": "this partition has moved to another server",
+    "RELOCATED": RELOCATED,
     "MISCONF": "the server cannot write its disk",
     "NOREPLICAS": "too few replicas are in reach",
     "UNBLOCKED": "the server has changed its role",
@@ -86,7 +88,7 @@ def is_sealed(error: OpenlineError) -> bool:
 
 WHAT = "the message store is unavailable"
 
-_WAITS = {_AWAY["OOM"]: 5.0, _AWAY["RESERVE"]: 5.0, _AWAY["SEALED"]: 1.0, _AWAY["RELOCATED"]: 1.0}
+_WAITS = {_AWAY["OOM"]: 5.0, _AWAY["RESERVE"]: 5.0, _AWAY["SEALED"]: 1.0, RELOCATED: 1.0}
 """Reasons of which is known after how many seconds it is worth another try."""
 
 

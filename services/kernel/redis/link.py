@@ -44,14 +44,6 @@ class Command(NamedTuple):
     size: int = 1
 
 
-_ANYHOW = "#!lua flags=allow-oom\nreturn redis.call(unpack(ARGV))"
-
-
-def anyhow(*parts: Any) -> tuple[Any, ...]:
-    """A command on one key, as a script that the server runs although its memory is used up: it refuses the bare command."""
-    return ("EVAL", _ANYHOW, 1, parts[1], *parts)
-
-
 @dataclass(slots=True)
 class _Call:
     commands: Sequence[Command]

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from services.kernel.redis.client import Client
+from services.kernel.redis.errors import RELOCATED, unavailable
 from services.kernel.redis.keys import Keys
 from services.kernel.redis.link import Command
 from services.kernel.tokens.revocations import Changes, Mark, Revocation
+from services.kernel.tokens.seal_redis import GUARD
 
 _RECORD, _ANNOUNCED, _HISTORY = Keys(0).revoked, Keys(0).revoking, Keys(0).record
 BATCH = 500
@@ -24,18 +26,13 @@ ANNOUNCED = 1000
 _WHAT = "revocations cannot be read or kept"
 
 # In one step, so that a reader that sees another size sees the announcement as well. GT: to revoke again never
-# shortens; a new member is added all the same. The flag: the user to be stopped may have filled the memory. While the
-# partition is handed over the next server would not get what is added here; LONGEST_SEAL as in broker/redis/lua/sealed.lua.
+# shortens; a new member is added all the same. The flag: the user to be stopped may have filled the memory.
 _ADD = f"""#!lua flags=allow-oom
-local LONGEST_SEAL = 60000
-local left = tonumber(redis.call('HGET', KEYS[3], 'seal_until') or '0') - redis.call('TIME')[1] * 1000
-if left > 0 and left <= LONGEST_SEAL then
-  return redis.error_reply('SEALED this partition is being handed over')
-end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+{GUARD}
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[1])
 for i = 2, #ARGV, 2 do
-  redis.call('ZADD', KEYS[1], 'GT', ARGV[i + 1], ARGV[i])
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', {ANNOUNCED}, '*', ARGV[i], ARGV[i + 1])
+  redis.call('ZADD', KEYS[2], 'GT', ARGV[i + 1], ARGV[i])
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', {ANNOUNCED}, '*', ARGV[i], ARGV[i + 1])
 end
 """
 
@@ -52,7 +49,7 @@ class RedisRevocations:
         for start in range(0, len(revocations), BATCH):
             batch = revocations[start : start + BATCH]
             pairs = (part for one in batch for part in (one.member, one.exp))
-            adding = ("EVAL", _ADD, 3, _RECORD, _ANNOUNCED, _HISTORY, self._clock() - 1, *pairs)
+            adding = ("EVAL", _ADD, 3, _HISTORY, _RECORD, _ANNOUNCED, self._clock() - 1, *pairs)
             await self._client.write(Command(adding, again=True), what=_WHAT)
 
     async def mark(self) -> Mark:
@@ -97,6 +94,12 @@ class RedisRevocations:
                 return
 
     async def _read(self, *commands: tuple[object, ...]) -> list[Any]:
-        return await self._client.read(
-            *(Command(command, again=True) for command in commands), what=_WHAT
+        # Where the partition has moved from there is no record any more, which must not be taken for an empty one.
+        asked = (*commands, ("HGET", _HISTORY, "seal_until"))
+        *replies, seal_until = await self._client.read(
+            *(Command(command, again=True) for command in asked), what=_WHAT
         )
+        if seal_until == b"moved":
+            self._client.reset()  # the next call looks where it lives
+            raise unavailable(RELOCATED, what=_WHAT, retry_after=1)
+        return replies

@@ -130,8 +130,6 @@ class Homes:
 
     async def check(self, number: int, pipe: Pipe) -> None:
         """Refuse a server where this partition of this fleet does not live. Raises ConfigurationError, RedisError, OSError."""
-        if number == 0:
-            await self._check_layout(pipe)
         home = await _asked(number, pipe)
         if home is None:
             async with self._settling:
@@ -139,10 +137,13 @@ class Homes:
                 if home is None:
                     await self._settle(number, pipe)
                     home = await _asked(number, pipe)
+        if isinstance(home, Home):
+            check_number(home.of, self._partitions)
+            check_state(number, home)
+        if number == 0:  # only where it lives: this writes
+            await self._check_layout(pipe)
         if not isinstance(home, Home):
             return  # hidden, or in a cluster just moved: what is written there says why
-        check_number(home.of, self._partitions)
-        check_state(number, home)
         self._fleet = self._fleet or home.fleet
         if home.fleet != self._fleet and not await self._is_renamed(home.fleet, number, pipe):
             raise ConfigurationError(
