@@ -294,8 +294,9 @@ async def test_a_partition_moves_under_traffic(
     async with People(system.run) as people, AsyncExitStack() as stack:
         posts, logins = _Posts(people, stays, rooms), _Logins(people, stays)
         starts: list[tuple[WireClient, str, tuple[str, int]]] = []
-        for place in range(readers):
-            token = await people.minted(f"reader-{place}")
+        # First, since a connection that says nothing for long is ended.
+        tokens = [await people.minted(f"reader-{place}") for place in range(readers)]
+        for place, token in enumerate(tokens):
             client = await WireClient.open(people.ws(place % 2), token)
             stack.push_async_callback(client.close)
             starts += [

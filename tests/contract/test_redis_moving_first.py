@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from loadtest.chaos.proxy import SteerableProxy
 from services.handover.move import Move
 from services.kernel.broker.redis import seals
 from services.kernel.broker.redis.partitions import Options, Partitions
@@ -17,9 +18,11 @@ from services.kernel.redis.client import Client
 from services.kernel.redis.connections import Dial
 from services.kernel.redis.keys import Keys
 from services.kernel.redis.link import Command
+from services.kernel.redis.servers import Server
 from services.kernel.tokens.known_revocations import KnownRevocations
 from services.kernel.tokens.revocations import Kind, Revocation
 from services.kernel.tokens.revocations_redis import RedisRevocations
+from services.kernel.tokens.tickets import digest
 from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.contract.steps import draft, head, publish, publish_one
 from tests.contract.test_redis_moving import Map, move, moving, refusal, service
@@ -135,6 +138,36 @@ async def test_under_logins_no_ticket_is_lost_and_none_is_redeemed_twice(at):
             assert sorted(client.keys(KEYS.every)) == sorted(
                 [KEYS.home.encode(), KEYS.record.encode()]
             )
+
+
+@pytest.mark.parametrize(("lost", "redeemed"), [("answers", None), ("requests", "token")])
+async def test_a_redemption_that_was_lost_before_the_move_is_told_by_the_new_server(
+    at, lost, redeemed
+):
+    async with SteerableProxy(at.servers[0].port) as proxy:
+        line = (Server(f"redis://127.0.0.1:{proxy.port}/0", (0, 1)),)
+        async with service(at, line) as broker:
+            tickets = RedisTickets(broker.client)
+            ticket = await tickets.issue("token", ttl=120)
+            proxy.swallows = lost
+            key = KEYS.ticket(digest(ticket)).encode()
+            redeeming = asyncio.create_task(again(tickets.redeem, ticket))
+            with at.servers[0].client() as client:
+                await until(
+                    lambda: (
+                        proxy.count_saying(b"GETDEL")
+                        and (lost == "requests") == bool(client.exists(key))
+                    )
+                )
+
+            async def install():
+                proxy.swallows = ""
+                await at.install()
+
+            async with moving(at) as (it, _):
+                await it.run(install)
+            assert await redeeming == redeemed
+            assert await again(tickets.redeem, ticket) is None
 
 
 async def test_where_it_has_moved_from_a_ticket_stands_for_nothing_whoever_asks(at):
