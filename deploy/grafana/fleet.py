@@ -115,11 +115,11 @@ _MESSAGES = [
     graph(
         "Does the bus reach every gateway?",
         {"{{instance}}": "max by (instance) (openline_gateway_canary_age_seconds)"},
-        help="Age of each gateway's own heartbeat as it comes back from Redis; about 1 s. One rises: its bus has stalled, it moves "
+        help="Age of each gateway's own heartbeat as it comes back from Redis; about 1 s, 3 s while nothing is sent. One rises: its bus has stalled, it moves "
         "its clients and restarts; see the runbook gateway-bus-stalled. "
         "All rise: Redis, or the network to it.",
         unit="s",
-        steps=((3, "yellow"), (5, "red")),
+        steps=((4, "yellow"), (5, "red")),
         to_gateway=True,
     ),
     graph(

@@ -190,7 +190,7 @@ _BUS = [
             "{{instance}} age {{partition}}": f"openline_gateway_canary_age_seconds{{{_AT}}}",
             "{{instance}} way {{partition}}": f"openline_gateway_delivery_lag_seconds{{{_AT}}}",
         },
-        help="By partition. The age is about 1 s at most. Above 5 it receives nothing; at 10 it reconnects to Redis.",
+        help="By partition. The age is about 1 s at most, 3 s while nothing is sent. Above 5 it receives nothing; at 10 it reconnects to Redis.",
         unit="s",
         steps=((5, "red"),),
     ),

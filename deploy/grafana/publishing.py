@@ -269,10 +269,10 @@ _PARTITIONS = [
     graph(
         "Does each partition's bus answer?",
         {"partition {{partition}}": "max by (partition) (openline_gateway_canary_age_seconds)"},
-        help="Age of the newest heartbeat that came back, at the gateway that is worst off; about 1 s. One partition rises: its "
+        help="Age of the newest heartbeat that came back, at the gateway that is worst off; about 1 s, 3 s while nothing is sent. One partition rises: its "
         "server, see redis-down and partitions-masterless. All rise on one gateway: that gateway.",
         unit="s",
-        steps=((3, "yellow"), (5, "red")),
+        steps=((4, "yellow"), (5, "red")),
     ),
     graph(
         "Is any partition read too slowly?",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from services.kernel.broker.port import Broker, Published
 from tests.contract.steps import beat, draft, look, member, publish
 
@@ -60,6 +62,20 @@ class PartitionContract:
             assert not await broker.reap(number, "i1")
         for name in NAMES:
             assert (await broker.members(name, cursor=None, limit=1)).count == 0
+
+    async def test_beats_that_leave_together_are_answered_each_for_its_partition(
+        self, make
+    ) -> None:
+        broker = await make(partitions=PARTITIONS)
+        for number in range(PARTITIONS):
+            for _ in range(number):
+                await beat(broker, "i1", number, canary=True)
+        for _ in range(2):
+            beats = (beat(broker, "i1", number) for number in range(PARTITIONS))
+            beaten = await asyncio.gather(*beats)
+            assert not any(one.lost or one.expired for one in beaten)
+            assert len({one.history for one in beaten}) == PARTITIONS
+        assert [one.bus for one in beaten] == [max(1, number) for number in range(PARTITIONS)]
 
     async def test_control_goes_to_the_first_partition(self, make) -> None:
         broker = await make(partitions=PARTITIONS)

@@ -12,7 +12,8 @@ from services.kernel.domain.peers import peers
 STALLED_SECONDS = 10.0
 """Seconds for which an entry that a beat told of has not arrived, while beats are answered, until the bus counts as stalled.
 
-Canaries see to it that there is one: each second a beat adds an entry (`CANARY_SECONDS`).
+Canaries see to it that there is one: a beat adds an entry each second, or each third while nothing else comes
+(`CANARY_SECONDS`, `QUIET_CANARY_SECONDS`).
 """
 
 AWAY_SECONDS = 2.5

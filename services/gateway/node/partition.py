@@ -21,6 +21,9 @@ BEAT_SECONDS = 1.0
 PAUSE_MAX = 1.0
 """Longest pause between tries while the store does not answer."""
 
+READ_SECONDS = 5.0
+"""For which a read waits: longer than canaries are apart, so that none ends without an entry and has to be sent again."""
+
 GATHER = 0.005
 """Seconds from one call to the next in which arrivals and departures are collected: in a rush they share looks, and alone
 nobody waits."""
@@ -113,7 +116,10 @@ class PartitionWorker:
             generation = self.hub.generation
             try:
                 batch = await self._broker.read(
-                    self.partition, self.hub.bus_position, wanted=self.hub.channels
+                    self.partition,
+                    self.hub.bus_position,
+                    block=READ_SECONDS,
+                    wanted=self.hub.channels,
                 )
             except OpenlineError as error:
                 log.debug("read_failed", partition=self.partition, error=error.message)

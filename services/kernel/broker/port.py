@@ -38,6 +38,9 @@ CANARY_SECONDS = 0.9
 """Age of the last canary from which a beat adds the next one: a little below the second between two beats, so that the only
 gateway of a fleet adds one with each."""
 
+QUIET_CANARY_SECONDS = 2.9
+"""The same while the last canary is the bus's newest entry: every gateway is woken for each, and nothing waits to be read."""
+
 KEEP_SECONDS = 900.0
 """Between two times that a node tells its listeners' numbers although they have not changed."""
 
@@ -368,7 +371,8 @@ class Fleet(Protocol):
     async def beat(self, partition: int, beat: Beat) -> Beaten:
         """Renew the lease, and learn history id, last bus id and whom to reap.
 
-        A canary goes on the bus where the last one, whosesoever, is CANARY_SECONDS old: every node reads each.
+        A canary goes on the bus where the last one, whosesoever, is CANARY_SECONDS old, or QUIET_CANARY_SECONDS where nothing
+        came after it and messages are not refused: every node reads each.
         An incarnation's first beat gives it its lease; before it, and once it is lost, `enter` and `listeners` are
         refused as `unavailable`: nobody would take away what they wrote.
         """

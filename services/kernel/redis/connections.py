@@ -243,6 +243,11 @@ class Identity:
         self._name = name
         self._former: tuple[int, bytes] | None = None
 
+    @property
+    def process(self) -> bytes | None:
+        """The run id of the server that was told last; None where it told none."""
+        return None if self._former is None else self._former[1]
+
     async def introduce(self, pipe: Pipe) -> None:
         """End the former connection and see that the server knows our scripts."""
         scripts = self._scripts

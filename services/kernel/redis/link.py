@@ -269,6 +269,11 @@ class Link:
         await self._check(pipe)
         await self._identity.introduce(pipe)
 
+    @property
+    def process(self) -> bytes | None:
+        """The run id of the server that it is connected to; None while it is not."""
+        return None if self._open() is None else self._identity.process
+
     async def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Plain commands for checks at the start, outside the queue. Raises RedisError or OSError."""
         return await (await self._connected()).ask(*commands)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import HubLimits, Joined, LookCall
+from services.gateway.node.partition import READ_SECONDS
 from services.kernel.broker.port import Batch, Beaten, Entry
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.positions import Position
@@ -213,7 +214,8 @@ class Gateway:
         if not self._reading and self.hub.following:
             self._reading = True
             after, generation = self.hub.bus_position, self.hub.generation
-            self.world.after(self.world.delay(), self._block, after, generation, self.world.now + 2)
+            until = self.world.now + READ_SECONDS
+            self.world.after(self.world.delay(), self._block, after, generation, until)
 
     def _block(self, after: int, generation: int, until: float) -> None:
         """The server answers when there is something, or after the time to block."""

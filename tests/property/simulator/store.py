@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from services.kernel.broker.port import (
     CANARY_SECONDS,
+    QUIET_CANARY_SECONDS,
     Beaten,
     Entry,
     EntryType,
@@ -138,7 +139,8 @@ class Store:
 
     def beat(self, now: float) -> Beaten:
         state = self._recorded()
-        if now - state.canary_at >= CANARY_SECONDS:
+        is_newest = bool(state.bus) and state.bus[-1].type is EntryType.BEAT
+        if now - state.canary_at >= (QUIET_CANARY_SECONDS if is_newest else CANARY_SECONDS):
             state = self._commit(state._replace(canary_at=now), EntryType.BEAT)
         elif state is not self.master.state:
             self.master.write(state)

@@ -12,6 +12,7 @@ from services.kernel.broker.port import (
     ANNOUNCED_INFO_BYTES,
     ANNOUNCED_MEMBERS,
     CANARY_SECONDS,
+    QUIET_CANARY_SECONDS,
     Beat,
     Beaten,
     Draft,
@@ -154,7 +155,7 @@ class MemoryPartition:
             self.nodes[name] = beat.node
         if beat.former in self.leases:
             self.leases[beat.former] = now - self._lease // 2 - 1
-        if beat.canary or abs(now - self._canary) >= CANARY_SECONDS * 1000:
+        if beat.canary or self._is_canary_due(full, now):
             self._canary = now
             self.put(EntryType.BEAT, fragment=f'"node":{json.dumps(name)},"at":{now}'.encode())
         over = {other for other in self.leases if self._over(other, now)}
@@ -162,6 +163,11 @@ class MemoryPartition:
         return Beaten(
             history=self.history, bus=self.last, lost=lost, expired=expired, full=full, at=now
         )
+
+    def _is_canary_due(self, full: bool, now: int) -> bool:  # noqa: FBT001 - private
+        is_newest = bool(self.bus) and self.bus[-1].type is EntryType.BEAT
+        old = QUIET_CANARY_SECONDS if is_newest and not full else CANARY_SECONDS
+        return abs(now - self._canary) >= old * 1000
 
     def _away(self, now: int) -> bool:
         return bool(self.leases) and now - max(self.leases.values()) > self._lease / 3

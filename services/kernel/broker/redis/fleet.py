@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from services.kernel.broker.paging import unwrap, wrap
 from services.kernel.broker.port import (
-    CANARY_SECONDS,
     Beat,
     Beaten,
     ChannelPage,
@@ -17,10 +16,11 @@ from services.kernel.broker.port import (
     Health,
 )
 from services.kernel.broker.redis import entries
-from services.kernel.broker.redis.partitions import Partition, Partitions, run
+from services.kernel.broker.redis.beats import Beats
+from services.kernel.broker.redis.partitions import NODES, Partition, Partitions, run
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.redis import keys
-from services.kernel.redis.errors import is_sealed, unavailable
+from services.kernel.redis.errors import unavailable
 from services.kernel.redis.link import Command
 
 T = TypeVar("T")
@@ -41,22 +41,16 @@ class RedisFleet:
 
     def __init__(self, redis: Partitions) -> None:
         self._redis = redis
+        self._beats = Beats(redis)
         self._acknowledged: set[tuple[int, str]] = set()
         """Partitions and incarnations whose first heartbeat was answered."""
 
     async def beat(self, partition: int, beat: Beat) -> Beaten:
-        """Renew the lease; a canary goes on the bus where the last one is old."""
-        part, name = self._redis.parts[partition], beat.incarnation
-        k = part.keys
-        names = (k.record, k.bus, k.leases, k.ending, k.nodes, k.grace, k.births)
-        first = (partition, name) not in self._acknowledged
-        lease = (self._redis.lease, int(first), beat.former)
-        canary = (int(beat.canary), int(CANARY_SECONDS * 1000))
-        kept = self._redis.options.bus_seconds
-        args = (*self._redis.bounded(), name, beat.node, *lease, *canary, kept)
-        reply = await self._beat(part, run("beat", names, *args, again=True))
+        """Renew the lease; a canary goes on the bus where one is due."""
+        first = (partition, beat.incarnation) not in self._acknowledged
+        reply = await self._beats.send(partition, beat, first=first)
         history, bus, lost, expired, full, at = reply
-        self._acknowledged.add((partition, name))
+        self._acknowledged.add((partition, beat.incarnation))
         others = tuple(sorted(other.decode() for other in expired))
         return Beaten(
             history=history.decode(),
@@ -66,16 +60,6 @@ class RedisFleet:
             full=bool(full),
             at=at,
         )
-
-    async def _beat(self, part: Partition, command: Command) -> Any:
-        is_open = False
-        try:
-            return await self._redis.one("beat", part.writes, command)
-        except OpenlineError as error:
-            is_open = is_sealed(error)
-            raise
-        finally:
-            self._redis.counters.handovers[part.number] = is_open
 
     async def health(self) -> Health:
         """Ask each server once, by its first partition; of several, one that hangs counts as away."""
@@ -126,7 +110,7 @@ class RedisFleet:
 
     async def nodes(self) -> list[bytes]:
         """What living nodes told with their last beats."""
-        part = self._redis.parts[0]
+        part = self._redis.parts[NODES]
         names = (part.keys.leases, part.keys.nodes)
         return list(
             await self._redis.one(

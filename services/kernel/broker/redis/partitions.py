@@ -34,6 +34,9 @@ from services.kernel.redis.store_url import StoreUrl, parse
 START_SECONDS = 1.5
 """For which a start waits for each of several servers."""
 
+NODES = 0
+"""The partition that keeps what nodes tell of themselves."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -75,6 +78,13 @@ class Partition:
         self.writes = self.client.writes
         self.reads = self.client.reads
         self.reader = BusReader(dial, self.keys.bus, demoted=self._demoted, check=check)
+
+    @property
+    def process(self) -> bytes | None:
+        """The server process that this partition's writes reach now, by its run id; None where they reach none, and in a
+        cluster, where no command may be of two slots.
+        """
+        return None if self._cluster else self.writes.process
 
     def _demoted(self) -> None:
         """Another server is the master by now, while what was connected stays with the former one."""
@@ -217,7 +227,7 @@ class Partitions:
                 raise error
 
     async def _start(self, part: Partition) -> None:
-        where = f"{spelled(self._beside(part.number))}: " if len(self.servers) > 1 else ""
+        where = f"{spelled(self.beside(part.number))}: " if len(self.servers) > 1 else ""
         try:
             # A server that hangs must not keep those from serving that answer.
             async with asyncio.timeout(START_SECONDS if where else None):
@@ -230,11 +240,11 @@ class Partitions:
         except ConfigurationError as error:
             raise ConfigurationError(f"{where}{error}") from error
         except (RedisError, OSError) as error:
-            if part.number == self._beside(part.number)[0]:
+            if part.number == self.beside(part.number)[0]:
                 reason = f"{where}{translate(error).message}"
                 _log.warning("redis_connection_failed", extra={"reason": reason})
 
-    def _beside(self, number: int) -> Sequence[int]:
+    def beside(self, number: int) -> Sequence[int]:
         """The partitions that share a server with this one, itself included."""
         return next(numbers for numbers in self.servers if number in numbers)
 

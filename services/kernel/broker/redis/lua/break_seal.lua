@@ -10,10 +10,10 @@
 
 local master, info = replication()
 if not master then
-  return refused()
+  return refused(KEYS[1])
 end
 if redis.call('HGET', KEYS[1], 'seal_until') == 'moved' then
-  return sealed()
+  return sealed(KEYS[1])
 end
 if redis.call('HDEL', KEYS[1], 'seal', 'seal_until') == 0 then
   return 0

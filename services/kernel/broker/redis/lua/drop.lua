@@ -10,7 +10,7 @@
 
 local history = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
-  return refused()
+  return refused(KEYS[1])
 end
 local offset = redis.call('HGET', KEYS[2], 'offset') or '0'
 redis.call('HSET', KEYS[2], 'epoch', ARGV[4], 'offset', offset, 'began', offset, 'history', history)

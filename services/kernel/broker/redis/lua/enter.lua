@@ -15,7 +15,7 @@
 --include presence
 
 if not fence(KEYS[1], ARGV[1], ARGV[2]) then
-  return refused()
+  return refused(KEYS[1])
 end
 if not has_lease(KEYS[3], ARGV[4]) then
   return 0

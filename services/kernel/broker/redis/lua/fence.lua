@@ -45,10 +45,10 @@ local function fence(key, candidate, trusted)
   return candidate, record[3], record[4]
 end
 
--- The answer of a script that was not let through.
-local function refused()
+-- The answer of a script that was not let through, whose history record this is.
+local function refused(record)
   if replication() then
-    return sealed()
+    return sealed(record)
   end
   return redis.error_reply('READONLY this server is not the master')
 end

@@ -11,7 +11,7 @@
 --include presence
 
 if not fence(KEYS[1], ARGV[1], ARGV[2]) then
-  return refused()
+  return refused(KEYS[1])
 end
 local keys = {members = KEYS[4], order = KEYS[5], users = KEYS[6], lingering = KEYS[7], bus = KEYS[2]}
 local channel, connection = ARGV[5], ARGV[6]

@@ -12,7 +12,7 @@
 --include living
 
 if stands(redis.call('HGET', KEYS[1], 'seal_until')) then
-  return sealed()
+  return sealed(KEYS[1])
 end
 
 local incarnation = ARGV[1]

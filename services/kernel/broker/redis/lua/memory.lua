@@ -6,6 +6,9 @@
 
 local MARKS = 16
 
+-- Seconds between two marks of seconds at most: a bus that is quiet has no canary each second.
+local BETWEEN = 3
+
 -- Bytes used and maxmemory. INFO memory costs 10 us, so it is asked at heartbeats, at marks, and while it is full.
 local function used()
   local info = redis.call('INFO', 'memory')
@@ -55,14 +58,24 @@ end
 -- Lets go what has been on the bus for `seconds`: its readers are behind by milliseconds. `id` is its newest entry.
 local function age(bus, seconds, now, id)
   local marks, second = bus .. ':marks', math.floor(now / 1000)
-  local field = 's' .. second % seconds
-  local at, old = string.match(redis.call('HGET', marks, field) or '', '^(%d+) (.+)$')
-  at = tonumber(at)
-  if at == second then
-    return
+  local fields = {}
+  for before = 0, BETWEEN do
+    fields[before + 1] = 's' .. (second - before) % seconds
   end
-  redis.call('HSET', marks, field, string.format('%.0f ', second) .. id)
-  if at and at < second then -- not where the clock was set back: nobody knows how old that one is
+  local newest, old = 0, nil
+  for place, mark in ipairs(redis.call('HMGET', marks, unpack(fields))) do
+    local at, marked = string.match(mark or '', '^(%d+) (.+)$')
+    at = tonumber(at)
+    if at == second and place == 1 then
+      return
+    end
+    -- What lies ahead was marked before the clock was set back: nobody knows how old that one is.
+    if at and at <= second - seconds and at > newest then
+      newest, old = at, marked
+    end
+  end
+  redis.call('HSET', marks, fields[1], string.format('%.0f ', second) .. id)
+  if old then
     redis.call('XTRIM', bus, 'MINID', '~', old, 'LIMIT', 0)
   end
 end

@@ -14,7 +14,7 @@
 
 local history = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
-  return refused()
+  return refused(KEYS[1])
 end
 opened(KEYS[2], KEYS[3], history, ARGV[3])
 local head = redis.call('HMGET', KEYS[2], 'epoch', 'offset', 'began')

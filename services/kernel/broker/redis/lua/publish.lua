@@ -28,7 +28,7 @@ local keys_before_seen = 3 + 3 * number_of_channels
 
 local history, full, some_quiet = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
-  return refused()
+  return refused(KEYS[1])
 end
 if full and measure(KEYS[1], KEYS[2], ARGV[4], ARGV[5]) then
   return redis.error_reply('RESERVE more than ' .. ARGV[5] .. ' % of maxmemory is used')

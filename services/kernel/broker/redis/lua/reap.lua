@@ -14,7 +14,7 @@
 --include presence
 
 if not fence(KEYS[1], ARGV[1], ARGV[2]) then
-  return refused()
+  return refused(KEYS[1])
 end
 local incarnation, most = ARGV[4], tonumber(ARGV[6])
 if redis.call('SISMEMBER', KEYS[4], incarnation) == 0 then

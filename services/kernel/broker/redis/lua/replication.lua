@@ -1,8 +1,10 @@
 -- Included by other scripts: what this server says of its replication.
 
 -- Whether this server is the master, and what it tells of its replication.
+local told
 local function replication()
-  local info = redis.call('INFO', 'replication')
+  local info = told or redis.call('INFO', 'replication')
+  told = info
   return string.find(info, 'role:master', 1, true) ~= nil, info
 end
 

@@ -11,7 +11,7 @@
 -- A record of another replication id gets its new id first: what may be lost already must not be handed on.
 local history = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
-  return refused()
+  return refused(KEYS[1])
 end
 redis.call('HSET', KEYS[1], 'seal', ARGV[3], 'seal_until', string.format('%.0f', clock() + ARGV[4]))
 return history

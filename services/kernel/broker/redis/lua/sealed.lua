@@ -20,9 +20,8 @@ local function stands(seal_until)
   return left > 0 and left <= LONGEST_SEAL
 end
 
--- KEYS[1] must be the history record.
-local function sealed()
-  if redis.call('HGET', KEYS[1], 'seal_until') == 'moved' then
+local function sealed(record)
+  if redis.call('HGET', record, 'seal_until') == 'moved' then
     return redis.error_reply('RELOCATED this partition has moved to another server')
   end
   return redis.error_reply('SEALED this partition is being handed over')

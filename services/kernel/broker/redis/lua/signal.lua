@@ -12,7 +12,7 @@
 
 local history, full = fence(KEYS[1], ARGV[1], ARGV[2])
 if not history then
-  return refused()
+  return refused(KEYS[1])
 end
 if full and string.sub(ARGV[6], 1, 2) == 't ' then
   return nil

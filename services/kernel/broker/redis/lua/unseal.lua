@@ -11,7 +11,7 @@
 
 local master, info = replication()
 if not master then
-  return refused()
+  return refused(KEYS[1])
 end
 local record = redis.call('HMGET', KEYS[1], 'id', 'replid', 'seal')
 local replid = string.match(info, 'master_replid:(%x+)')
