@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from services.kernel.broker.paging import unwrap, wrap
 from services.kernel.broker.port import (
