@@ -13,9 +13,17 @@ from prometheus_client import CollectorRegistry
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import ReconnectCall
 from services.gateway.metrics import Metrics
-from services.gateway.node.partition import BEAT_SECONDS, GATHER, PartitionWorker
+from services.gateway.node.partition import BEAT_SECONDS, GATHER, READ_SECONDS, PartitionWorker
 from services.kernel.broker.memory.broker import MemoryBroker
-from services.kernel.broker.port import Batch, Beat, Beaten, Draft, Entry, EntryType
+from services.kernel.broker.port import (
+    QUIET_CANARY_SECONDS,
+    Batch,
+    Beat,
+    Beaten,
+    Draft,
+    Entry,
+    EntryType,
+)
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.publications import Publication
 from tests.support.waiting import until
@@ -52,8 +60,8 @@ class Reconnecting(MemoryBroker):
 
     dropped = 0
 
-    async def read(self, partition, after, *, block=0.01, wanted=None):
-        return await super().read(partition, after, block=block, wanted=wanted)
+    async def read(self, partition, after, *, block, wanted=None):
+        return await super().read(partition, after, block=min(block, 0.01), wanted=wanted)
 
     async def reconnect(self, partition):
         self.dropped += 1
@@ -113,6 +121,11 @@ async def test_what_the_bus_brings_is_told(at):
     await publish(at)
     await publish(at)
     await until(lambda: at.told == ["joined", 1, 2])
+
+
+def test_a_read_waits_longer_than_the_canaries_of_a_quiet_bus_are_apart():
+    """Each read that ends without an entry wakes the store once more."""
+    assert READ_SECONDS > QUIET_CANARY_SECONDS + 2 * BEAT_SECONDS
 
 
 async def test_each_beat_is_told_with_its_reply(at):
@@ -178,7 +191,7 @@ async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
     generation, released = hub.generation, asyncio.Event()
     read, stale = broker.read, []
 
-    async def late(partition, after, *, block=0.01, wanted=None):
+    async def late(partition, after, *, block, wanted=None):
         broker.read = read
         await released.wait()
         next_one = Publication(epoch=hub.position("room:a").epoch, offset=1, data=b"1", meta=b"")
