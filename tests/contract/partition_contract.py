@@ -76,6 +76,7 @@ class PartitionContract:
             assert not any(one.lost or one.expired for one in beaten)
             assert len({one.history for one in beaten}) == PARTITIONS
         assert [one.bus for one in beaten] == [max(1, number) for number in range(PARTITIONS)]
+        assert not any(broker.counters.failures.values())
 
     async def test_control_goes_to_the_first_partition(self, make) -> None:
         broker = await make(partitions=PARTITIONS)

@@ -79,8 +79,10 @@ class Beats:
         self, part: Partition, names: Sequence[str], own: Sequence[Any]
     ) -> list[Any] | None:
         """The answer to a beat that went with others; None where it is to go alone."""
-        beside = self._redis.beside(part.number)
-        process = part.process
+        beside = self._redis.beside(
+            part.number
+        )  # in a cluster itself alone: scripts are of one slot
+        process = part.writes.process
         if process is None or len(beside) == 1:
             return None
         group = (process, beside[0], beside.index(part.number) // TOGETHER)

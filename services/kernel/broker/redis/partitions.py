@@ -79,13 +79,6 @@ class Partition:
         self.reads = self.client.reads
         self.reader = BusReader(dial, self.keys.bus, demoted=self._demoted, check=check)
 
-    @property
-    def process(self) -> bytes | None:
-        """The server process that this partition's writes reach now, by its run id; None where they reach none, and in a
-        cluster, where no command may be of two slots.
-        """
-        return None if self._cluster else self.writes.process
-
     def _demoted(self) -> None:
         """Another server is the master by now, while what was connected stays with the former one."""
         self._dial.doubt()
