@@ -75,10 +75,11 @@ def scripts_run(server):
 async def test_beats_of_one_moment_are_one_script_for_every_four_partitions(
     server, partitions, scripts
 ):
-    async with beating(server.url, partitions) as (_, together):
-        before = scripts_run(server)
+    async with beating(server.url, partitions) as (broker, together):
+        before, calls = scripts_run(server), broker.counters.calls["beat"]
         assert not failed(await together())
         assert scripts_run(server) - before == scripts
+        assert broker.counters.calls["beat"] - calls == partitions, "metrics count beats"
 
 
 async def test_an_incarnations_first_beats_go_alone(server):

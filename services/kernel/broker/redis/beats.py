@@ -123,6 +123,7 @@ class Beats:
                 replies: list[Any] = await self._redis.one("beat", carrier.writes, command)
         except (OpenlineError, TimeoutError):
             return []
+        self._redis.count("beat", len(gathered) - 1, 0)  # one is counted already
         return replies
 
     def _command(self, names: Sequence[str], own: Sequence[Any]) -> Command:
