@@ -48,6 +48,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     expect: Position | None = None
 
 
+Check = Callable[[Namespace, Message], bytes]
+"""Data in the form in which it is stored. Raises OpenlineError."""
+
+
 class Publisher:
     """The API's calls. `clock` tells seconds since 1970."""
 
@@ -85,15 +89,16 @@ class Publisher:
 
     async def publish(self, message: Message, *, subject: str) -> Published:
         """Publish one message on behalf of `subject`. Raises what refused it."""
-        draft = self._draft(message, subject, self._now_ms(), _Checked(self._schemas))
+        draft = self._draft(message, subject, self._now_ms(), self._check)
         outcome: Outcome
+        seconds = None
         if isinstance(draft, OpenlineError):
             outcome = draft
         else:
             begun = perf_counter()
             outcome = await self._publish_queue.store(draft)
-            metrics.PUBLISH_SECONDS.observe(perf_counter() - begun)
-        metrics.publications(*self._series(message, outcome)).inc()
+            seconds = perf_counter() - begun
+        metrics.published(*self._series(message, outcome), seconds)
         if isinstance(outcome, OpenlineError):
             raise outcome
         return outcome
@@ -102,7 +107,7 @@ class Publisher:
         self, messages: Sequence[Message | OpenlineError], *, subject: str
     ) -> list[Outcome]:
         """Publish in order; each has an outcome of its own. What was refused before stays refused."""
-        checked, now = _Checked(self._schemas), self._now_ms()
+        checked, now = _Checked(self._check).data, self._now_ms()
         drafts = [
             message
             if isinstance(message, OpenlineError)
@@ -132,11 +137,11 @@ class Publisher:
         return [await outcome for outcome in outcomes]
 
     def _draft(
-        self, message: Message, subject: str, now: int, checked: _Checked
+        self, message: Message, subject: str, now: int, checked: Check
     ) -> Draft | OpenlineError:
         try:
             namespace = self._namespaces.of(message.channel)
-            content = checked.data(namespace, message)
+            content = checked(namespace, message)
         except OpenlineError as error:
             return error
         return compose(
@@ -153,6 +158,16 @@ class Publisher:
             ephemeral=message.ephemeral,
             expect=message.expect,
         )
+
+    def _check(self, namespace: Namespace, message: Message) -> bytes:
+        """The data in the form in which it is stored. Raises `invalid_data` or `too_large`."""
+        content = message.data
+        if message.kind is not Kind.BINARY:
+            check_written(namespace, len(content))
+            content = data.check_json(content)
+        check_size(namespace, len(content))
+        self._schemas.check(namespace, content, message.kind)
+        return content
 
     def _count(
         self, messages: Sequence[Message | OpenlineError], outcomes: Sequence[Outcome]
@@ -266,8 +281,8 @@ class Publisher:
 class _Checked:
     """Checks data once for each namespace: a broadcast brings the same to a thousand channels."""
 
-    def __init__(self, schemas: Schemas) -> None:
-        self._schemas = schemas
+    def __init__(self, check: Check) -> None:
+        self._check = check
         self._known: dict[tuple[str, int], bytes | OpenlineError] = {}
 
     def data(self, namespace: Namespace, message: Message) -> bytes:
@@ -276,22 +291,14 @@ class _Checked:
         which = (namespace.name, id(message.data))
         found = self._known.get(which)
         if found is None:
-            found = self._known[which] = self._check(namespace, message)
+            try:
+                found = self._check(namespace, message)
+            except OpenlineError as error:
+                found = error
+            self._known[which] = found
         if isinstance(found, OpenlineError):
             raise found
         return found
-
-    def _check(self, namespace: Namespace, message: Message) -> bytes | OpenlineError:
-        try:
-            content = message.data
-            if message.kind is not Kind.BINARY:
-                check_written(namespace, len(content))
-                content = data.check_json(content)
-            check_size(namespace, len(content))
-            self._schemas.check(namespace, content, message.kind)
-        except OpenlineError as error:
-            return error
-        return content
 
 
 def _settle(outcome: asyncio.Future[Outcome], result: Outcome) -> None:

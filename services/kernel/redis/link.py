@@ -86,8 +86,15 @@ class Link:
         if not commands:
             return []
         replies: list[Any] | None = None
-        if self._runner is None and not self._alone and self._open() is not None:
-            replies = await self._call_alone(commands)
+        if self._runner is None and not self._alone and (pipe := self._open()) is not None:
+            # Sent once, with no task between: it would cost more than all else that is done here. What fails is a task's.
+            self._alone, self._away = True, None
+            try:
+                replies = await self._send(pipe, commands)
+            finally:
+                self._alone = False
+                if self._waiting:
+                    self._start()
             if self._closed or not _any_failed(replies):
                 return replies
         call = _Call(commands, asyncio.get_running_loop().create_future(), replies)
@@ -97,17 +104,6 @@ class Link:
             self._waiting.insert(0, call)
         self._start()
         return await call.answer
-
-    async def _call_alone(self, commands: Sequence[Command]) -> list[Any]:
-        """Send once, with no task between: it would cost more than all else that is done here. What fails is a task's."""
-        assert self._pipe is not None
-        self._alone, self._away = True, None
-        try:
-            return await self._send(self._pipe, commands)
-        finally:
-            self._alone = False
-            if self._waiting:
-                self._start()
 
     def _start(self) -> None:
         if self._runner is None and not self._alone:
