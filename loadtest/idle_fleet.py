@@ -23,6 +23,7 @@ from services.gateway.fanout.audience import Audience
 from services.gateway.hub.hub import Hub
 from services.gateway.metrics import Metrics
 from services.gateway.node.partition import PartitionWorker
+from services.gateway.node.turn import Turn
 from services.kernel.broker.port import Beat, Entry
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.ops import pace
@@ -60,6 +61,7 @@ def workers(name: str, broker: RedisBroker, metrics: Metrics) -> list[PartitionW
             beat=lambda: beat,
             on_acknowledged=lambda *_: None,
             metrics=metrics,
+            turn=Turn(asyncio.get_running_loop().call_soon),
             begun=begun,
         )
         for number in range(broker.partitions)

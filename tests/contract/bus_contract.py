@@ -8,6 +8,7 @@ import json
 from services.kernel.broker.port import (
     CANARY_SECONDS,
     QUIET_CANARY_SECONDS,
+    Batch,
     Beat,
     Broker,
     EntryType,
@@ -23,6 +24,7 @@ from tests.contract.steps import (
     publish,
     read_up_to,
 )
+from tests.support.waiting import until
 
 
 async def two_canaries(broker: Broker, pass_time) -> list[int]:
@@ -95,6 +97,30 @@ class BusContract:
             await publish(broker, "room:a", *"xyz")
             await publish(broker, "room:b", "x")
         await read_up_to(broker, position, position + 12)
+
+    async def test_what_is_taken_and_what_reads_return_is_each_entry_once_in_order(
+        self, broker: Broker
+    ) -> None:
+        heard: list[int] = []
+
+        def take(batch: Batch) -> bool:
+            heard.extend(entry.id for entry in batch)
+            return heard[-1] % 7 > 0
+
+        async def read() -> None:
+            while True:
+                position = heard[-1] if heard else 0
+                take(await broker.read(0, position, block=10.0, take=take))
+
+        reading = asyncio.create_task(read())
+        for number in range(1, 60):
+            await publish(broker, "room:a", "x")
+            await until(lambda number=number: len(heard) == number)
+        await broker.publish([draft("room:a") for _ in range(50)])
+        await until(lambda: len(heard) == 109)
+        reading.cancel()
+        await asyncio.wait([reading])
+        assert heard == list(range(1, 110))
 
     async def test_a_silence_between_entries_passes_over_nothing(self, broker: Broker) -> None:
         position = await follow(broker, 0, quiet=5, block=0.1)

@@ -12,7 +12,7 @@ from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.broker.redis.bus_reader import AHEAD, BusReader
 from services.kernel.redis.connections import Dial
 from services.kernel.redis.keys import Keys
-from tests.contract.steps import publish
+from tests.contract.steps import draft, publish
 from tests.support.redis_server import start_redis
 from tests.support.waiting import until
 
@@ -42,12 +42,12 @@ async def reader(server):
     await reader.close()
 
 
-async def waiting(broker, reader, wanted):
+async def waiting(broker, reader, wanted, take=None):
     """A read of a quiet bus that waits after entry 1, and others ahead of it."""
     await publish(broker, "room:a", "x")
     assert len(await reader.read(0, block=2.0)) == 1
     await until(lambda: asyncio.get_running_loop().time() > reader._rest)
-    reading = asyncio.create_task(reader.read(1, block=2.0, wanted=wanted))
+    reading = asyncio.create_task(reader.read(1, block=2.0, wanted=wanted, take=take))
     await until(lambda: reader._sent.due == AHEAD)
     return reading
 
@@ -120,3 +120,53 @@ async def test_what_waits_when_the_connection_ends_is_read_again(broker, reader)
     with pytest.raises(RedisError):
         await reading
     assert [entry.id for entry in await reader.read(1, block=2.0)] == [2, 3]
+
+
+async def test_what_is_wanted_is_handed_over_with_what_waits_and_the_read_goes_on_behind_it(
+    broker, reader
+):
+    taken = []
+
+    def take(batch):
+        taken.append((batch.after, batch.to, [entry.channel for entry in batch]))
+        return True
+
+    reading = await waiting(broker, reader, {"room:wanted"}, take)
+    await keep(broker, reader, 2)
+    for _ in range(2):
+        await publish(broker, "room:wanted", "now")
+    await until(lambda: len(taken) == 2)
+    assert taken == [(1, 4, ["room:a", "room:a", "room:wanted"]), (4, 5, ["room:wanted"])]
+    assert not reading.done()
+    await broker.publish([draft("room:a") for _ in range(AHEAD - 4)])
+    rest = await reading
+    assert (rest.after, rest.to, len(rest)) == (5, AHEAD + 1, AHEAD - 4)
+    after = asyncio.create_task(reader.read(rest.to, block=2.0))
+    await publish(broker, "room:a", "next")
+    assert [entry.id for entry in await after] == [AHEAD + 2]
+
+
+async def test_a_read_whose_position_does_not_hold_any_more_ends_at_once(broker, reader):
+    taken = []
+    reading = await waiting(broker, reader, set(), taken.append)
+    await broker.control(b"{}")
+    assert not await reading
+    assert [[entry.id for entry in batch] for batch in taken] == [[2]]
+    assert [entry.id for entry in await reader.read(1, block=2.0)] == [2]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_behind_a_hole_nothing_that_was_sent_ahead_is_used(broker, reader, server, goes_on):
+    taken = []
+
+    def take(batch):
+        taken.append((batch.after, batch.to))
+        return goes_on
+
+    reading = await waiting(broker, reader, set(), take)
+    with server.client() as client:
+        client.xadd(Keys(0).bus, {"h": "?", "d": ""}, id="0-5")
+    assert not await reading
+    assert taken == [(4, 5)]
+    await publish(broker, "room:a", "x")
+    assert [entry.id for entry in await reader.read(5, block=2.0)] == [6]

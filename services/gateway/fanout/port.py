@@ -22,7 +22,7 @@ class ChannelHost(Protocol):
         """The time by which intervals are measured."""
 
     def soon(self, callback: Callable[[], None]) -> None:
-        """Call in the loop's next turn."""
+        """Call when the entries are delivered that are being delivered now, else in the loop's next turn."""
 
     def later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call after this many seconds."""

@@ -19,6 +19,7 @@ from services.gateway.node.bus_health import BusHealth
 from services.gateway.node.control import ControlMessages
 from services.gateway.node.lease import Lease
 from services.gateway.node.partition import PartitionWorker
+from services.gateway.node.turn import Turn
 from services.kernel.broker.port import Beat, Beaten, Broker, Entry
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ class Buses:
         audience: Callable[[str], Audience],
         budget: ReplayBudget[Any],
         metrics: Metrics,
+        turn: Turn,
         now: Callable[[], float],
         resynced: Callable[[], None],
         renew: Callable[[], None],
@@ -50,6 +52,7 @@ class Buses:
         self.audience = audience
         self._budget = budget
         self._metrics = metrics
+        self._turn = turn
         self._now = now
         self._resynced = resynced
         self._renew = renew
@@ -71,6 +74,7 @@ class Buses:
             beat=lambda: self._beat(number),
             on_acknowledged=self._acknowledged,
             metrics=self._metrics,
+            turn=self._turn,
         )
 
     def _beat(self, partition: int) -> Beat:

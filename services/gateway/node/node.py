@@ -31,6 +31,7 @@ from services.gateway.node.reports import Reports
 from services.gateway.node.shedder import Shedder
 from services.gateway.node.ticks import Ticks
 from services.gateway.node.tokens import Tokens
+from services.gateway.node.turn import Turn
 from services.gateway.session.announcement import announcement
 from services.gateway.session.returning import Returning
 from services.gateway.session.session import Session, end_slow
@@ -94,6 +95,7 @@ class Node:
         self._is_shedding = shedding
         self._leaving = False
         self._loop = asyncio.get_running_loop()
+        self._turn = Turn(self._loop.call_soon)
         self._calls = Calls(metrics.task_failures, "call")
         self._publish_queue = PublishQueue(broker)
         self._registry = Registry()
@@ -163,6 +165,7 @@ class Node:
             audience=self._audience,
             budget=self.replay_budget,
             metrics=self.metrics,
+            turn=self._turn,
             now=self.now,
             resynced=lambda: self.spawn(self._control.load(whole=True)),
             renew=lambda: self.lease.renew(self._reports, self._presence, self.buses.workers),
@@ -278,8 +281,8 @@ class Node:
         return time.time()
 
     def soon(self, callback: Callable[[], None]) -> None:
-        """Call in the loop's next turn."""
-        self._loop.call_soon(callback)
+        """Call when the entries are delivered that are being delivered now, else in the loop's next turn."""
+        self._turn.soon(callback)
 
     def later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back after the given seconds."""

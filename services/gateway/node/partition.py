@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -12,7 +13,8 @@ from services.gateway.hub.effects import Effect
 from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import LookCall
 from services.gateway.metrics import Metrics
-from services.kernel.broker.port import Beat, Beaten, Broker, Looked, Stale
+from services.gateway.node.turn import Turn
+from services.kernel.broker.port import Batch, Beat, Beaten, Broker, Looked, Stale
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.ops import pace
 from services.kernel.ops.tasks import Calls
@@ -47,9 +49,10 @@ class PartitionWorker:
         beat: Callable[[], Beat],
         on_acknowledged: Callable[[int, Beat, Beaten], None],
         metrics: Metrics,
+        turn: Turn,
         begun: float = pace.BEGUN,
     ) -> None:
-        """Workers that count from the same moment, `begun` (the loop's clock), beat together: a store that is woken once for
+        """`turn` is told when entries begin and end to be delivered. Workers that count from the same moment, `begun` (the loop's clock), beat together: a store that is woken once for
         all of a gateway's beats does them for less.
         """
         self.partition = partition
@@ -62,6 +65,7 @@ class PartitionWorker:
         self._beat = beat
         self._on_beaten = on_acknowledged
         self._metrics = metrics
+        self._turn = turn
         self._begun = begun
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.Handle | None = None
@@ -113,13 +117,14 @@ class PartitionWorker:
             if not self.hub.following:
                 await asyncio.sleep(0.02)
                 continue
-            generation = self.hub.generation
+            take = partial(self._take, self.hub.generation)
             try:
                 batch = await self._broker.read(
                     self.partition,
                     self.hub.bus_position,
                     block=READ_SECONDS,
                     wanted=self.hub.channels,
+                    take=take,
                 )
             except OpenlineError as error:
                 log.debug("read_failed", partition=self.partition, error=error.message)
@@ -128,12 +133,19 @@ class PartitionWorker:
                 continue
             pause = 0.05
             if batch:
-                self._metrics.bus_entries_of[self.partition].inc(len(batch))
-                try:
-                    self.hub.entries(generation, batch, self._loop.time())
-                except Exception:
-                    log.exception("entries_failed", partition=self.partition)
-                self._pump()
+                take(batch)
+
+    def _take(self, generation: int, batch: Batch) -> bool:
+        """Entries of a read that began in `generation`; whether its position still holds behind them."""
+        self._metrics.bus_entries_of[self.partition].inc(len(batch))
+        self._turn.begin()
+        try:
+            self.hub.entries(generation, batch, self._loop.time())
+        except Exception:
+            log.exception("entries_failed", partition=self.partition)
+        self._turn.end()
+        self._pump()
+        return generation == self.hub.generation
 
     async def _beating(self) -> None:
         while True:

@@ -13,7 +13,7 @@ Times are seconds unless named otherwise. Channels are full names (`room:lobby`)
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, overload
@@ -147,6 +147,10 @@ class Batch(Sequence[Entry]):
 
     def _all(self) -> Sequence[Entry]:
         return self._entries
+
+
+Take = Callable[[Batch], bool]
+"""Takes what a read has brought so far, and says whether the read is to go on behind it. Raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,8 +340,12 @@ class Bus(Protocol):
         *,
         block: float = 2.0,
         wanted: Container[str] | None = None,
+        take: Take | None = None,
     ) -> Batch:
         """Bus entries after an id, oldest first; empty when none came within `block` seconds.
+
+        With `take`, entries that come one by one may be given to it as they arrive, and the read goes on behind them: what it
+        returns follows what was taken last. It is empty when `take` has said that it is not to go on.
 
         Single entries of channels that are not in `wanted` as they arrive may be kept back for some time, until one comes
         that is or has no channel, a quarter of a second at most while entries come and `block` seconds otherwise.

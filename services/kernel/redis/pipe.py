@@ -32,21 +32,30 @@ class _Batch:
         if not self.done.done():  # a caller that gave up has cancelled its own
             self.done.set_result(self.replies)
 
+    def part(self) -> None:
+        """Some may have come: they wait for the rest."""
 
-class _Single:
-    """A command of several, whose reply somebody takes as soon as it is read."""
 
-    __slots__ = ("replies", "take")
+class _Taken:
+    """Commands that were sent together and whose replies somebody takes as they are read; `size` are still to come."""
 
-    size = 1
+    __slots__ = ("replies", "size", "take")
 
-    def __init__(self, take: Callable[[Any], None]) -> None:
+    def __init__(self, size: int, take: Callable[[list[Any]], None]) -> None:
+        self.size = size
         self.replies: list[Any] = []
         self.take = take
 
     def settle(self) -> None:
         """Hand over what has come."""
-        self.take(self.replies[0])
+        replies, self.replies = self.replies, []
+        self.size -= len(replies)
+        self.take(replies)
+
+    def part(self) -> None:
+        """The same, if anything has."""
+        if self.replies:
+            self.settle()
 
 
 class Pipe(asyncio.Protocol):
@@ -67,7 +76,7 @@ class Pipe(asyncio.Protocol):
         self._transport: asyncio.Transport = writer.transport  # type: ignore[assignment]
         self._loop = asyncio.get_running_loop()
         self._patience = patience
-        self._waiting: deque[_Batch | _Single] = deque()
+        self._waiting: deque[_Batch | _Taken] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._error: Exception | None = None
@@ -94,28 +103,30 @@ class Pipe(asyncio.Protocol):
         """Send commands now. The future has a reply for each; what ended the connection stands where none came."""
         packed = [pack_command(command) for command in commands]
         batch = _Batch(len(packed), self._loop.create_future())
-        self._put((batch,), packed)
+        self._put(batch, packed)
         return batch.done
 
-    def send_each(self, commands: Iterable[tuple[Any, ...]], take: Callable[[Any], None]) -> None:
-        """The same, with one write as well, but each reply is given to `take` as it is read: no task need wake for it.
+    def send_each(
+        self, commands: Iterable[tuple[Any, ...]], take: Callable[[list[Any]], None]
+    ) -> None:
+        """The same, with one write as well, but replies are given to `take` as they are read, those that were read at once
+        together: no task need wake for them.
 
         What `take` raises ends the connection.
         """
         packed = [pack_command(command) for command in commands]
-        self._put([_Single(take) for _ in packed], packed)
+        self._put(_Taken(len(packed), take), packed)
 
-    def _put(self, batches: Sequence[_Batch | _Single], packed: Sequence[bytes]) -> None:
+    def _put(self, batch: _Batch | _Taken, packed: Sequence[bytes]) -> None:
         if self._error is not None or not packed:
-            for batch in batches:
-                batch.replies += [self._error] * batch.size
-                batch.settle()
+            batch.replies += [self._error] * batch.size
+            batch.settle()
             return
         if not self._waiting:
             self._heard = self._loop.time()
             if self._timer is None:
                 self._timer = self._loop.call_later(self._patience, self._look)
-        self._waiting.extend(batches)
+        self._waiting.append(batch)
         try:
             self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
         except RuntimeError as error:  # uvloop's, where a reset came a moment ago
@@ -132,6 +143,8 @@ class Pipe(asyncio.Protocol):
         try:
             while self._waiting and self._fill(self._waiting[0]):
                 self._waiting.popleft().settle()
+            if self._waiting:
+                self._waiting[0].part()
         except RedisError as error:
             self._end(error)
         else:
@@ -146,7 +159,7 @@ class Pipe(asyncio.Protocol):
         """See asyncio.Protocol."""
         self._end(Lost(f"the connection was lost: {exc}"))
 
-    def _fill(self, batch: _Batch | _Single) -> bool:
+    def _fill(self, batch: _Batch | _Taken) -> bool:
         """Take the replies that have come; whether those were all. Raises what ends the connection."""
         replies, gets = batch.replies, self._reader.gets
         while len(replies) < batch.size:

@@ -31,6 +31,7 @@ from services.kernel.broker.port import (
     Members,
     Published,
     Stale,
+    Take,
 )
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
@@ -174,6 +175,7 @@ class MemoryBroker:
         *,
         block: float = 2.0,
         wanted: Container[str] | None = None,  # noqa: ARG002 - nothing is kept back here
+        take: Take | None = None,  # noqa: ARG002 - nor anything given before a read ends
     ) -> Batch:
         """Bus entries after an id; empty when none came within `block` seconds."""
         self._count("read")

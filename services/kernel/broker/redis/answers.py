@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
 from services.kernel.broker.redis import entries
 
 KEPT = 0.25
-"""Seconds after which the next entry wakes the reader, wanted or not: its position is what others are told of the bus."""
+"""Seconds after which the next entry is looked at, wanted or not: the reader's position is what others are told of the bus."""
 
 
 class Answers:
     """Replies of XREAD in their order, of `due` reads that are not answered yet. Bounded: nothing is sent from here.
 
-    A reply that brings one entry of a channel that is not in `wanted` (None: all are) waits for the next, as waking a task
-    costs several times what reading it does. All else wakes the reader: entries of no channel, several at once, an
-    error, nothing within the time, and the last reply.
+    Replies that bring one entry each, none of a channel in `wanted` (None: all are), wait for the next. Where one is wanted or
+    the time is over, `hand_over` takes them at once: waking a task costs several times what reading an entry does. All else
+    wakes the reader: several entries in a reply, an error, nothing within the time, the last reply, and what
+    `hand_over` leaves.
     """
 
-    __slots__ = ("_since", "_waker", "due", "replies", "wanted")
+    __slots__ = ("_hand_over", "_since", "_waker", "due", "replies", "wanted")
 
-    def __init__(self, due: int = 0) -> None:
+    def __init__(self, due: int = 0, hand_over: Callable[[], bool] = lambda: False) -> None:
         self.due = due
-        self.replies: deque[Any] = deque()
+        self.replies: list[Any] = []
         self.wanted: Container[str] | None = None
+        self._hand_over = hand_over
         self._waker: asyncio.Future[None] | None = None
         self._since = 0.0
 
@@ -35,14 +36,21 @@ class Answers:
         """Whether there is anything left to look at or to wait for."""
         return bool(self.due or self.replies)
 
-    def take(self, reply: Any) -> None:
-        """The next reply, as the connection has read it."""
+    def take(self, replies: list[Any]) -> None:
+        """The next replies, as the connection has read them."""
         if not self.replies:
             self._since = time.monotonic()
-        self.due -= 1
-        self.replies.append(reply)
+        self.due -= len(replies)
+        self.replies += replies
         waker = self._waker
-        if waker is not None and not waker.done() and not self._may_wait(reply):
+        if waker is None or waker.done():
+            return
+        ordinary = self.due and all(map(_is_single, replies))
+        if ordinary and (self._may_wait(replies) or self._hand_over()):
+            return
+        if (
+            not waker.done()
+        ):  # what was handed over may have ended the connection, and that has come here
             waker.set_result(None)
 
     async def enough(self) -> None:
@@ -53,12 +61,17 @@ class Answers:
         finally:
             self._waker = None
 
-    def _may_wait(self, reply: Any) -> bool:
-        if self.wanted is None or not self.due or not reply or isinstance(reply, Exception):
+    def _may_wait(self, replies: list[Any]) -> bool:
+        wanted = self.wanted
+        if wanted is None or time.monotonic() - self._since >= KEPT:
             return False
-        found = reply[0][1]
-        if len(found) != 1:
-            return False
-        channel = entries.channel(found[0][1])
-        late = time.monotonic() - self._since >= KEPT
-        return bool(channel) and channel not in self.wanted and not late
+        for reply in replies:
+            channel = entries.channel(reply[0][1][0][1])
+            if not channel or channel in wanted:
+                return False
+        return True
+
+
+def _is_single(reply: Any) -> bool:
+    """Whether it brings one entry."""
+    return bool(reply) and not isinstance(reply, Exception) and len(reply[0][1]) == 1

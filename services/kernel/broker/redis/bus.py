@@ -7,7 +7,7 @@ from collections.abc import Container
 
 from redis.exceptions import RedisError
 
-from services.kernel.broker.port import Batch, Bus, EntryType
+from services.kernel.broker.port import Batch, Bus, EntryType, Take
 from services.kernel.broker.redis.partitions import Partition, Partitions, run
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.errors import translate
@@ -26,12 +26,14 @@ class RedisBus:
         *,
         block: float = 2.0,
         wanted: Container[str] | None = None,
+        take: Take | None = None,
     ) -> Batch:
         """Bus entries after an id; empty when none came within `block` seconds (10 at most)."""
         calls, failures = self._redis.counters.calls, self._redis.counters.failures
         calls["read"] = calls.get("read", 0) + 1
         try:
-            return await self._redis.parts[partition].reader.read(after, block=block, wanted=wanted)
+            reader = self._redis.parts[partition].reader
+            return await reader.read(after, block=block, wanted=wanted, take=take)
         except (RedisError, OSError, ConfigurationError) as error:
             failures["read"] = failures.get("read", 0) + 1
             raise translate(error) from error

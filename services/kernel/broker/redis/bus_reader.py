@@ -9,7 +9,7 @@ from typing import Any
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import MovedError
 
-from services.kernel.broker.port import Batch
+from services.kernel.broker.port import Batch, Take
 from services.kernel.broker.redis import entries
 from services.kernel.broker.redis.answers import Answers
 from services.kernel.redis.connections import Check, Dial, check_master
@@ -57,21 +57,33 @@ class BusReader:
         self._quiet = False
         self._resets = 0
         self._sent = Answers()
-        self._next = (0, 0.0)  # the first of those: after which id, and for how long
+        self._block = 0.0
+        self._after = 0  # with `_block` what the first of those is to be asked for by
+        self._take: Take | None = None
 
     async def read(
-        self, after: int, *, block: float, wanted: Container[str] | None = None
+        self,
+        after: int,
+        *,
+        block: float,
+        wanted: Container[str] | None = None,
+        take: Take | None = None,
     ) -> Batch:
         """Entries after an id, oldest first. Raises RedisError or OSError, after which the next read connects again.
 
-        While the bus is quiet the task that reads is woken for entries of `wanted` channels or of none at once, and for
-        others together (`Answers`).
+        While the bus is quiet, entries of `wanted` channels or of none are looked at at once, and others together
+        (`Answers`); with `take` the read goes on meanwhile.
         Where a cluster has moved the bus, it is read on at its new server: what moved with it has the same ids.
         """
+        connection = self._connection
+        if connection is not None and self._sent and (self._after, self._block) != (after, block):
+            self._drop(connection)
+        self._after, self._block = after, block
+        self._take = take
         waits: Waits | None = None
         while True:
             try:
-                return await self._read(after, block, wanted)
+                return await self._read(wanted)
             except REDIRECTS as error:
                 now = asyncio.get_running_loop().time()
                 waits = waits or Waits(now)
@@ -80,26 +92,23 @@ class BusReader:
                     raise
                 await asyncio.sleep(pause)
 
-    async def _read(self, after: int, block: float, wanted: Container[str] | None) -> Batch:
+    async def _read(self, wanted: Container[str] | None) -> Batch:
         connection = self._connection
-        if connection is not None and (
-            connection.ended or (self._sent and self._next != (after, block))
-        ):
+        if connection is not None and connection.ended:
             self._drop(connection)
         if not self._sent:
-            await self._send(after, block)
+            await self._send(self._after, self._block)
         self._sent.wanted = wanted
         self._reading = True
         try:
-            found = await self._receive(after)
+            if self._sent and not self._sent.replies:
+                await self._sent.enough()
+            return self._received()
         except BaseException:
             self._give_up()
             raise
         finally:
             self._reading = False
-        if found:
-            self._next = (found.to, block)
-        return found
 
     async def _send(self, after: int, block: float) -> None:
         loop = asyncio.get_running_loop()
@@ -119,17 +128,19 @@ class BusReader:
         read = ("XREAD", "COUNT", 1, *wait, "STREAMS", self._bus)
         last = ("XREAD", "COUNT", MOST, *wait, "STREAMS", self._bus, f"0-{after + ahead}")
         commands = [(*read, f"0-{after + place}") for place in range(ahead)]
-        self._sent = Answers(due=ahead + 1)
+        self._sent = Answers(due=ahead + 1, hand_over=self._hand_over)
         connection.send_each([*commands, last], self._sent.take)
 
-    async def _receive(self, after: int) -> Batch:
-        """What the first read brings, and those behind it that are answered as well."""
+    def _hand_over(self) -> bool:
+        """Give away what has come, instead of waking who reads; whether to go on like that."""
+        return self._take is not None and self._take(self._received())
+
+    def _received(self) -> Batch:
+        """What the reads bring that are answered."""
         found: list[Any] = []
-        first = after
-        while self._sent and (not found or self._sent.replies):
-            if not self._sent.replies:
-                await self._sent.enough()
-            reply = self._sent.replies.popleft()
+        first = after = self._after
+        replies, self._sent.replies = self._sent.replies, []
+        for reply in replies:
             if isinstance(reply, Exception):
                 if is_demoted(reply):
                     self._demoted()
@@ -141,9 +152,12 @@ class BusReader:
             is_next = bool(more) and entries.number(more[0][0]) == first + len(found) + 1
             if is_next:
                 found += more
-            if self._sent and (not is_next or first != after):
-                self._give_up()  # those that follow would pass over what comes next
-        return entries.RawBatch(first, first + len(found), found)
+            if not is_next or first != after:
+                if self._sent.due:
+                    self._give_up()  # those that follow would pass over what comes next
+                break
+        self._after = first + len(found)
+        return entries.RawBatch(first, self._after, found)
 
     async def _dialled(self) -> Pipe:
         connection = await self._dial.connect(blocking=LONGEST, prepare=self._prepare)

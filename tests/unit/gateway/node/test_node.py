@@ -467,10 +467,12 @@ async def test_a_stalled_bus_makes_its_connections_anew_until_it_arrives_again()
     class Stalled(MemoryBroker):
         is_stalled, held, dropped = False, False, 0
 
-        async def read(self, partition, after, *, block, wanted=None):
+        async def read(self, partition, after, *, block, wanted=None, take=None):
             self.held = self.is_stalled
             await until(lambda: not self.is_stalled)  # a dead connection has not even an end
-            return await super().read(partition, after, block=min(block, 0.01), wanted=wanted)
+            return await super().read(
+                partition, after, block=min(block, 0.01), wanted=wanted, take=take
+            )
 
         async def reconnect(self, partition):
             self.dropped += 1
@@ -508,9 +510,11 @@ async def test_it_has_not_started_before_its_canary_has_come():
     class Mute(MemoryBroker):
         mute = True
 
-        async def read(self, partition, after, *, block, wanted=None):
+        async def read(self, partition, after, *, block, wanted=None, take=None):
             await until(lambda: not self.mute)
-            return await super().read(partition, after, block=min(block, 0.01), wanted=wanted)
+            return await super().read(
+                partition, after, block=min(block, 0.01), wanted=wanted, take=take
+            )
 
     broker = Mute()
     async with running(broker, started=False) as node:

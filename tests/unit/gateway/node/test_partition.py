@@ -14,6 +14,7 @@ from services.gateway.hub.hub import Hub
 from services.gateway.hub.port import ReconnectCall
 from services.gateway.metrics import Metrics
 from services.gateway.node.partition import BEAT_SECONDS, GATHER, READ_SECONDS, PartitionWorker
+from services.gateway.node.turn import Turn
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import (
     QUIET_CANARY_SECONDS,
@@ -60,8 +61,10 @@ class Reconnecting(MemoryBroker):
 
     dropped = 0
 
-    async def read(self, partition, after, *, block, wanted=None):
-        return await super().read(partition, after, block=min(block, 0.01), wanted=wanted)
+    async def read(self, partition, after, *, block, wanted=None, take=None):
+        return await super().read(
+            partition, after, block=min(block, 0.01), wanted=wanted, take=take
+        )
 
     async def reconnect(self, partition):
         self.dropped += 1
@@ -83,6 +86,7 @@ async def running():
         beat=lambda: Beat(incarnation="i", node=b"{}"),
         on_acknowledged=lambda partition, beat, reply: beaten.append((beat, reply)),
         metrics=Metrics(CollectorRegistry()),
+        turn=Turn(asyncio.get_running_loop().call_soon),
     )
     task = asyncio.create_task(worker.run())
     try:
@@ -191,7 +195,7 @@ async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
     generation, released = hub.generation, asyncio.Event()
     read, stale = broker.read, []
 
-    async def late(partition, after, *, block, wanted=None):
+    async def late(partition, after, *, block, wanted=None, take=None):
         broker.read = read
         await released.wait()
         next_one = Publication(epoch=hub.position("room:a").epoch, offset=1, data=b"1", meta=b"")
@@ -304,6 +308,7 @@ async def test_until_a_beat_has_told_a_position_nothing_is_read():
         beat=lambda: Beat(incarnation="i", node=b"{}"),
         on_acknowledged=lambda partition, beat, reply: None,
         metrics=Metrics(CollectorRegistry()),
+        turn=Turn(asyncio.get_running_loop().call_soon),
     )
     task = asyncio.create_task(worker.run())
     await asyncio.sleep(0.05)
@@ -312,3 +317,25 @@ async def test_until_a_beat_has_told_a_position_nothing_is_read():
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     worker.close()
+
+
+async def test_what_is_put_off_while_entries_are_delivered_is_done_before_they_are_taken(at):
+    await join(at)
+    hub, done = at.worker.hub, []
+    at.listener.deliver = lambda publication: at.worker._turn.soon(
+        lambda: done.append(publication.offset)
+    )
+    following = [
+        Publication(epoch=hub.position("room:a").epoch, offset=offset, data=b"1", meta=b"")
+        for offset in (1, 2)
+    ]
+    batch = Batch.of(
+        hub.bus_position,
+        [
+            Entry(hub.bus_position + number, EntryType.MESSAGE, "room:a", publication)
+            for number, publication in enumerate(following, 1)
+        ],
+    )
+    assert at.worker._take(hub.generation, batch)
+    assert done == [1, 2]
+    assert not at.worker._take(hub.generation - 1, batch)

@@ -165,7 +165,7 @@ async def test_commands_that_are_sent_together_may_be_answered_each_by_itself(se
     taken = []
     (number,) = await pipe.ask(("CLIENT", "ID"))
     pipe.send_each(
-        [("INCR", "n"), ("BLPOP", "q", 60), ("INCR", "n"), ("BLPOP", "q", 60)], taken.append
+        [("INCR", "n"), ("BLPOP", "q", 60), ("INCR", "n"), ("BLPOP", "q", 60)], taken.extend
     )
     await until(lambda: taken)
     assert taken == [1]
@@ -175,12 +175,12 @@ async def test_commands_that_are_sent_together_may_be_answered_each_by_itself(se
         assert taken == [1, None, 2]
         client.lpush("q", "last")
     await until(lambda: taken == [1, None, 2, [b"q", b"last"]])
-    pipe.send_each([], taken.append)
+    pipe.send_each([], taken.extend)
     taken.clear()
-    pipe.send_each([("BLPOP", "q", 5), ("PING",)], taken.append)
+    pipe.send_each([("BLPOP", "q", 5), ("PING",)], taken.extend)
     pipe.cut()
     assert [type(reply) for reply in taken] == [Lost, Lost]
-    pipe.send_each([("PING",)], taken.append)
+    pipe.send_each([("PING",)], taken.extend)
     assert [type(reply) for reply in taken] == [Lost] * 3
 
 
