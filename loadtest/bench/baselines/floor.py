@@ -78,11 +78,16 @@ class Floor(asyncio.Protocol):
         return True
 
 
-def broadcast(message: bytes) -> None:
-    """One frame, one write each."""
+def framed(message: bytes) -> bytes:
+    """A text frame of a server, RFC 6455 section 5.2."""
     size = len(message)
     head = struct.pack("!BB", 0x81, size) if size < 126 else struct.pack("!BBH", 0x81, 126, size)  # noqa: PLR2004
-    frame = head + message
+    return head + message
+
+
+def broadcast(message: bytes) -> None:
+    """One frame, one write each."""
+    frame = framed(message)
     for transport in Floor.everyone:
         transport.write(frame)
 

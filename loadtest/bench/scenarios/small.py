@@ -27,6 +27,7 @@ PRIME_RATE = 2000
 
 OPENLINE = "Openline"
 BASELINE = "tutorials' app"
+FLOOR = "floor of the hops"
 
 
 class _Way(NamedTuple):
@@ -84,14 +85,15 @@ class Small:
         f"{USERS:,} users, each in a room of ten, on two gateways; messages to one of them or to a room, published by HTTP, "
         f"each at its time on {CONNECTIONS} kept connections or {AT_ONCE} at once, with the headers that {USUAL} sends unless "
         "the row names another client; CPU time of all processes a message; the tutorials' app is FastAPI, pydantic and "
-        "redis-py's pub/sub in one uvicorn process, without history and tokens, and its Redis"
+        "redis-py's pub/sub in one uvicorn process, without history and tokens, and its Redis; the floor is Openline's hops "
+        "without anything of Openline's"
     )
 
     def run(self, bench: Bench) -> Iterator[Sample]:
         """See Scenario."""
         users = max(ROOM, bench.options.people(USERS) // ROOM * ROOM)
         with ExitStack() as stack:
-            sides = [_openline(bench, users, stack), _baseline(users, stack)]
+            sides = [_openline(bench, users, stack), _baseline(users, stack), _floor(users, stack)]
             for side in sides:
                 _prime(side, users)
             settle()
@@ -182,22 +184,56 @@ def _baseline(users: int, stack: ExitStack) -> _Side:
     stack.callback(redis.stop)
     app = targets.python("relay", f"redis://{targets.HOST}:{redis.port}/0")
     stack.callback(app.stop)
-    at = {
-        "kind": "post",
-        "host": targets.HOST,
-        "port": app.port,
-        "headers": "Content-Type: application/json\r\n",
-        "wrap": '{"data":{}}',
-    }
-    feeds = {
-        1: {**at, "paths": [f"/channels/u{n}/messages" for n in range(users)]},
-        ROOM: {**at, "paths": [f"/channels/r{n}/messages" for n in range(users // ROOM)]},
-    }
-    paths = [f"/ws?channel=u{n}&channel=r{n // ROOM}" for n in range(users)]
+    feeds = _bare_feeds(users, app.port)
     target = Target(
         name=BASELINE,
-        subscribe={"host": targets.HOST, "port": app.port, "paths": paths},
+        subscribe=_listeners(app.port, range(users)),
         feed=feeds[1],
         programs={"app": app.pid, "redis": redis.pid},
     )
     return _Side(Audience(target, users, stack, sample=1), feeds, _ways())
+
+
+def _bare_feeds(users: int, port: int) -> dict[int, dict[str, Any]]:
+    """What is asked of a server that knows no tokens, by the number of readers."""
+    at = {
+        "kind": "post",
+        "host": targets.HOST,
+        "port": port,
+        "headers": "Content-Type: application/json\r\n",
+        "wrap": '{"data":{}}',
+    }
+    return {
+        1: {**at, "paths": [f"/channels/u{n}/messages" for n in range(users)]},
+        ROOM: {**at, "paths": [f"/channels/r{n}/messages" for n in range(users // ROOM)]},
+    }
+
+
+def _listeners(port: int, users: range) -> dict[str, Any]:
+    paths = [f"/ws?channel=u{n}&channel=r{n // ROOM}" for n in users]
+    return {"host": targets.HOST, "port": port, "paths": paths}
+
+
+def _floor(users: int, stack: ExitStack) -> _Side:
+    redis = targets.store()
+    stack.callback(redis.stop)
+    url = f"redis://{targets.HOST}:{redis.port}/0"
+    names = ["publisher", *(f"gateway-{number}" for number in range(GATEWAYS))]
+    programs = {name: targets.python("hops", name.partition("-")[0], url) for name in names}
+    for program in programs.values():
+        stack.callback(program.stop)
+    publisher, *gateways = programs.values()
+    feeds = _bare_feeds(users, publisher.port)
+    first, *others = (
+        _listeners(gateway.port, range(number, users, GATEWAYS))
+        for number, gateway in enumerate(gateways)
+    )
+    pids = {name: program.pid for name, program in programs.items()}
+    target = Target(
+        name=FLOOR, subscribe=first, feed=feeds[1], programs={**pids, "redis": redis.pid}
+    )
+    audience = Audience(target, len(first["paths"]), stack, sample=1)
+    for other in others:
+        count = len(other["paths"])
+        audience.count += join(audience.client, {**other, "count": count, "sample": 1})
+    return _Side(audience, feeds, [way for way in _ways() if way.drive.get("rate") != min(RATES)])
