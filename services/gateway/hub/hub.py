@@ -167,15 +167,20 @@ class Hub:
         """The partition's history id that the reader follows; empty before the first beat."""
         return self._cursor.history
 
-    def entries(self, generation: int, batch: Batch, now: float) -> None:
-        """What a read returned that was made in `generation`. Where it begins above the position, some were trimmed."""
+    def entries(self, generation: int, batch: Batch, now: float) -> bool:
+        """What a read returned that was made in `generation`. Where it begins above the position, some were trimmed.
+
+        False when all were the next publications of live channels or wanted by nobody: then there is nothing new to be done.
+        """
         self._now = now
         cursor = self._cursor
         if generation != cursor.generation or not cursor.following:
-            return
+            return False
+        told = False
         channels = self._channels
         if batch.after > cursor.position:
             self._hole(batch.after)
+            told = True
         position = cursor.position
         try:
             for entry in batch.wanted(channels):
@@ -185,6 +190,7 @@ class Hub:
                 channel = channels.get(entry.channel)
                 if channel is None:
                     if not entry.channel:
+                        told = True
                         self._system(entry)
                     continue
                 publication = entry.publication
@@ -201,12 +207,14 @@ class Hub:
                     if channel.listeners:
                         channel.audience.deliver(publication)
                 else:
+                    told = True
                     self._unexpected(channel, entry)
             position = max(position, batch.to)
         finally:
             cursor.position = (
                 position  # also when an audience failed: nothing is read twice, and reading goes on
             )
+        return told
 
     def _unexpected(self, channel: Channel, entry: Entry) -> None:
         """Anything but the next publication of a live channel."""

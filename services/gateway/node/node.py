@@ -80,6 +80,10 @@ class Node:
 
         `shedding`: connections are handed over while others have fewer.
         """
+        self._loop = asyncio.get_running_loop()
+        self._turn = Turn(self._loop.call_soon)
+        # No methods, which would be a further call for each message.
+        self.now, self.soon = self._loop.time, self._turn.soon
         self.name = name
         self.broker = broker
         self.namespaces = namespaces
@@ -94,8 +98,6 @@ class Node:
         self.lag_budget = LagBudget(limits.conflate_bytes)
         self._is_shedding = shedding
         self._leaving = False
-        self._loop = asyncio.get_running_loop()
-        self._turn = Turn(self._loop.call_soon)
         self._calls = Calls(metrics.task_failures, "call")
         self._publish_queue = PublishQueue(broker)
         self._registry = Registry()
@@ -272,17 +274,9 @@ class Node:
 
     # For sessions
 
-    def now(self) -> float:
-        """Seconds of the loop's clock."""
-        return self._loop.time()
-
     def wall(self) -> float:
         """Seconds since 1970."""
         return time.time()
-
-    def soon(self, callback: Callable[[], None]) -> None:
-        """Call when the entries are delivered that are being delivered now, else in the loop's next turn."""
-        self._turn.soon(callback)
 
     def later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back after the given seconds."""

@@ -139,12 +139,14 @@ class PartitionWorker:
         """Entries of a read that began in `generation`; whether its position still holds behind them."""
         self._metrics.bus_entries_of[self.partition].inc(len(batch))
         self._turn.begin()
+        told = True
         try:
-            self.hub.entries(generation, batch, self._loop.time())
+            told = self.hub.entries(generation, batch, self._loop.time())
         except Exception:
             log.exception("entries_failed", partition=self.partition)
         self._turn.end()
-        self._pump()
+        if told:
+            self._pump()
         return generation == self.hub.generation
 
     async def _beating(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.gateway.metrics import Metrics, published_at
+from services.gateway.metrics import Metrics
 
 
 @pytest.fixture
@@ -27,11 +27,3 @@ def test_what_a_leaving_gateway_refuses_is_no_outage(registry):
         handshakes(registry, outcome) for outcome in ("draining", "unavailable", "unauthorized")
     ]
     assert found == [1, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("meta", "seconds"),
-    [(b'"ts":1700000000123', 1_700_000_000.123), (b'"ts":soon', 0), (b'"user":"bob"', 0)],
-)
-def test_when_it_was_published_is_read_from_its_meta(meta, seconds):
-    assert published_at(meta) == seconds

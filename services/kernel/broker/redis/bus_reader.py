@@ -147,9 +147,10 @@ class BusReader:
                 raise reply
             more = entries.contiguous(reply[0][1]) if reply else []
             self._quiet = len(more) == 1
+            at = entries.number(more[0][0]) if more else 0
             if more and not found:
-                first = entries.number(more[0][0]) - 1
-            is_next = bool(more) and entries.number(more[0][0]) == first + len(found) + 1
+                first = at - 1
+            is_next = bool(more) and at == first + len(found) + 1
             if is_next:
                 found += more
             if not is_next or first != after:

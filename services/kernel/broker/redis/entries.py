@@ -34,9 +34,10 @@ class RawBatch(Batch):
         place = self.after
         for _, fields in self._entries:
             place += 1
-            name = channel(fields)
+            header = fields[1].split(b" ")
+            name = header[1].decode(errors="replace") if len(header) > 1 else ""
             if name in channels or not name:
-                yield _decoded(place, fields[1].split(b" "), name, fields)
+                yield _decoded(place, header, name, fields)
 
     def _all(self) -> Sequence[Entry]:
         return [entry(self.after + 1 + n, fields) for n, (_, fields) in enumerate(self._entries)]
@@ -44,6 +45,8 @@ class RawBatch(Batch):
 
 def contiguous(found: Sequence[Any]) -> Sequence[Any]:
     """What XREAD gave, up to where an id is missing: somebody else has deleted what was there."""
+    if len(found) == 1:
+        return found
     first = number(found[0][0])
     if number(found[-1][0]) - first == len(found) - 1:
         return found

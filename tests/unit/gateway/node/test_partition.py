@@ -339,3 +339,20 @@ async def test_what_is_put_off_while_entries_are_delivered_is_done_before_they_a
     assert at.worker._take(hub.generation, batch)
     assert done == [1, 2]
     assert not at.worker._take(hub.generation - 1, batch)
+
+
+async def test_the_next_message_of_a_live_channel_gives_the_driver_nothing_to_do(at):
+    await join(at)
+    hub, now = at.worker.hub, asyncio.get_running_loop().time()
+    epoch = hub.position("room:a").epoch
+
+    def tells(type, offset=0):
+        publication = Publication(epoch=epoch, offset=offset, data=b"1", meta=b"")
+        channel = "room:a" if offset else ""
+        entry = Entry(hub.bus_position + 1, type, channel, publication)
+        return hub.entries(hub.generation, Batch.of(hub.bus_position, [entry]), now)
+
+    assert not tells(EntryType.MESSAGE, 1)
+    assert tells(EntryType.CONTROL)
+    assert tells(EntryType.MESSAGE, 3)
+    assert hub.effects()
