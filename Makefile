@@ -45,7 +45,7 @@ unit:  ## Run the tests that need no server, in less than half a minute: unit, c
 	@echo "openline: tests that need no server, in two halves side by side"
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target unit-1 unit-2
 
-UNIT_1 := tests/unit/gateway tests/unit/loadtest tests/unit/publisher tests/contract tests/property tests/websocket
+UNIT_1 := tests/unit/gateway tests/unit/loadtest tests/contract tests/property tests/websocket
 UNIT_2 := tests/unit $(patsubst %,--ignore=%,$(filter tests/unit/%,$(UNIT_1)))
 unit-%:
 	@$(BIN)/python -m pytest -q --hypothesis-profile quick -p no:kmock -o cache_dir=.pytest_cache/$@ \
