@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,6 +24,7 @@ from services.kernel.domain.namespaces import Namespaces
 from services.kernel.domain.schemas import Schemas
 from services.kernel.http import health, middleware, problems
 from services.kernel.http.auth_failures import AuthFailures, client_behind
+from services.kernel.http.known_heads import KnownHeads
 from services.kernel.http.requests import Requests
 from services.kernel.http.serve import Server, serve
 from services.kernel.ops import admin_networks, garbage, limits, logs, namespaces
@@ -195,6 +197,7 @@ def run(settings: Settings) -> None:
         name="publisher",
         limits=limits.of(settings),
         proxy_headers=False,
+        http=partial(KnownHeads, limits=limits.of(settings), plain=parts.fast_path),
         on_started=started,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )

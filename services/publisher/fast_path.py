@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.http import middleware, problems
 from services.kernel.http.bodies import JSON
+from services.kernel.http.known_heads import Answer
 from services.publisher import metrics
 from services.publisher.routes import answers, reading
 from services.publisher.routes.publishing import Publishing
@@ -32,14 +33,6 @@ class Call(NamedTuple):
     run: Callable[[BareRequest, str], Awaitable[bytes]]
     status: int
     media_types: tuple[str, ...]
-
-
-class Answer(NamedTuple):
-    """An HTTP answer."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
 
 
 class FastPath:
@@ -68,7 +61,13 @@ class FastPath:
         """ASGI."""
         post = scope["type"] == "http" and scope["method"] == "POST"
         call, name = self._call(scope["path"]) if post else (None, "")
-        if call is None or not self._is_plain(request := BareRequest(scope, receive), call):
+        request = BareRequest(scope, receive) if call else None
+        if (
+            call is None
+            or request is None
+            or request.media_type not in call.media_types
+            or not self._is_plain(request)
+        ):
             await self._app(scope, receive, send)
             return
         answer = await self._answer(call, name, request)
@@ -76,6 +75,24 @@ class FastPath:
             start = {"status": answer.status, "headers": answer.headers}
             await send({"type": "http.response.start", **start})
             await send({"type": "http.response.body", "body": answer.body})
+
+    def prepare(self, headers: list[tuple[bytes, bytes]]) -> BareRequest | None:
+        """See Plain in known_heads.py."""
+        request = BareRequest({"headers": headers})
+        return request if self._is_plain(request) else None
+
+    def answer(
+        self, prepared: BareRequest, path: str, body: bytes, client: tuple[str, int] | None
+    ) -> Coroutine[Any, Any, Answer | None] | None:
+        """See Plain in known_heads.py."""
+        call, name = self._call(path)
+        if (
+            call is None
+            or prepared.media_type not in call.media_types
+            or len(body) > self._body_bytes
+        ):
+            return None
+        return self._answer(call, name, prepared.anew(path, body, client))
 
     async def _answer(self, call: Call, name: str, request: BareRequest) -> Answer | None:
         """What the call comes to, None when the client left; a fault of ours is logged and answered without details."""
@@ -108,13 +125,12 @@ class FastPath:
                     return call, name
         return None, ""
 
-    def _is_plain(self, request: BareRequest, call: Call) -> bool:
+    def _is_plain(self, request: BareRequest) -> bool:
         length = request.headers.get(b"content-length", b"")
         return (
             length.isdigit()
             and len(length) <= len(str(self._body_bytes))
             and int(length) <= self._body_bytes
-            and request.media_type in call.media_types
             and b"content-encoding" not in request.headers
             and not (self._cors and b"origin" in request.headers)
         )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
 from services.kernel.domain import channels, nesting, unreadable
 from services.kernel.domain.codes import Code, OpenlineError
@@ -40,18 +40,37 @@ _INNER = {"expect": bodies.Position, "messages": bodies.BatchMessage}
 class BareRequest:
     """A request as ASGI brings it. Of headers that come several times the first counts, but for `authorization`."""
 
-    __slots__ = ("_receive", "authorization", "headers", "media_type", "scope")
+    __slots__ = ("_body", "_receive", "authorization", "headers", "media_type", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive | None = None) -> None:
+    def __init__(self, scope: MutableMapping[str, Any], receive: Receive | None = None) -> None:
         named = list(scope["headers"])
         self.scope = scope
         self.headers: dict[bytes, bytes] = dict(reversed(named))
         self.authorization = [v.decode("latin-1") for name, v in named if name == b"authorization"]
         self.media_type = plain_type(self.headers.get(b"content-type", b"").decode("latin-1"))
         self._receive = receive
+        self._body: bytes | None = None
+
+    def anew(self, path: str, body: bytes, client: tuple[str, int] | None) -> BareRequest:
+        """Another request with the same headers, whose body is here."""
+        other = BareRequest.__new__(BareRequest)
+        other.headers, other.authorization = self.headers, self.authorization
+        other.media_type = self.media_type
+        other.scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "query_string": b"",
+            "headers": self.scope["headers"],
+            "client": client,
+        }
+        other._body = body  # noqa: SLF001 - of its own kind
+        return other
 
     async def body(self) -> bytes:
         """The whole body; to be asked for once. Raises ClientDisconnect."""
+        if self._body is not None:
+            return self._body
         assert self._receive is not None
         message = await self._receive()
         parts = [message.get("body", b"")]

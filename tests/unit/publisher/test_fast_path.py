@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -19,6 +20,7 @@ from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
 from services.kernel.http.http_protocol import HttpProtocol
+from services.kernel.http.known_heads import KnownHeads, _apart
 from services.kernel.ops import namespaces
 from services.publisher.app import Parts
 from services.publisher.settings import Settings
@@ -30,6 +32,13 @@ JSON = {"content-type": "application/json"}
 OCTETS = {"content-type": "application/octet-stream"}
 ORIGIN = "https://app.example.org"
 LARGE = b'{"data":"' + b"x" * 70_000 + b'"}'
+
+
+@pytest.fixture(params=[False, True], ids=["first", "again"], autouse=True)
+def again(request, monkeypatch):
+    """Whether requests are the first of their connection, or have the headers of the one before."""
+    monkeypatch.setattr(Line, "again", request.param)
+    return request.param
 
 
 class Verifier:
@@ -68,6 +77,8 @@ class Asgi:
 class Line(asyncio.Transport):
     """The transport of one connection to the publisher; what comes back is kept. `counted` is the application."""
 
+    again = False
+
     def __init__(self, parts, *, fast=True):
         super().__init__()
         self.counted = Asgi(parts.app)
@@ -75,9 +86,10 @@ class Line(asyncio.Transport):
             parts.fast_path._app = self.counted
         self.came = bytearray()
         self.closed = False
+        short = partial(KnownHeads, limits=Limits(), plain=parts.fast_path)
         config = uvicorn.Config(
             parts.fast_path if fast else self.counted,
-            http=HttpProtocol,
+            http=short if fast else HttpProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -87,6 +99,17 @@ class Line(asyncio.Transport):
         self.server = ServerState()
         self.protocol = config.http_protocol_class(config, self.server, {})
         self.protocol.connection_made(self)
+
+    def receive(self, data):
+        """From the client. `again`: what comes has the headers of the request before."""
+        whole = self.again and isinstance(self.protocol, KnownHeads) and _apart(data)
+        if whole:
+            named = whole.head.split(b"\r\n")[1:-2]
+            self.protocol.headers = [
+                (line.split(b":", 1)[0].lower(), line.split(b":", 1)[1].strip()) for line in named
+            ]
+            self.protocol._learn(whole.head)
+        self.protocol.data_received(data)
 
     def get_extra_info(self, name, default=None):
         ends = {"peername": ("127.0.0.1", 50_000), "sockname": ("127.0.0.1", 80)}
@@ -134,7 +157,7 @@ def parsed(raw):
 
 async def ask(parts, path, body=b'{"data":1}', *, fast=True, **more):
     line = Line(parts, fast=fast)
-    line.protocol.data_received(request(path, body, **more))
+    line.receive(request(path, body, **more))
     answer = parsed(await line.answers())
     assert line.counted.asked == 0 or not fast
     return answer
@@ -265,7 +288,7 @@ async def test_the_header_counts_as_a_key_after_body_and_query(parts, fast):
 )
 async def test_what_is_not_plain_is_left_to_the_application(parts, path, more, status):
     line = Line(parts)
-    line.protocol.data_received(request(path, **more))
+    line.receive(request(path, **more))
     answer = parsed(await line.answers())
     assert (line.counted.asked, answer.status_code) == (1, status)
     assert answer.headers.get("access-control-allow-origin") == more.get("origin")
@@ -275,7 +298,7 @@ async def test_what_is_not_plain_is_left_to_the_application(parts, path, more, s
 async def test_a_body_of_unknown_length_is_left_to_the_application(parts):
     line = Line(parts)
     head = [f"{k}: {v}" for k, v in {**JSON, "authorization": "Bearer good"}.items()]
-    line.protocol.data_received(
+    line.receive(
         lines("POST", ONE, [*head, "transfer-encoding: chunked"])
         + b'7\r\n{"data"\r\n3\r\n:1}\r\n0\r\n\r\n'
     )
@@ -287,7 +310,7 @@ async def test_a_body_that_comes_in_pieces_is_read_whole(parts):
     line = Line(parts)
     raw = request(ONE, b'{"data":"' + b"x" * 60_000 + b'"}')
     for start in range(0, len(raw), 7_000):
-        line.protocol.data_received(raw[start : start + 7_000])
+        line.receive(raw[start : start + 7_000])
     assert parsed(await line.answers()).json()["offset"] == 1
     assert line.counted.asked == 0
 
@@ -296,7 +319,7 @@ async def test_requests_of_one_connection_are_answered_one_after_another(parts):
     line = Line(parts)
     for number in range(1, 4):
         line.came.clear()
-        line.protocol.data_received(request(ONE))
+        line.receive(request(ONE))
         assert parsed(await line.answers()).json()["offset"] == number
     assert line.counted.asked == 0
     assert line.server.total_requests == 3
@@ -304,7 +327,7 @@ async def test_requests_of_one_connection_are_answered_one_after_another(parts):
 
 async def test_connection_close_is_obeyed(parts):
     line = Line(parts)
-    line.protocol.data_received(request(ONE, connection="close"))
+    line.receive(request(ONE, connection="close"))
     answer = parsed(await line.answers())
     assert (answer.status_code, answer.headers["connection"], line.closed) == (201, "close", True)
     assert line.counted.asked == 0
@@ -312,7 +335,7 @@ async def test_connection_close_is_obeyed(parts):
 
 async def test_pipelined_requests_are_answered_in_their_order(parts):
     line = Line(parts)
-    line.protocol.data_received(b"".join(request(ONE, x_request_id=f"r{n}") for n in range(3)))
+    line.receive(b"".join(request(ONE, x_request_id=f"r{n}") for n in range(3)))
     raw = await line.answers()
     ids = [part.split(b"\r\n")[0] for part in raw.split(b"x-request-id: ")[1:]]
     assert ids == [b"r0", b"r1", b"r2"]
@@ -321,14 +344,14 @@ async def test_pipelined_requests_are_answered_in_their_order(parts):
 
 async def test_a_client_that_leaves_before_its_answer_gets_none(parts):
     line = Line(parts)
-    line.protocol.data_received(request(ONE))
+    line.receive(request(ONE))
     line.protocol.connection_lost(None)
     assert await line.answers() == b""
 
 
 async def test_a_client_that_leaves_before_its_body_has_come_publishes_nothing(parts):
     line = Line(parts)
-    line.protocol.data_received(request(ONE)[:-3])
+    line.receive(request(ONE)[:-3])
     line.protocol.connection_lost(None)
     assert await line.answers() == b""
     assert (await parts.broker.history("room:a", since=None, limit=9, reverse=False)).offset == 0
@@ -337,7 +360,7 @@ async def test_a_client_that_leaves_before_its_body_has_come_publishes_nothing(p
 async def test_a_client_that_does_not_read_is_waited_for(parts):
     line = Line(parts)
     line.protocol.pause_writing()
-    line.protocol.data_received(request(ONE))
+    line.receive(request(ONE))
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(line.answers(), 0.05)
     assert not line.came
@@ -347,7 +370,7 @@ async def test_a_client_that_does_not_read_is_waited_for(parts):
 
 async def test_a_server_that_stops_says_that_it_is_the_last_answer(parts):
     line = Line(parts)
-    line.protocol.data_received(request(ONE))
+    line.receive(request(ONE))
     line.protocol.shutdown()
     answer = parsed(await line.answers())
     assert (answer.status_code, answer.headers["connection"]) == (201, "close")

@@ -1,0 +1,184 @@
+"""HTTP for requests that come again and again: what a program sends with each of them is parsed once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine
+from typing import Any, NamedTuple, Protocol
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from services.kernel.domain.limits import Limits
+from services.kernel.http.http_protocol import HttpProtocol
+
+LARGEST = 4096
+"""Bytes of a head that a connection remembers at most."""
+
+EARLY = 65_536
+"""Bytes that may come while a request is being answered before nothing more is read."""
+
+_LINE = re.compile(rb"POST (/[A-Za-z0-9_.:@|=+/-]+) HTTP/1\.1(?=\r\n)")
+_LENGTH = re.compile(rb"\r\ncontent-length: (0|[1-9][0-9]{0,8})(?=\r\n)", re.IGNORECASE)
+_CLOSE = (b"connection", b"close")
+_LONG_WAY = frozenset({b"expect", b"upgrade", b"transfer-encoding"})
+
+
+class Answer(NamedTuple):
+    """An HTTP answer. Names of headers are in small letters."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Plain(Protocol):
+    """Who answers plain requests: POSTs of a body that came with its head, in one piece."""
+
+    def prepare(self, headers: list[tuple[bytes, bytes]]) -> Any:
+        """What all requests with these headers have in common; None where they take the long way."""
+
+    def answer(
+        self, prepared: Any, path: str, body: bytes, client: tuple[str, int] | None
+    ) -> Coroutine[Any, Any, Answer | None] | None:
+        """The answer to come, which does not raise; it is None when nobody waits for it. None at once: the long way."""
+
+
+class _Whole(NamedTuple):
+    path: str
+    head: bytes
+    body: bytes
+
+
+class KnownHeads(HttpProtocol):
+    """uvicorn's protocol, past which requests go that differ from the one before in path, length and body alone.
+
+    That is a POST to a plain path, whose lines of headers are, but for the digits of `content-length`, byte for byte those
+    of the last one on this connection that uvicorn has parsed, and whose whole body came with them. It is answered with
+    one write, without a parser, a scope and the events of ASGI. All else, and whatever `plain` leaves, takes the long way. One such
+    request is answered at a time; what comes meanwhile waits.
+    """
+
+    _known = b""  # the last head, without those digits
+    _prepared: Any = None
+    _early = b""  # what came while a request was being answered
+    _answering = False
+    _ending = False
+    _answered = 0.0
+
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: Limits,
+        plain: Plain,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop, limits=limits)
+        self._plain = plain
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        if self._answering:
+            self._early += data
+            if len(self._early) > EARLY:
+                self.flow.pause_reading()
+            return
+        whole = _apart(data) if self._is_between() else None
+        if whole is not None and whole.head == self._known:
+            answer = self._plain.answer(self._prepared, whole.path, whole.body, self.client)
+            if answer is not None:
+                self._begin(answer)
+                return
+        super().data_received(data)
+        if whole is not None and whole.head != self._known and len(whole.head) <= LARGEST:
+            self._learn(whole.head)
+
+    def _is_between(self) -> bool:
+        """Whether the next byte begins a request, and nothing is under way."""
+        cycle = self.cycle
+        return not self._arriving and (cycle is None or cycle.response_complete)
+
+    def _learn(self, head: bytes) -> None:
+        """Remember a head that was just parsed, if it is one of a plain request."""
+        named = dict(self.headers)
+        if (
+            len(named) == len(self.headers)
+            and not named.keys() & _LONG_WAY
+            and named.get(b"connection", b"keep-alive").lower() == b"keep-alive"
+        ):
+            prepared = self._plain.prepare(list(self.headers))
+            if prepared is not None:
+                self._known, self._prepared = head, prepared
+
+    def _begin(self, answer: Coroutine[Any, Any, Answer | None]) -> None:
+        self._in_time()
+        self._answering = True
+        task = self.loop.create_task(self._finish(answer))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _finish(self, coming: Coroutine[Any, Any, Answer | None]) -> None:
+        try:
+            answer = await coming
+            if self.flow.write_paused:
+                await self.flow.drain()
+        finally:
+            self._answering = False
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if answer is not None:
+            self._write(answer)
+        if answer is None or self._ending or _CLOSE in answer.headers:
+            self.transport.close()
+            return
+        self._answered = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_handler()
+        if self._early:
+            early, self._early = self._early, b""
+            self.flow.resume_reading()
+            self.data_received(early)
+
+    def _write(self, answer: Answer) -> None:
+        named = [*self.server_state.default_headers, *answer.headers]
+        if self._ending:
+            named.append(_CLOSE)
+        lines = [b"%b: %b\r\n" % header for header in named]
+        whole = b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", answer.body])
+        self.transport.whole.write(whole)  # type: ignore[attr-defined]
+
+    def timeout_keep_alive_handler(self) -> None:
+        """See uvicorn. One timer lasts for many requests: it looks when the last one was answered."""
+        self.timeout_keep_alive_task = None
+        left = self._answered + self.timeout_keep_alive - self.loop.time()
+        if self._answering:
+            left = self.timeout_keep_alive
+        if left > 0:
+            handler = self.timeout_keep_alive_handler
+            self.timeout_keep_alive_task = self.loop.call_later(left, handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def shutdown(self) -> None:
+        """See uvicorn: what is under way is answered first."""
+        if self._answering:
+            self._ending = True
+        else:
+            super().shutdown()
+
+
+def _apart(data: bytes) -> _Whole | None:
+    """A plain request that is there whole, and alone; its head without the line of the request and the digits of its length."""
+    line = _LINE.match(data)
+    if line is None:
+        return None
+    end = data.find(b"\r\n\r\n", line.end()) + 4
+    length = _LENGTH.search(data, line.end(), end - 2)
+    if length is None or len(data) != end + int(length[1]):
+        return None
+    head = data[line.end() : length.start(1)] + data[length.end(1) : end]
+    return _Whole(line[1].decode(), head, data[end:])
