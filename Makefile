@@ -15,7 +15,7 @@ export REDIS_URL DATABASE_URL
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev setup unit test test-store test-slow clients site bench lint types fmt coverage contracts nginx-check rules-check dashboards lock \
+.PHONY: help run dev setup unit unit-1 unit-2 test test-store test-slow clients site bench lint types fmt coverage contracts nginx-check rules-check dashboards lock \
 	docs ci clean load chaos capacity images images-push up down logs scale roll test-docker \
 	k8s-secrets k8s-rotate-keys k8s-check test-deploy
 
@@ -47,7 +47,7 @@ unit:  ## Run the tests that need no server, in less than half a minute: unit, c
 
 UNIT_1 := tests/unit/gateway tests/unit/loadtest tests/contract tests/property tests/websocket
 UNIT_2 := tests/unit $(patsubst %,--ignore=%,$(filter tests/unit/%,$(UNIT_1)))
-unit-%:
+unit-1 unit-2: unit-%:
 	@$(BIN)/python -m pytest -q --hypothesis-profile quick -p no:kmock -o cache_dir=.pytest_cache/$@ \
 		$(UNIT_$*) --ignore-glob='*/contract/test_redis_*' -m "not server and not slow" $(PYTEST) || [ $$? = 5 ]
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.gateway.sweeps import Sweeps
 from services.kernel.domain.codes import Close, Code
 from services.kernel.domain.namespaces import Namespace
+from services.kernel.domain.publications import Publication
+from services.kernel.ops.late import Late
 from services.kernel.ops.tasks import TaskFailures
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DELAY = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 RESETS = ("epoch", "history", "lagged")
 """Why subscribers are told that continuity was lost: the two of the hub, and a namespace's choice."""
+
+_TS = b'"ts":'
+
 
 Child = TypeVar("Child", Counter, Gauge, Histogram)
 
@@ -91,8 +96,8 @@ class Metrics:
 
     def _of_messages(self) -> None:
         counter = self._counter
-        noted = Sweeps()
-        self._registry.register(noted)  # first: what it adds up is collected behind it
+        self._late = Late(self._count_sweep)
+        self._registry.register(self._late)  # before what it counts
         self.messages_in = counter("messages_received", "Messages clients sent", "namespace")
         self.messages_in_of = Children(self.messages_in)
         self.messages_out = counter("deliveries", "Messages written to connections", "namespace")
@@ -104,8 +109,9 @@ class Metrics:
             buckets=_LATENCY,
             registry=self._registry,
         )
-        noted.count_in(self.sweeps, self.messages_out, self.latency)
-        self.swept, self.add_up = noted.note, noted.add_up
+        self._messages_out_of = Children(self.messages_out)
+        self._sweeps_of = Children(self.sweeps)
+        self._latency_of = Children(self.latency)
         self.resets = counter(
             "resets", "Subscribers told that continuity was lost", "namespace", "reason"
         )
@@ -177,6 +183,24 @@ class Metrics:
         """A handshake was refused. One that a leaving gateway refuses is taken by another: no fault of anybody."""
         self.handshakes.labels(transport, "draining" if leaving else code).inc()
 
+    def swept(self, namespace: str, publications: Sequence[Publication], written: int) -> None:
+        """A sweep over these publications wrote `written` messages. Counted a little later, some at once."""
+        now = time.time()
+        ages = [now - at for each in publications if (at := published_at(each.meta))]
+        self._late.note((namespace, written, ages))
+
+    def add_up(self) -> None:
+        """Count the sweeps that are not counted yet."""
+        self._late.add_up()
+
+    def _count_sweep(self, sweep: tuple[str, int, list[float]]) -> None:
+        namespace, written, ages = sweep
+        self._sweeps_of[namespace].inc()
+        self._messages_out_of[namespace].inc(written)
+        latency = self._latency_of[namespace]
+        for age in ages:
+            latency.observe(max(0.0, age))
+
     def reset(self, namespace: str, reason: str, subscribers: int) -> None:
         """Subscribers were told that continuity was lost."""
         self.resets.labels(namespace, reason).inc(subscribers)
@@ -184,3 +208,12 @@ class Metrics:
     def slow(self, namespace: str, policy: str) -> None:
         """A slow consumer was not written to."""
         self.slow_consumers.labels(namespace, policy).inc()
+
+
+def published_at(meta: bytes) -> float:
+    """Seconds since 1970 at which a publication was made, from its meta fragment; 0 when it does not say."""
+    at = meta.find(_TS)
+    if at < 0:
+        return 0.0
+    digits = meta[at + len(_TS) : at + len(_TS) + 13]
+    return int(digits) / 1000 if digits.isdigit() else 0.0

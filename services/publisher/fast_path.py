@@ -61,12 +61,10 @@ class FastPath:
         """ASGI."""
         post = scope["type"] == "http" and scope["method"] == "POST"
         call, name = self._call(scope["path"]) if post else (None, "")
-        request = BareRequest(scope, receive) if call else None
         if (
             call is None
-            or request is None
+            or not self._is_plain(request := BareRequest(scope, receive))
             or request.media_type not in call.media_types
-            or not self._is_plain(request)
         ):
             await self._app(scope, receive, send)
             return

@@ -5,33 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from services.kernel.domain.codes import Code
 from services.kernel.domain.namespaces import Namespace
 from services.kernel.http import requests
+from services.kernel.ops.late import Late
 from services.kernel.ops.tasks import TaskFailures
 from services.kernel.ops.version import build_info
 
-MOST = 64
-"""Events that wait to be counted; a tenth of what a publish costs was counting it at once, with caches that are cold."""
+
+def _count_answer(answer: tuple[str, str, int, float]) -> None:
+    route, method, status, seconds = answer
+    counter, times = _children(route, method, status)
+    counter.inc()
+    times.observe(seconds)
 
 
-class _Late(Collector):
-    """Counts what waits before anything is told. Registered first, and so asked first."""
-
-    def describe(self) -> Iterable[Metric]:
-        """See prometheus_client: it has no series of its own."""
-        return ()
-
-    def collect(self) -> Iterable[Metric]:
-        """See prometheus_client."""
-        settle()
-        return ()
+def _count_publish(publish: tuple[str, str, float | None]) -> None:
+    namespace, outcome, seconds = publish
+    publications(namespace, outcome).inc()
+    if seconds is not None:
+        PUBLISH_SECONDS.observe(seconds)
 
 
-REGISTRY.register(_Late())
+_answers, _publishes = Late(_count_answer), Late(_count_publish)
+for _late in (_answers, _publishes):
+    REGISTRY.register(_late)  # before what they count
 
 BUILD = build_info("publisher")
 READY = Gauge("openline_publisher_ready", "1 while the publisher can store messages")
@@ -50,36 +50,14 @@ PUBLISH_SECONDS = Histogram(
 )
 
 
-_answered: list[tuple[str, str, int, float]] = []
-_published: list[tuple[str, str, float | None]] = []
-
-
 def answered(route: str, method: str, status: int, seconds: float) -> None:
     """Count a request that did not come through `requests.Requests`, under the same names, soon."""
-    _answered.append((route, method, status, seconds))
-    if len(_answered) >= MOST:
-        settle()
+    _answers.note((route, method, status, seconds))
 
 
 def published(namespace: str, outcome: str, seconds: float | None) -> None:
     """Count a publish soon. `seconds` are the broker's; None where it was not asked."""
-    _published.append((namespace, outcome, seconds))
-    if len(_published) >= MOST:
-        settle()
-
-
-def settle() -> None:
-    """Count what waits."""
-    for route, method, status, seconds in _answered:
-        counter, times = _children(route, method, status)
-        counter.inc()
-        times.observe(seconds)
-    _answered.clear()
-    for namespace, outcome, took in _published:
-        publications(namespace, outcome).inc()
-        if took is not None:
-            PUBLISH_SECONDS.observe(took)
-    _published.clear()
+    _publishes.note((namespace, outcome, seconds))
 
 
 @cache

@@ -20,3 +20,19 @@ def patient(monkeypatch):
         (fleet, "HEALTH_SECONDS"),
     ):
         monkeypatch.setattr(module, name, 30.0)
+
+
+@pytest.fixture
+def server(started):
+    """The server that a file has started, emptied."""
+    with started.client() as client:
+        client.flushall()
+    return started
+
+
+@pytest.fixture
+def at(running, monkeypatch):
+    """The servers between which a file moves a partition, emptied; a move does not wait for their files."""
+    monkeypatch.setattr("services.handover.move.FILE_SECONDS", 0)
+    running.empty()
+    return running

@@ -27,13 +27,6 @@ def started(request, tmp_path_factory):
         yield running
 
 
-@pytest.fixture
-def server(started):
-    with started.client() as client:
-        client.flushall()
-    return started
-
-
 @asynccontextmanager
 async def beating(url, partitions=PARTITIONS, **options):
     """A broker whose incarnation has its leases, and what a round of beats gives: an answer or an error for each partition."""

@@ -35,13 +35,6 @@ def started(request, tmp_path_factory):
         yield running
 
 
-@pytest.fixture
-def server(started):
-    with started.client() as client:
-        client.flushall()
-    return started
-
-
 @asynccontextmanager
 async def tools(server, **options):
     """A broker, as services have one, and what the tool of a handover has."""

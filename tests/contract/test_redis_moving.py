@@ -66,13 +66,6 @@ def running(tmp_path_factory):
     found.stop()
 
 
-@pytest.fixture
-def at(running, monkeypatch):
-    monkeypatch.setattr("services.handover.move.FILE_SECONDS", 0)
-    running.empty()
-    return running
-
-
 @asynccontextmanager
 async def moving(at, *, before=None, after=None, seconds=30.0):
     said = []

@@ -41,13 +41,6 @@ def running(request, tmp_path_factory):
     found.stop()
 
 
-@pytest.fixture
-def at(running, monkeypatch):
-    monkeypatch.setattr("services.handover.move.FILE_SECONDS", 0)
-    running.empty()
-    return running
-
-
 def revocation(name):
     return Revocation(kind=Kind.TOKEN, value=name, exp=time.time() + 600)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Coroutine
 from typing import Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from services.kernel.domain.limits import Limits
 from services.kernel.http.http_protocol import HttpProtocol
 
 LARGEST = 4096
@@ -66,17 +64,9 @@ class KnownHeads(HttpProtocol):
     _ending = False
     _answered = 0.0
 
-    def __init__(
-        self,
-        config: Any,
-        server_state: Any,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        limits: Limits,
-        plain: Plain,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop, limits=limits)
+    def __init__(self, *given: Any, plain: Plain, **named: Any) -> None:
+        """`given` and `named` are those of HttpProtocol."""
+        super().__init__(*given, **named)
         self._plain = plain
 
     def data_received(self, data: bytes) -> None:

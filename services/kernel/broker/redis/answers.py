@@ -48,9 +48,8 @@ class Answers:
         ordinary = self.due and all(map(_is_single, replies))
         if ordinary and (self._may_wait(replies) or self._hand_over()):
             return
-        if (
-            not waker.done()
-        ):  # what was handed over may have ended the connection, and that has come here
+        # What was handed over may have ended the connection, and that has come here.
+        if not waker.done():
             waker.set_result(None)
 
     async def enough(self) -> None:

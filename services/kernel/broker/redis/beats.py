@@ -79,9 +79,8 @@ class Beats:
         self, part: Partition, names: Sequence[str], own: Sequence[Any]
     ) -> list[Any] | None:
         """The answer to a beat that went with others; None where it is to go alone."""
-        beside = self._redis.beside(
-            part.number
-        )  # in a cluster itself alone: scripts are of one slot
+        # In a cluster itself alone: scripts are of one slot.
+        beside = self._redis.beside(part.number)
         process = part.writes.process
         if process is None or len(beside) == 1:
             return None

@@ -9,6 +9,7 @@ import pytest
 
 from services.kernel.broker import ttls
 from services.kernel.broker.redis import log_calls, scripts, seals
+from services.kernel.tokens.seal_redis import GUARD
 
 FOLDER = Path(scripts.__file__).parent
 EVERY = scripts.everything()
@@ -78,7 +79,9 @@ def test_a_script_that_writes_is_refused_while_its_partition_is_sealed(script):
 
 
 def test_a_seal_stands_as_long_for_the_scripts_as_for_who_makes_it():
-    assert f"local LONGEST_SEAL = {seals.LONGEST * 1000:.0f}\n" in _text("sealed")
+    longest = f"{seals.LONGEST * 1000:.0f}"
+    assert f"local LONGEST_SEAL = {longest}\n" in _text("sealed")
+    assert f"left <= {longest} then" in GUARD
 
 
 def test_a_script_and_the_adapters_agree_how_long_an_unpublished_head_lives():
