@@ -27,14 +27,19 @@ from tests.contract.steps import (
 from tests.support.waiting import until
 
 
-async def two_canaries(broker: Broker, pass_time) -> list[int]:
-    """When the first two canaries came, in ms of the store's clock: two nodes beat until the second one is there."""
+async def second_canary(broker: Broker, pass_time) -> tuple[float, int, int]:
+    """The moments of the last beat without a second canary, of that canary, and of the first; in ms of the store's clock, the
+    former two after the first. Two nodes beat, however seldom a busy machine lets them.
+    """
+    before = 0.0
     while True:
-        await beat(broker, "i1")
-        await beat(broker, "i2")
-        found = [entry for entry in await broker.read(0, 0) if entry.type is EntryType.BEAT]
-        if len(found) == 2:
-            return [json.loads(b"{" + entry.fragment + b"}")["at"] for entry in found]
+        for node in ("i1", "i2"):
+            beaten = await beat(broker, node)
+            found = [entry for entry in await broker.read(0, 0) if entry.type is EntryType.BEAT]
+            if len(found) == 2:
+                first, second = (json.loads(b"{" + e.fragment + b"}")["at"] for e in found)
+                return before - first, second - first, first
+            before = beaten.at
         await pass_time(0.05)
 
 
@@ -244,27 +249,26 @@ class BusContract:
     async def test_one_canary_does_for_all_until_it_is_old(self, broker: Broker, pass_time) -> None:
         await beat(broker, "i1")
         await broker.typing("room:a", "bob")
-        first, second = await two_canaries(broker, pass_time)
-        assert CANARY_SECONDS * 1000 <= second - first < QUIET_CANARY_SECONDS * 1000
+        before, second, _ = await second_canary(broker, pass_time)
+        assert before < CANARY_SECONDS * 1000 <= second
 
     async def test_while_nothing_comes_the_last_canary_is_old_later(
         self, broker: Broker, pass_time
     ) -> None:
-        first, second = await two_canaries(broker, pass_time)
-        assert second - first >= QUIET_CANARY_SECONDS * 1000
+        before, second, _ = await second_canary(broker, pass_time)
+        assert before < QUIET_CANARY_SECONDS * 1000 <= second
 
     async def test_while_messages_are_refused_memory_is_measured_with_each_old_canary(
         self, broker: Broker, shorten, pass_time
     ) -> None:
         await shorten(True)
         assert (await beat(broker, "i1")).full
-        first, second = await two_canaries(broker, pass_time)
-        assert CANARY_SECONDS * 1000 <= second - first < QUIET_CANARY_SECONDS * 1000
+        before, second, first = await second_canary(broker, pass_time)
+        assert before < CANARY_SECONDS * 1000 <= second
         await shorten(False)
-        begun = (await beat(broker, "i1")).at
         while (beaten := await beat(broker, "i1")).full:
+            assert beaten.at - first - second < CANARY_SECONDS * 1000
             await pass_time(0.05)
-        assert beaten.at - begun < QUIET_CANARY_SECONDS * 1000
 
     async def test_who_has_heard_nothing_yet_gets_a_canary_at_once(self, broker: Broker) -> None:
         await beat(broker, "i1")
