@@ -569,3 +569,26 @@ async def still_well(people: People) -> AsyncIterator[None]:
         await bob.subscribe(channel)
         await bob.ok("publish", channel=channel, data="fine")
         assert (await bob.message(channel))["data"] == "fine"
+
+
+async def test_a_kept_connection_outlives_a_refusal_whose_body_comes_behind_its_head(
+    people: People,
+) -> None:
+    """nginx, which passes a body on as it comes, ends the connection where the refusal overtakes it."""
+    _, _, port = people.front_door.rpartition(":")
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+    head = b"POST /v1/broadcast HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: 4\r\n\r\n"
+    for _ in range(3):
+        writer.write(head)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):  # longer than the publisher takes to refuse
+                await reader.read(1)
+        writer.write(b"null")
+        async with asyncio.timeout(20):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 401 "), answer
+            length = re.search(rb"(?i)content-length: (\d+)", answer)
+            assert length is not None
+            await reader.readexactly(int(length[1]))
+    writer.close()
+    await writer.wait_closed()

@@ -14,6 +14,9 @@ from services.kernel.http.joined_writes import JoinedWrites
 
 _USUAL = Limits()
 
+WAITED_FOR = 65_536
+"""Bytes of a body at most for which a refusal waits: as much as uvicorn reads of one that nobody asks for."""
+
 _NOT_HTTP = OpenlineError(
     Code.BAD_REQUEST,
     "the request is not valid HTTP: its method, its address or a header cannot be read",
@@ -51,7 +54,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio."""
         super().connection_made(transport)
-        self.transport = JoinedWrites(transport, self.loop)  # type: ignore[assignment]
+        self._joined = JoinedWrites(transport, self.loop)
+        self.transport = self._joined  # type: ignore[assignment]
         self._late = self.loop.call_later(self._limits.head_seconds, self._expire)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -69,12 +73,20 @@ class HttpProtocol(HttpToolsProtocol):
             limits = self._limits
             seconds = limits.head_seconds if self._arriving == "head" else limits.body_seconds
             self._late = self.loop.call_later(seconds, self._expire)
+            if self._arriving == "body" and self._is_waited_for():
+                self._joined.body_due = True
+
+    def _is_waited_for(self) -> bool:
+        """Whether a refusal waits for the body: one that is small, of the only request under way, and on its way already."""
+        length = dict(self.headers).get(b"content-length", b"")
+        small = length.isdigit() and len(length) < 6 and int(length) <= WAITED_FOR  # noqa: PLR2004 - digits of it
+        return small and not self.expect_100_continue and not self.pipeline
 
     def handle_websocket_upgrade(self) -> None:
         """See uvicorn. The transport is another's from now on."""
         self._arriving = ""
         self._in_time()
-        self.transport = self.transport.whole  # type: ignore[attr-defined]
+        self.transport = self._joined.whole
         super().handle_websocket_upgrade()
 
     # What the parser tells
@@ -101,6 +113,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_time()
         self._arriving = ""
         super().on_message_complete()
+        if self._joined.body_due:
+            self._joined.release()
 
     # Refusals
 
@@ -118,6 +132,7 @@ class HttpProtocol(HttpToolsProtocol):
         return self._head > limits.head_bytes or data.count(b"\n", 0, size) > limits.head_lines
 
     def _refuse(self, error: OpenlineError, status: int) -> None:
+        self._joined.release()
         if self.transport.is_closing():
             return
         refusal = problems.response(error, status=status, headers={"connection": "close"})
@@ -128,6 +143,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _expire(self) -> None:
         self._late = None
+        self._joined.release()
         if self._arriving and not (self.cycle is not None and self.cycle.response_started):
             self._refuse(*_late(self._limits))
         else:

@@ -139,7 +139,7 @@ class KnownHeads(HttpProtocol):
             named.append(_CLOSE)
         lines = [b"%b: %b\r\n" % header for header in named]
         whole = b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", answer.body])
-        self.transport.whole.write(whole)  # type: ignore[attr-defined]
+        self._joined.whole.write(whole)
 
     def timeout_keep_alive_handler(self) -> None:
         """See uvicorn. One timer lasts for many requests: it looks when the last one was answered."""

@@ -14,6 +14,7 @@ import pytest
 
 from services.kernel.domain.limits import Limits
 from services.kernel.http.http_protocol import HttpProtocol
+from tests.support.http_line import HttpLine
 from tests.support.uvicorn_server import serving
 
 pytestmark = pytest.mark.server
@@ -162,3 +163,49 @@ def test_requests_that_do_not_wait_for_answers_are_bounded(limits):
     with connected(patient, limits) as client:
         client.sendall((HEAD + b"\r\n") * (limits.pipelined_requests + 2))
         assert f"at most {limits.pipelined_requests} requests wait" in refusal(client)[1]
+
+
+async def refusing(scope, receive, send):
+    """Refuses each request before its body has come."""
+    await send(
+        {"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"2")]}
+    )
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+REFUSED = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno"
+
+
+@pytest.fixture
+async def line():
+    line = HttpLine(refusing, HttpProtocol)
+    yield line
+    line.end()
+
+
+async def test_a_refusal_waits_for_a_small_body_that_is_on_its_way(line):
+    """nginx, which passes a body on as it comes, ends its client's connection where the answer comes first."""
+    for _ in range(2):
+        assert await line.hear(HEAD + b"Content-Length: 4\r\n\r\nab") == b""
+        assert await line.hear(b"cd") == REFUSED
+    assert not line.closed
+    assert await line.hear(HEAD + b"Content-Length: 4\r\n\r\nabcd") == REFUSED
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"Content-Length: 65537",
+        b"Content-Length: 99999999",
+        b"Transfer-Encoding: chunked",
+        b"Expect: 100-continue\r\nContent-Length: 4",
+    ],
+)
+async def test_a_refusal_does_not_wait_for_what_is_large_or_waits_itself(line, more):
+    assert await line.hear(HEAD + more + b"\r\n\r\n") == REFUSED
+
+
+async def test_a_refusal_comes_when_the_time_of_the_body_is_over(line):
+    assert await line.hear(HEAD + b"Content-Length: 4\r\n\r\nab") == b""
+    line.protocol._expire()
+    assert (line.writes, line.closed) == ([REFUSED], True)

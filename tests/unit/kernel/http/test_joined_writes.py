@@ -81,6 +81,29 @@ async def test_closing_writes_what_was_held_and_later_nothing(transport, joined)
     assert transport.writes == [b"head"]
 
 
+@pytest.mark.parametrize("status", [b"401 Unauthorized", b"503 Service Unavailable"])
+async def test_a_refusal_and_its_end_wait_while_the_body_of_the_request_is_due(
+    transport, joined, status
+):
+    joined.body_due = True
+    joined.write(b"HTTP/1.1 " + status)
+    joined.write(b" no")
+    joined.close()
+    await asyncio.sleep(0)
+    assert (transport.writes, transport.closed) == ([], False)
+    joined.release()
+    assert (transport.writes, transport.closed) == ([b"HTTP/1.1 " + status + b" no"], True)
+
+
+async def test_no_other_answer_waits_for_the_body_of_its_request(transport, joined):
+    joined.body_due = True
+    joined.write(b"HTTP/1.1 200 OK ")
+    joined.write(b"HTTP/1.1 4")
+    assert transport.writes == [b"HTTP/1.1 200 OK HTTP/1.1 4"]
+    joined.release()
+    assert len(transport.writes) == 1
+
+
 async def test_all_else_is_the_transport_s(transport, joined):
     assert joined.get_extra_info("peername") == ("127.0.0.1", 1)
     assert not joined.is_closing()

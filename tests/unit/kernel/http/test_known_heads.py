@@ -7,14 +7,13 @@ import itertools
 from functools import partial
 
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
-from uvicorn.server import ServerState
 
 from services.kernel.domain.limits import Limits
 from services.kernel.http.http_protocol import HttpProtocol
 from services.kernel.http.known_heads import EARLY, LARGEST, Answer, KnownHeads
+from tests.support.http_line import HttpLine
 
 HOST = [b"Host: x", b"Authorization: Bearer t"]
 
@@ -22,6 +21,11 @@ HOST = [b"Host: x", b"Authorization: Bearer t"]
 def request(path=b"/v1/a", body=b"hi", lines=HOST, *, start=b"POST %b HTTP/1.1"):
     named = [start % path if b"%b" in start else start, *lines, b"Content-Length: %d" % len(body)]
     return b"\r\n".join([*named, b"", body])
+
+
+def connection(echo, *, known=True):
+    http = partial(KnownHeads, limits=Limits(), plain=echo) if known else HttpProtocol
+    return HttpLine(echo, http)
 
 
 class Echo:
@@ -65,57 +69,6 @@ class Echo:
         return None if path == "/left" else self.said(path, body)
 
 
-class Line(asyncio.Transport):
-    """One connection; what is written is kept, write by write."""
-
-    def __init__(self, echo, *, known=True):
-        super().__init__()
-        self.writes, self.closed, self.paused = [], False, False
-        http = partial(KnownHeads, limits=Limits(), plain=echo) if known else HttpProtocol
-        config = uvicorn.Config(
-            echo, http=http, ws="none", lifespan="off", log_config=None, server_header=False
-        )
-        config.load()
-        self.server = ServerState()
-        self.protocol = config.http_protocol_class(config, self.server, {})
-        self.protocol.connection_made(self)
-
-    def get_extra_info(self, name, default=None):
-        return {"peername": ("127.0.0.1", 5), "sockname": ("127.0.0.1", 80)}.get(name, default)
-
-    def is_closing(self):
-        return self.closed
-
-    def close(self):
-        self.closed = True
-
-    def pause_reading(self):
-        self.paused = True
-
-    def resume_reading(self):
-        self.paused = False
-
-    def write(self, data):
-        self.writes.append(bytes(data))
-
-    async def hear(self, *pieces):
-        """What is written in answer to pieces that come one after another."""
-        before = len(self.writes)
-        for piece in pieces:
-            self.protocol.data_received(piece)
-        await self.rest()
-        return b"".join(self.writes[before:])
-
-    async def rest(self):
-        while self.server.tasks:
-            await asyncio.wait(set(self.server.tasks))
-        await asyncio.sleep(0)  # what was held for the body leaves
-
-    def end(self):
-        self.protocol._in_time()
-        self.protocol._unset_keepalive_if_required()
-
-
 @pytest.fixture
 async def echo():
     return Echo()
@@ -124,7 +77,7 @@ async def echo():
 @pytest.fixture
 async def line(echo):
     """A connection on which a plain request was answered."""
-    line = Line(echo)
+    line = connection(echo)
     await line.hear(request())
     yield line
     line.end()
@@ -137,7 +90,7 @@ async def test_another_path_length_and_body_are_answered_with_one_write_past_the
     before = len(line.writes)
     answer = await line.hear(request(b"/v1/b:c/messages", b"longer than before"))
     assert (echo.long, echo.short, len(line.writes) - before) == (1, 1, 1)
-    other = Line(Echo(), known=False)
+    other = connection(Echo(), known=False)
     assert answer == await other.hear(request(b"/v1/b:c/messages", b"longer than before"))
     other.end()
 
@@ -186,7 +139,7 @@ async def test_what_comes_in_pieces_takes_the_long_way(echo, line, cut):
     ],
 )
 async def test_such_heads_are_not_remembered(echo, more):
-    line = Line(echo)
+    line = connection(echo)
     for _ in range(2):
         await line.hear(request(lines=[*HOST, *more]))
     assert echo.short == 0
@@ -323,7 +276,7 @@ def test_whatever_comes_in_whatever_pieces_is_answered_as_by_uvicorn(requests, c
         pieces = [stream[a:b] for a, b in itertools.pairwise(places)]
 
     async def heard(*, known, wait):
-        line = Line(Echo(), known=known)
+        line = connection(Echo(), known=known)
         for piece in pieces:
             line.protocol.data_received(piece)
             for _ in range(10 * wait):  # its body may be under way still
