@@ -137,8 +137,12 @@ class Metrics:
         self.store_full = gauge(
             "store_full", "1 while messages are refused because the store's memory is short"
         )
+        late = Late(self._count_read)
+        self._registry.register(late)  # before what it counts
+        self.read = late.note
+        """Count a read of the bus soon: its partition and how many entries it brought."""
         self.bus_entries = counter("bus_entries", "Entries read from the bus", "partition")
-        self.bus_entries_of = Children(self.bus_entries)
+        self._bus_entries_of = Children(self.bus_entries)
         self.bus_lag = gauge(
             "bus_lag_entries", "Entries on the bus that are not read yet", "partition"
         )
@@ -185,21 +189,25 @@ class Metrics:
 
     def swept(self, namespace: str, publications: Sequence[Publication], written: int) -> None:
         """A sweep over these publications wrote `written` messages. Counted a little later, some at once."""
-        now = time.time()
-        ages = [now - at for each in publications if (at := published_at(each.meta))]
-        self._late.note((namespace, written, ages))
+        metas = [publication.meta for publication in publications]
+        self._late.note((namespace, written, time.time(), metas))
 
     def add_up(self) -> None:
         """Count the sweeps that are not counted yet."""
         self._late.add_up()
 
-    def _count_sweep(self, sweep: tuple[str, int, list[float]]) -> None:
-        namespace, written, ages = sweep
+    def _count_sweep(self, sweep: tuple[str, int, float, list[bytes]]) -> None:
+        namespace, written, now, metas = sweep
         self._sweeps_of[namespace].inc()
         self._messages_out_of[namespace].inc(written)
         latency = self._latency_of[namespace]
-        for age in ages:
-            latency.observe(max(0.0, age))
+        for meta in metas:
+            if at := published_at(meta):
+                latency.observe(max(0.0, now - at))
+
+    def _count_read(self, read: tuple[int, int]) -> None:
+        partition, entries = read
+        self._bus_entries_of[partition].inc(entries)
 
     def reset(self, namespace: str, reason: str, subscribers: int) -> None:
         """Subscribers were told that continuity was lost."""

@@ -48,13 +48,12 @@ class Allowance:
             return
         rate, burst = limits.client_bytes_rate, limits.client_bytes_burst
         bucket = self._bytes.find(claims.sub, now, rate=rate, burst=burst)
-        if wait := bucket.spend(now, 0):
+        if wait := bucket.overdraw(now, size):
             raise OpenlineError(
                 Code.RATE_LIMITED,
                 f"this client may publish {rate} bytes a second; a broadcast counts once for each channel",
                 retry_after=wait,
             )
-        bucket.lower(now, bucket.level(now) - size)
 
     def _bucket(self, claims: Claims, now: float) -> Bucket | None:
         if claims.rate is None or not self._limits.rates:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+import asyncio
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,7 +18,7 @@ from services.kernel.http.bodies import JSON
 from services.kernel.http.known_heads import Answer
 from services.publisher import metrics
 from services.publisher.routes import answers, reading
-from services.publisher.routes.publishing import Publishing
+from services.publisher.routes.publishing import Publishing, Shared, Told
 from services.publisher.routes.reading import BareRequest
 
 _END = "/messages"
@@ -27,12 +28,25 @@ log = structlog.get_logger(__name__)
 
 
 class Call(NamedTuple):
-    """A call that has the fast path: its route for the metrics, its answer's status, and what it takes."""
+    """A call that has the fast path: its route for the metrics, its answer's status, and what it takes.
+
+    `begin` does what `run` does without waiting, where it can.
+    """
 
     route: str
     run: Callable[[BareRequest, str], Awaitable[bytes]]
     status: int
     media_types: tuple[str, ...]
+    begin: Callable[[Shared, str, bytes, Told], bool] | None = None
+
+
+class _Prepared(NamedTuple):
+    """What requests with the same headers have in common. `given` is the id that they came with."""
+
+    headers: list[tuple[bytes, bytes]]
+    media_type: str
+    given: str
+    shared: Shared
 
 
 class FastPath:
@@ -46,16 +60,20 @@ class FastPath:
         self, app: ASGIApp, publishing: Publishing, *, body_bytes: int, cors: bool
     ) -> None:
         self._app = app
+        self._publishing = publishing
         self._body_bytes = body_bytes
         self._cors = cors
         # As the CORS layer does on every answer, so that no cache gives a page another's.
         self._vary = ((b"vary", b"Origin"),) if cors else ()
-        one = (answers.CREATED, (JSON, reading.OCTETS))
+        self._waiting: set[asyncio.Task[None]] = set()
+        one, kinds = answers.CREATED, (JSON, reading.OCTETS)
+        channel, user = "/v1/channels/{channel}/messages", "/v1/users/{user}/messages"
+        to = publishing
         self._named = {
-            "/v1/channels/": Call("/v1/channels/{channel}/messages", publishing.publish, *one),
-            "/v1/users/": Call("/v1/users/{user}/messages", publishing.publish_to_user, *one),
+            "/v1/channels/": Call(channel, to.publish, one, kinds, to.begin),
+            "/v1/users/": Call(user, to.publish_to_user, one, kinds, to.begin_to_user),
         }
-        self._batch = Call("/v1/messages", publishing.publish_batch, 200, (JSON,))
+        self._batch = Call("/v1/messages", to.publish_batch, 200, (JSON,))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -74,14 +92,23 @@ class FastPath:
             await send({"type": "http.response.start", **start})
             await send({"type": "http.response.body", "body": answer.body})
 
-    def prepare(self, headers: list[tuple[bytes, bytes]]) -> BareRequest | None:
+    def prepare(self, headers: list[tuple[bytes, bytes]]) -> _Prepared | None:
         """See Plain in known_heads.py."""
         request = BareRequest({"headers": headers})
-        return request if self._is_plain(request) else None
+        shared = self._publishing.shared(request) if self._is_plain(request) else None
+        if shared is None:
+            return None
+        return _Prepared(headers, request.media_type, _given(request), shared)
 
     def answer(
-        self, prepared: BareRequest, path: str, body: bytes, client: tuple[str, int] | None
-    ) -> Coroutine[Any, Any, Answer | None] | None:
+        self,
+        prepared: _Prepared,
+        path: str,
+        body: bytes,
+        *,
+        client: tuple[str, int] | None,
+        done: Callable[[Answer | None], None],
+    ) -> bool:
         """See Plain in known_heads.py."""
         call, name = self._call(path)
         if (
@@ -89,29 +116,70 @@ class FastPath:
             or prepared.media_type not in call.media_types
             or len(body) > self._body_bytes
         ):
-            return None
-        return self._answer(call, name, prepared.anew(path, body, client))
+            return False
+        if call.begin is None or not self._begin(call, name, prepared, body=body, done=done):
+            scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path}
+            scope |= {"query_string": b"", "headers": prepared.headers, "client": client}
+            request = BareRequest(scope, body=body)
+            waiting = asyncio.create_task(self._wait(call, name, request, done))
+            self._waiting.add(waiting)
+            waiting.add_done_callback(self._waiting.discard)
+        return True
+
+    async def _wait(
+        self, call: Call, name: str, request: BareRequest, done: Callable[[Answer | None], None]
+    ) -> None:
+        done(await self._answer(call, name, request))
+
+    def _begin(
+        self,
+        call: Call,
+        name: str,
+        prepared: _Prepared,
+        *,
+        body: bytes,
+        done: Callable[[Answer | None], None],
+    ) -> bool:
+        """Answer a call with no task; False where it has to wait for something."""
+        assert call.begin is not None
+        begun, request_id = perf_counter(), middleware.request_id(prepared.given)
+
+        def tell(result: bytes | OpenlineError) -> None:
+            done(self._answered(call, request_id, result, begun))
+
+        try:
+            return call.begin(prepared.shared, name, body, tell)
+        except OpenlineError as error:
+            tell(error)
+        except Exception:
+            log.exception("publish_failed", route=call.route, request_id=request_id)
+            done(_counted(call, _of(problems.fault(request_id)), begun))
+        return True
 
     async def _answer(self, call: Call, name: str, request: BareRequest) -> Answer | None:
         """What the call comes to, None when the client left; a fault of ours is logged and answered without details."""
-        begun = perf_counter()
-        request_id = middleware.identify(
-            request.scope, request.headers.get(b"x-request-id", b"").decode("latin-1")
-        )
-        named = (*self._vary, (b"x-request-id", request_id.encode()))
+        begun, request_id = perf_counter(), middleware.identify(request.scope, _given(request))
+        result: bytes | OpenlineError
         try:
-            body = await call.run(request, name)
-            length = (b"content-length", b"%d" % len(body))
-            answer = Answer(call.status, [length, _JSON_TYPE, *named], body)
+            result = await call.run(request, name)
         except OpenlineError as error:
-            answer = _of(problems.response(error), *named)
+            result = error
         except ClientDisconnect:
             return None
-        except Exception as error:
+        except Exception:
             log.exception("publish_failed", route=call.route)
-            answer = _of(await problems.unexpected(Request(request.scope), error))
-        metrics.answered(call.route, "POST", answer.status, perf_counter() - begun)
-        return answer
+            return _counted(call, _of(problems.fault(request_id)), begun)
+        return self._answered(call, request_id, result, begun)
+
+    def _answered(
+        self, call: Call, request_id: str, result: bytes | OpenlineError, begun: float
+    ) -> Answer:
+        named = (*self._vary, (b"x-request-id", request_id.encode()))
+        if not isinstance(result, bytes):
+            return _counted(call, _of(problems.response(result), *named), begun)
+        metrics.answered((call.route, "POST", call.status, perf_counter() - begun))
+        length = (b"content-length", b"%d" % len(result))
+        return Answer(call.status, [length, _JSON_TYPE, *named], result)
 
     def _call(self, path: str) -> tuple[Call | None, str]:
         if path == self._batch.route:
@@ -132,6 +200,15 @@ class FastPath:
             and b"content-encoding" not in request.headers
             and not (self._cors and b"origin" in request.headers)
         )
+
+
+def _counted(call: Call, answer: Answer, begun: float) -> Answer:
+    metrics.answered((call.route, "POST", answer.status, perf_counter() - begun))
+    return answer
+
+
+def _given(request: BareRequest) -> str:
+    return request.headers.get(b"x-request-id", b"").decode("latin-1")
 
 
 def _of(response: Response, *more: tuple[bytes, bytes]) -> Answer:

@@ -50,14 +50,11 @@ PUBLISH_SECONDS = Histogram(
 )
 
 
-def answered(route: str, method: str, status: int, seconds: float) -> None:
-    """Count a request that did not come through `requests.Requests`, under the same names, soon."""
-    _answers.note((route, method, status, seconds))
+answered = _answers.note
+"""Count a request that did not come through `requests.Requests`, under the same names, soon: route, method, status, seconds."""
 
-
-def published(namespace: str, outcome: str, seconds: float | None) -> None:
-    """Count a publish soon. `seconds` are the broker's; None where it was not asked."""
-    _publishes.note((namespace, outcome, seconds))
+published = _publishes.note
+"""Count a publish soon: namespace, outcome, seconds of the broker's, None where it was not asked."""
 
 
 @cache

@@ -12,8 +12,17 @@ from typing import Any
 import msgspec
 
 from services.kernel.broker.drafts import check_size, check_written, compose
-from services.kernel.broker.port import Broker, ChannelPage, Draft, History, Members, Published
-from services.kernel.broker.publish_queue import Outcome, PublishQueue
+from services.kernel.broker.port import (
+    Broker,
+    ChannelPage,
+    Done,
+    Draft,
+    History,
+    Members,
+    Outcome,
+    Published,
+)
+from services.kernel.broker.publish_queue import PublishQueue, settle
 from services.kernel.domain import control, data
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.control import Control, Direct, DrainNode, Revoke, UndoDrain
@@ -89,19 +98,24 @@ class Publisher:
 
     async def publish(self, message: Message, *, subject: str) -> Published:
         """Publish one message on behalf of `subject`. Raises what refused it."""
-        draft = self._draft(message, subject, self._now_ms(), self._check)
-        outcome: Outcome
-        seconds = None
-        if isinstance(draft, OpenlineError):
-            outcome = draft
-        else:
-            begun = perf_counter()
-            outcome = await self._publish_queue.store(draft)
-            seconds = perf_counter() - begun
-        metrics.published(*self._series(message, outcome), seconds)
+        stored: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.begin(message, subject=subject, done=partial(settle, stored))
+        outcome = await stored
         if isinstance(outcome, OpenlineError):
             raise outcome
         return outcome
+
+    def begin(self, message: Message, *, subject: str, done: Done) -> None:
+        """The same without waiting: `done` gets what became of it. Raises what refuses it at once."""
+        draft = self._draft(message, subject, int(self._clock() * 1000), self._check)
+        if isinstance(draft, OpenlineError):
+            metrics.published((*self._series(message, draft), None))
+            raise draft
+        self._publish_queue.publish(draft, partial(self._stored, message, perf_counter(), done))
+
+    def _stored(self, message: Message, begun: float, done: Done, outcome: Outcome) -> None:
+        metrics.published((*self._series(message, outcome), perf_counter() - begun))
+        done(outcome)
 
     async def publish_all(
         self, messages: Sequence[Message | OpenlineError], *, subject: str
@@ -133,7 +147,7 @@ class Publisher:
         for draft in drafts:
             outcome: asyncio.Future[Outcome] = loop.create_future()
             outcomes.append(outcome)
-            self._publish_queue.publish(draft, partial(_settle, outcome))
+            self._publish_queue.publish(draft, partial(settle, outcome))
         return [await outcome for outcome in outcomes]
 
     def _draft(
@@ -162,10 +176,14 @@ class Publisher:
     def _check(self, namespace: Namespace, message: Message) -> bytes:
         """The data in the form in which it is stored. Raises `invalid_data` or `too_large`."""
         content = message.data
+        # Stored it is never longer than it was written.
+        fits = len(content) <= namespace.message_bytes
         if message.kind is not Kind.BINARY:
-            check_written(namespace, len(content))
+            if not fits:
+                check_written(namespace, len(content))
             content = data.check_json(content)
-        check_size(namespace, len(content))
+        if not fits:
+            check_size(namespace, len(content))
         self._schemas.check(namespace, content, message.kind)
         return content
 
@@ -299,11 +317,6 @@ class _Checked:
         if isinstance(found, OpenlineError):
             raise found
         return found
-
-
-def _settle(outcome: asyncio.Future[Outcome], result: Outcome) -> None:
-    if not outcome.done():  # a client that went away has cancelled its own
-        outcome.set_result(result)
 
 
 def _outcome(message: Message | OpenlineError, outcome: Outcome) -> str:

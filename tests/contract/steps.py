@@ -15,6 +15,7 @@ from services.kernel.broker.port import (
     Look,
     Looked,
     Member,
+    Outcome,
     Published,
 )
 from services.kernel.domain.codes import Code, OpenlineError
@@ -32,7 +33,9 @@ def draft(channel: str, text: str = "x", **options: Any) -> Draft:
 
 async def publish_one(broker: Broker, message: Draft) -> Published:
     """Publish what must be stored."""
-    (result,) = await broker.publish([message])
+    stored: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    broker.publish_one(message, stored.set_result)
+    result = await stored
     assert isinstance(result, Published), result
     return result
 

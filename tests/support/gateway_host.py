@@ -22,8 +22,7 @@ from services.gateway.session.session import Session, end_slow
 from services.gateway.websocket import frames as framing
 from services.gateway.websocket.interface import MAX_BUFFERED
 from services.kernel.broker.memory.broker import MemoryBroker
-from services.kernel.broker.port import Beat, Draft, Entry, Member, Present
-from services.kernel.broker.publish_queue import Done
+from services.kernel.broker.port import Beat, Done, Draft, Entry, Member, Present
 from services.kernel.domain import namespaces
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError

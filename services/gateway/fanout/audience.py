@@ -241,9 +241,9 @@ class Audience:
         self._scheduled = False
         if self._jobs:
             self._slice(SLICE)
+            self._go_on()
         elif self._pending:
             self._sweep()
-        self._go_on()
 
     def _go_on(self) -> None:
         """Come back for what is left. Once: a second chain of turns would never end while messages come."""

@@ -38,10 +38,11 @@ from services.gateway.session.session import Session, end_slow
 from services.kernel.broker.port import (
     KEEP_SECONDS,
     Broker,
+    Done,
     Draft,
     Present,
 )
-from services.kernel.broker.publish_queue import Done, PublishQueue
+from services.kernel.broker.publish_queue import PublishQueue
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import OpenlineError
 from services.kernel.domain.limits import Limits

@@ -9,8 +9,7 @@ from services.gateway.fanout.port import ChannelHost
 from services.gateway.fanout.subscriber import Subscription
 from services.gateway.hub.replay_budget import ReplayBudget
 from services.gateway.session.returning import Returning
-from services.kernel.broker.port import Broker, Draft, Present
-from services.kernel.broker.publish_queue import Done
+from services.kernel.broker.port import Broker, Done, Draft, Present
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.limits import Limits
 from services.kernel.domain.namespaces import Namespaces

@@ -76,6 +76,13 @@ class Published(Struct, frozen=True, gc=False):
     subscribers: int = 0
 
 
+Outcome = Published | OpenlineError
+"""What became of a draft."""
+
+Done = Callable[[Outcome], None]
+"""Gets what became of a draft, once, and never from within the call that it was given to. Raises nothing."""
+
+
 class EntryType(StrEnum):
     """What a bus entry tells."""
 
@@ -90,8 +97,7 @@ class EntryType(StrEnum):
     BEAT = "b"  # canary; fragment: "node":"<who added it>","at":<ms of the store's clock>
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct, gc=False):
     """One entry of a partition's bus. `id` counts up by one from entry to entry; a hole means entries were trimmed.
 
     `publication` is set for messages and ephemerals; `fragment` for the other types. A nudge carries its new epoch and
@@ -299,12 +305,15 @@ class Counters:
 class Log(Protocol):
     """Channels' logs and heads."""
 
-    async def publish(self, drafts: Sequence[Draft]) -> list[Published | OpenlineError]:
+    async def publish(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Store drafts, in order for each channel, in one round trip a partition; one result a draft.
 
         While the store's memory is short, all are refused as `unavailable` with `retry_after`; nothing else is.
         `conflict` (with `position`) when `expect` fails; `unavailable` when it is not known to be stored.
         """
+
+    def publish_one(self, draft: Draft, done: Done) -> None:
+        """What `publish` does for one draft, without waiting for it."""
 
     async def history(
         self, channel: str, *, since: Position | None, limit: int, reverse: bool

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from functools import partial
 
-from services.kernel.broker.port import Broker, Draft, Published
+from services.kernel.broker.port import Broker, Done, Draft, Outcome
 from services.kernel.domain.codes import Code, OpenlineError
-
-Outcome = Published | OpenlineError
-
-Done = Callable[[Outcome], None]
-"""Gets what became of a draft, once and never from within `publish`."""
 
 MAX_BATCH = 500
 MAX_WAITING = 20_000
@@ -21,6 +15,8 @@ MAX_WAITING = 20_000
 
 MAX_BYTES = 64 * 1024 * 1024
 """What drafts that wait or are under way may hold together; beyond, as above."""
+
+_NOT_STORED = OpenlineError(Code.INTERNAL, "the message was not stored")
 
 _log = logging.getLogger(__name__)
 
@@ -36,13 +32,13 @@ class PublishQueue:
         self._waiting: list[list[tuple[Draft, Done]]] = [[] for _ in range(broker.partitions)]
         self._bytes = 0
         self._senders: dict[int, asyncio.Task[None] | None] = {}
-        """Of the partitions in which a batch is under way; None where the caller itself waits for it."""
+        """Of the partitions in which a batch is under way; None for a draft that needs no task."""
 
     def publish(self, draft: Draft, done: Done) -> None:
         """Store a draft; `done` gets the result later, in the order of the calls of a partition."""
         partition = self._broker.partition(draft.channel)
-        waiting = self._waiting[partition]
-        if len(waiting) >= MAX_WAITING or self._bytes + len(draft.data) > MAX_BYTES:
+        waiting, size = self._waiting[partition], len(draft.data)
+        if len(waiting) >= MAX_WAITING or self._bytes + size > MAX_BYTES:
             error = OpenlineError(
                 Code.UNAVAILABLE,
                 "too many messages are waiting to be stored; publish again later",
@@ -51,47 +47,44 @@ class PublishQueue:
             asyncio.get_running_loop().call_soon(done, error)
             return
         waiting.append((draft, done))
-        self._bytes += len(draft.data)
-        if partition not in self._senders:
-            self._start(partition)
-
-    async def store(self, draft: Draft) -> Outcome:
-        """Store a draft, at once where nothing is under way in its partition: a task between would cost more than that."""
-        partition = self._broker.partition(draft.channel)
-        size = len(draft.data)
-        if partition in self._senders or self._bytes + size > MAX_BYTES:
-            outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-            self.publish(draft, partial(_settle, outcome))
-            return await outcome
-        self._senders[partition] = None
         self._bytes += size
-        try:
-            return (await self._store([draft]))[0]
-        finally:
-            self._bytes -= size
-            if self._waiting[partition]:
-                self._start(partition)
-            else:
-                del self._senders[partition]
+        if partition not in self._senders:
+            self._next(partition)
 
-    def _start(self, partition: int) -> None:
-        self._senders[partition] = asyncio.create_task(self._send(partition))
+    def _next(self, partition: int) -> None:
+        """Send what waits; one draft without a task, which would cost more than that."""
+        waiting = self._waiting[partition]
+        if len(waiting) == 1:
+            self._senders[partition] = None
+            draft, done = waiting.pop()
+            stored = partial(self._stored, partition, draft, done)
+            try:
+                self._broker.publish_one(draft, stored)
+            except Exception:  # noqa: BLE001 - a fault of ours must not leave it waiting, and all behind it
+                _log.exception("publish_failed")
+                asyncio.get_running_loop().call_soon(stored, _NOT_STORED)
+        elif waiting:
+            self._senders[partition] = asyncio.create_task(self._send(partition))
+        else:
+            self._senders.pop(partition, None)
+
+    def _stored(self, partition: int, draft: Draft, done: Done, outcome: Outcome) -> None:
+        self._bytes -= len(draft.data)
+        _tell(done, outcome)
+        if self._waiting[partition]:
+            self._next(partition)
+        else:
+            del self._senders[partition]
 
     async def _send(self, partition: int) -> None:
         waiting = self._waiting[partition]
-        try:
-            while waiting:
-                batch = waiting[:MAX_BATCH]
-                del waiting[:MAX_BATCH]
-                results = await self._store([draft for draft, _ in batch])
-                self._bytes -= sum(len(draft.data) for draft, _ in batch)
-                for (_, done), result in zip(batch, results, strict=True):
-                    try:
-                        done(result)
-                    except Exception:  # noqa: BLE001 - one caller must not leave the others unanswered
-                        _log.exception("publish_callback_failed")
-        finally:
-            del self._senders[partition]
+        batch = waiting[:MAX_BATCH]
+        del waiting[:MAX_BATCH]
+        results = await self._store([draft for draft, _ in batch])
+        self._bytes -= sum(len(draft.data) for draft, _ in batch)
+        for (_, done), result in zip(batch, results, strict=True):
+            _tell(done, result)
+        self._next(partition)
 
     async def _store(self, drafts: list[Draft]) -> list[Outcome]:
         try:
@@ -100,9 +93,17 @@ class PublishQueue:
             return [error] * len(drafts)
         except Exception:  # noqa: BLE001 - a fault of ours must not leave them waiting
             _log.exception("publish_batch_failed")
-            return [OpenlineError(Code.INTERNAL, "the message was not stored")] * len(drafts)
+            return [_NOT_STORED] * len(drafts)
 
 
-def _settle(outcome: asyncio.Future[Outcome], result: Outcome) -> None:
+def _tell(done: Done, outcome: Outcome) -> None:
+    try:
+        done(outcome)
+    except Exception:  # noqa: BLE001 - one caller must not leave the others unanswered
+        _log.exception("publish_callback_failed")
+
+
+def settle(outcome: asyncio.Future[Outcome], result: Outcome) -> None:
+    """Give an outcome to whoever waits for it."""
     if not outcome.done():  # a caller that gave up has cancelled its own
         outcome.set_result(result)

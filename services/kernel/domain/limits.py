@@ -234,6 +234,16 @@ class Bucket:
             return 0.0
         return (amount - self._level) / self.rate
 
+    def overdraw(self, now: float, amount: float) -> float:
+        """Take `amount`, be it more than there is: who comes next waits for it. Seconds to wait where something is owed, and nothing taken."""
+        level = min(self.burst, self._level + max(0.0, now - self._at) * self.rate)
+        self._at = max(self._at, now)
+        if level < 0:
+            self._level = level
+            return -level / self.rate
+        self._level = level - amount
+        return 0.0
+
     def give_back(self, now: float) -> None:
         """What was taken last did not count."""
         self._level = min(self.burst, self.level(now) + 1)

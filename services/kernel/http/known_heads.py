@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Coroutine
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -37,15 +37,18 @@ class Plain(Protocol):
         """What all requests with these headers have in common; None where they take the long way."""
 
     def answer(
-        self, prepared: Any, path: str, body: bytes, client: tuple[str, int] | None
-    ) -> Coroutine[Any, Any, Answer | None] | None:
-        """The answer to come, which does not raise; it is None when nobody waits for it. None at once: the long way."""
+        self,
+        prepared: Any,
+        path: str,
+        body: bytes,
+        *,
+        client: tuple[str, int] | None,
+        done: Callable[[Answer | None], None],
+    ) -> bool:
+        """Answer a request: `done` gets the answer, once, now or later, or None where nobody waits for it.
 
-
-class _Whole(NamedTuple):
-    path: str
-    head: bytes
-    body: bytes
+        False: the request takes the long way. Raises nothing.
+        """
 
 
 class KnownHeads(HttpProtocol):
@@ -63,6 +66,8 @@ class KnownHeads(HttpProtocol):
     _answering = False
     _ending = False
     _answered = 0.0
+    _usual: list[tuple[bytes, bytes]] | None = None
+    _usual_lines = b""
 
     def __init__(self, *given: Any, plain: Plain, **named: Any) -> None:
         """`given` and `named` are those of HttpProtocol."""
@@ -76,20 +81,20 @@ class KnownHeads(HttpProtocol):
             if len(self._early) > EARLY:
                 self.flow.pause_reading()
             return
-        whole = _apart(data) if self._is_between() else None
-        if whole is not None and whole.head == self._known:
-            answer = self._plain.answer(self._prepared, whole.path, whole.body, self.client)
-            if answer is not None:
-                self._begin(answer)
-                return
-        super().data_received(data)
-        if whole is not None and whole.head != self._known and len(whole.head) <= LARGEST:
-            self._learn(whole.head)
-
-    def _is_between(self) -> bool:
-        """Whether the next byte begins a request, and nothing is under way."""
         cycle = self.cycle
-        return not self._arriving and (cycle is None or cycle.response_complete)
+        # Whether the next byte begins a request, and nothing is under way.
+        between = not self._arriving and (cycle is None or cycle.response_complete)
+        path, head, body = _apart(data) if between else _NOT_PLAIN
+        if head and head == self._known:
+            self._answering = True
+            if self._plain.answer(
+                self._prepared, path, body, client=self.client, done=self._finish
+            ):
+                return
+            self._answering = False
+        super().data_received(data)
+        if head and head != self._known and len(head) <= LARGEST:
+            self._learn(head)
 
     def _learn(self, head: bytes) -> None:
         """Remember a head that was just parsed, if it is one of a plain request."""
@@ -103,22 +108,16 @@ class KnownHeads(HttpProtocol):
             if prepared is not None:
                 self._known, self._prepared = head, prepared
 
-    def _begin(self, answer: Coroutine[Any, Any, Answer | None]) -> None:
-        self._in_time()
-        self._answering = True
-        task = self.loop.create_task(self._finish(answer))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    async def _finish(self, coming: Coroutine[Any, Any, Answer | None]) -> None:
-        try:
-            answer = await coming
-            if self.flow.write_paused:
-                await self.flow.drain()
-        finally:
-            self._answering = False
+    def _finish(self, answer: Answer | None) -> None:
+        if self.flow.write_paused:
+            # No further request is taken until the client has read the answers to those before.
+            task = self.loop.create_task(self._drained(answer))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+            return
+        self._answering = False
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        if self._joined.whole.is_closing():
             return
         if answer is not None:
             self._write(answer)
@@ -133,13 +132,17 @@ class KnownHeads(HttpProtocol):
             self.flow.resume_reading()
             self.data_received(early)
 
+    async def _drained(self, answer: Answer | None) -> None:
+        await self.flow.drain()
+        self._finish(answer)
+
     def _write(self, answer: Answer) -> None:
-        named = [*self.server_state.default_headers, *answer.headers]
-        if self._ending:
-            named.append(_CLOSE)
-        lines = [b"%b: %b\r\n" % header for header in named]
-        whole = b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", answer.body])
-        self._joined.whole.write(whole)
+        usual = self.server_state.default_headers  # another list each second
+        if usual is not self._usual:
+            self._usual, self._usual_lines = usual, _lines(usual)
+        own = _lines([*answer.headers, _CLOSE] if self._ending else answer.headers)
+        head = STATUS_LINE[answer.status] + self._usual_lines + own
+        self._joined.whole.write(b"%b\r\n%b" % (head, answer.body))
 
     def timeout_keep_alive_handler(self) -> None:
         """See uvicorn. One timer lasts for many requests: it looks when the last one was answered."""
@@ -161,14 +164,25 @@ class KnownHeads(HttpProtocol):
             super().shutdown()
 
 
-def _apart(data: bytes) -> _Whole | None:
-    """A plain request that is there whole, and alone; its head without the line of the request and the digits of its length."""
+_AS_LINE = b"%b: %b\r\n".__mod__
+_NOT_PLAIN = ("", b"", b"")
+
+
+def _lines(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(map(_AS_LINE, headers))
+
+
+def _apart(data: bytes) -> tuple[str, bytes, bytes]:
+    """Path, head and body of a plain request that is there whole, and alone; `_NOT_PLAIN` for any other.
+
+    The head is without the line of the request and the digits of its length.
+    """
     line = _LINE.match(data)
     if line is None:
-        return None
+        return _NOT_PLAIN
     end = data.find(b"\r\n\r\n", line.end()) + 4
     length = _LENGTH.search(data, line.end(), end - 2)
     if length is None or len(data) != end + int(length[1]):
-        return None
+        return _NOT_PLAIN
     head = data[line.end() : length.start(1)] + data[length.end(1) : end]
-    return _Whole(line[1].decode(), head, data[end:])
+    return line[1].decode(), head, data[end:]

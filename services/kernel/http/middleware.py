@@ -39,11 +39,11 @@ class RequestId:
             await self.app(scope, receive, send)
             return
         structlog.contextvars.clear_contextvars()
-        request_id = identify(scope, Headers(scope=scope).get("x-request-id", ""))
+        found = identify(scope, Headers(scope=scope).get("x-request-id", ""))
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                MutableHeaders(scope=message)["x-request-id"] = found
             await send(message)
 
         await self.app(scope, receive, named)
@@ -51,11 +51,16 @@ class RequestId:
 
 def identify(scope: Scope, given: str) -> str:
     """The id of a request: `given` when that is sane, else a new one. From now on it is in the scope and all logs."""
+    found = request_id(given)
+    scope.setdefault("state", {})["request_id"] = found
+    structlog.contextvars.bind_contextvars(request_id=found)
+    return found
+
+
+def request_id(given: str) -> str:
+    """`given` as the id of a request when that is sane, else a new one."""
     # It need not be hard to guess, so it costs no system call.
-    request_id = given if given and _SANE.match(given) else f"{random.getrandbits(128):032x}"
-    scope.setdefault("state", {})["request_id"] = request_id
-    structlog.contextvars.bind_contextvars(request_id=request_id)
-    return request_id
+    return given if given and _SANE.match(given) else f"{random.getrandbits(128):032x}"
 
 
 class BodyLimit:

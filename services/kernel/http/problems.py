@@ -142,8 +142,13 @@ async def unexpected(request: Request, _error: Exception) -> JSONResponse:
     """500, without details. To be followed by the error itself."""
     # Starlette raises the error again after this answer; uvicorn logs it, once, with its traceback, and closes the
     # connection. A proxy that is not told so may send the next request into it.
+    return fault(request.scope.get("state", {}).get("request_id", ""))
+
+
+def fault(request_id: str) -> JSONResponse:
+    """The answer where an error of ours was logged; the connection closes behind it."""
     headers = {"connection": "close"}
-    if request_id := request.scope.get("state", {}).get("request_id"):
+    if request_id:
         headers["x-request-id"] = request_id
     refusal = OpenlineError(Code.INTERNAL, "an unexpected error; the service's log has it")
     return response(refusal, headers=headers)

@@ -60,12 +60,13 @@ def data_fields(data: bytes, kind: Kind) -> bytes:
 
 def body(publication: Publication) -> bytes:
     """A publication's fields as a JSON fragment without braces: offset (unless ephemeral), meta, data, encoding."""
-    parts = [data_fields(publication.data, publication.kind)]
-    if publication.meta:
-        parts.insert(0, publication.meta)
-    if publication.offset:
-        parts.insert(0, b'"offset":%d' % publication.offset)
-    return b",".join(parts)
+    data, meta = publication.data, publication.meta
+    data = (
+        b'"data":' + data if publication.kind is Kind.JSON else data_fields(data, publication.kind)
+    )
+    if meta:
+        data = b"%b,%b" % (meta, data)
+    return b'"offset":%d,%b' % (publication.offset, data) if publication.offset else data
 
 
 def messages(publications: Iterable[Publication]) -> bytes:

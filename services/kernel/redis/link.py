@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from operator import attrgetter
+from typing import Any
 
+from msgspec import Struct
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import MovedError, NoScriptError, RedisError
 from redis.exceptions import TimeoutError as Late
@@ -17,7 +20,7 @@ from services.kernel.redis import keys
 from services.kernel.redis.connections import Check, Dial, Identity
 from services.kernel.redis.ending import end
 from services.kernel.redis.errors import is_demoted
-from services.kernel.redis.pipe import Pipe
+from services.kernel.redis.pipe import Done, Pipe, settle
 from services.kernel.redis.redirects import REDIRECTS, Guard, Waits
 from services.kernel.redis.scripts import Script
 
@@ -31,7 +34,7 @@ RETIRING = 0.5
 """Seconds that a server has to answer what was sent before its partition moved to another one."""
 
 
-class Command(NamedTuple):
+class Command(Struct, frozen=True, gc=False):
     """One command. `again`: it may run twice, so it is repeated once when the connection is lost before its reply came.
 
     Commands that share one of `lanes` keep their order even where a script had to be loaded again. `size` says how many
@@ -47,7 +50,7 @@ class Command(NamedTuple):
 @dataclass(slots=True)
 class _Call:
     commands: Sequence[Command]
-    answer: asyncio.Future[list[Any]]
+    done: Done
     replies: list[Any] | None = None
     """To a first try that has failed in part."""
 
@@ -85,25 +88,39 @@ class Link:
         """The replies to commands, one each; an exception where a command failed."""
         if not commands:
             return []
-        replies: list[Any] | None = None
-        if self._runner is None and not self._alone and (pipe := self._open()) is not None:
-            # Sent once, with no task between: it would cost more than all else that is done here. What fails is a task's.
-            self._alone, self._away = True, None
-            try:
-                replies = await self._send(pipe, commands)
-            finally:
-                self._alone = False
-                if self._waiting:
-                    self._start()
-            if self._closed or not _any_failed(replies):
-                return replies
-        call = _Call(commands, asyncio.get_running_loop().create_future(), replies)
-        if replies is None:
-            self._waiting.append(call)
-        else:
-            self._waiting.insert(0, call)
-        self._start()
-        return await call.answer
+        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self.send(commands, partial(settle, answer))
+        return await answer
+
+    def send(self, commands: Sequence[Command], done: Done) -> None:
+        """The same without waiting: `done` gets the replies, never from within this call."""
+        pipe = self._open()
+        if self._runner is not None or self._alone or pipe is None:
+            self._waiting.append(_Call(commands, done))
+            self._start()
+            return
+        # Sent once, with no task between: it would cost more than all else that is done here. What fails is a task's.
+        self._alone, self._away = True, None
+        try:
+            pipe.send_whole(self._parts(commands), partial(self._answered, pipe, commands, done))
+        except BaseException:  # what cannot be written as a command: it was not sent
+            self._alone = False
+            raise
+
+    def _answered(
+        self, pipe: Pipe, commands: Sequence[Command], done: Done, replies: list[Any]
+    ) -> None:
+        """What became of a call that no task serves."""
+        self._alone = False
+        if _any_failed(replies) or pipe.ended:
+            self._note(pipe, replies)
+            if not self._closed and _any_failed(replies):
+                self._waiting.insert(0, _Call(commands, done, replies))
+                self._start()
+                return
+        if self._waiting:
+            self._start()
+        _give(done, replies)
 
     def _start(self) -> None:
         if self._runner is None and not self._alone:
@@ -237,13 +254,16 @@ class Link:
             self._away = error
             self._drop()
             return [error] * len(commands)
-        return await self._send(pipe, commands)
+        replies = await pipe.send(self._parts(commands))
+        self._note(pipe, replies)
+        return replies
 
-    async def _send(self, pipe: Pipe, commands: Sequence[Command]) -> list[Any]:
-        cover = self._guard.cover if self._guard is not None else None
-        replies = await pipe.send(
-            [cover(command.parts) if cover else command.parts for command in commands]
-        )
+    def _parts(self, commands: Sequence[Command]) -> Iterable[tuple[Any, ...]]:
+        parts = map(_PARTS, commands)
+        return parts if self._guard is None else map(self._guard.cover, parts)
+
+    def _note(self, pipe: Pipe, replies: Sequence[Any]) -> None:
+        """What replies say of the connection and of its server."""
         if pipe.ended:
             self._drop()
             self._dial.doubt()
@@ -251,7 +271,6 @@ class Link:
             isinstance(reply, Exception) and is_demoted(reply) for reply in replies
         ):
             self._demoted()
-        return replies
 
     async def _connected(self) -> Pipe:
         if self._pipe is not None and self._open() is None:
@@ -273,6 +292,9 @@ class Link:
     async def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Plain commands for checks at the start, outside the queue. Raises RedisError or OSError."""
         return await (await self._connected()).ask(*commands)
+
+
+_PARTS = attrgetter("parts")
 
 
 def _any_failed(replies: Sequence[Any]) -> bool:
@@ -308,6 +330,12 @@ def _hand_out(calls: Sequence[_Call], replies: Sequence[Any]) -> None:
     start = 0
     for call in calls:
         end = start + len(call.commands)
-        if not call.answer.done():
-            call.answer.set_result(list(replies[start:end]))
+        _give(call.done, list(replies[start:end]))
         start = end
+
+
+def _give(done: Done, replies: list[Any]) -> None:
+    try:
+        done(replies)
+    except Exception:  # noqa: BLE001 - one caller must not leave the others unanswered, nor end the connection
+        _log.exception("redis_callback_failed")

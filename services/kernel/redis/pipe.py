@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from hiredis import Reader, pack_command
@@ -17,20 +18,23 @@ from redis.exceptions import TimeoutError as Late
 _NOT_YET = object()
 
 
+Done = Callable[[list[Any]], None]
+"""Gets replies, one for each command. Raises nothing."""
+
+
 class _Batch:
     """Commands that were sent together. `replies` grows until there are `size` of them."""
 
     __slots__ = ("done", "replies", "size")
 
-    def __init__(self, size: int, done: asyncio.Future[list[Any]]) -> None:
+    def __init__(self, size: int, done: Done) -> None:
         self.size = size
         self.replies: list[Any] = []
         self.done = done
 
     def settle(self) -> None:
         """Hand over what has come."""
-        if not self.done.done():  # a caller that gave up has cancelled its own
-            self.done.set_result(self.replies)
+        self.done(self.replies)
 
     def part(self) -> None:
         """Some may have come: they wait for the rest."""
@@ -101,20 +105,23 @@ class Pipe(asyncio.Protocol):
 
     def send(self, commands: Iterable[tuple[Any, ...]]) -> asyncio.Future[list[Any]]:
         """Send commands now. The future has a reply for each; what ended the connection stands where none came."""
-        packed = [pack_command(command) for command in commands]
-        batch = _Batch(len(packed), self._loop.create_future())
-        self._put(batch, packed)
-        return batch.done
+        answer: asyncio.Future[list[Any]] = self._loop.create_future()
+        self.send_whole(commands, partial(settle, answer))
+        return answer
+
+    def send_whole(self, commands: Iterable[tuple[Any, ...]], done: Done) -> None:
+        """The same, but `done` gets the replies as the last of them is read: no task need wake for them."""
+        packed = list(map(pack_command, commands))
+        self._put(_Batch(len(packed), done), packed)
 
     def send_each(
         self, commands: Iterable[tuple[Any, ...]], take: Callable[[list[Any]], None]
     ) -> None:
-        """The same, with one write as well, but replies are given to `take` as they are read, those that were read at once
-        together: no task need wake for them.
+        """The same, but replies are given to `take` as they are read, those that were read at once together.
 
         What `take` raises ends the connection.
         """
-        packed = [pack_command(command) for command in commands]
+        packed = list(map(pack_command, commands))
         self._put(_Taken(len(packed), take), packed)
 
     def _put(self, batch: _Batch | _Taken, packed: Sequence[bytes]) -> None:
@@ -204,3 +211,9 @@ class Pipe(asyncio.Protocol):
             return ResponseError(text)
         error: Exception = BaseParser.parse_error(text)  # type: ignore[no-untyped-call] # redis-py
         return error
+
+
+def settle(answer: asyncio.Future[list[Any]], replies: list[Any]) -> None:
+    """Give replies to whoever waits for them."""
+    if not answer.done():  # who gave up has cancelled its own
+        answer.set_result(replies)

@@ -69,12 +69,13 @@ class Verifier:
 
     def cached(self, token: str, now: float) -> Claims | None:
         """The claims of a token that was verified before, with keys that are all still trusted. Costs no signature."""
+        return None if len(token) > MAX_TOKEN else self.recall(digest(token), now)
+
+    def recall(self, digest: bytes, now: float) -> Claims | None:
+        """The same by the token's digest, for whoever meets the token again and again."""
         if self._generation != self._keys.generation:
             self._cache.clear()
             self._generation = self._keys.generation
-        if len(token) > MAX_TOKEN:
-            return None
-        digest = _digest(token)
         claims = self._cache.get(digest)
         if claims is None:
             return None
@@ -105,7 +106,7 @@ class Verifier:
         return claims
 
     def _remember(self, token: str, claims: Claims) -> None:
-        self._cache[_digest(token)] = claims
+        self._cache[digest(token)] = claims
         if len(self._cache) > self._size:
             self._cache.popitem(last=False)
 
@@ -230,7 +231,8 @@ def _object(data: bytes, part: str) -> dict[str, Any]:
     return value
 
 
-def _digest(token: str) -> bytes:
+def digest(token: str) -> bytes:
+    """What a verified token is remembered by."""
     # Half the instructions of hashlib's SHA-256, which first has to find OpenSSL's.
     return hashlib.blake2b(token.encode(errors="surrogatepass"), digest_size=32).digest()
 

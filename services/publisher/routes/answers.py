@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
+from services.kernel.broker.port import Outcome
 from services.kernel.broker.port import Published as Stored
-from services.kernel.broker.publish_queue import Outcome
 from services.kernel.domain.codes import OpenlineError
 from services.publisher.routes.bodies import Head, Published, Result, Results
 

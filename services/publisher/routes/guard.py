@@ -59,6 +59,17 @@ class Guard:
         """Raises `forbidden` unless the call comes from an administrative network."""
         bearer.check_admin(request.scope, self._admin_networks)
 
+    def known(self, digest: bytes, scope: str) -> Claims | None:
+        """The claims of a token that was verified before, by its digest (`verifier.digest`); None where `bearer` is to be asked.
+
+        Raises `forbidden` when the scope is missing, or `rate_limited`.
+        """
+        now = self._clock()
+        claims = self._verifier.recall(digest, now)
+        if claims is None or self._revoked().covers(claims):
+            return None
+        return self._passed(claims, scope, now)
+
     async def bearer(self, authorization: Sequence[str], scope: str, asgi: Scope) -> Claims:
         """The claims behind the headers `Authorization` of a request; it is enough for any scope but `manage`."""
         now = self._clock()
@@ -67,8 +78,13 @@ class Guard:
         except OpenlineError as error:
             await self._failures.count(error, asgi, now)
             raise
-        permissions.check_scope(claims, scope)
-        self._allowance.spend(claims, now)
+        return self._passed(claims, scope, now)
+
+    def _passed(self, claims: Claims, scope: str, now: float) -> Claims:
+        if scope not in claims.scope:
+            permissions.check_scope(claims, scope)
+        if claims.rate is not None:
+            self._allowance.spend(claims, now)
         return claims
 
     async def _verified(self, token: str, asgi: Scope, now: float) -> Claims:

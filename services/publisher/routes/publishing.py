@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from services.kernel.broker.port import Outcome
 from services.kernel.domain import channels
 from services.kernel.domain.capabilities import Action
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.permissions import check_http
 from services.kernel.domain.publications import Kind
+from services.kernel.http import bearer
 from services.kernel.http.bodies import JSON, unsupported
+from services.kernel.tokens.verifier import digest
 from services.publisher.routes import answers, bodies, reading
 from services.publisher.routes.guard import PUBLISH, Guard
 from services.publisher.routes.models import PublishQuery
@@ -20,6 +27,9 @@ _BATCH = reading.decoder(bodies.Batch)
 _BROADCAST = reading.decoder(bodies.Broadcast)
 _NO_QUERY = PublishQuery()
 
+Told = Callable[[bytes | OpenlineError], None]
+"""Gets the body of an answer, or what refused the call, once."""
+
 
 class Publishing:
     """The calls that publish, past FastAPI's reading of requests: the fast path runs them, too."""
@@ -30,21 +40,56 @@ class Publishing:
 
     async def publish(self, request: BareRequest, channel: str) -> bytes:
         """Publish what was sent to a channel: the answer's body."""
-        claims = await self._guard.bearer(request.authorization, PUBLISH, request.scope)
-        return await self._publish(request, claims, self._publisher.check_channel(channel))
+        return await self._publish(request, channel, self._publisher.check_channel)
 
     async def publish_to_user(self, request: BareRequest, user: str) -> bytes:
         """Publish what was sent to a user: the answer's body."""
-        claims = await self._guard.bearer(request.authorization, PUBLISH, request.scope)
-        channel = channels.personal(reading.checked_subject(user, "user"))
-        return await self._publish(request, claims, self._publisher.check_channel(channel))
+        return await self._publish(request, user, self._personal)
 
-    async def _publish(self, request: BareRequest, claims: Claims, channel: str) -> bytes:
+    def shared(self, request: BareRequest) -> Shared | None:
+        """What all publishes with these headers, and no query, have in common; None where such headers are refused."""
+        if request.media_type not in (JSON, reading.OCTETS):
+            return None
+        try:
+            return Shared(_head(request), digest(bearer.token(request.authorization)))
+        except OpenlineError:
+            return None
+
+    def begin(self, shared: Shared, channel: str, raw: bytes, done: Told) -> bool:
+        """`publish` without waiting; False where it has to wait. Raises OpenlineError."""
+        return self._begin(shared, channel, self._publisher.check_channel, raw=raw, done=done)
+
+    def begin_to_user(self, shared: Shared, user: str, raw: bytes, done: Told) -> bool:
+        """The same of `publish_to_user`."""
+        return self._begin(shared, user, self._personal, raw=raw, done=done)
+
+    def _personal(self, user: str) -> str:
+        return self._publisher.check_channel(
+            channels.personal(reading.checked_subject(user, "user"))
+        )
+
+    async def _publish(self, request: BareRequest, name: str, to: Callable[[str], str]) -> bytes:
+        claims = await self._guard.bearer(request.authorization, PUBLISH, request.scope)
+        channel = to(name)
         check_http(claims, channel, Action.PUBLISH, scope=PUBLISH)
-        message = await _message(request, channel)
+        head = _head(request)
+        message = head.message(channel, await request.body())
         self._guard.count_bytes(claims, len(message.data))
         stored = await self._publisher.publish(message, subject=claims.sub)
         return answers.published(channel, stored)
+
+    def _begin(
+        self, shared: Shared, name: str, to: Callable[[str], str], *, raw: bytes, done: Told
+    ) -> bool:
+        claims = self._guard.known(shared.digest, PUBLISH)
+        if claims is None:
+            return False
+        channel = to(name)
+        check_http(claims, channel, Action.PUBLISH, scope=PUBLISH)
+        message = shared.head.message(channel, raw)
+        self._guard.count_bytes(claims, len(message.data))
+        self._publisher.begin(message, subject=claims.sub, done=partial(_tell, done, channel))
+        return True
 
     async def publish_batch(self, request: BareRequest, _: str) -> bytes:
         """Publish all messages that were sent: the answer's body."""
@@ -88,26 +133,51 @@ class Publishing:
         return answers.results(body.channels, outcomes)
 
 
-async def _message(request: BareRequest, channel: str) -> Message:
+class _Head(NamedTuple):
+    """What stands around the body of a publish: its media type, the query, the key of the headers or the query."""
+
+    kind: str
+    query: PublishQuery
+    key: str | None
+
+    def message(self, channel: str, raw: bytes) -> Message:
+        """The message that a body stands for. Raises `bad_request` or `invalid_data`."""
+        if self.kind == reading.OCTETS:
+            return Message(
+                channel=channel,
+                data=raw,
+                kind=Kind.BINARY,
+                key=self.key,
+                conflate_key=self.query.conflate_key,
+                ephemeral=self.query.ephemeral,
+            )
+        return _from_body(channel, reading.decode(raw, _PUBLISH), self.query, key=self.key)
+
+
+class Shared(NamedTuple):
+    """What publishes with the same headers share: `digest` is their token's."""
+
+    head: _Head
+    digest: bytes
+
+
+def _head(request: BareRequest) -> _Head:
+    """Raises `bad_request`, or `unsupported` for another media type: before the body is read."""
     kind = request.media_type
     if kind not in (JSON, reading.OCTETS):
         raise unsupported(JSON, reading.OCTETS)
     query = _NO_QUERY
-    if request.scope["query_string"]:
+    if request.scope.get("query_string"):
         query = PublishQuery.model_validate(reading.query(request.scope, PublishQuery))
     header = reading.idempotency_key(request)
-    raw = await request.body()
-    if kind == reading.OCTETS:
-        return Message(
-            channel=channel,
-            data=raw,
-            kind=Kind.BINARY,
-            key=query.key or header,
-            conflate_key=query.conflate_key,
-            ephemeral=query.ephemeral,
-        )
-    body = reading.decode(raw, _PUBLISH)
-    return _from_body(channel, body, query, key=query.key or header)
+    return _Head(kind, query, query.key or header)
+
+
+def _tell(done: Told, channel: str, outcome: Outcome) -> None:
+    if isinstance(outcome, OpenlineError):
+        done(outcome)
+    else:
+        done(answers.published(channel, outcome))
 
 
 def _from_body(

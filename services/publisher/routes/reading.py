@@ -42,30 +42,21 @@ class BareRequest:
 
     __slots__ = ("_body", "_receive", "authorization", "headers", "media_type", "scope")
 
-    def __init__(self, scope: MutableMapping[str, Any], receive: Receive | None = None) -> None:
+    def __init__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Receive | None = None,
+        *,
+        body: bytes | None = None,
+    ) -> None:
+        """`body` if it is here already."""
         named = list(scope["headers"])
         self.scope = scope
         self.headers: dict[bytes, bytes] = dict(reversed(named))
         self.authorization = [v.decode("latin-1") for name, v in named if name == b"authorization"]
         self.media_type = plain_type(self.headers.get(b"content-type", b"").decode("latin-1"))
         self._receive = receive
-        self._body: bytes | None = None
-
-    def anew(self, path: str, body: bytes, client: tuple[str, int] | None) -> BareRequest:
-        """Another request with the same headers, whose body is here."""
-        other = BareRequest.__new__(BareRequest)
-        other.headers, other.authorization = self.headers, self.authorization
-        other.media_type = self.media_type
-        other.scope = {
-            "type": "http",
-            "method": "POST",
-            "path": path,
-            "query_string": b"",
-            "headers": self.scope["headers"],
-            "client": client,
-        }
-        other._body = body  # noqa: SLF001 - of its own kind
-        return other
+        self._body = body
 
     async def body(self) -> bytes:
         """The whole body; to be asked for once. Raises ClientDisconnect."""

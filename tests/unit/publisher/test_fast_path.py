@@ -22,9 +22,11 @@ from services.kernel.domain.limits import Limits
 from services.kernel.http.http_protocol import HttpProtocol
 from services.kernel.http.known_heads import KnownHeads, _apart
 from services.kernel.ops import namespaces
+from services.kernel.tokens.verifier import digest
 from services.publisher.app import Parts
 from services.publisher.settings import Settings
 from tests.support.revocation_record import Record
+from tests.support.waiting import until
 
 SCOPES = {"good": {"publish"}, "reader": {"read"}}
 ONE = "/v1/channels/room:a/messages"
@@ -34,15 +36,22 @@ ORIGIN = "https://app.example.org"
 LARGE = b'{"data":"' + b"x" * 70_000 + b'"}'
 
 
-@pytest.fixture(params=[False, True], ids=["first", "again"], autouse=True)
+@pytest.fixture(params=["first", "again", "known"], autouse=True)
 def again(request, monkeypatch):
-    """Whether requests are the first of their connection, or have the headers of the one before."""
-    monkeypatch.setattr(Line, "again", request.param)
-    return request.param
+    """Whether requests are the first of their connection, or have the headers of the one before, and a known token."""
+    monkeypatch.setattr(Line, "again", request.param != "first")
+    monkeypatch.setattr(Verifier, "knows", request.param == "known")
+    return request.param != "first"
 
 
 class Verifier:
-    """Knows two tokens; the one with scope `read` may not publish."""
+    """Trusts two tokens; the one with scope `read` may not publish."""
+
+    knows = False
+
+    def recall(self, known, now):
+        found = [token for token in SCOPES if self.knows and digest(token) == known]
+        return Claims(sub="bob", iat=now, scope=frozenset(SCOPES[found[0]])) if found else None
 
     def cached(self, token, now):
         return None
@@ -102,13 +111,13 @@ class Line(asyncio.Transport):
 
     def receive(self, data):
         """From the client. `again`: what comes has the headers of the request before."""
-        whole = self.again and isinstance(self.protocol, KnownHeads) and _apart(data)
-        if whole:
-            named = whole.head.split(b"\r\n")[1:-2]
+        head = self.again and isinstance(self.protocol, KnownHeads) and _apart(data)[1]
+        if head:
+            named = head.split(b"\r\n")[1:-2]
             self.protocol.headers = [
                 (line.split(b":", 1)[0].lower(), line.split(b":", 1)[1].strip()) for line in named
             ]
-            self.protocol._learn(whole.head)
+            self.protocol._learn(head)
         self.protocol.data_received(data)
 
     def get_extra_info(self, name, default=None):
@@ -129,8 +138,7 @@ class Line(asyncio.Transport):
 
     async def answers(self):
         """All that has come when nothing is under way any more."""
-        while self.server.tasks:
-            await asyncio.wait(set(self.server.tasks))
+        await until(lambda: not (self.server.tasks or getattr(self.protocol, "_answering", False)))
         self.protocol._unset_keepalive_if_required()
         return bytes(self.came)
 
@@ -378,9 +386,10 @@ async def test_a_server_that_stops_says_that_it_is_the_last_answer(parts):
 
 
 async def test_an_unexpected_fault_is_a_problem_without_details(parts):
-    async def fail(*_):
+    def fail(*_):
         raise RuntimeError("secret detail")
 
+    parts._publishing._guard._verifier.recall = fail
     parts._publishing._guard._verifier.verify = fail
     by_fast_path, by_app = await ask(parts, ONE), await ask(parts, ONE, fast=False)
     assert by_fast_path.status_code == 500

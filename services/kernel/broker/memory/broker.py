@@ -20,6 +20,7 @@ from services.kernel.broker.port import (
     Broker,
     ChannelPage,
     Counters,
+    Done,
     Draft,
     Entered,
     EntryType,
@@ -29,7 +30,7 @@ from services.kernel.broker.port import (
     Looked,
     Member,
     Members,
-    Published,
+    Outcome,
     Stale,
     Take,
 )
@@ -73,6 +74,7 @@ class MemoryBroker:
         self._beaten: set[tuple[int, str]] = set()
         self._buckets: dict[str, tuple[float, float]] = {}
         self._news = asyncio.Condition()
+        self._storing: set[asyncio.Task[None]] = set()
 
     def _empty(self) -> MemoryPartition:
         return MemoryPartition(**self._bus, lease=self._lease)
@@ -114,7 +116,7 @@ class MemoryBroker:
         async with self._news:
             self._news.notify_all()
 
-    async def publish(self, drafts: Sequence[Draft]) -> list[Published | OpenlineError]:
+    async def publish(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Store drafts in order; one result a draft."""
         try:
             self._count("publish", len(drafts))
@@ -128,6 +130,20 @@ class MemoryBroker:
         ]
         await self._wake_readers()
         return results
+
+    def publish_one(self, draft: Draft, done: Done) -> None:
+        """The same for one draft, without waiting."""
+        storing = asyncio.create_task(self._publish_one(draft, done))
+        self._storing.add(storing)
+        storing.add_done_callback(self._storing.discard)
+
+    async def _publish_one(self, draft: Draft, done: Done) -> None:
+        outcome: Outcome
+        try:
+            (outcome,) = await self.publish([draft])
+        except OpenlineError as error:
+            outcome = error
+        done(outcome)
 
     async def history(
         self, channel: str, *, since: Position | None, limit: int, reverse: bool

@@ -45,9 +45,10 @@ class Answers:
         waker = self._waker
         if waker is None or waker.done():
             return
-        ordinary = self.due and all(map(_is_single, replies))
-        if ordinary and (self._may_wait(replies) or self._hand_over()):
-            return
+        if self.due:
+            wanted = self._is_wanted(replies)
+            if wanted is False or (wanted and self._hand_over()):
+                return
         # What was handed over may have ended the connection, and that has come here.
         if not waker.done():
             waker.set_result(None)
@@ -60,17 +61,14 @@ class Answers:
         finally:
             self._waker = None
 
-    def _may_wait(self, replies: list[Any]) -> bool:
+    def _is_wanted(self, replies: list[Any]) -> bool | None:
+        """Whether these are to be looked at now; None where they are more than an entry in each reply."""
         wanted = self.wanted
-        if wanted is None or time.monotonic() - self._since >= KEPT:
-            return False
+        now = wanted is None or time.monotonic() - self._since >= KEPT
         for reply in replies:
-            channel = entries.channel(reply[0][1][0][1])
-            if not channel or channel in wanted:
-                return False
-        return True
-
-
-def _is_single(reply: Any) -> bool:
-    """Whether it brings one entry."""
-    return bool(reply) and not isinstance(reply, Exception) and len(reply[0][1]) == 1
+            if not reply or isinstance(reply, Exception) or len(reply[0][1]) != 1:
+                return None
+            if not now:
+                channel = entries.channel(reply[0][1][0][1])
+                now = not channel or channel in wanted  # type: ignore[operator] # None is now
+        return now

@@ -89,7 +89,7 @@ class RedisBroker:
 
         log = RedisLog(redis)
         self.publish, self.history, self.drop = log.publish, log.history, log.drop
-        self.look, self.open = log.look, log.open
+        self.publish_one, self.look, self.open = log.publish_one, log.look, log.open
 
         bus = RedisBus(redis)
         self.read, self.reconnect = bus.read, bus.reconnect

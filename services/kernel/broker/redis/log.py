@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from services.kernel.broker.port import (
     PAGE,
     PAGE_BYTES,
+    Done,
     Draft,
     History,
     Log,
     Look,
     Looked,
+    Outcome,
     Published,
     Stale,
 )
@@ -34,6 +38,8 @@ from services.kernel.domain.publications import Publication
 from services.kernel.redis.errors import translate
 from services.kernel.redis.link import Command
 
+_log = logging.getLogger(__name__)
+
 HISTORY_BYTES = 1_048_576
 """Bytes of data that a page of `history` holds at most (one publication always fits)."""
 
@@ -47,7 +53,7 @@ class RedisLog:
     def __init__(self, redis: Partitions) -> None:
         self._redis = redis
 
-    async def publish(self, drafts: Sequence[Draft]) -> list[Published | OpenlineError]:
+    async def publish(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Store drafts, in order for each channel; one result a draft.
 
         When the connection is lost meanwhile, drafts with a key are sent once more. Those without are refused as
@@ -70,54 +76,42 @@ class RedisLog:
                 results[place] = result
         return results
 
-    async def _store(
-        self, part: Partition, drafts: Sequence[Draft]
-    ) -> list[Published | OpenlineError]:
-        fence = self._redis.bounded()
-        if len(drafts) == 1 and is_plain(drafts[0]) and not is_counted(fence[0]):
-            results = await self._store_single(part, drafts[0])
+    def publish_one(self, draft: Draft, done: Done) -> None:
+        """The same for one draft without waiting, by a script of its own where it is a plain one."""
+        part, epoch = self._redis.of(draft.channel), fresh()
+        if is_plain(draft) and not is_counted(epoch):
+            command = single(
+                part.keys, draft, bus_length=self._redis.options.bus_length, epoch=epoch
+            )
         else:
-            results = None
-        if results is None:
-            results = await self._store_batches(part, drafts, fence)
-        failed = sum(
-            isinstance(result, OpenlineError) and result.code is not Code.CONFLICT
-            for result in results
-        )
-        self._redis.count("publish", len(drafts), failed)
-        return results
+            _, *others = self._redis.bounded()
+            command = self._together(part, [draft], (epoch, *others))
+        part.writes.send([command], partial(self._stored_one, part, draft, done))
 
-    async def _store_single(
-        self, part: Partition, draft: Draft
-    ) -> list[Published | OpenlineError] | None:
-        """What became of a plain draft; None where the script leaves it to the one for batches."""
-        bus_length = self._redis.options.bus_length
-        (reply,) = await part.writes.call(
-            [single(part.keys, draft, bus_length=bus_length, epoch=fresh())]
-        )
-        if reply is None:
-            return None
-        if isinstance(reply, Exception):
-            return [translate(reply)]
-        return [_published(draft, *reply)]
+    def _stored_one(
+        self, part: Partition, draft: Draft, done: Done, replies: Sequence[Any]
+    ) -> None:
+        reply = replies[0]
+        if reply is None:  # the script for a plain one leaves it to the one for batches
+            command = self._together(part, [draft], self._redis.bounded())
+            part.writes.send([command], partial(self._stored_one, part, draft, done))
+            return
+        failed = isinstance(reply, Exception)
+        try:
+            outcome = translate(reply) if failed else _published(draft, *reply)
+        except Exception:  # noqa: BLE001 - whoever waits for it, and all behind, would wait for ever
+            _log.exception("publish_failed")
+            outcome = OpenlineError(Code.INTERNAL, "it is not known whether the message was stored")
+        self._redis.count("publish", 1, int(failed))
+        done(outcome)
 
-    async def _store_batches(
-        self, part: Partition, drafts: Sequence[Draft], fence: Sequence[Any]
-    ) -> list[Published | OpenlineError]:
+    async def _store(self, part: Partition, drafts: Sequence[Draft]) -> list[Outcome]:
+        fence = self._redis.bounded()
         stored_together = list(batches(drafts))
         replies = await part.writes.call(
-            [
-                command(
-                    part.keys,
-                    fence,
-                    epoch=fresh(),
-                    lease=self._redis.lease,
-                    drafts=batch,
-                )
-                for batch in stored_together
-            ]
+            [self._together(part, batch, fence) for batch in stored_together]
         )
-        results: list[Published | OpenlineError] = []
+        results: list[Outcome] = []
         for batch, reply in zip(stored_together, replies, strict=True):
             if isinstance(reply, Exception):
                 results += [translate(reply)] * len(batch)
@@ -127,7 +121,18 @@ class RedisLog:
                     _published(draft, next(each), next(each), next(each), next(each))
                     for draft in batch
                 ]
+        self._count(results)
         return results
+
+    def _together(self, part: Partition, drafts: Sequence[Draft], fence: Sequence[Any]) -> Command:
+        return command(part.keys, fence, epoch=fresh(), lease=self._redis.lease, drafts=drafts)
+
+    def _count(self, outcomes: Sequence[Outcome]) -> None:
+        failed = 0
+        for outcome in outcomes:
+            if isinstance(outcome, OpenlineError) and outcome.code is not Code.CONFLICT:
+                failed += 1
+        self._redis.count("publish", len(outcomes), failed)
 
     async def look(self, partition: int, looks: Sequence[Look]) -> list[Looked | Stale]:
         """Compare channels of one partition with their logs; one round trip."""
@@ -181,9 +186,7 @@ class RedisLog:
         return Position(epoch, int(await self._redis.one("drop", part.writes, command)))
 
 
-def _published(
-    draft: Draft, epoch: Any, offset: Any, state: int, subscribers: int
-) -> Published | OpenlineError:
+def _published(draft: Draft, epoch: Any, offset: Any, state: int, subscribers: int) -> Outcome:
     if isinstance(epoch, Exception):
         return translate(epoch)
     if state == _CONFLICT:

@@ -92,3 +92,13 @@ def test_buckets_that_are_full_again_are_forgotten():
     buckets.forget_full(2.0)
     assert len(buckets) == 1
     assert buckets.find("b", 2.0, rate=1, burst=5).level(2.0) == 2
+
+
+def test_who_overdraws_pays_before_the_next():
+    bucket = Bucket(10, 20, 0.0)
+    assert bucket.overdraw(0.0, 50) == 0.0
+    assert bucket.overdraw(1.0, 1) == pytest.approx(2.0)
+    assert bucket.level(1.0) == pytest.approx(-20)
+    assert bucket.overdraw(0.5, 1) == pytest.approx(2.0)  # a clock set back gives nothing
+    assert bucket.overdraw(3.0, 5) == 0.0
+    assert bucket.level(3.0) == pytest.approx(-5)

@@ -35,7 +35,7 @@ class Echo:
         self.long = self.short = 0
         self.go = asyncio.Event()
         self.go.set()
-        self.more = []
+        self.more, self.later = [], []
 
     def said(self, path, body):
         body = path.encode() + b" " + body
@@ -58,15 +58,20 @@ class Echo:
     def prepare(self, headers):
         return None if (b"x-not", b"plain") in headers else headers
 
-    def answer(self, prepared, path, body, client):
+    def answer(self, prepared, path, body, *, client, done):
         if path == "/long":
-            return None
+            return False
         self.short += 1
-        return self._coming(path, body)
+        answer = None if path == "/left" else self.said(path, body)
+        if self.go.is_set():
+            done(answer)
+        else:
+            self.later.append(asyncio.create_task(self._tell(done, answer)))
+        return True
 
-    async def _coming(self, path, body):
+    async def _tell(self, done, answer):
         await self.go.wait()
-        return None if path == "/left" else self.said(path, body)
+        done(answer)
 
 
 @pytest.fixture

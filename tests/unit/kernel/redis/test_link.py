@@ -20,6 +20,7 @@ from services.kernel.redis.redirects import REDIRECTS
 from services.kernel.redis.scripts import Script
 from services.kernel.redis.store_url import Address
 from tests.support.redis_server import start_redis
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -129,8 +130,14 @@ async def test_on_an_open_connection_a_call_needs_no_task_and_what_comes_meanwhi
 ):
     await link.call([Command(("INCR", "n"))])
     sent = []
-    send = link._pipe.send
-    monkeypatch.setattr(link._pipe, "send", lambda parts: sent.append(len(parts)) or send(parts))
+    send = link._pipe.send_whole
+
+    def count(parts):
+        parts = list(parts)
+        sent.append(len(parts))
+        return parts
+
+    monkeypatch.setattr(link._pipe, "send_whole", lambda parts, done: send(count(parts), done))
     calls = [asyncio.create_task(link.call([Command(("INCR", "n"))])) for _ in range(4)]
     await asyncio.sleep(0)
     assert (link._runner, sent) == (None, [1])
@@ -160,6 +167,35 @@ async def test_what_fails_for_a_call_alone_is_mended_before_what_came_meanwhile(
     first = asyncio.create_task(link.call([run]))
     second = asyncio.create_task(link.call([run]))
     assert await asyncio.gather(first, second) == [[2], [3]]
+
+
+async def test_what_cannot_be_written_as_a_command_harms_no_later_call(link):
+    await link.call([Command(("INCR", "n"))])
+    with pytest.raises(TypeError):
+        await link.call([Command(("SET", "k", object()))])
+    assert await link.call([Command(("INCR", "n"))]) == [2]
+
+
+async def test_what_is_sent_without_waiting_is_told_later_and_once(link):
+    """Also to one who sends again from within, and one who fails: that harms no neighbour."""
+    told = []
+
+    def again(replies):
+        told.append(replies)
+        link.send([Command(("INCR", "n"))], fail)
+
+    def fail(replies):
+        told.append(replies)
+        raise ValueError("a bug")
+
+    for connected in (False, True):
+        told.clear()
+        link.send([Command(("INCR", "n"))], again)
+        assert told == []
+        await until(lambda: len(told) == 2)
+        first = 3 if connected else 1
+        assert told == [[first], [first + 1]]
+    assert await link.call([Command(("GET", "n"))]) == [b"4"]
 
 
 async def test_closing_refuses_a_call_alone_and_connects_to_nothing_again(link):

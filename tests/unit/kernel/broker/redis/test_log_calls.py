@@ -11,7 +11,9 @@ from services.kernel.broker.redis.log_calls import MOST, MOST_BYTES, SMALL, batc
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.positions import Position
 from services.kernel.redis.keys import Keys
+from tests.contract.steps import publish_one
 from tests.support.redis_server import start_redis
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.server
 
@@ -186,7 +188,7 @@ async def test_one_by_one_leaves_what_one_call_leaves(broker, server, monkeypatc
             await broker.open("room:0", "Epoch")
             client.hset("ol:{p0}:listeners:room:0", mapping={"one": 2, "other": 3})
             client.config_resetstat()
-        results.append([(await broker.publish([one]))[0] for one in drafts])
+        results.append([await publish_one(broker, one) for one in drafts])
         left.append(stored(server))
         with server.client() as client:
             calls = client.info("commandstats")["cmdstat_evalsha"]["calls"]
@@ -207,14 +209,27 @@ async def test_one_by_one_leaves_what_one_call_leaves(broker, server, monkeypatc
 async def test_a_publication_lengthens_the_life_of_its_log_and_head_as_it_would_in_a_batch(
     broker, server
 ):
-    await broker.publish([draft()])
+    await publish_one(broker, draft())
     with server.client() as client:
         keys = ("ol:{p0}:log:room:a", "ol:{p0}:head:room:a")
         before = [client.pttl(key) for key in keys]
         for key in keys:
             client.pexpire(key, 1000)
-        await broker.publish([draft()])
+        await publish_one(broker, draft())
         assert all(client.pttl(key) > then - 5000 for key, then in zip(keys, before, strict=True))
+
+
+async def test_a_reply_that_cannot_be_read_leaves_nobody_waiting(broker, monkeypatch):
+    def fail(*_):
+        raise ValueError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("services.kernel.broker.redis.log._published", fail)
+        outcomes = []
+        broker.publish_one(draft(), outcomes.append)
+        await until(lambda: outcomes)
+    assert outcomes[0].code is Code.INTERNAL
+    assert (await publish_one(broker, draft())).offset == 2
 
 
 @pytest.mark.parametrize("field", ["full", "quiet", "seal_until", "replid"])
@@ -222,9 +237,9 @@ async def test_one_publication_is_left_to_the_other_script_unless_the_record_is_
     broker, server, monkeypatch, field
 ):
     monkeypatch.setattr("services.kernel.broker.redis.log.is_counted", lambda _: False)
-    await broker.publish([draft()])
+    await publish_one(broker, draft())
     with server.client() as client:
         client.hset("ol:{p0}:history", field, "-1")
         client.config_resetstat()
-        (stored,) = await broker.publish([draft()])
+        stored = await publish_one(broker, draft())
         assert (stored.offset, client.info("commandstats")["cmdstat_evalsha"]["calls"]) == (2, 2)
