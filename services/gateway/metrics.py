@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -20,6 +21,7 @@ RESETS = ("epoch", "history", "lagged")
 """Why subscribers are told that continuity was lost: the two of the hub, and a namespace's choice."""
 
 _TS = b'"ts":'
+_META = attrgetter("meta")
 
 
 Child = TypeVar("Child", Counter, Gauge, Histogram)
@@ -189,8 +191,7 @@ class Metrics:
 
     def swept(self, namespace: str, publications: Sequence[Publication], written: int) -> None:
         """A sweep over these publications wrote `written` messages. Counted a little later, some at once."""
-        metas = [publication.meta for publication in publications]
-        self._late.note((namespace, written, time.time(), metas))
+        self._late.note((namespace, written, time.time(), list(map(_META, publications))))
 
     def add_up(self) -> None:
         """Count the sweeps that are not counted yet."""

@@ -200,7 +200,13 @@ class Publisher:
     def _series(self, message: Message | OpenlineError, outcome: Outcome) -> tuple[str, str]:
         """Namespace and outcome, as the metrics call them."""
         prefix = message.channel.partition(":")[0] if isinstance(message, Message) else ""
-        return prefix if prefix in self._names else "unknown", _outcome(message, outcome)
+        if isinstance(outcome, OpenlineError):
+            what = outcome.code.value
+        elif outcome.duplicate:
+            what = "duplicate"
+        else:
+            what = "ephemeral" if isinstance(message, Message) and message.ephemeral else "stored"
+        return prefix if prefix in self._names else "unknown", what
 
     async def notify(
         self, topic: str, fields: Mapping[str, Any], *, subject: str, key: str | None = None
@@ -317,14 +323,6 @@ class _Checked:
         if isinstance(found, OpenlineError):
             raise found
         return found
-
-
-def _outcome(message: Message | OpenlineError, outcome: Outcome) -> str:
-    if isinstance(outcome, OpenlineError):
-        return outcome.code.value
-    if outcome.duplicate:
-        return "duplicate"
-    return "ephemeral" if isinstance(message, Message) and message.ephemeral else "stored"
 
 
 def _connections(found: Iterable[Peer], node: str) -> int:

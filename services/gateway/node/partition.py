@@ -137,7 +137,7 @@ class PartitionWorker:
 
     def _take(self, generation: int, batch: Batch) -> bool:
         """Entries of a read that began in `generation`; whether its position still holds behind them."""
-        self._metrics.read((self.partition, len(batch)))
+        self._metrics.read((self.partition, batch.to - batch.after))
         self._turn.begin()
         told = True
         try:

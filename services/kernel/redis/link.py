@@ -94,8 +94,9 @@ class Link:
 
     def send(self, commands: Sequence[Command], done: Done) -> None:
         """The same without waiting: `done` gets the replies, never from within this call."""
-        pipe = self._open()
-        if self._runner is not None or self._alone or pipe is None:
+        pipe = self._pipe
+        free = self._runner is None and not self._alone
+        if pipe is None or not free or pipe.ended or pipe is self._retired:
             self._waiting.append(_Call(commands, done))
             self._start()
             return

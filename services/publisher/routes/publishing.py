@@ -40,11 +40,11 @@ class Publishing:
 
     async def publish(self, request: BareRequest, channel: str) -> bytes:
         """Publish what was sent to a channel: the answer's body."""
-        return await self._publish(request, channel, self._publisher.check_channel)
+        return await self._publish(request, channel, self.channel)
 
     async def publish_to_user(self, request: BareRequest, user: str) -> bytes:
         """Publish what was sent to a user: the answer's body."""
-        return await self._publish(request, user, self._personal)
+        return await self._publish(request, user, self.personal)
 
     def shared(self, request: BareRequest) -> Shared | None:
         """What all publishes with these headers, and no query, have in common; None where such headers are refused."""
@@ -55,15 +55,29 @@ class Publishing:
         except OpenlineError:
             return None
 
-    def begin(self, shared: Shared, channel: str, raw: bytes, done: Told) -> bool:
-        """`publish` without waiting; False where it has to wait. Raises OpenlineError."""
-        return self._begin(shared, channel, self._publisher.check_channel, raw=raw, done=done)
+    def begin(
+        self, shared: Shared, name: str, to: Callable[[str], str], *, raw: bytes, done: Told
+    ) -> bool:
+        """Publish without waiting to the channel of `name`, which is `to`'s to tell: `channel` or `personal`.
 
-    def begin_to_user(self, shared: Shared, user: str, raw: bytes, done: Told) -> bool:
-        """The same of `publish_to_user`."""
-        return self._begin(shared, user, self._personal, raw=raw, done=done)
+        False where it has to wait. Raises OpenlineError.
+        """
+        claims = self._guard.known(shared.digest, PUBLISH)
+        if claims is None:
+            return False
+        channel = to(name)
+        check_http(claims, channel, Action.PUBLISH, scope=PUBLISH)
+        message = shared.head.message(channel, raw)
+        self._guard.count_bytes(claims, len(message.data))
+        self._publisher.begin(message, subject=claims.sub, done=partial(_tell, done, channel))
+        return True
 
-    def _personal(self, user: str) -> str:
+    def channel(self, name: str) -> str:
+        """The channel of this name. Raises `bad_request` or `unknown_namespace`."""
+        return self._publisher.check_channel(name)
+
+    def personal(self, user: str) -> str:
+        """A user's own channel. Raises `bad_request` or `unknown_namespace`."""
         return self._publisher.check_channel(
             channels.personal(reading.checked_subject(user, "user"))
         )
@@ -77,19 +91,6 @@ class Publishing:
         self._guard.count_bytes(claims, len(message.data))
         stored = await self._publisher.publish(message, subject=claims.sub)
         return answers.published(channel, stored)
-
-    def _begin(
-        self, shared: Shared, name: str, to: Callable[[str], str], *, raw: bytes, done: Told
-    ) -> bool:
-        claims = self._guard.known(shared.digest, PUBLISH)
-        if claims is None:
-            return False
-        channel = to(name)
-        check_http(claims, channel, Action.PUBLISH, scope=PUBLISH)
-        message = shared.head.message(channel, raw)
-        self._guard.count_bytes(claims, len(message.data))
-        self._publisher.begin(message, subject=claims.sub, done=partial(_tell, done, channel))
-        return True
 
     async def publish_batch(self, request: BareRequest, _: str) -> bytes:
         """Publish all messages that were sent: the answer's body."""
