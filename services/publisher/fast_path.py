@@ -41,11 +41,10 @@ class Call(NamedTuple):
 
 
 class _Prepared(NamedTuple):
-    """What requests with the same headers have in common. `given` is the id that they came with."""
+    """What requests with the same headers have in common; `headers` are those without an id."""
 
     headers: list[tuple[bytes, bytes]]
     media_type: str
-    given: str
     shared: Shared
 
 
@@ -98,7 +97,8 @@ class FastPath:
         shared = self._publishing.shared(request) if self._is_plain(request) else None
         if shared is None:
             return None
-        return _Prepared(headers, request.media_type, _given(request), shared)
+        kept = [header for header in headers if header[0] != b"x-request-id"]
+        return _Prepared(kept, request.media_type, shared)
 
     def answer(
         self,
@@ -106,10 +106,12 @@ class FastPath:
         path: str,
         body: bytes,
         *,
+        request_id: str,
         client: tuple[str, int] | None,
         done: Callable[[Answer | None], None],
     ) -> bool:
         """See Plain in known_heads.py."""
+        request_id = middleware.request_id(request_id)
         call, name = self._call(path)
         if (
             call is None
@@ -117,9 +119,13 @@ class FastPath:
             or len(body) > self._body_bytes
         ):
             return False
-        if call.to is None or not self._begin(call, name, prepared, body=body, done=done):
+        begun = call.to is not None and self._begin(
+            call, name, prepared, body=body, request_id=request_id, done=done
+        )
+        if not begun:
+            named = (b"x-request-id", request_id.encode())
             scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path}
-            scope |= {"query_string": b"", "headers": prepared.headers, "client": client}
+            scope |= {"query_string": b"", "headers": [*prepared.headers, named], "client": client}
             request = BareRequest(scope, body=body)
             waiting = asyncio.create_task(self._wait(call, name, request, done))
             self._waiting.add(waiting)
@@ -138,11 +144,12 @@ class FastPath:
         prepared: _Prepared,
         *,
         body: bytes,
+        request_id: str,
         done: Callable[[Answer | None], None],
     ) -> bool:
         """Answer a call with no task; False where it has to wait for something."""
         assert call.to is not None
-        begun, request_id = perf_counter(), middleware.request_id(prepared.given)
+        begun = perf_counter()
 
         def tell(result: bytes | OpenlineError) -> None:
             done(self._answered(call, request_id, result, begun))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from msgspec import Struct, field
-
 
 class Kind(IntEnum):
     """How a publication's data bytes are to be read."""
@@ -17,7 +15,7 @@ class Kind(IntEnum):
     )
 
 
-class Publication(Struct, kw_only=True, eq=False, gc=False):
+class Publication:
     """One publication of a channel's history, or an ephemeral one (`offset` 0).
 
     `data` is the data in the form `kind` says. `meta` is a JSON fragment without braces, such as
@@ -26,13 +24,25 @@ class Publication(Struct, kw_only=True, eq=False, gc=False):
     `frames` caches what codecs made of it, by codec: each codec encodes a publication once.
     """
 
-    epoch: str
-    offset: int
-    data: bytes
-    meta: bytes
-    kind: Kind = Kind.JSON
-    token: str = ""
-    frames: dict[str, bytes] = field(default_factory=dict)
+    __slots__ = ("data", "epoch", "frames", "kind", "meta", "offset", "token")
+
+    def __init__(
+        self,
+        *,
+        epoch: str,
+        offset: int,
+        data: bytes,
+        meta: bytes,
+        kind: Kind = Kind.JSON,
+        token: str = "",
+    ) -> None:
+        self.epoch = epoch
+        self.offset = offset
+        self.data = data
+        self.meta = meta
+        self.kind = kind
+        self.token = token
+        self.frames: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
         return f"Publication({self.epoch}:{self.offset}, {len(self.data)} bytes)"

@@ -111,13 +111,13 @@ class Line(asyncio.Transport):
 
     def receive(self, data):
         """From the client. `again`: what comes has the headers of the request before."""
-        head = self.again and isinstance(self.protocol, KnownHeads) and _apart(data)[1]
-        if head:
-            named = head.split(b"\r\n")[1:-2]
+        plain = self.again and isinstance(self.protocol, KnownHeads) and _apart(data)
+        if plain:
+            named = plain.head.split(b"\r\n")[1:-2]
             self.protocol.headers = [
                 (line.split(b":", 1)[0].lower(), line.split(b":", 1)[1].strip()) for line in named
             ]
-            self.protocol._learn(head)
+            self.protocol._learn(plain.head)
         self.protocol.data_received(data)
 
     def get_extra_info(self, name, default=None):

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kernel.domain.limits import Limits
+from services.kernel.http import known_heads as module
 from services.kernel.http.http_protocol import HttpProtocol
-from services.kernel.http.known_heads import EARLY, LARGEST, Answer, KnownHeads
+from services.kernel.http.known_heads import EARLY, LARGEST, MOST, Answer, KnownHeads
 from tests.support.http_line import HttpLine
+from tests.support.waiting import until
 
 HOST = [b"Host: x", b"Authorization: Bearer t"]
 
@@ -37,8 +39,8 @@ class Echo:
         self.go.set()
         self.more, self.later = [], []
 
-    def said(self, path, body):
-        body = path.encode() + b" " + body
+    def said(self, path, body, request_id=b""):
+        body = path.encode() + b" " + request_id + body
         return Answer(201, [(b"content-length", b"%d" % len(body)), *self.more], body)
 
     async def __call__(self, scope, receive, send):
@@ -50,7 +52,8 @@ class Echo:
                 return
             body, more = body + message["body"], message["more_body"]
         await self.go.wait()
-        answer = self.said(scope["path"], body)
+        named = dict(scope["headers"]).get(b"x-request-id", b"")
+        answer = self.said(scope["path"], body, named if named.isalnum() else b"")
         start = {"status": answer.status, "headers": answer.headers}
         await send({"type": "http.response.start", **start})
         await send({"type": "http.response.body", "body": answer.body})
@@ -58,11 +61,11 @@ class Echo:
     def prepare(self, headers):
         return None if (b"x-not", b"plain") in headers else headers
 
-    def answer(self, prepared, path, body, *, client, done):
+    def answer(self, prepared, path, body, *, request_id, client, done):
         if path == "/long":
             return False
         self.short += 1
-        answer = None if path == "/left" else self.said(path, body)
+        answer = None if path == "/left" else self.said(path, body, request_id.encode())
         if self.go.is_set():
             done(answer)
         else:
@@ -124,12 +127,101 @@ async def test_what_differs_otherwise_takes_the_long_way(echo, line, other):
 
 
 @pytest.mark.parametrize("cut", [1, 20, len(request()) - 3])
-async def test_what_comes_in_pieces_takes_the_long_way(echo, line, cut):
+async def test_a_head_that_comes_in_pieces_takes_the_long_way(echo, line, cut):
     whole = request()
     assert await line.hear(whole[:cut], whole[cut:])
     assert (echo.long, echo.short) == (2, 0)
     await line.hear(request())
     assert echo.short == 1
+
+
+async def test_a_body_may_come_after_its_head_in_pieces(echo, line):
+    """HTTP libraries write it apart. What is sent is one write all the same."""
+    whole = request(b"/v1/c", b"in pieces")
+    head = whole.index(b"\r\n\r\n") + 4
+    for piece in (whole[:head], whole[head : head + 2]):
+        line.protocol.data_received(piece)
+    assert (echo.long, echo.short) == (1, 0)
+    assert (await line.hear(whole[head + 2 :])).endswith(b"/v1/c in pieces")
+    assert (echo.long, echo.short) == (1, 1)
+
+
+async def test_a_head_is_learnt_from_a_request_whose_body_comes_after_it(echo):
+    line = connection(echo)
+    whole = request()
+    head = whole.index(b"\r\n\r\n") + 4
+    for _ in range(2):
+        await line.hear(whole[:head], whole[head:])
+    assert (echo.long, echo.short) == (1, 1)
+    line.end()
+
+
+async def test_a_body_that_does_not_come_soon_takes_the_long_way(echo, line, monkeypatch):
+    monkeypatch.setattr(module, "HELD", 0.01)
+    whole = request(b"/v1/late", b"body")
+    line.protocol.data_received(whole[:-2])
+    await until(lambda: echo.long == 2)
+    assert line.protocol._late is not None  # the rest is bounded as any other
+    assert (await line.hear(whole[-2:])).endswith(b"/v1/late body")
+    assert echo.short == 0
+
+
+async def test_a_large_body_is_not_waited_for(echo, line):
+    whole = request(b"/v1/large", b"x" * (EARLY + 1))
+    line.protocol.data_received(whole[:-1])
+    assert line.protocol._held == b""
+    assert await line.hear(whole[-1:])
+    assert (echo.long, echo.short) == (2, 0)
+
+
+async def test_who_stops_or_leaves_while_a_body_is_waited_for(echo):
+    whole = request()
+    for end in ("shutdown", "lost"):
+        line = connection(echo)
+        await line.hear(request())
+        line.protocol.data_received(whole[:-1])
+        if end == "shutdown":
+            line.protocol.shutdown()
+            assert (await line.hear(whole[-1:])).endswith(b" hi")
+            assert line.closed
+        else:
+            line.protocol.connection_lost(None)
+            assert line.protocol._holding.cancelled()
+        line.end()
+
+
+async def test_a_body_that_is_waited_for_keeps_the_connection(line):
+    line.protocol.data_received(request()[:-1])
+    line.protocol._answered -= 2 * line.protocol.timeout_keep_alive
+    line.protocol.timeout_keep_alive_handler()
+    assert not line.closed
+    assert await line.hear(request()[-1:])
+
+
+async def test_an_id_may_differ_from_request_to_request(echo):
+    """nginx gives each one its own."""
+    line = connection(echo)
+    for number, name in enumerate([b"X-Request-Id", b"X-Request-Id", b"X-Request-Id"]):
+        answer = await line.hear(request(lines=[*HOST, name + b": id%d" % number]))
+        assert answer.endswith(b" id%dhi" % number)
+    assert (echo.long, echo.short) == (1, 2)
+    await line.hear(request(lines=[*HOST, b"X-Request-Id: not sane"]))
+    await line.hear(request())
+    assert (echo.long, echo.short) == (3, 2)
+    line.end()
+
+
+async def test_several_heads_are_remembered_and_the_oldest_forgotten(echo):
+    """A proxy sends requests of several clients on one connection."""
+    line = connection(echo)
+    heads = [request(lines=[*HOST, b"X: %d" % number]) for number in range(MOST + 1)]
+    for head in heads[:MOST] * 2:
+        await line.hear(head)
+    assert (echo.long, echo.short) == (MOST, MOST)
+    await line.hear(heads[MOST])
+    await line.hear(heads[0])
+    assert (echo.long, echo.short) == (MOST + 2, MOST)
+    line.end()
 
 
 @pytest.mark.parametrize(
@@ -252,7 +344,16 @@ async def test_a_request_under_way_is_no_idle_connection(echo, line):
 
 LINES = st.lists(
     st.sampled_from(
-        [b"A: b", b"a: b", b"Connection: keep-alive", b"Content-Type: t", b"X-Not: plain"]
+        [
+            b"A: b",
+            b"a: b",
+            b"Connection: keep-alive",
+            b"X-Not: plain",
+            b"X-Request-Id: a1",
+            b"x-request-id: b2",
+            b"X-Request-Id: no good",
+            b"X-Request-Id:",
+        ]
     ),
     max_size=2,
     unique=True,
