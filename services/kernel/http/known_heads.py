@@ -115,8 +115,8 @@ class KnownHeads(HttpProtocol):
             if len(self._early) > EARLY:
                 self.flow.pause_reading()
             return
-        if self._held:
-            data, self._held = self._held + data, b""
+        begun = not self._held
+        data, self._held = self._held + data, b""
         cycle = self.cycle
         # Whether the next byte begins a request, and nothing is under way.
         between = not self._arriving and (cycle is None or cycle.response_complete)
@@ -125,7 +125,7 @@ class KnownHeads(HttpProtocol):
         if prepared is None or request is None:
             self._take_long_way(data, request)
         elif request.missing:
-            self._hold(data)
+            self._hold(data, begun=begun)
         else:
             self._answering = True
             if not self._plain.answer(
@@ -145,9 +145,11 @@ class KnownHeads(HttpProtocol):
         if request is not None and len(request.head) <= LARGEST and not self.transport.is_closing():
             self._learn(request.head)
 
-    def _hold(self, data: bytes) -> None:
-        """Wait for the rest of a body. One timer lasts for many requests."""
-        self._held, self._held_since = data, self.loop.time()
+    def _hold(self, data: bytes, *, begun: bool) -> None:
+        """Wait for the rest of a body, from when its request has `begun`. One timer lasts for many requests."""
+        self._held = data
+        if begun:
+            self._held_since = self.loop.time()
         if self._holding is None:
             self._holding = self.loop.call_later(HELD, self._let_go)
 

@@ -166,6 +166,18 @@ async def test_a_body_that_does_not_come_soon_takes_the_long_way(echo, line, mon
     assert echo.short == 0
 
 
+async def test_a_body_that_trickles_is_not_waited_for_longer(echo, line, monkeypatch):
+    monkeypatch.setattr(module, "HELD", 0.05)
+    whole = request(b"/v1/late", b"x" * 1000)
+    line.protocol.data_received(whole[:-1000])
+    for _ in range(999):
+        await asyncio.sleep(0.001)
+        line.protocol.data_received(b"x")
+        if echo.long == 2:
+            break
+    assert (echo.long, echo.short) == (2, 0)
+
+
 async def test_a_large_body_is_not_waited_for(echo, line):
     whole = request(b"/v1/large", b"x" * (EARLY + 1))
     line.protocol.data_received(whole[:-1])
