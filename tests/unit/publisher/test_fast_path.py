@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 from uvicorn.server import ServerState
 
 from services.kernel.broker.memory.broker import MemoryBroker
+from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.claims import Claims
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.limits import Limits
@@ -25,6 +26,7 @@ from services.kernel.ops import namespaces
 from services.kernel.tokens.verifier import digest
 from services.publisher.app import Parts
 from services.publisher.settings import Settings
+from tests.support.redis_server import start_redis
 from tests.support.revocation_record import Record
 from tests.support.waiting import until
 
@@ -62,13 +64,17 @@ class Verifier:
         return Claims(sub="bob", iat=now, scope=frozenset(SCOPES[token]))
 
 
-@pytest.fixture
-def parts():
+def of(broker):
     known = namespaces.load(Path(__file__).parents[3] / "deploy/namespaces.toml")
     settings = Settings(jwks_urls=("http://127.0.0.1:1/jwks",), allowed_origins=(ORIGIN,))
-    parts = Parts(settings, MemoryBroker(), revocations=Record(), namespaces=known, clock=time.time)
+    parts = Parts(settings, broker, revocations=Record(), namespaces=known, clock=time.time)
     parts._publishing._guard._verifier = Verifier()
     return parts
+
+
+@pytest.fixture
+def parts():
+    return of(MemoryBroker())
 
 
 class Asgi:
@@ -113,7 +119,7 @@ class Line(asyncio.Transport):
         """From the client. `again`: what comes has the headers of the request before."""
         plain = self.again and isinstance(self.protocol, KnownHeads) and _apart(data)
         if plain:
-            named = plain.head.split(b"\r\n")[1:-2]
+            named = data.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
             self.protocol.headers = [
                 (line.split(b":", 1)[0].lower(), line.split(b":", 1)[1].strip()) for line in named
             ]
@@ -448,3 +454,30 @@ async def test_a_client_that_has_published_too_many_bytes_waits(parts):
         answer = await ask(parts, path, body)
         assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
         assert "bytes a second" in answer.text
+
+
+@pytest.mark.server
+async def test_a_plain_publish_with_a_known_token_needs_no_task(tmp_path, monkeypatch):
+    monkeypatch.setattr(Line, "again", True)
+    monkeypatch.setattr(Verifier, "knows", True)
+    loop, made = asyncio.get_running_loop(), []
+
+    def make(loop, coro, **named):
+        made.append(coro)
+        return asyncio.Task(coro, loop=loop, **named)
+
+    with start_redis(tmp_path) as server:
+        broker = RedisBroker(server.url)
+        await broker.start()
+        line = Line(of(broker))
+        loop.set_task_factory(make)
+        try:
+            for number in range(40):  # one in sixteen goes by the script that counts
+                line.came.clear()
+                line.receive(request(ONE))
+                answer = parsed(await line.answers())
+                assert (answer.status_code, answer.json()["offset"]) == (201, number + 1)
+        finally:
+            loop.set_task_factory(None)
+            await broker.close()
+    assert made == []
