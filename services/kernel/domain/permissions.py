@@ -60,8 +60,7 @@ def check_http(claims: Claims, channel: str, action: Action, *, scope: str) -> N
 
     As over sockets, the claim is the whole list of its holder, plus `user:<sub>` where that is the holder's own.
     """
-    if scope not in claims.scope:
-        raise _lacking(scope)
+    check_scope(claims, scope)
     if action in OWN and owns(claims, channel):
         return
     if claims.channels is not None and not claims.channels.allows(channel, action):
@@ -88,11 +87,7 @@ def check_unlimited(claims: Claims, doing: str) -> None:
 def check_scope(claims: Claims, scope: str) -> None:
     """Raises `forbidden` naming the scope that the token lacks."""
     if scope not in claims.scope:
-        raise _lacking(scope)
-
-
-def _lacking(scope: str) -> OpenlineError:
-    return OpenlineError(Code.FORBIDDEN, f"this call needs a token with scope {scope}")
+        raise OpenlineError(Code.FORBIDDEN, f"this call needs a token with scope {scope}")
 
 
 def _doing(action: Action) -> str:
