@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from argon2 import extract_parameters
@@ -10,6 +11,7 @@ from argon2 import extract_parameters
 from services.auth import credentials
 from services.auth.credentials import MAX_WAITING, Passwords
 from services.kernel.domain.codes import Code, OpenlineError
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -84,13 +86,20 @@ async def test_an_unknown_user_costs_the_same_check_as_a_wrong_password(password
     assert known == unknown
 
 
-async def test_the_loop_goes_on_and_the_line_is_bounded(passwords):
+async def test_the_loop_goes_on_and_the_line_is_bounded(passwords, monkeypatch):
+    begun, go = threading.Event(), threading.Event()
+
+    class Waiting:
+        def hash(self, text):
+            begun.set()
+            assert go.wait(20)  # by the loop, which a hash on its own thread would have stopped
+            return text
+
+    monkeypatch.setattr(passwords, "_argon2", Waiting())
     many = [asyncio.create_task(passwords.hash("x")) for _ in range(MAX_WAITING + 11)]
-    ticks = 0
-    while not many[0].done():
-        await asyncio.sleep(0.001)
-        ticks += 1
-    assert ticks > 2
+    await until(begun.is_set)
+    go.set()
+    assert await many[0] == "x"
     passwords.close()
     answers = await asyncio.gather(*many, return_exceptions=True)
     refused = [a for a in answers if isinstance(a, OpenlineError)]
