@@ -22,7 +22,7 @@ from services.kernel.broker.port import (
     Outcome,
     Published,
 )
-from services.kernel.broker.publish_queue import PublishQueue, settle
+from services.kernel.broker.publish_queue import PublishQueue
 from services.kernel.domain import control, data
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.control import Control, Direct, DrainNode, Revoke, UndoDrain
@@ -33,6 +33,7 @@ from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind
 from services.kernel.domain.schemas import Schemas
 from services.kernel.domain.wording import cut
+from services.kernel.redis.futures import settle
 from services.kernel.tokens import revocations
 from services.kernel.tokens.revocations import LONGEST_TOKEN, Revocation, Revocations
 from services.publisher import metrics
@@ -176,14 +177,10 @@ class Publisher:
     def _check(self, namespace: Namespace, message: Message) -> bytes:
         """The data in the form in which it is stored. Raises `invalid_data` or `too_large`."""
         content = message.data
-        # Stored it is never longer than it was written.
-        fits = len(content) <= namespace.message_bytes
         if message.kind is not Kind.BINARY:
-            if not fits:
-                check_written(namespace, len(content))
+            check_written(namespace, len(content))
             content = data.check_json(content)
-        if not fits:
-            check_size(namespace, len(content))
+        check_size(namespace, len(content))
         self._schemas.check(namespace, content, message.kind)
         return content
 

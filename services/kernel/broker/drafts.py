@@ -41,8 +41,7 @@ def compose(
     whose the idempotency key is: the token's `sub`, or for an anonymous sender something no other has, such as
     `/<connection>`. `ts_ms` is milliseconds since 1970. Raises `too_large`.
     """
-    if len(data) > namespace.message_bytes:
-        check_size(namespace, len(data))
+    check_size(namespace, len(data))
     return Draft(
         channel=channel,
         data=data,

@@ -71,10 +71,7 @@ class PublishQueue:
     def _stored(self, partition: int, draft: Draft, done: Done, outcome: Outcome) -> None:
         self._bytes -= len(draft.data)
         _tell(done, outcome)
-        if self._waiting[partition]:
-            self._next(partition)
-        else:
-            del self._senders[partition]
+        self._next(partition)
 
     async def _send(self, partition: int) -> None:
         waiting = self._waiting[partition]
@@ -101,9 +98,3 @@ def _tell(done: Done, outcome: Outcome) -> None:
         done(outcome)
     except Exception:  # noqa: BLE001 - one caller must not leave the others unanswered
         _log.exception("publish_callback_failed")
-
-
-def settle(outcome: asyncio.Future[Outcome], result: Outcome) -> None:
-    """Give an outcome to whoever waits for it."""
-    if not outcome.done():  # a caller that gave up has cancelled its own
-        outcome.set_result(result)

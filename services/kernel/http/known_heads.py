@@ -137,7 +137,7 @@ class KnownHeads(HttpProtocol):
                 done=self._finish,
             ):
                 self._answering = False
-                super().data_received(data)
+                self._take_long_way(data)
 
     def _take_long_way(self, data: bytes, request: _Request | None = None) -> None:
         """Have uvicorn parse what has come, and remember the head of a plain request."""

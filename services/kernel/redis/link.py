@@ -20,7 +20,8 @@ from services.kernel.redis import keys
 from services.kernel.redis.connections import Check, Dial, Identity
 from services.kernel.redis.ending import end
 from services.kernel.redis.errors import is_demoted
-from services.kernel.redis.pipe import Done, Pipe, settle
+from services.kernel.redis.futures import settle
+from services.kernel.redis.pipe import Done, Pipe
 from services.kernel.redis.redirects import REDIRECTS, Guard, Waits
 from services.kernel.redis.scripts import Script
 
@@ -94,9 +95,8 @@ class Link:
 
     def send(self, commands: Sequence[Command], done: Done) -> None:
         """The same without waiting: `done` gets the replies, never from within this call."""
-        pipe = self._pipe
-        free = self._runner is None and not self._alone
-        if pipe is None or not free or pipe.ended or pipe is self._retired:
+        pipe = self._open()
+        if self._runner is not None or self._alone or pipe is None:
             self._waiting.append(_Call(commands, done))
             self._start()
             return

@@ -15,6 +15,8 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as Late
 
+from services.kernel.redis.futures import settle
+
 _NOT_YET = object()
 
 
@@ -211,9 +213,3 @@ class Pipe(asyncio.Protocol):
             return ResponseError(text)
         error: Exception = BaseParser.parse_error(text)  # type: ignore[no-untyped-call] # redis-py
         return error
-
-
-def settle(answer: asyncio.Future[list[Any]], replies: list[Any]) -> None:
-    """Give replies to whoever waits for them."""
-    if not answer.done():  # who gave up has cancelled its own
-        answer.set_result(replies)

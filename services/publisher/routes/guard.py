@@ -81,10 +81,8 @@ class Guard:
         return self._passed(claims, scope, now)
 
     def _passed(self, claims: Claims, scope: str, now: float) -> Claims:
-        if scope not in claims.scope:
-            permissions.check_scope(claims, scope)
-        if claims.rate is not None:
-            self._allowance.spend(claims, now)
+        permissions.check_scope(claims, scope)
+        self._allowance.spend(claims, now)
         return claims
 
     async def _verified(self, token: str, asgi: Scope, now: float) -> Claims:

@@ -145,9 +145,7 @@ class BusReader:
                 if is_demoted(reply):
                     self._demoted()
                 raise reply
-            more = reply[0][1] if reply else []
-            if len(more) > 1:
-                more = entries.contiguous(more)
+            more = entries.contiguous(reply[0][1]) if reply else []
             self._quiet = len(more) == 1
             at = entries.number(more[0][0]) if more else 0
             if more and not found:

@@ -45,6 +45,8 @@ class RawBatch(Batch):
 
 def contiguous(found: Sequence[Any]) -> Sequence[Any]:
     """What XREAD gave, up to where an id is missing: somebody else has deleted what was there."""
+    if len(found) == 1:
+        return found
     first = number(found[0][0])
     if number(found[-1][0]) - first == len(found) - 1:
         return found

@@ -78,14 +78,12 @@ class RedisLog:
 
     def publish_one(self, draft: Draft, done: Done) -> None:
         """The same for one draft without waiting, by a script of its own where it is a plain one."""
-        part, epoch = self._redis.of(draft.channel), fresh()
-        if is_plain(draft) and not is_counted(epoch):
-            command = single(
-                part.keys, draft, bus_length=self._redis.options.bus_length, epoch=epoch
-            )
+        part, fence = self._redis.of(draft.channel), self._redis.bounded()
+        if is_plain(draft) and not is_counted(fence[0]):
+            bus_length = self._redis.options.bus_length
+            command = single(part.keys, draft, bus_length=bus_length, epoch=fence[0])
         else:
-            _, *others = self._redis.bounded()
-            command = self._together(part, [draft], (epoch, *others))
+            command = self._together(part, [draft], fence)
         part.writes.send([command], partial(self._stored_one, part, draft, done))
 
     def _stored_one(
@@ -96,13 +94,13 @@ class RedisLog:
             command = self._together(part, [draft], self._redis.bounded())
             part.writes.send([command], partial(self._stored_one, part, draft, done))
             return
-        failed = isinstance(reply, Exception)
+        lost = isinstance(reply, Exception)
         try:
-            outcome = translate(reply) if failed else _published(draft, *reply)
+            outcome = translate(reply) if lost else _published(draft, *reply)
         except Exception:  # noqa: BLE001 - whoever waits for it, and all behind, would wait for ever
             _log.exception("publish_failed")
             outcome = OpenlineError(Code.INTERNAL, "it is not known whether the message was stored")
-        self._redis.count("publish", 1, int(failed))
+        self._count([outcome])
         done(outcome)
 
     async def _store(self, part: Partition, drafts: Sequence[Draft]) -> list[Outcome]:

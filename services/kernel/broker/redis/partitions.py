@@ -202,7 +202,7 @@ class Partitions:
 
     def partition(self, channel: str) -> int:
         """The partition a channel lives in."""
-        return keys.partition(channel, self.partitions) if self.partitions > 1 else 0
+        return keys.partition(channel, self.partitions)
 
     @property
     def client(self) -> Client:
@@ -261,7 +261,7 @@ class Partitions:
 
     def of(self, channel: str) -> Partition:
         """The partition a channel lives in, with its connections."""
-        return self.parts[self.partition(channel) if self.partitions > 1 else 0]
+        return self.parts[self.partition(channel)]
 
     def fence(self) -> tuple[Any, ...]:
         """The first arguments of each writing script: candidate history id, trusted restart, bus length."""

@@ -10,8 +10,9 @@ import pytest
 from services.kernel.broker import publish_queue as module
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import Draft
-from services.kernel.broker.publish_queue import PublishQueue, settle
+from services.kernel.broker.publish_queue import PublishQueue
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.redis.futures import settle
 from tests.support.waiting import until
 
 

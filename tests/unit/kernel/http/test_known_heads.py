@@ -213,13 +213,23 @@ async def test_a_body_that_is_waited_for_keeps_the_connection(line):
 async def test_an_id_may_differ_from_request_to_request(echo):
     """nginx gives each one its own."""
     line = connection(echo)
-    for number, name in enumerate([b"X-Request-Id", b"X-Request-Id", b"X-Request-Id"]):
-        answer = await line.hear(request(lines=[*HOST, name + b": id%d" % number]))
+    for number in range(3):
+        answer = await line.hear(request(lines=[*HOST, b"X-Request-Id: id%d" % number]))
         assert answer.endswith(b" id%dhi" % number)
     assert (echo.long, echo.short) == (1, 2)
     await line.hear(request(lines=[*HOST, b"X-Request-Id: not sane"]))
     await line.hear(request())
     assert (echo.long, echo.short) == (3, 2)
+    line.end()
+
+
+async def test_an_id_may_stand_behind_the_length(echo):
+    line = connection(echo)
+    for named in (b"one", b"another"):
+        whole = request(body=b"x" * len(named))
+        whole = whole.replace(b"\r\n\r\n", b"\r\nX-Request-Id: %b\r\n\r\n" % named)
+        assert (await line.hear(whole)).endswith(b"/v1/a %b" % named + b"x" * len(named))
+    assert (echo.long, echo.short) == (1, 1)
     line.end()
 
 

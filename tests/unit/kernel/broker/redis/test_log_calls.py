@@ -219,6 +219,27 @@ async def test_a_publication_lengthens_the_life_of_its_log_and_head_as_it_would_
         assert all(client.pttl(key) > then - 5000 for key, then in zip(keys, before, strict=True))
 
 
+async def test_a_draft_that_is_refused_by_itself_counts_as_a_failure_and_a_conflict_as_none(
+    broker, server
+):
+    """By either way: the script for batches puts an error in the place of its epoch."""
+    here = Position((await publish_one(broker, draft())).epoch, 7)
+    await publish_one(broker, draft("room:spoilt"))
+    with server.client() as client:
+        client.set("ol:{p0}:log:room:spoilt", "no stream")
+    for keyed in ("k", None):
+        outcomes = []
+        broker.publish_one(draft("room:spoilt", key=keyed), outcomes.append)
+        await until(lambda: outcomes)  # noqa: B023 - waited for here
+        assert isinstance(outcomes[0], OpenlineError)
+    assert broker.counters.failures["publish"] == 2
+    outcomes = []
+    broker.publish_one(draft(expect=here), outcomes.append)
+    await until(lambda: outcomes)
+    assert outcomes[0].code is Code.CONFLICT
+    assert broker.counters.failures["publish"] == 2
+
+
 async def test_a_reply_that_cannot_be_read_leaves_nobody_waiting(broker, monkeypatch):
     def fail(*_):
         raise ValueError("a bug")
