@@ -355,7 +355,7 @@ _names: list[str] = []
 def fresh() -> str:
     """A new random name for a history or an epoch: never derived from another value."""
     if not _names:
-        # Each publish takes two, of which hardly one is ever used: a system call for each would be a fiftieth of its time.
+        # Each publish takes one or two, of which hardly one is ever used: they need no system call each.
         drawn = os.urandom(8 * 256).hex()
         _names.extend(drawn[place : place + 16] for place in range(0, len(drawn), 16))
     return _names.pop()
