@@ -7,6 +7,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,6 +20,12 @@ from tests.support.wire import WireClient
 
 def room() -> str:
     return f"room:{secrets.token_hex(6)}"
+
+
+async def newcomer(people: People, **options: Any) -> WireClient:
+    """A connection of a user who has sent nothing before: bytes count by user, and other files' tests send as alice."""
+    token = await people.minted(f"u-{secrets.token_hex(4)}")
+    return await WireClient.open(people.ws(0), token, **options)
 
 
 @pytest.fixture
@@ -77,7 +84,7 @@ async def beside(people: People) -> AsyncIterator[WireClient]:
 async def test_a_frame_that_is_no_command_gets_an_error(
     people: People, beside: WireClient, frame: str, code: str | tuple[str, ...]
 ) -> None:
-    async with await people.connect("alice", gateway=0) as alice:
+    async with await newcomer(people) as alice:
         await alice.socket.send(frame)
         refusal = await alice.expect("error")
         assert refusal["code"] in ((code,) if isinstance(code, str) else code), refusal
@@ -137,7 +144,7 @@ def publish(channel: str, data: bytes) -> bytes:
 async def test_bytes_that_are_no_command_get_an_error(
     people: People, beside: WireClient, frame: bytes
 ) -> None:
-    async with await people.connect("alice", gateway=0, binary=True) as alice:
+    async with await newcomer(people, binary=True) as alice:
         await alice.socket.send(frame)
         refusal = await alice.expect("error")
         assert refusal["code"] in ("bad_request", "invalid_data")
