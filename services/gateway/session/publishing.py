@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from services.gateway.fanout.presence_events import TYPING_SECONDS
 from services.gateway.session.session import Session
-from services.kernel.broker.drafts import check_written, compose
+from services.kernel.broker.drafts import check_size, check_written, compose
 from services.kernel.broker.port import Draft
 from services.kernel.domain import permissions
 from services.kernel.domain.capabilities import Action
@@ -48,6 +48,7 @@ def draft(session: Session, command: Publish, *, token: str = "") -> Draft:
     )
     if namespace.publish_rate and node.limits.rates:
         session.rates.message(namespace, node.now())
+    check_size(namespace, len(command.data))
     node.schemas.check(namespace, command.data, command.kind)
     composed = compose(
         namespace,

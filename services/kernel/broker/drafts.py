@@ -35,13 +35,12 @@ def compose(
     expect: Position | None = None,
     token: str = "",
 ) -> Draft:
-    """A draft of data that was checked already (`domain.data`, `domain.schemas`).
+    """A draft of data that was checked already (`check_size`, `domain.data`, `domain.schemas`).
 
     `sender` is the publishing user, None for an anonymous one; with `http` there is no `from` at all. `subject` is
     whose the idempotency key is: the token's `sub`, or for an anonymous sender something no other has, such as
-    `/<connection>`. `ts_ms` is milliseconds since 1970. Raises `too_large`.
+    `/<connection>`. `ts_ms` is milliseconds since 1970.
     """
-    check_size(namespace, len(data))
     return Draft(
         channel=channel,
         data=data,

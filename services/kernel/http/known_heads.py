@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -31,7 +31,7 @@ _CLOSE = (b"connection", b"close")
 _LONG_WAY = frozenset({b"expect", b"upgrade", b"transfer-encoding"})
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True, gc=False):
     """An HTTP answer. Names of headers are in small letters."""
 
     status: int

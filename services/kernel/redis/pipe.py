@@ -21,47 +21,27 @@ _NOT_YET = object()
 
 
 Done = Callable[[list[Any]], None]
-"""Gets replies, one for each command. Raises nothing."""
+"""Gets replies, one for each command."""
 
 
 class _Batch:
-    """Commands that were sent together. `replies` grows until there are `size` of them."""
+    """Commands that were sent together. `done` is still to get `size` replies, of which `replies` have come: all together, or
+    `in_pieces` as they are read.
+    """
 
-    __slots__ = ("done", "replies", "size")
+    __slots__ = ("done", "in_pieces", "replies", "size")
 
-    def __init__(self, size: int, done: Done) -> None:
+    def __init__(self, size: int, done: Done, *, in_pieces: bool) -> None:
         self.size = size
         self.replies: list[Any] = []
         self.done = done
-
-    def settle(self) -> None:
-        """Hand over what has come."""
-        self.done(self.replies)
-
-    def part(self) -> None:
-        """Some may have come: they wait for the rest."""
-
-
-class _Taken:
-    """Commands that were sent together and whose replies somebody takes as they are read; `size` are still to come."""
-
-    __slots__ = ("replies", "size", "take")
-
-    def __init__(self, size: int, take: Callable[[list[Any]], None]) -> None:
-        self.size = size
-        self.replies: list[Any] = []
-        self.take = take
+        self.in_pieces = in_pieces
 
     def settle(self) -> None:
         """Hand over what has come."""
         replies, self.replies = self.replies, []
         self.size -= len(replies)
-        self.take(replies)
-
-    def part(self) -> None:
-        """The same, if anything has."""
-        if self.replies:
-            self.settle()
+        self.done(replies)
 
 
 class Pipe(asyncio.Protocol):
@@ -82,7 +62,7 @@ class Pipe(asyncio.Protocol):
         self._transport: asyncio.Transport = writer.transport  # type: ignore[assignment]
         self._loop = asyncio.get_running_loop()
         self._patience = patience
-        self._waiting: deque[_Batch | _Taken] = deque()
+        self._waiting: deque[_Batch] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._error: Exception | None = None
@@ -114,19 +94,17 @@ class Pipe(asyncio.Protocol):
     def send_whole(self, commands: Iterable[tuple[Any, ...]], done: Done) -> None:
         """The same, but `done` gets the replies as the last of them is read: no task need wake for them."""
         packed = list(map(pack_command, commands))
-        self._put(_Batch(len(packed), done), packed)
+        self._put(_Batch(len(packed), done, in_pieces=False), packed)
 
-    def send_each(
-        self, commands: Iterable[tuple[Any, ...]], take: Callable[[list[Any]], None]
-    ) -> None:
+    def send_each(self, commands: Iterable[tuple[Any, ...]], take: Done) -> None:
         """The same, but replies are given to `take` as they are read, those that were read at once together.
 
         What `take` raises ends the connection.
         """
         packed = list(map(pack_command, commands))
-        self._put(_Taken(len(packed), take), packed)
+        self._put(_Batch(len(packed), take, in_pieces=True), packed)
 
-    def _put(self, batch: _Batch | _Taken, packed: Sequence[bytes]) -> None:
+    def _put(self, batch: _Batch, packed: Sequence[bytes]) -> None:
         if self._error is not None or not packed:
             batch.replies += [self._error] * batch.size
             batch.settle()
@@ -152,8 +130,8 @@ class Pipe(asyncio.Protocol):
         try:
             while self._waiting and self._fill(self._waiting[0]):
                 self._waiting.popleft().settle()
-            if self._waiting:
-                self._waiting[0].part()
+            if self._waiting and self._waiting[0].in_pieces and self._waiting[0].replies:
+                self._waiting[0].settle()
         except RedisError as error:
             self._end(error)
         else:
@@ -168,7 +146,7 @@ class Pipe(asyncio.Protocol):
         """See asyncio.Protocol."""
         self._end(Lost(f"the connection was lost: {exc}"))
 
-    def _fill(self, batch: _Batch | _Taken) -> bool:
+    def _fill(self, batch: _Batch) -> bool:
         """Take the replies that have come; whether those were all. Raises what ends the connection."""
         replies, gets = batch.replies, self._reader.gets
         while len(replies) < batch.size:

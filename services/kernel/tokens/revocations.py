@@ -150,15 +150,15 @@ class Revoked:
     def covers(self, claims: Claims) -> bool:
         """Whether the token that carried these claims was revoked. One without `iat` counts as old."""
         jti = claims.jti
-        if jti is not None and (jti in self._tokens or self._ended(jti)):
+        if jti is not None and (
+            jti in self._tokens
+            or (self._families and jti.partition(FAMILY_END)[0] in self._families)
+        ):
             return True
         issued = claims.iat or 0.0
         return issued <= self._subjects.get(claims.sub, -1.0) or (
             claims.client is not None and issued <= self._clients.get(claims.client, -1.0)
         )
-
-    def _ended(self, jti: str) -> bool:
-        return bool(self._families) and jti.partition(FAMILY_END)[0] in self._families
 
     def __iter__(self) -> Iterator[Revocation]:
         return iter(self._by_member.values())

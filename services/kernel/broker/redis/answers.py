@@ -38,15 +38,16 @@ class Answers:
 
     def take(self, replies: list[Any]) -> None:
         """The next replies, as the connection has read them."""
+        now = time.monotonic()
         if not self.replies:
-            self._since = time.monotonic()
+            self._since = now
         self.due -= len(replies)
         self.replies += replies
         waker = self._waker
         if waker is None or waker.done():
             return
         if self.due:
-            wanted = self._is_wanted(replies)
+            wanted = self._is_wanted(replies, now)
             if wanted is False or (wanted and self._hand_over()):
                 return
         # What was handed over may have ended the connection, and that has come here.
@@ -61,14 +62,14 @@ class Answers:
         finally:
             self._waker = None
 
-    def _is_wanted(self, replies: list[Any]) -> bool | None:
+    def _is_wanted(self, replies: list[Any], now: float) -> bool | None:
         """Whether these are to be looked at now; None where they are more than an entry in each reply."""
         wanted = self.wanted
-        now = wanted is None or time.monotonic() - self._since >= KEPT
+        due = wanted is None or now - self._since >= KEPT
         for reply in replies:
             if not reply or isinstance(reply, Exception) or len(reply[0][1]) != 1:
                 return None
-            if not now:
+            if not due:
                 channel = entries.channel(reply[0][1][0][1])
-                now = not channel or channel in wanted  # type: ignore[operator] # None is now
-        return now
+                due = not channel or channel in wanted  # type: ignore[operator] # None is due
+        return due

@@ -78,12 +78,12 @@ class RedisLog:
 
     def publish_one(self, draft: Draft, done: Done) -> None:
         """The same for one draft without waiting, by a script of its own where it is a plain one."""
-        part, fence = self._redis.of(draft.channel), self._redis.bounded()
-        if is_plain(draft) and not is_counted(fence[0]):
+        part, candidate = self._redis.of(draft.channel), fresh()
+        if is_plain(draft) and not is_counted(candidate):
             bus_length = self._redis.options.bus_length
-            command = single(part.keys, draft, bus_length=bus_length, epoch=fence[0])
+            command = single(part.keys, draft, bus_length=bus_length, epoch=candidate)
         else:
-            command = self._together(part, [draft], fence)
+            command = self._together(part, [draft], self._redis.bounded(candidate))
         part.writes.send([command], partial(self._stored_one, part, draft, done))
 
     def _stored_one(
@@ -100,7 +100,7 @@ class RedisLog:
         except Exception:  # noqa: BLE001 - whoever waits for it, and all behind, would wait for ever
             _log.exception("publish_failed")
             outcome = OpenlineError(Code.INTERNAL, "it is not known whether the message was stored")
-        self._count([outcome])
+        self._redis.count("publish", 1, _failed(outcome))
         done(outcome)
 
     async def _store(self, part: Partition, drafts: Sequence[Draft]) -> list[Outcome]:
@@ -119,18 +119,11 @@ class RedisLog:
                     _published(draft, next(each), next(each), next(each), next(each))
                     for draft in batch
                 ]
-        self._count(results)
+        self._redis.count("publish", len(results), sum(map(_failed, results)))
         return results
 
     def _together(self, part: Partition, drafts: Sequence[Draft], fence: Sequence[Any]) -> Command:
         return command(part.keys, fence, epoch=fresh(), lease=self._redis.lease, drafts=drafts)
-
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
-        failed = 0
-        for outcome in outcomes:
-            if isinstance(outcome, OpenlineError) and outcome.code is not Code.CONFLICT:
-                failed += 1
-        self._redis.count("publish", len(outcomes), failed)
 
     async def look(self, partition: int, looks: Sequence[Look]) -> list[Looked | Stale]:
         """Compare channels of one partition with their logs; one round trip."""
@@ -182,6 +175,10 @@ class RedisLog:
             "drop", names, *self._redis.fence(), epoch, channel, HEAD_TTL, lanes=(channel,)
         )
         return Position(epoch, int(await self._redis.one("drop", part.writes, command)))
+
+
+def _failed(outcome: Outcome) -> bool:
+    return isinstance(outcome, OpenlineError) and outcome.code is not Code.CONFLICT
 
 
 def _published(draft: Draft, epoch: Any, offset: Any, state: int, subscribers: int) -> Outcome:

@@ -127,6 +127,8 @@ class Partitions:
         Raises ConfigurationError for a URL that can never work.
         """
         self.partitions = sum(len(server.partitions) for server in servers)
+        self.partition = partial(keys.partition, partitions=self.partitions)
+        """The partition a channel lives in."""
         self.counters = Counters()
         self.options = options
         self.servers: list[Sequence[int]] = []
@@ -200,10 +202,6 @@ class Partitions:
         self._masterless[place] = number
         self.counters.masterless_partitions = sum(self._masterless)
 
-    def partition(self, channel: str) -> int:
-        """The partition a channel lives in."""
-        return keys.partition(channel, self.partitions)
-
     @property
     def client(self) -> Client:
         """The connections that writing and reading share, for what else is kept on this server: tickets, revocations."""
@@ -263,15 +261,15 @@ class Partitions:
         """The partition a channel lives in, with its connections."""
         return self.parts[self.partition(channel)]
 
-    def fence(self) -> tuple[Any, ...]:
-        """The first arguments of each writing script: candidate history id, trusted restart, bus length."""
+    def fence(self, candidate: str = "") -> tuple[Any, ...]:
+        """The first arguments of each writing script: candidate history id (a fresh one), trusted restart, bus length."""
         options = self.options
-        return (fresh(), int(options.trusted_restart), options.bus_length)
+        return (candidate or fresh(), int(options.trusted_restart), options.bus_length)
 
-    def bounded(self) -> tuple[Any, ...]:
+    def bounded(self, candidate: str = "") -> tuple[Any, ...]:
         """The first arguments of the scripts that count bytes: those of `fence`, bus bytes, memory percent."""
         options = self.options
-        return (*self.fence(), options.bus_bytes, options.memory_percent)
+        return (*self.fence(candidate), options.bus_bytes, options.memory_percent)
 
     async def call(self, operation: str, link: Link, commands: Sequence[Command]) -> list[Any]:
         """Replies to commands, an OpenlineError in the place of each that failed; counted for the metrics."""

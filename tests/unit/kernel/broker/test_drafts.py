@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from services.kernel.broker.drafts import check_written, compose
-from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.broker.drafts import check_size, check_written, compose
+from services.kernel.domain.codes import Code
 from services.kernel.domain.namespaces import Namespace
 from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Kind
@@ -75,10 +75,9 @@ def test_the_rest_is_carried_over():
 
 
 def test_a_message_beyond_the_limit_is_too_large():
-    with pytest.raises(OpenlineError) as caught:
-        compose(ROOM, "room:a", data=b"12345", ts_ms=5)
-    assert caught.value.code is Code.TOO_LARGE
-    assert "5 bytes" in caught.value.message
+    check_size(ROOM, 4)
+    with refused(Code.TOO_LARGE, "the data has 5 bytes; a message in room: has at most 4"):
+        check_size(ROOM, 5)
 
 
 def test_what_is_written_may_be_twice_as_large_as_what_is_stored():
