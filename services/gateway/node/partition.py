@@ -208,18 +208,23 @@ class PartitionWorker:
 
     async def _carry_out(self, effect: Effect) -> None:
         if isinstance(effect, LookCall):
-            await self._look(effect)
+            if await self._look(effect):
+                self._pump()
+                return
         else:
             await self._renew()
-        self._pump()
+        # Not at once: a reply comes so soon that hardly anybody who came meanwhile would share the next look.
+        self.pump()
 
-    async def _look(self, call: LookCall) -> None:
+    async def _look(self, call: LookCall) -> bool:
+        """Ask for looks; whether somebody waits for what follows at once: the next page, or a look at the master."""
         replies: list[Looked | Stale] | None = None
         try:
             replies = await self._broker.look(self.partition, call.looks)
         except OpenlineError as error:
             log.debug("look_failed", partition=self.partition, error=error.message)
         self.hub.looked(call, replies, self._loop.time())
+        return any(isinstance(reply, Stale) or reply.publications for reply in replies or ())
 
     async def _renew(self) -> None:
         with suppress(OpenlineError):

@@ -17,6 +17,7 @@ from services.gateway.node.partition import BEAT_SECONDS, GATHER, READ_SECONDS, 
 from services.gateway.node.turn import Turn
 from services.kernel.broker.memory.broker import MemoryBroker
 from services.kernel.broker.port import (
+    PAGE,
     QUIET_CANARY_SECONDS,
     Batch,
     Beat,
@@ -26,6 +27,7 @@ from services.kernel.broker.port import (
     EntryType,
 )
 from services.kernel.domain.codes import Code, OpenlineError
+from services.kernel.domain.positions import Position
 from services.kernel.domain.publications import Publication
 from tests.support.waiting import until
 
@@ -285,6 +287,57 @@ async def test_who_come_in_a_rush_share_calls(at):
     assert looks == []
     await until(lambda: at.told.count("joined") == 4)
     assert len(looks[0]) == 3
+
+
+async def test_who_come_while_a_look_is_under_way_share_the_next(at):
+    rooms = [f"room:{number}" for number in range(3)]
+    await at.broker.publish([Draft(channel=name, data=b"1", meta=b'"ts":1') for name in rooms])
+    loop, look = asyncio.get_running_loop(), at.worker._broker.look
+    asked = []
+
+    async def coming(partition, looks):
+        if not asked:
+            for name in rooms[1:]:
+                at.worker.hub.subscribe(name, "amy", now=loop.time())
+        asked.append((loop.time(), [look.channel for look in looks]))
+        return await look(partition, looks)
+
+    at.worker._broker.look = coming
+    at.worker.hub.subscribe(rooms[0], "amy", now=loop.time())
+    at.worker.pump()
+    await until(lambda: at.told.count("joined") == len(rooms))
+    (first, one), (second, others) = asked
+    assert (one, others) == (rooms[:1], rooms[1:])
+    assert second - first >= 0.99 * GATHER
+
+
+async def test_the_next_page_waits_for_nobody(at):
+    drafts = [Draft(channel="room:1", data=b"1", meta=b'"ts":1') for _ in range(2 * PAGE + 1)]
+    stored = await at.broker.publish(drafts)
+    at.worker.hub.subscribe(
+        "room:1", "amy", since=Position(stored[0].epoch, 0), now=asyncio.get_running_loop().time()
+    )
+    waits = []
+    at.worker.pump = lambda: waits.append("after a page")
+    at.worker._pump()
+    await until(lambda: "joined" in at.told)
+    assert waits == []
+
+
+async def test_who_begins_a_channel_waits_for_nobody(at):
+    """The first look finds no head, the second makes it."""
+    look, looks, waits = at.worker._broker.look, [], []
+
+    async def counted(partition, wanted):
+        looks.extend(wanted)
+        return await look(partition, wanted)
+
+    at.worker._broker.look = counted
+    at.worker.pump = lambda: waits.append(len(looks))
+    at.worker.hub.subscribe("room:new", "amy", now=asyncio.get_running_loop().time())
+    at.worker._pump()
+    await until(lambda: "joined" in at.told and waits)
+    assert waits[0] == 2
 
 
 async def test_closing_forgets_what_is_under_way(at):
