@@ -168,7 +168,8 @@ class Client:
     async def ping(self) -> float:
         """Ask the server for a sign of life; the seconds that it took. Raises OpenlineError."""
         await self.online()
-        before = perf_counter()  # uvloop's own clock counts whole milliseconds: a near server would take 0
+        # uvloop's own clock counts whole milliseconds: a near server would take 0.
+        before = perf_counter()
         await self.request({"type": "ping"})
         return perf_counter() - before
 
