@@ -23,8 +23,6 @@ class Allowance:
 
     def spend(self, claims: Claims, now: float) -> None:
         """Count a call. Raises `rate_limited` with the seconds to wait."""
-        if claims.rate is None:
-            return
         bucket = self._bucket(claims, now)
         wait = bucket.spend(now) if bucket else 0
         if wait:

@@ -207,12 +207,11 @@ class PartitionWorker:
         self._pump()
 
     async def _carry_out(self, effect: Effect) -> None:
-        if isinstance(effect, LookCall):
-            if await self._look(effect):
-                self._pump()
-                return
-        else:
+        if not isinstance(effect, LookCall):
             await self._renew()
+        elif await self._look(effect):
+            self._pump()
+            return
         # Not at once: a reply comes so soon that hardly anybody who came meanwhile would share the next look.
         self.pump()
 
