@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import secrets
 import shlex
-import socket
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, model_validator
 
+from deploy.local.ports import claim, free_port, obstacle
 from services.kernel.ops.refusal import refuse
 from services.kernel.ops.settings import (
     FILE,
@@ -32,9 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "make run" if (ROOT / "Makefile").is_file() else "openline-server run"
 """What starts a run: where we are installed there is nothing to make."""
 
-# Below the range from which Linux takes the ports of outgoing connections (32768 and up), so that no such connection
-# can take a chosen port before its service listens.
-_FREE = range(12_000, 32_000)
 _LAST = 65_535
 
 
@@ -212,7 +207,7 @@ def check_ports(plan: Plan) -> None:
                 f"{variable}={port}: that is {users[port]}'s port already; choose another for {what}"
             )
         users[port] = what
-        problem = _obstacle(port, host)
+        problem = obstacle(port, host)
         if problem is None:
             continue
         if problem.errno in (errno.EADDRINUSE, errno.EACCES):
@@ -231,18 +226,15 @@ def front_door_claimed(plan: Plan) -> Iterator[None]:
     """Hold the front door's port for this run; end with one line when another run does.
 
     Two nginx of one user may listen on one port (`reuseport`), and Linux would share the connections out. Runs that start
-    at the same time both find the port free. The claim is a name in Linux's abstract socket namespace (unix(7)): taken at
-    once or not at all, and given back however the run ends.
+    at the same time both find the port free.
     """
-    with socket.socket(socket.AF_UNIX) as claim:
-        if sys.platform == "linux":
-            try:
-                claim.bind(f"\0openline.front_door.{plan.host}:{plan.port}")
-            except OSError:
-                refuse(
-                    f"port {plan.port} for the front door is in use by another run that is starting; choose another: "
-                    f"{PREFIX}PORT={free_port()} {_again(PREFIX + 'PORT')}{COMMAND}"
-                )
+    held = claim(f"front_door.{plan.host}:{plan.port}")
+    if held is None:
+        refuse(
+            f"port {plan.port} for the front door is in use by another run that is starting; choose another: "
+            f"{PREFIX}PORT={free_port()} {_again(PREFIX + 'PORT')}{COMMAND}"
+        )
+    with held:
         yield
 
 
@@ -251,31 +243,6 @@ def _again(variable: str) -> str:
     names = (PREFIX + "PORT", PREFIX + "VAR")
     given = {name: os.environ.get(name) for name in names if name != variable}
     return "".join(f"{name}={shlex.quote(value)} " for name, value in given.items() if value)
-
-
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether this process could listen on the port now."""
-    return _obstacle(port, host) is None
-
-
-def _obstacle(port: int, host: str) -> OSError | None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except OSError as error:
-            return error
-    return None
-
-
-def free_port(taken: frozenset[int] = frozenset()) -> int:
-    """A port that nobody listens on."""
-    while True:
-        port = random.choice(_FREE)  # noqa: S311 - no secret
-        if port not in taken and is_free(port):
-            return port
 
 
 class _Ports:
@@ -293,7 +260,9 @@ class _Ports:
         if given:
             port = given
         elif self._free:
-            port = free_port(frozenset(self._taken))
+            port = free_port()
+            while port in self._taken:
+                port = free_port()
         else:
             port = usual
         self._taken.add(port)

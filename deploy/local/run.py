@@ -17,7 +17,7 @@ from typing import Any
 
 import redis as redis_client
 
-from deploy.local import leaving, logs, plan, private, programs, reload, screen
+from deploy.local import leaving, logs, plan, ports, private, programs, reload, screen
 from deploy.local.accounts import Demo
 from deploy.local.plan import Plan
 from deploy.local.processes import Process, Program, StartError, die_with_parent
@@ -188,7 +188,7 @@ def _alone(var: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            other = plan.free_port()
+            other = ports.free_port()
             refuse(
                 f"{_running(var)}; for another one beside it: "
                 f"OPENLINE_PORT={other} OPENLINE_VAR=var-{other} {plan.COMMAND}"

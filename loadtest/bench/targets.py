@@ -16,7 +16,7 @@ from typing import Any
 import jwt
 
 from deploy.local import nginx as templates
-from deploy.local.plan import free_port
+from deploy.local.ports import free_port
 from deploy.local.programs import find_nginx, valkey
 from loadtest.bench.baselines import tutorial
 from loadtest.bench.remote import ROOT

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from deploy.local.ports import free_port
 from loadtest.chaos.cluster_nodes import ClusterNodes, node_options
 from loadtest.chaos.proxy import SteerableProxy
-from loadtest.chaos.stores import Replicated, Server, free_port, until
+from loadtest.chaos.stores import Replicated, Server, until
 
 _MASTERS = 3
 _NODE_TIMEOUT = 2000

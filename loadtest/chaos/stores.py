@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, ClassVar
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from deploy.local.ports import free_port
 from deploy.local.processes import die_with_parent
 from deploy.local.programs import valkey
 from loadtest.chaos.proxy import SteerableProxy
@@ -393,10 +393,3 @@ def _pairs(reply: Any) -> dict[bytes, bytes]:
 
 def _raw(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
-
-
-def free_port() -> int:
-    """A port of loopback on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

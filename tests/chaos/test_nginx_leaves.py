@@ -20,10 +20,10 @@ import httpx2
 import pytest
 import websockets
 
+from deploy.local.ports import free_port
 from deploy.local.programs import find_nginx
 from tests.support.listener import Listener, listeners
 from tests.support.people import People
-from tests.support.ports import free_port
 from tests.support.stack import ROOT, Stack, children
 from tests.support.waiting import wait_until
 

@@ -7,12 +7,12 @@ import contextlib
 
 import pytest
 
+from deploy.local.ports import free_port
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code
 from services.kernel.redis.access import Access
 from tests.contract.steps import draft, expect_error, publish
 from tests.contract.test_redis_sentinel import certificate
-from tests.support.ports import free_port
 from tests.support.redis_server import start_redis
 
 pytestmark = pytest.mark.server

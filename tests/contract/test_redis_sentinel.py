@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from deploy.local.ports import free_port
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code, OpenlineError
 from services.kernel.domain.configuration import ConfigurationError
@@ -18,7 +19,6 @@ from services.kernel.tokens.revocations_redis import RedisRevocations
 from services.kernel.tokens.tickets_redis import RedisTickets
 from tests.contract.steps import draft, expect_error, publish
 from tests.contract.test_redis_streams import RedisContract
-from tests.support.ports import free_port
 from tests.support.redis_server import start_redis
 from tests.support.revocation_record import whole
 from tests.support.sentinel_group import NAME, SentinelGroup, SentinelServer

@@ -8,12 +8,12 @@ import logging
 
 import pytest
 
+from deploy.local.ports import free_port
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.domain.codes import Code
 from services.kernel.domain.configuration import ConfigurationError
 from services.kernel.redis.keys import layout
 from tests.contract.steps import draft, expect_error, publish
-from tests.support.ports import free_port
 from tests.support.redis_server import start_redis
 
 pytestmark = pytest.mark.server

@@ -20,7 +20,7 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from deploy.local.plan import free_port
+from deploy.local.ports import free_port
 from services.kernel.domain.namespaces import Namespace
 from tests.support.documents import Follower, blocks, example, following, headings
 from tests.support.stack import ROOT, Stack

@@ -10,10 +10,10 @@ import httpx2
 import jwt
 import pytest
 
+from deploy.local.ports import free_port
 from tests.support.api_clients import add_client, demo_client, token_of
 from tests.support.openapi import schemathesis
 from tests.support.people import People
-from tests.support.ports import free_port
 from tests.support.problem_documents import oauth_error, problem
 from tests.support.stack import Stack
 from tests.support.token_issuer import ISSUER, TokenIssuer

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from deploy.local.plan import free_port
+from deploy.local.ports import free_port
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until

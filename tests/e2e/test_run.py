@@ -15,7 +15,7 @@ import sys
 import httpx2
 import pytest
 
-from deploy.local.plan import free_port
+from deploy.local.ports import free_port
 from tests.support.redis_server import start_redis
 from tests.support.stack import ROOT, alive
 

@@ -9,7 +9,7 @@ import time
 import httpx2
 import pytest
 
-from deploy.local.plan import is_free
+from deploy.local.ports import is_free
 from tests.support.stack import ROOT, Stack, alive
 from tests.support.waiting import wait_until
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.support.ports import free_port
+from deploy.local.ports import free_port
 from tests.support.redis_server import RedisServer, start_redis
 from tests.support.stack import ROOT
 from tests.support.tied import tied_with_children

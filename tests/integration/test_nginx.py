@@ -20,8 +20,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from deploy.local import plan as planning
 from deploy.local import programs
+from deploy.local.ports import free_port
 from tests.support.backend import Backend
-from tests.support.ports import free_port
 from tests.support.tied import tied_with_children
 from tests.support.waiting import wait_until
 

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import httpx2
 
+from deploy.local.ports import free_port
 from tests.support import administration
-from tests.support.ports import free_port
 from tests.support.tied import tied
 
 ISSUER = "http://openline.test"

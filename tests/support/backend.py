@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from tests.support.ports import free_port
+from deploy.local.ports import free_port
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 

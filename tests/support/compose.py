@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx2
 
-from deploy.local.plan import free_port
+from deploy.local.ports import free_port
 from tests.support.stack import ROOT
 from tests.support.waiting import wait_until
 
@@ -27,11 +27,7 @@ class ComposeStack:
     def __init__(self, project: str, folder: Path, *, files: Sequence[str] = (), **variables: str):
         self.project = project
         self.folder = folder
-        ports: list[int] = []
-        for _ in range(3):
-            ports.append(free_port(frozenset(ports)))
-        self._ports = ports
-        self.port = ports[0]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         given = {name: value for name, value in os.environ.items() if "OPENLINE_" not in name}
         self.environment = {
@@ -41,9 +37,9 @@ class ComposeStack:
             "COMPOSE_PROGRESS": "plain",
             "OPENLINE_SECRETS": str(folder / "secrets"),
             "OPENLINE_NOFILE": "16384",
-            "OPENLINE_PORT": str(ports[0]),
-            "OPENLINE_PROMETHEUS_PORT": str(ports[1]),
-            "OPENLINE_ALERTMANAGER_PORT": str(ports[2]),
+            "OPENLINE_PORT": str(self.port),
+            "OPENLINE_PROMETHEUS_PORT": str(free_port()),
+            "OPENLINE_ALERTMANAGER_PORT": str(free_port()),
             # The networks of the tests' engine are private as well.
             "OPENLINE_ADMIN_NETWORKS": "198.18.0.0/15,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16",
             **variables,
@@ -66,7 +62,7 @@ class ComposeStack:
 
     def serve_tls(self, certificates: Path) -> None:
         """Let the front door speak HTTPS on a port of its own, for localhost."""
-        port = free_port(frozenset(self._ports))
+        port = free_port()
         self.url = f"https://localhost:{port}"
         self.environment |= {
             "OPENLINE_BIND": "127.0.0.1",

@@ -14,7 +14,7 @@ from typing import Any, Self
 import httpx2
 import yaml
 
-from tests.support.ports import free_port
+from deploy.local.ports import free_port
 from tests.support.stack import Stack
 from tests.support.tied import tied
 from tests.support.waiting import wait_until

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from deploy.local.ports import free_port
 from loadtest.chaos.cluster_nodes import SLOTS, ClusterNodes, command, info, node_options
-from tests.support.ports import free_port
 from tests.support.redis_server import Flavour, RedisServer, start_redis
 
 __all__ = ["SLOTS", "RedisCluster", "command", "info"]

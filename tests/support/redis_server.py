@@ -20,7 +20,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.support.ports import free_port
+from deploy.local.ports import free_port
 from tests.support.tied import tied
 
 Flavour = Literal["redis", "valkey"]

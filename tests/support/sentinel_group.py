@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import redis
 
-from tests.support.ports import free_port
+from deploy.local.ports import free_port
 from tests.support.redis_server import Flavour, RedisServer, binary, start_redis
 from tests.support.tied import tied
 

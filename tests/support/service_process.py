@@ -12,7 +12,7 @@ from typing import Self
 
 import httpx2
 
-from tests.support.ports import free_port
+from deploy.local.ports import free_port
 from tests.support.tied import tied
 
 ROOT = Path(__file__).resolve().parents[2]

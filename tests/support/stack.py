@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import httpx2
 
-from tests.support.ports import free_block
+from deploy.local.ports import free_block
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

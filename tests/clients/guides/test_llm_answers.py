@@ -16,7 +16,7 @@ import httpx2
 import pytest
 import uvicorn
 
-from deploy.local.plan import free_port
+from deploy.local.ports import free_port
 from openline import Client
 from tests.support.documents import blocks
 from tests.support.stack import ROOT, Stack

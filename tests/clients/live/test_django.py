@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import make_url
 from websockets.sync.client import connect
 
+from deploy.local.ports import free_block
 from openline import Publisher
 from tests.support.documents import example
 from tests.support.faulty_front import FaultyFront, faulty_front
-from tests.support.ports import free_block
 from tests.support.recipes import environment
 from tests.support.stack import ROOT, Stack
 from tests.support.waiting import wait_until

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from deploy.local import nginx, plan
+from deploy.local import nginx, plan, ports
 from services.kernel.ops.settings import load
 
 
@@ -96,7 +96,7 @@ def test_a_port_in_use_is_one_line_with_a_way_out(monkeypatch, capsys):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares connections out")
 def test_of_two_runs_that_start_at_once_on_one_port_the_second_is_refused(monkeypatch, capsys):
     """Both find it free, and two nginx of one user may listen on it."""
-    made = make(monkeypatch, PORT=plan.free_port(), VAR="var-8090")
+    made = make(monkeypatch, PORT=ports.free_port(), VAR="var-8090")
     with plan.front_door_claimed(made):
         plan.check_ports(made)
         line = refused(capsys, plan.front_door_claimed(made).__enter__)
@@ -115,19 +115,17 @@ def test_an_address_of_another_machine_is_not_a_port_in_use(monkeypatch, capsys)
 
 
 def test_two_that_were_given_the_same_port_are_named(monkeypatch, capsys):
-    port = plan.free_port()
+    port = ports.free_port()
     made = make(monkeypatch, PORT=port, AUTH_PORT=port)
     line = refused(capsys, lambda: plan.check_ports(made))
     assert line.startswith(f"OPENLINE_AUTH_PORT={port}: that is the front door's port already")
 
 
 def test_free_ports_avoid_those_that_were_given(monkeypatch):
-    drawn = iter(range(9001, 9100))
-    monkeypatch.setattr(plan.random, "choice", lambda _: next(drawn))
-    monkeypatch.setattr(plan, "is_free", lambda _: True)
+    monkeypatch.setattr(plan, "free_port", iter(range(9001, 9100)).__next__)
     made = make(monkeypatch, PORT=9999, PUBLISHER_PORT=9001)
-    ports = [port for _, port, _, _ in made.listeners()]
-    assert len(set(ports)) == len(ports)
+    chosen = [port for _, port, _, _ in made.listeners()]
+    assert len(set(chosen)) == len(chosen)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.plan import free_port
+from deploy.local.ports import free_port
 from deploy.local.programs import find_nginx
 from scripts.settings_reference import text
 

@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from tests.support.ports import free_port
+from deploy.local.ports import free_port
 
 pytestmark = pytest.mark.server
 

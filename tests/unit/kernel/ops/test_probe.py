@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from deploy.local.ports import free_port
 from services.kernel.ops import probe
-from tests.support.ports import free_port
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from redis.exceptions import AuthenticationError, InvalidResponse, ResponseError
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import TimeoutError as Late
 
+from deploy.local.ports import free_port
 from services.kernel.redis.connections import Dial
 from services.kernel.redis.locator import Fixed
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.store_url import Address
-from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, start_redis
 from tests.support.waiting import until
 
