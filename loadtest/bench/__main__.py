@@ -18,6 +18,7 @@ from loadtest.bench.remote import ROOT, RemoteError
 from loadtest.bench.scenarios import fanout
 from loadtest.bench.scenarios.crowd import Crowd
 from loadtest.bench.scenarios.handshake import Handshake
+from loadtest.bench.scenarios.hops import Hops
 from loadtest.bench.scenarios.idle import Idle
 from loadtest.bench.scenarios.memory import Memory
 from loadtest.bench.scenarios.publish import Publish
@@ -40,6 +41,7 @@ SCENARIOS: list[Scenario] = [
     fanout.PROXY,
     Unicast(),
     Small(),
+    Hops(),
     Unwanted(),
     Idle(),
     Shared(),

@@ -46,6 +46,18 @@ COLUMNS: dict[str, list[tuple[str, str, float]]] = {
         ("reorders", "reorders", 1),
         ("instructions a message, thousands", "instructions", 1 / 1000),
     ],
+    "hops": [
+        (f"{heading}, {share}, us", f"{hop}_{share}", 1.0)
+        for share in ("p50", "p99")
+        for heading, hop in (
+            ("call", "call"),
+            ("publisher", "publisher"),
+            ("Redis", "redis"),
+            ("gateway", "gateway"),
+            ("all", "all"),
+        )
+    ]
+    + [("seen everywhere", "arrived", 1.0)],
     "idle": [("CPU a second, ms", "cpu_ms", 1)],
     "unwanted": [
         ("Redis, us a message", "redis_us", 1),

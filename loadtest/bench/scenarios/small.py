@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
-from loadtest.bench import targets
-from loadtest.bench.bench import Audience, Bench, Sample, drain, join, settle
+from loadtest.bench.bench import Bench, Sample, drain, settle
 from loadtest.bench.instructions import Instructions
-from loadtest.bench.openline import Stack
 from loadtest.bench.posts import CLIENTS, USUAL
-from loadtest.bench.remote import Remote
-from loadtest.bench.targets import Target
+from loadtest.bench.scenarios.sides import (
+    CONNECTIONS,
+    FLOOR,
+    OPENLINE,
+    ROOM,
+    Side,
+    baseline,
+    floor,
+    openline,
+    prime,
+)
 from loadtest.bench.usage import tree
 
 USERS = 1000
-ROOM = 10
-GATEWAYS = 2
 RATES = (10, 200, 1000)
 USUAL_RATE = 200
-CONNECTIONS = 8
 AT_ONCE = 64
-PRIME_RATE = 2000
-
-OPENLINE = "Openline"
-BASELINE = "tutorials' app"
-FLOOR = "floor of the hops"
 
 
 class _Way(NamedTuple):
@@ -69,12 +67,11 @@ def _headers() -> list[_Way]:
     ]
 
 
-class _Side(NamedTuple):
-    """A running system with its readers; `feeds` are what to publish to, by the number of readers."""
-
-    audience: Audience
-    feeds: dict[int, dict[str, Any]]
-    ways: list[_Way]
+def _asked(way: _Way, name: str) -> bool:
+    """Whether the system of that name is measured so."""
+    if way.client != USUAL:
+        return name == OPENLINE
+    return name != FLOOR or way.drive.get("rate") != min(RATES)
 
 
 class Small:
@@ -93,21 +90,25 @@ class Small:
         """See Scenario."""
         users = max(ROOM, bench.options.people(USERS) // ROOM * ROOM)
         with ExitStack() as stack:
-            sides = [_openline(bench, users, stack), _baseline(users, stack), _floor(users, stack)]
+            sides = [
+                openline(bench, users, stack),
+                baseline(users, stack),
+                floor(users, stack),
+            ]
             for side in sides:
-                _prime(side, users)
+                prime(side, users)
             settle()
             for number in range(bench.options.rounds):
                 for way in [*_ways(), *_headers()]:
                     # The other one begins in each second round.
                     for side in sides[:: 1 if number % 2 else -1]:
-                        if way in side.ways:
+                        if _asked(way, side.audience.target.name):
                             name = f"{side.audience.target.name}, {way.name}"
                             values = _measure(side, way, bench.options.seconds * way.part)
                             yield Sample(self.name, name, number, values)
 
 
-def _measure(side: _Side, way: _Way, seconds: float) -> dict[str, float]:
+def _measure(side: Side, way: _Way, seconds: float) -> dict[str, float]:
     audience = side.audience
     feed = {**side.feeds[way.readers], "client": way.client, "connections": way.connections}
     audience.anew(feed)
@@ -132,108 +133,3 @@ def _measure(side: _Side, way: _Way, seconds: float) -> dict[str, float]:
     if instructions is not None:
         values["instructions"] = instructions / max(1, values["published"])
     return values
-
-
-def _prime(side: _Side, users: int) -> None:
-    """A first message for everybody, which costs more than those that follow."""
-    for readers, feed in side.feeds.items():
-        side.audience.anew({**feed, "connections": CONNECTIONS})
-        channels = users // readers
-        seconds = channels / PRIME_RATE
-        side.audience.feeder.ask("steady", rate=PRIME_RATE, seconds=seconds, together=CONNECTIONS)
-        drain(side.audience.client, channels * readers)
-
-
-def _openline(bench: Bench, users: int, stack: ExitStack) -> _Side:
-    system = Stack(bench.folder / f"openline-{GATEWAYS}", gateways=GATEWAYS)
-    stack.callback(system.stop)
-    with Remote("feeder") as feeder:
-        tokens = system.tokens(feeder, users)
-    at = {"kind": "post", **system.at("publisher"), "headers": system.bearer()}
-    at["wrap"] = '{"data":{}}'
-    feeds = {
-        1: {**at, "paths": [f"/v1/channels/user:u{n}/messages" for n in range(users)]},
-        ROOM: {**at, "paths": [f"/v1/channels/room:r{n}/messages" for n in range(users // ROOM)]},
-    }
-    target = Target(
-        name=OPENLINE,
-        subscribe=_readers(system, tokens, 0),
-        feed=feeds[1],
-        programs=system.programs("publisher", "redis", *system.gateway_names, "auth"),
-    )
-    audience = Audience(target, len(tokens[::GATEWAYS]), stack, sample=1)
-    for gateway in range(1, GATEWAYS):
-        more = {**_readers(system, tokens, gateway), "sample": 1}
-        mine = len(tokens[gateway::GATEWAYS])
-        audience.count += join(audience.client, {**more, "count": mine})
-    return _Side(audience, feeds, [*_ways(), *_headers()])
-
-
-def _readers(system: Stack, tokens: list[str], gateway: int) -> dict[str, Any]:
-    """Every so many-th user, native, with their own channel and a room."""
-    users = range(gateway, len(tokens), GATEWAYS)
-    hellos = [
-        [json.dumps({"type": "subscribe", "channel": f"room:r{n // ROOM}", "id": 1})] for n in users
-    ]
-    subscribe = system.subscribe("", [tokens[n] for n in users], gateway=gateway)
-    return {**subscribe, "hellos": hellos}
-
-
-def _baseline(users: int, stack: ExitStack) -> _Side:
-    redis = targets.store()
-    stack.callback(redis.stop)
-    app = targets.python("relay", f"redis://{targets.HOST}:{redis.port}/0")
-    stack.callback(app.stop)
-    feeds = _bare_feeds(users, app.port)
-    target = Target(
-        name=BASELINE,
-        subscribe=_listeners(app.port, range(users)),
-        feed=feeds[1],
-        programs={"app": app.pid, "redis": redis.pid},
-    )
-    return _Side(Audience(target, users, stack, sample=1), feeds, _ways())
-
-
-def _bare_feeds(users: int, port: int) -> dict[int, dict[str, Any]]:
-    """What is asked of a server that knows no tokens, by the number of readers."""
-    at = {
-        "kind": "post",
-        "host": targets.HOST,
-        "port": port,
-        "headers": "Content-Type: application/json\r\n",
-        "wrap": '{"data":{}}',
-    }
-    return {
-        1: {**at, "paths": [f"/channels/u{n}/messages" for n in range(users)]},
-        ROOM: {**at, "paths": [f"/channels/r{n}/messages" for n in range(users // ROOM)]},
-    }
-
-
-def _listeners(port: int, users: range) -> dict[str, Any]:
-    paths = [f"/ws?channel=u{n}&channel=r{n // ROOM}" for n in users]
-    return {"host": targets.HOST, "port": port, "paths": paths}
-
-
-def _floor(users: int, stack: ExitStack) -> _Side:
-    redis = targets.store()
-    stack.callback(redis.stop)
-    url = f"redis://{targets.HOST}:{redis.port}/0"
-    names = ["publisher", *(f"gateway-{number}" for number in range(GATEWAYS))]
-    programs = {name: targets.python("hops", name.partition("-")[0], url) for name in names}
-    for program in programs.values():
-        stack.callback(program.stop)
-    publisher, *gateways = programs.values()
-    feeds = _bare_feeds(users, publisher.port)
-    first, *others = (
-        _listeners(gateway.port, range(number, users, GATEWAYS))
-        for number, gateway in enumerate(gateways)
-    )
-    pids = {name: program.pid for name, program in programs.items()}
-    target = Target(
-        name=FLOOR, subscribe=first, feed=feeds[1], programs={**pids, "redis": redis.pid}
-    )
-    audience = Audience(target, len(first["paths"]), stack, sample=1)
-    for other in others:
-        count = len(other["paths"])
-        audience.count += join(audience.client, {**other, "count": count, "sample": 1})
-    return _Side(audience, feeds, [way for way in _ways() if way.drive.get("rate") != min(RATES)])
