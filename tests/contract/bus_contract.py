@@ -127,6 +127,16 @@ class BusContract:
         await asyncio.wait([reading])
         assert heard == list(range(1, 110))
 
+    async def test_a_read_while_nothing_is_wanted_may_be_told_to_rest_no_longer(
+        self, broker: Broker
+    ) -> None:
+        for number in range(5):
+            await publish(broker, "room:a", "x")
+            reading = asyncio.create_task(broker.read(0, number, block=10.0, wanted=()))
+            await asyncio.sleep(0)
+            broker.read_now(0)
+            assert [entry.id for entry in await reading] == [number + 1]
+
     async def test_a_silence_between_entries_passes_over_nothing(self, broker: Broker) -> None:
         position = await follow(broker, 0, quiet=5, block=0.1)
         for _ in range(2):

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from redis.exceptions import RedisError
 
-from services.kernel.broker.redis import answers
+from services.kernel.broker.redis import answers, bus_reader
 from services.kernel.broker.redis.broker import RedisBroker
-from services.kernel.broker.redis.bus_reader import AHEAD, BusReader
+from services.kernel.broker.redis.bus_reader import AHEAD, LULL, WINDOW, BusReader
 from services.kernel.redis.connections import Dial
 from services.kernel.redis.keys import Keys
 from tests.contract.steps import draft, publish
@@ -46,7 +46,7 @@ async def waiting(broker, reader, wanted, take=None):
     """A read of a quiet bus that waits after entry 1, and others ahead of it."""
     await publish(broker, "room:a", "x")
     assert len(await reader.read(0, block=2.0)) == 1
-    await until(lambda: asyncio.get_running_loop().time() > reader._rest)
+    await until(lambda: asyncio.get_running_loop().time() > reader._sent_at + LULL)
     reading = asyncio.create_task(reader.read(1, block=2.0, wanted=wanted, take=take))
     await until(lambda: reader._sent.due == AHEAD)
     return reading
@@ -170,3 +170,47 @@ async def test_behind_a_hole_nothing_that_was_sent_ahead_is_used(broker, reader,
     assert taken == [(4, 5)]
     await publish(broker, "room:a", "x")
     assert [entry.id for entry in await reader.read(5, block=2.0)] == [6]
+
+
+async def test_where_nothing_is_wanted_what_comes_soon_after_a_read_comes_together(
+    broker, reader, monkeypatch
+):
+    monkeypatch.setattr(bus_reader, "LULL", 1.0)
+    await publish(broker, "room:a", "x")
+    assert len(await reader.read(0, block=2.0, wanted=set())) == 1
+    reading = asyncio.create_task(reader.read(1, block=2.0, wanted=set()))
+    await until(lambda: asyncio.get_running_loop().time() > reader._sent_at + 2 * WINDOW)
+    for text in ("y", "z"):
+        await publish(broker, "room:a", text)
+    assert [entry.id for entry in await reading] == [2, 3]
+
+
+async def test_a_channel_that_comes_to_be_wanted_ends_the_rest(broker, reader, monkeypatch):
+    monkeypatch.setattr(bus_reader, "LULL", 3600.0)
+    await publish(broker, "room:a", "x")
+    assert len(await reader.read(0, block=2.0, wanted=set())) == 1
+    reading = asyncio.create_task(reader.read(1, block=2.0, wanted=set()))
+    await asyncio.sleep(0)
+    await publish(broker, "room:a", "y")
+    assert not reading.done()
+    reader.read_now()
+    assert [entry.id for entry in await reading] == [2]
+
+
+async def test_a_read_of_somebody_who_wants_a_channel_rests_for_the_window_alone(
+    broker, reader, monkeypatch
+):
+    monkeypatch.setattr(bus_reader, "LULL", 3600.0)
+    for number, wanted in enumerate([set(), {"room:wanted"}, None]):
+        await publish(broker, "room:a", "x")
+        assert len(await reader.read(number, block=2.0, wanted=wanted)) == 1
+
+
+async def test_a_reader_that_is_behind_does_not_rest_where_nothing_is_wanted(
+    broker, reader, monkeypatch
+):
+    monkeypatch.setattr(bus_reader, "LULL", 3600.0)
+    monkeypatch.setattr(bus_reader, "MOST", 3)
+    await broker.publish([draft("room:a") for _ in range(7)])
+    read = [await reader.read(after, block=2.0, wanted=set()) for after in (0, 3, 6)]
+    assert [batch.to for batch in read] == [3, 6, 7]

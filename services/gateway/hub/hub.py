@@ -11,7 +11,7 @@ The bus may lose, repeat or delay entries. So the hub compares positions (`Chann
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from services.gateway.hub import pages
@@ -158,7 +158,7 @@ class Hub:
         return self._cursor.position
 
     @property
-    def channels(self) -> Container[str]:
+    def channels(self) -> Collection[str]:
         """The channels whose entries are wanted, as they change."""
         return self._channels
 

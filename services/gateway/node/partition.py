@@ -71,6 +71,7 @@ class PartitionWorker:
         self._timer: asyncio.Handle | None = None
         self._due = float("inf")
         self._pumping = False
+        self._is_alone = False
         self._called_at = float("-inf")
         self._calls = Calls(metrics.task_failures, "partition_call")
         self._hurry = asyncio.Event()
@@ -94,6 +95,9 @@ class PartitionWorker:
 
     def pump(self) -> None:
         """Carry out what the hub wants, in the loop's next turn or a little later: what is asked for goes out together."""
+        if self._is_alone and self.hub.channels:
+            self._is_alone = False
+            self._broker.read_now(self.partition)
         if self._pumping:
             return
         self._pumping = True
@@ -118,6 +122,7 @@ class PartitionWorker:
                 await asyncio.sleep(0.02)
                 continue
             take = partial(self._take, self.hub.generation)
+            self._is_alone = not self.hub.channels
             try:
                 batch = await self._broker.read(
                     self.partition,

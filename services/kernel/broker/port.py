@@ -13,7 +13,7 @@ Times are seconds unless named otherwise. Channels are full names (`room:lobby`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, overload
@@ -348,7 +348,7 @@ class Bus(Protocol):
         after: int,
         *,
         block: float = 2.0,
-        wanted: Container[str] | None = None,
+        wanted: Collection[str] | None = None,
         take: Take | None = None,
     ) -> Batch:
         """Bus entries after an id, oldest first; empty when none came within `block` seconds.
@@ -358,8 +358,12 @@ class Bus(Protocol):
 
         Single entries of channels that are not in `wanted` as they arrive may be kept back for some time, until one comes
         that is or has no channel, a quarter of a second at most while entries come and `block` seconds otherwise.
-        Reads leave no sooner than 3 ms after one that returned entries, so that a busy bus is read in batches.
+        Reads leave no sooner than 3 ms after one that returned entries, so that a busy bus is read in batches; while `wanted` is
+        empty no sooner than 100 ms, unless `read_now` says so.
         """
+
+    def read_now(self, partition: int) -> None:
+        """A channel has come to be wanted where none was: do not let a read of this partition rest any longer."""
 
     async def reconnect(self, partition: int) -> None:
         """Drop this partition's connections; the next call looks up the current master again."""

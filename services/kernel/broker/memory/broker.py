@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -190,7 +190,7 @@ class MemoryBroker:
         after: int,
         *,
         block: float = 2.0,
-        wanted: Container[str] | None = None,  # noqa: ARG002 - nothing is kept back here
+        wanted: Collection[str] | None = None,  # noqa: ARG002 - nothing is kept back here
         take: Take | None = None,  # noqa: ARG002 - nor anything given before a read ends
     ) -> Batch:
         """Bus entries after an id; empty when none came within `block` seconds."""
@@ -204,6 +204,9 @@ class MemoryBroker:
         except TimeoutError:
             return Batch.of(after, [])
         return Batch.of(after, self._parts[partition].after(after, READ))
+
+    def read_now(self, partition: int) -> None:
+        """No read rests."""
 
     async def reconnect(self, partition: int) -> None:
         """Nothing to drop."""

@@ -92,7 +92,7 @@ class RedisBroker:
         self.publish_one, self.look, self.open = log.publish_one, log.look, log.open
 
         bus = RedisBus(redis)
-        self.read, self.reconnect = bus.read, bus.reconnect
+        self.read, self.read_now, self.reconnect = bus.read, bus.read_now, bus.reconnect
         self.control, self.typing = bus.control, bus.typing
 
         fleet = RedisFleet(redis)

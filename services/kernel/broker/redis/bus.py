@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Collection
 
 from redis.exceptions import RedisError
 
@@ -25,7 +25,7 @@ class RedisBus:
         after: int,
         *,
         block: float = 2.0,
-        wanted: Container[str] | None = None,
+        wanted: Collection[str] | None = None,
         take: Take | None = None,
     ) -> Batch:
         """Bus entries after an id; empty when none came within `block` seconds (10 at most)."""
@@ -37,6 +37,10 @@ class RedisBus:
         except (RedisError, OSError, ConfigurationError) as error:
             failures["read"] = failures.get("read", 0) + 1
             raise translate(error) from error
+
+    def read_now(self, partition: int) -> None:
+        """A read that rests since nothing was wanted is sent."""
+        self._redis.parts[partition].reader.read_now()
 
     async def reconnect(self, partition: int) -> None:
         """Drop this partition's connections."""

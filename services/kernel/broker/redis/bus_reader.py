@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from typing import Any
 
 from redis.exceptions import ConnectionError as Lost
@@ -14,6 +14,7 @@ from services.kernel.broker.redis import entries
 from services.kernel.broker.redis.answers import Answers
 from services.kernel.redis.connections import Check, Dial, check_master
 from services.kernel.redis.errors import is_demoted
+from services.kernel.redis.futures import settle
 from services.kernel.redis.keys import connection as connection_name
 from services.kernel.redis.pipe import Pipe
 from services.kernel.redis.redirects import REDIRECTS, Waits
@@ -24,6 +25,9 @@ WINDOW = 0.003
 Counted from when a read was sent, not from its answer: the read that follows an entry of a quiet bus is then sent with
 that entry's work, while both processes are awake anyway, and needs no timer.
 """
+
+LULL = 0.1
+"""The same where no channel is wanted, until one is (`read_now`): a busy bus wakes a gateway without readers ten times a second."""
 
 MOST = 1000
 """Entries a read returns at most."""
@@ -52,9 +56,12 @@ class BusReader:
         self._demoted = demoted
         self._check = check
         self._connection: Pipe | None = None
-        self._rest = 0.0
+        self._sent_at = 0.0
+        self._reads = 0
+        self._resting: asyncio.Future[None] | None = None
         self._reading = False
         self._quiet = False
+        self._behind = False
         self._resets = 0
         self._sent = Answers()
         self._block = 0.0
@@ -66,7 +73,7 @@ class BusReader:
         after: int,
         *,
         block: float,
-        wanted: Container[str] | None = None,
+        wanted: Collection[str] | None = None,
         take: Take | None = None,
     ) -> Batch:
         """Entries after an id, oldest first. Raises RedisError or OSError, after which the next read connects again.
@@ -92,12 +99,12 @@ class BusReader:
                     raise
                 await asyncio.sleep(pause)
 
-    async def _read(self, wanted: Container[str] | None) -> Batch:
+    async def _read(self, wanted: Collection[str] | None) -> Batch:
         connection = self._connection
         if connection is not None and connection.ended:
             self._drop(connection)
         if not self._sent:
-            await self._send(self._after, self._block)
+            await self._send(self._after, self._block, is_lull=wanted is not None and not wanted)
         self._sent.wanted = wanted
         self._reading = True
         try:
@@ -110,12 +117,18 @@ class BusReader:
         finally:
             self._reading = False
 
-    async def _send(self, after: int, block: float) -> None:
+    async def _send(self, after: int, block: float, *, is_lull: bool) -> None:
         loop = asyncio.get_running_loop()
         resets = self._resets
-        pause = self._rest - loop.time()
+        window = LULL if is_lull and not self._behind else WINDOW
+        pause = self._sent_at + window * self._reads - loop.time()
         if pause > 0:
-            await asyncio.sleep(min(pause, WINDOW))
+            self._resting = loop.create_future()
+            ended = loop.call_later(min(pause, window), settle, self._resting, None)
+            try:
+                await self._resting
+            finally:
+                ended.cancel()
             if self._connection is not None and self._connection.ended:
                 self._drop(self._connection)
         connection = self._connection or await self._dialled()
@@ -124,7 +137,7 @@ class BusReader:
             raise Lost("the connection was reset before a read was sent")
         wait = ("BLOCK", max(1, int(min(block, LONGEST) * 1000))) if block > 0 else ()
         ahead = AHEAD - 1 if self._quiet and wait and pause <= 0 else 0
-        self._rest = loop.time() + WINDOW * (1 + ahead)
+        self._sent_at, self._reads = loop.time(), 1 + ahead
         read = ("XREAD", "COUNT", 1, *wait, "STREAMS", self._bus)
         last = ("XREAD", "COUNT", MOST, *wait, "STREAMS", self._bus, f"0-{after + ahead}")
         commands = [(*read, f"0-{after + place}") for place in range(ahead)]
@@ -147,6 +160,7 @@ class BusReader:
                 raise reply
             more = entries.contiguous(reply[0][1]) if reply else []
             self._quiet = len(more) == 1
+            self._behind = len(more) == MOST
             at = entries.number(more[0][0]) if more else 0
             if more and not found:
                 first = at - 1
@@ -170,6 +184,11 @@ class BusReader:
         if self._check is not None:
             await self._check(pipe)
         pipe.send([("CLIENT", "SETNAME", connection_name(self._dial.partition))])
+
+    def read_now(self) -> None:
+        """End the rest after the last read, if there is one."""
+        if self._resting is not None:
+            settle(self._resting, None)
 
     def reset(self) -> None:
         """End the connection, also one that is being opened; a read that waits fails, the next one connects again."""

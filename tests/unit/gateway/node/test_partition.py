@@ -216,6 +216,23 @@ async def test_what_was_read_before_the_position_was_taken_anew_is_void(at):
     assert at.told == ["joined"]
 
 
+async def test_the_first_channel_that_is_wanted_ends_the_rest_of_the_read_and_the_next_does_not(at):
+    told, wanted = [], []
+    at.broker.read_now = told.append
+    read = at.broker.read
+
+    async def reading(partition, after, **options):
+        wanted.append(len(options["wanted"]))
+        return await read(partition, after, **options)
+
+    at.broker.read = reading
+    await until(lambda: wanted)
+    await join(at)
+    await until(lambda: wanted[-1])
+    at.worker.pump()
+    assert told == [0]
+
+
 async def test_new_connections_are_followed_by_a_beat(at):
     await until(lambda: at.beaten)
     before, now = len(at.beaten), asyncio.get_running_loop().time
