@@ -214,6 +214,7 @@ async def _restart(redis: Partitions, settings: Common, arguments: argparse.Name
 async def _failover(redis: Partitions, settings: Common, arguments: argparse.Namespace) -> None:
     master = await _chosen(redis, settings, arguments)
     failover.check(master)
+    await failover.until_agreed(master, settings.redis_access, _say)
     work = failover.how(master, settings.redis_access)
     await _hand_over(Handover(redis, master, seconds=arguments.seconds, say=_say), work)
 

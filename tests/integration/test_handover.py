@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from services.handover import failover
 from services.handover.handover import Handover
 from services.handover.masters import RefusedError, masters
 from services.kernel.broker.redis import seals
 from services.kernel.broker.redis.broker import RedisBroker
 from services.kernel.broker.redis.partitions import Options, Partitions
+from services.kernel.redis.access import Access
 from services.kernel.redis.keys import Keys
 from services.kernel.redis.servers import single
 from tests.contract.steps import beat, draft, publish_one
@@ -90,6 +92,33 @@ async def test_sentinels_promote_a_replica_and_nobody_is_told(tmp_path):
             assert status == 0, said
         assert refused_ms(said) < MOST * 1000
         assert group.master() is not former
+
+
+@pytest.mark.alone
+async def test_a_replica_that_sentinels_take_for_a_master_is_not_promoted_before_they_know_better(
+    tmp_path, monkeypatch
+):
+    """It would be made to follow again, with what it took meanwhile."""
+    with SentinelGroup(tmp_path, replicas=1) as group:
+        former = group.master()
+        (replica,) = (one for one in group.servers if one is not former)
+        with replica.client() as there:
+            there.replicaof("NO", "ONE")
+            until(lambda: all(role == "master" for role in group.roles(replica)))
+            there.replicaof("127.0.0.1", former.port)
+        with former.client() as here:
+            until(lambda: here.info("replication").get("slave0", {}).get("state") == "online")
+        redis = Partitions(single(group.url, 1), options=Options())
+        (master,) = await masters(redis, single(group.url, 1))
+        await redis.close()
+        monkeypatch.setattr(failover, "NEWS", 0.0)
+        with pytest.raises(RefusedError, match="and would have it follow again"):
+            await failover.until_agreed(master, Access(), _log.info)
+        async with traffic(group.url):
+            status, said = await handover(group.url, "failover")
+            assert status == 0, said
+        assert f"takes replica 127.0.0.1:{replica.port} for a master: waiting" in said
+        assert group.master() is replica
 
 
 @pytest.mark.alone

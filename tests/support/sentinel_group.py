@@ -146,6 +146,15 @@ class SentinelGroup:
         """A new synchronous client of the master; the caller closes it."""
         return self.master().client()
 
+    def roles(self, replica: RedisServer) -> list[str]:
+        """What each Sentinel takes a replica for, "master" or "slave"."""
+        found = []
+        for one in self.sentinels:
+            with one.client() as client:
+                known = client.sentinel_slaves(NAME)
+            found += [each["role-reported"] for each in known if each["port"] == replica.port]
+        return found
+
     def elections_lost(self) -> int:
         """Elections in which no Sentinel got a majority; the next one is 20 s later, twice the time for a failover."""
         logs = [(one.folder / "sentinel.log").read_text("utf-8") for one in self.sentinels]

@@ -82,6 +82,19 @@ def _number(fields: dict[bytes, bytes], name: bytes) -> int:
     return int(fields.get(name, b"0"))
 
 
+def taken_for_masters(replicas: Any) -> list[Address]:
+    """Replicas in the reply to `SENTINEL REPLICAS` that said last that they are masters, and can be reached; none for a refusal."""
+    if not isinstance(replicas, list):
+        return []
+    found = []
+    for reply in replicas:
+        fields = dict(zip(reply[::2], reply[1::2], strict=True))
+        flags = fields.get(b"flags", b"").split(b",")
+        if fields.get(b"role-reported") == b"master" and flags == [b"slave"]:
+            found.append(Address(fields[b"ip"].decode(), int(fields[b"port"])))
+    return found
+
+
 def choose(known: Answer | None, answers: Iterable[Answer], *, of: int) -> Answer | None:
     """Whom to believe of all that was last answered: the highest epoch, since each takes a majority of Sentinels to begin.
 

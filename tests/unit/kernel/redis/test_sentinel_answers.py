@@ -13,6 +13,7 @@ from services.kernel.redis.sentinel_answers import (
     choose,
     pause,
     read,
+    taken_for_masters,
     weaknesses,
 )
 from services.kernel.redis.store_url import Address
@@ -103,3 +104,21 @@ def test_too_few_sentinels_in_the_url_are_told_of(named, sentinels, warned):
     answer = Answer(A, 1, sentinels=sentinels, quorum=sentinels // 2 + 1)
     problems = [weakness.problem for weakness in weaknesses(answer, named=named)]
     assert any(f"{named} of {sentinels} Sentinels" in problem for problem in problems) is warned
+
+
+def replica(host, flags, role):
+    fields = {"ip": host, "port": "6379", "flags": flags, "role-reported": role}
+    return [part.encode() for pair in fields.items() for part in pair]
+
+
+def test_only_a_replica_that_can_be_reached_is_doubted_for_saying_that_it_is_a_master():
+    replies = [
+        replica("a", "slave", "slave"),
+        replica("b", "slave", "master"),
+        replica("c", "s_down,slave,disconnected", "master"),
+    ]
+    assert taken_for_masters(replies) == [Address("b", 6379)]
+
+
+def test_a_sentinel_that_does_not_tell_doubts_nobody():
+    assert taken_for_masters(NoPermissionError("sentinel|replicas")) == []
