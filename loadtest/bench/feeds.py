@@ -105,7 +105,8 @@ class BrokerFeed:
 
 
 class PostFeed:
-    """HTTP: `paths` one a channel and `wrap` for single messages, or `batch` (a path) with `channels` for many in one.
+    """HTTP: `paths` or `wraps` one a channel (one `path` or `wrap` for all) for single messages, or `batch` (a path) with `channels`
+    for many in one.
 
     Its requests have the headers that `client` sends. Messages of a channel use the same of `connections` kept connections, so that their order is kept.
     """
@@ -123,9 +124,8 @@ class PostFeed:
             for _ in range(spec.get("connections", 1))
         ]
         self._paths: list[str] = spec.get("paths", [])
-        self._before, _, self._after = (
-            part.encode() for part in spec.get("wrap", "{}").partition("{}")
-        )
+        wraps: list[str] = spec.get("wraps") or [spec.get("wrap", "{}")]
+        self._wraps = [tuple(part.encode() for part in wrap.partition("{}")[::2]) for wrap in wraps]
         self._batch: str = spec.get("batch", "")
         self._channels: list[str] = spec.get("channels", [])
 
@@ -148,9 +148,9 @@ class PostFeed:
 
     async def _send_some(self, poster: Poster, items: Sequence[Item]) -> None:
         for item in items:
-            answer = await poster.post(
-                self._paths[item.channel], self._before + item.body + self._after
-            )
+            before, after = self._wraps[item.channel % len(self._wraps)]
+            path = self._paths[item.channel % len(self._paths)]
+            answer = await poster.post(path, before + item.body + after)
             if answer.status not in _OK:
                 raise FeedError(f"{answer.status} {answer.body[:200]!r}")
 

@@ -48,12 +48,12 @@ def parse(data: bytes) -> Chunk:
     found, rest = frames.split(data)
     seqs, stamps, others = [], [], []
     for opcode, content in found:
-        mark = MARK.search(content) if opcode in (frames.TEXT, frames.BINARY) else None
-        if mark is None:
+        # Several in one frame: Centrifugo joins what waits.
+        marks = MARK.findall(content) if opcode in (frames.TEXT, frames.BINARY) else ()
+        if not marks:
             others.append((opcode, content))
-        else:
-            seqs.append(int(mark[1]))
-            stamps.append(int(mark[2]))
+        seqs += [int(seq) for seq, _ in marks]
+        stamps += [int(sent) for _, sent in marks]
     first = seqs[0] if seqs else 0
     return Chunk(
         seqs=tuple(seqs),

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from loadtest.bench import targets
+from loadtest.bench import centrifugo, targets
 from loadtest.bench.bench import Audience, Bench, Sample, settle
 from loadtest.bench.remote import Remote
 from loadtest.bench.targets import Target
@@ -77,6 +77,7 @@ def everything(bench: Bench, tokens: list[str]) -> list[Callable[[], Target]]:
         partial(targets.nchan, bench.folder),
         partial(targets.node_ws, bench.folder),
         partial(targets.socketio, bench.folder),
+        partial(centrifugo.room, bench.folder),
         partial(stack.target_by_http, "Openline, published by HTTP", "room:http", tokens),
     ]
 
@@ -110,7 +111,7 @@ def proxied(bench: Bench, tokens: list[str]) -> list[Callable[[], Target]]:
 SLOW = Fanout(
     "fanout-50",
     "1,000 readers of one room, 50 messages a second evenly; Openline with its usual window of 5 ms (each message leaves "
-    "at once), published through the broker unless the row says by HTTP, the others by a WebSocket (Nchan: POST)",
+    "at once), published through the broker unless the row says by HTTP, the others by a WebSocket (Nchan, Centrifugo: POST)",
     makers=everything,
     drive={"": {"do": "steady", "rate": 50}},
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 
-from loadtest.bench import targets
+from loadtest.bench import centrifugo, targets
 from loadtest.bench.bench import Bench, Sample, join, settle
 from loadtest.bench.remote import Remote
 from loadtest.bench.targets import Target
@@ -20,7 +21,7 @@ class Handshake:
     name = "handshake"
     title = (
         "2,000 handshakes with one token, 64 at a time, until `connected` (Openline, native, with the personal channel "
-        "and the broadcast joined) or 101 (the loop, PyJWT HS256)"
+        "and the broadcast joined), 101 (the loop, PyJWT HS256) or the answer to `connect` (Centrifugo)"
     )
 
     def run(self, bench: Bench) -> Iterator[Sample]:
@@ -29,13 +30,18 @@ class Handshake:
         with ExitStack() as stack:
             client = stack.enter_context(Remote("client"))
             feeder = stack.enter_context(Remote("feeder"))
-            both = [_openline(bench, feeder), targets.tutorials_with_token()]
-            for target in both:
-                stack.callback(target.stop)
+            makers: list[Callable[[], Target]] = [
+                partial(_openline, bench, feeder),
+                targets.tutorials_with_token,
+                partial(centrifugo.nobody, bench.folder),
+            ]
+            present = [bench.present(make, stack) for make in makers]
+            found = [target for target in present if target is not None]
+            for target in found:
                 join(client, {**target.subscribe, "count": 50})
             client.ask("close")
             for number in range(bench.options.rounds):
-                for target in both:
+                for target in found:
                     values = _measure(client, target, count)
                     yield Sample(self.name, target.name, number, values)
 

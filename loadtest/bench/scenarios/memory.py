@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 
-from loadtest.bench import targets
+from loadtest.bench import centrifugo, targets
 from loadtest.bench.bench import Bench, Sample, join, settle
 from loadtest.bench.remote import Remote
 from loadtest.bench.targets import Target
@@ -28,7 +28,7 @@ class Memory:
     name = "memory"
     title = (
         "10,000 authenticated connections, each with a token of its own and in one room of ten (plain route), or "
-        "native with its personal channel, the broadcast and a room; PSS of gateway and Redis over that before them"
+        "native with its personal channel, the broadcast and a room; PSS of the server and its Redis over that before them"
     )
 
     def run(self, bench: Bench) -> Iterator[Sample]:
@@ -40,12 +40,15 @@ class Memory:
             ("Openline", partial(_rooms, bench, tokens)),
             (NATIVE, partial(_native, bench, tokens)),
             ("tutorials' loop", targets.tutorials_with_token),
+            (centrifugo.NAME, partial(centrifugo.rooms, bench.folder, count, size=A_ROOM)),
         ]
         for number in range(bench.options.rounds):
             for name, make in makers:
                 if name == NATIVE and number >= NATIVE_ROUNDS:
                     continue
-                yield Sample(self.name, name, number, _measure(make, count))
+                values = _measure(bench, make, count)
+                if values is not None:
+                    yield Sample(self.name, name, number, values)
 
 
 def _rooms(bench: Bench, tokens: list[str]) -> Target:
@@ -76,10 +79,11 @@ def _fresh(bench: Bench, subscribe: dict[str, object]) -> Target:
     )
 
 
-def _measure(make: Callable[[], Target], count: int) -> dict[str, float]:
+def _measure(bench: Bench, make: Callable[[], Target], count: int) -> dict[str, float] | None:
     with ExitStack() as stack:
-        target = make()
-        stack.callback(target.stop)
+        target = bench.present(make, stack)
+        if target is None:
+            return None
         client = stack.enter_context(Remote("client"))
         # What the first connections bring about (imports, caches) is not what each holds.
         join(client, {**target.subscribe, "count": min(100, count)})

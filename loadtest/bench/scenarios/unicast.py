@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
+from loadtest.bench import centrifugo
 from loadtest.bench.bench import Audience, Bench, Sample, settle
 from loadtest.bench.remote import Remote
 from loadtest.bench.targets import Target
@@ -29,20 +31,26 @@ class Unicast:
             feeder = stack.enter_context(Remote("feeder"))
             tokens = bench.stack.tokens(feeder, users)
             audience = Audience(_target(bench, tokens, batch=False), users, stack, sample=1)
+            peer = bench.present(partial(centrifugo.users, bench.folder, users), stack)
+            if peer is not None:
+                peer.feed["connections"] = 8
+                theirs = Audience(peer, users, stack, sample=1)
             for number in range(bench.options.rounds):
+                if peer is not None:
+                    yield Sample(self.name, peer.name, number, _measure(bench, theirs))
                 for batch in (False, True):
                     target = _target(bench, tokens, batch=batch)
                     audience.anew(target.feed)
-                    together = 100 if batch else 1
-                    values = audience.measure(
-                        "steady",
-                        rate=RATE,
-                        seconds=bench.options.seconds,
-                        readers=1,
-                        together=together,
-                    )
-                    settle(0.3)
+                    values = _measure(bench, audience, together=100 if batch else 1)
                     yield Sample(self.name, target.name, number, values)
+
+
+def _measure(bench: Bench, audience: Audience, *, together: int = 1) -> dict[str, float]:
+    seconds = bench.options.seconds
+    drive = {"rate": RATE, "seconds": seconds, "together": together}
+    values = audience.measure("steady", readers=1, **drive)
+    settle(0.3)
+    return values
 
 
 def _target(bench: Bench, tokens: list[str], *, batch: bool) -> Target:

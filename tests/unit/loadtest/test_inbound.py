@@ -17,6 +17,11 @@ def test_messages_are_found_in_any_envelope():
     assert chunk.others == ()
 
 
+def test_several_messages_in_one_frame_are_all_found():
+    chunk = inbound.parse(frame(b'{"push":' + body(7) + b'}\n{"push":' + body(8) + b"}"))
+    assert (chunk.seqs, chunk.total, chunk.contiguous, chunk.others) == ((7, 8), 2, True, ())
+
+
 def test_other_frames_and_the_rest_are_kept():
     chunk = inbound.parse(frame(b"hello") + frame(b"", frames.PING) + frame(body(1)) + b"\x81")
     assert chunk.others == ((frames.TEXT, b"hello"), (frames.PING, b""))
