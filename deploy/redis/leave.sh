@@ -23,11 +23,15 @@ here() { at "127.0.0.1:${PORT:-6379}" "$@"; }
 is_time() { [ "$(date +%s)" -lt "$1" ]; }
 is_master() { here info replication | grep -q '^role:master'; }
 
-# ask WORDS EXPECTED: what the first of the other Sentinels says that says it.
-ask() {
+others() {
     for one in $SENTINELS; do
         case $one in *:*) ;; *) one=$one:26379 ;; esac
-        [ "${one%:*}" != "${SELF:-}" ] || continue
+        [ "${one%:*}" = "${SELF:-}" ] || echo "$one"
+    done
+}
+# ask WORDS EXPECTED: what the first of the other Sentinels says that says it.
+ask() {
+    for one in $(others); do
         # shellcheck disable=SC2086 # several words
         at "$one" sentinel $1 | tr '\n' ' ' | grep -E "$2" && return
     done
@@ -35,10 +39,24 @@ ask() {
 }
 primary() { ask "get-master-addr-by-name openline" '^[A-Za-z0-9].* [0-9]+ *$'; }
 
+# Whether a Sentinel still takes a replica that it reaches for a primary, as after an outage until it asks it again, each ten
+# seconds: it would have it follow again once it is promoted.
+doubted() {
+    for one in $(others); do
+        at "$one" sentinel replicas openline | awk '
+            NR % 2 { name = $0; next }
+            name == "flags" { flags = $0 }
+            name == "role-reported" && flags == "slave" && $0 == "master" { found = 1 }
+            END { exit !found }' && return
+    done
+    return 1
+}
+
 # A Sentinel promotes a replica while the primary goes on, and what that one acknowledges meanwhile would be lost. So it takes no
 # writes: they wait here until services, which Sentinels tell, ask the next one. It stays so, for this one learns last.
 by_sentinels() {
     was=$(primary) || return 0
+    while is_time "$((end - 5))" && doubted; do sleep 0.5; done
     while is_time "$end"; do
         here info replication | grep -q ',state=online,' || break
         here client pause "$((patience * 1000))" write >&2

@@ -102,12 +102,7 @@ async def test_a_replica_that_sentinels_take_for_a_master_is_not_promoted_before
     with SentinelGroup(tmp_path, replicas=1) as group:
         former = group.master()
         (replica,) = (one for one in group.servers if one is not former)
-        with replica.client() as there:
-            there.replicaof("NO", "ONE")
-            until(lambda: all(role == "master" for role in group.roles(replica)))
-            there.replicaof("127.0.0.1", former.port)
-        with former.client() as here:
-            until(lambda: here.info("replication").get("slave0", {}).get("state") == "online")
+        group.mistake(replica)
         redis = Partitions(single(group.url, 1), options=Options())
         (master,) = await masters(redis, single(group.url, 1))
         await redis.close()

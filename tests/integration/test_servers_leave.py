@@ -73,6 +73,28 @@ def test_sentinels_promote_a_replica_before_the_primary_stops_and_nothing_is_los
 
 
 @pytest.mark.alone
+def test_a_replica_that_sentinels_take_for_a_primary_is_promoted_when_they_know_better(
+    tmp_path: Path,
+):
+    """It would be made to follow again, with what it took meanwhile."""
+    with SentinelGroup(tmp_path, replicas=1) as group:
+        former = group.master()
+        (replica,) = (one for one in group.servers if one is not former)
+        group.mistake(replica)
+        leaving = threading.Thread(
+            target=leave,
+            args=(former, tmp_path),
+            kwargs={"SENTINELS": group.hosts.replace(",", " ")},
+        )
+        leaving.start()
+        while "master" in group.roles(replica):
+            assert not group.said("Executing user requested FAILOVER")
+            time.sleep(0.05)
+        leaving.join()
+        assert group.master() is replica
+
+
+@pytest.mark.alone
 def test_a_replica_in_a_cluster_takes_over_before_the_master_stops(tmp_path: Path):
     with RedisCluster(tmp_path, replicas=1) as cluster:
         former = cluster.master()

@@ -155,10 +155,22 @@ class SentinelGroup:
             found += [each["role-reported"] for each in known if each["port"] == replica.port]
         return found
 
+    def mistake(self, replica: RedisServer) -> None:
+        """Have every Sentinel take a replica for a master that is one no longer; done when it is in step again."""
+        with self.master().client() as master, replica.client() as client:
+            client.replicaof("NO", "ONE")
+            until(lambda: set(self.roles(replica)) == {"master"})
+            client.replicaof("127.0.0.1", self.master().port)
+            until(lambda: master.info("replication").get("slave0", {}).get("state") == "online")
+
     def elections_lost(self) -> int:
         """Elections in which no Sentinel got a majority; the next one is 20 s later, twice the time for a failover."""
+        return self.said("-failover-abort-not-elected")
+
+    def said(self, text: str) -> int:
+        """How often the Sentinels' logs say it."""
         logs = [(one.folder / "sentinel.log").read_text("utf-8") for one in self.sentinels]
-        return sum(log.count("-failover-abort-not-elected") for log in logs)
+        return sum(log.count(text) for log in logs)
 
     def failover(self) -> None:
         """Have another server promoted, the present master being well; done when it was ordered."""
