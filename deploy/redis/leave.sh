@@ -5,12 +5,12 @@
 #   SENTINELS  host[:port] of all Sentinels, with spaces between, where they choose the primary; none in a Redis Cluster
 #   SELF       the host of them that stops together with this server, and so is not asked
 #   PORT       of this server, 6379 unless given
-#   PATIENCE   seconds, 15 unless given
+#   PATIENCE   seconds, 20 unless given
 #   SECRETS    the folder of redis_password, /run/secrets unless given
 set -eu
 REDISCLI_AUTH=$(cat "${SECRETS:-/run/secrets}/redis_password")
 export REDISCLI_AUTH
-patience=${PATIENCE:-15}
+patience=${PATIENCE:-20}
 end=$(($(date +%s) + patience))
 
 # at HOST:PORT COMMAND...
