@@ -73,6 +73,7 @@ def test_sentinels_promote_a_replica_before_the_primary_stops_and_nothing_is_los
 
 
 @pytest.mark.alone
+@pytest.mark.slow
 def test_a_replica_that_sentinels_take_for_a_primary_is_promoted_when_they_know_better(
     tmp_path: Path,
 ):
@@ -84,7 +85,7 @@ def test_a_replica_that_sentinels_take_for_a_primary_is_promoted_when_they_know_
         leaving = threading.Thread(
             target=leave,
             args=(former, tmp_path),
-            kwargs={"SENTINELS": group.hosts.replace(",", " ")},
+            kwargs={"SENTINELS": group.hosts.replace(",", " "), "PATIENCE": "50"},
         )
         leaving.start()
         while "master" in group.roles(replica):
