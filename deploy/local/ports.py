@@ -16,7 +16,6 @@ BLOCK = 16
 # Below the range from which Linux takes the ports of outgoing connections (32768 and up), so that no such connection
 # can take a chosen port before its service listens.
 _STARTS = range(12_000, 32_000, BLOCK)
-_LOOPBACK = "127.0.0.1"
 
 
 def claim(what: str) -> socket.socket | None:
@@ -52,7 +51,7 @@ def free_port() -> int:
     return next(_ports)
 
 
-def is_free(port: int, host: str = _LOOPBACK) -> bool:
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether this process could listen on the port now."""
     return obstacle(port, host) is None
 

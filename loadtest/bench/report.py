@@ -47,15 +47,9 @@ COLUMNS: dict[str, list[tuple[str, str, float]]] = {
         ("instructions a message, thousands", "instructions", 1 / 1000),
     ],
     "hops": [
-        (f"{heading}, {share}, us", f"{hop}_{share}", 1.0)
+        (f"{hop}, {share}, us", f"{hop.lower()}_{share}", 1.0)
         for share in ("p50", "p99")
-        for heading, hop in (
-            ("call", "call"),
-            ("publisher", "publisher"),
-            ("Redis", "redis"),
-            ("gateway", "gateway"),
-            ("all", "all"),
-        )
+        for hop in ("call", "publisher", "Redis", "gateway", "all")
     ]
     + [("seen everywhere", "arrived", 1.0)],
     "idle": [("CPU a second, ms", "cpu_ms", 1)],
